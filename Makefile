@@ -1,0 +1,34 @@
+# The menu. Everything runs in .venv; nothing has to be installed by hand but Python 3.11 or newer and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check install install-dev clean
+
+demo: install  ## Compare ARAL with supervised learning on digits (a few minutes)
+	$(BIN)/aral demo
+
+test: install-dev check  ## Lint, types, import layers, tests
+	$(BIN)/python -m pytest -q
+
+check: install-dev  ## Lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: .venv/installed  ## Create .venv with the package
+install-dev: .venv/installed-dev  ## … and with what tests need
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ .venv/installed
+
+clean:  ## Remove .venv and everything that was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

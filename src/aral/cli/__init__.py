@@ -1,0 +1,5 @@
+"""The command line: ``aral --help``."""
+
+from aral.cli.app import main
+
+__all__ = ["main"]

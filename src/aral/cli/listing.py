@@ -1,0 +1,44 @@
+"""``aral list`` and ``aral settings``: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from aral.acquisition import ACQUISITIONS
+from aral.cli.options import AsJson, SetOption
+from aral.data import NAMES
+from aral.experiments import LEARNERS, SHORT_NAMES, Method, preset_names, resolve
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("list")(list_command)
+    app.command("settings")(settings_command)
+
+
+def list_command(as_json: AsJson = False) -> None:
+    """Data sets, learners, acquisitions, short names of methods, and presets."""
+    table = {
+        "data sets": list(NAMES),
+        "learners": list(LEARNERS),
+        "acquisitions": list(ACQUISITIONS),
+        "short names": [f"{short} = {full}" for short, full in SHORT_NAMES.items()],
+        "presets": preset_names(),
+    }
+    if as_json:
+        typer.echo(json.dumps(table, indent=2))
+        return
+    for title, names in table.items():
+        typer.echo(f"{title + ':':14}{', '.join(names)}")
+
+
+def settings_command(
+    dataset: Annotated[str, typer.Argument(help="A data set, or a folder of class folders.")],
+    method: Annotated[str, typer.Option(help="A method.")] = "aral",
+    setting: SetOption = None,
+) -> None:
+    """Print every setting of a run as JSON; each can be changed with --set."""
+    typer.echo(resolve(dataset, Method.parse(method), setting or []).model_dump_json(indent=2))

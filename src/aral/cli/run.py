@@ -1,0 +1,103 @@
+"""``aral run`` and ``aral resume``: one run with known labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from aral.cli.options import AsJson, DataRoot, Download, SetOption, Threads, processors
+from aral.cli.screen import Screen
+from aral.cli.stopping import stopping_on_signals
+from aral.data import DataSet
+from aral.experiments import Method, RunSpec, load_data, read_spec, resolve, run
+from aral.reports import read_run, side_by_side, summary, write_report
+
+RUNS = Path("runs")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("run")(run_command)
+    app.command("resume")(resume_command)
+
+
+def run_command(
+    dataset: Annotated[str, typer.Argument(help="digits, mnist, …, or a folder of class folders.")],
+    method: Annotated[
+        str, typer.Option(help="aral, aral-paper, aral-released, vaal, supervised+random, …")
+    ] = "aral",
+    seed: Annotated[int, typer.Option(help="Fixes everything random.")] = 0,
+    budget: Annotated[int | None, typer.Option(help="Labels in all.")] = None,
+    query_size: Annotated[int | None, typer.Option(help="Labels a round.")] = None,
+    first_query: Annotated[str | None, typer.Option(help="typiclust or random: before any label.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps a round.")] = None,
+    pool_size: Annotated[int | None, typer.Option(help="Use only so many images of the pool.")] = None,
+    test_size: Annotated[int | None, typer.Option(help="Use only so many test images.")] = None,
+    threads: Threads = None,
+    setting: SetOption = None,
+    folder: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME.")] = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    as_json: AsJson = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+) -> None:
+    """Run active learning on a data set whose labels are known, from the first query to the report.
+
+    The same command goes on with a run that was stopped or killed.
+    """
+    shorthand = {
+        "rounds.budget": budget,
+        "rounds.query_size": query_size,
+        "model.training.steps": steps,
+    }
+    settings = [f"{name}={value}" for name, value in shorthand.items() if value is not None]
+    if first_query is not None:
+        settings.append(f"rounds.first_query={json.dumps(first_query)}")
+    spec = resolve(
+        dataset,
+        Method.parse(method),
+        [*settings, *(setting or [])],
+        seed=seed,
+        threads=threads or processors(),
+        pool_size=pool_size,
+        test_size=test_size,
+    )
+    if dry_run:
+        typer.echo(spec.model_dump_json(indent=2))
+        return
+    target = folder or RUNS / spec.folder_name
+    run_and_report(spec, load_data(spec, data_root, download), target, as_json)
+
+
+def resume_command(
+    folder: Annotated[Path, typer.Argument(help="The run folder.")],
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped or killed."""
+    spec = read_spec(folder)
+    run_and_report(spec, load_data(spec, data_root), folder, as_json)
+
+
+def run_and_report(spec: RunSpec, data: DataSet, folder: Path, as_json: bool) -> None:
+    """Run with progress on the screen, then write the report and say where it is."""
+    console = Console(stderr=True)
+    with_progress(spec, data, folder, console)
+    report = write_report(folder)
+    record = read_run(folder)
+    if as_json:
+        typer.echo(json.dumps(summary(record), indent=2))
+        return
+    typer.echo(side_by_side([record]))
+    typer.echo(f"Report: {report}")
+
+
+def with_progress(spec: RunSpec, data: DataSet, folder: Path, console: Console) -> None:
+    """Run, showing progress; Ctrl+C stops at the next step with everything saved."""
+    rounds = -(-spec.rounds.budget // spec.rounds.query_size)
+    with stopping_on_signals() as stopping, Screen(console, f"{data.name} {spec.method}", rounds) as screen:
+        run(spec, data, folder, screen, stopping)

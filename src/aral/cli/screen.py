@@ -1,0 +1,98 @@
+"""What the terminal shows: live progress where it can, plain lines where it cannot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from aral.session import Observer
+
+SHOWN_LOSSES = 4
+
+
+class Screen(Observer):
+    """Progress of one run: round, step, losses, accuracy so far, time left.
+
+    Args:
+        console: where to write; a terminal gets a live line, anything else a line a round.
+        title: in front of every line.
+        rounds: how many rounds the budget allows.
+    """
+
+    def __init__(self, console: Console, title: str, rounds: int) -> None:
+        self._console = console
+        self._title = title
+        self._rounds = rounds
+        self._live = console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[news]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task(title, total=1, news="", left="")
+        self._accuracy = ""
+        self._started: tuple[float, int] | None = None
+
+    def __enter__(self) -> Screen:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, round_number: int, what: str) -> None:
+        """Name what begins."""
+        self._progress.update(
+            self._task, description=f"{self._title}  round {round_number}: {what}", news=self._accuracy
+        )
+
+    def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
+        """Move the bar and estimate the time left for all rounds."""
+        done = round_number * steps + step
+        if self._started is None:
+            self._started = (time.monotonic(), done - 1)
+        if not self._live or (step % 10 and step != steps):
+            return
+        since, first = self._started
+        seconds = (time.monotonic() - since) / max(1, done - first) * (self._rounds * steps - done)
+        shown = list(losses.items())[:SHOWN_LOSSES]
+        news = "  ".join([self._accuracy, *(f"{name} {value:.3g}" for name, value in shown)]).strip()
+        self._progress.update(
+            self._task, completed=step, total=steps, news=news, left=f"about {duration(seconds)} left"
+        )
+
+    def evaluated(self, round_number: int, labelled: int, numbers: Mapping[str, float]) -> None:
+        """One lasting line a round."""
+        self._accuracy = f"accuracy {100 * numbers['accuracy']:.2f} %"
+        health = [
+            f"{name} {numbers[name]:.3f}"
+            for name in ("sampler AUC", "latent std", "latent KL")
+            if name in numbers
+        ]
+        line = [f"{self._title}  round {round_number}: {labelled} labels", self._accuracy, *health]
+        self._console.print("  ".join(line), highlight=False)
+
+    def event(self, kind: str, message: str) -> None:
+        """Warnings, as they come."""
+        self._console.print(f"{self._title}  {kind}: {message}", style="yellow", highlight=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

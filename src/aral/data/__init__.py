@@ -1,0 +1,27 @@
+"""Images in: arrays, files, folders and named sets, all as one :class:`DataSet`."""
+
+from aral.data.arrays import Layout, check_labels, images_from_array
+from aral.data.dataset import DataSet
+from aral.data.decode import Fit
+from aral.data.folder import FolderImages, folder_dataset, read_image_folder
+from aral.data.named import NAMES, data_root, load
+from aral.data.npz import read_npz, write_npz
+from aral.data.unreadable import Reason, Unreadable
+
+__all__ = [
+    "NAMES",
+    "DataSet",
+    "Fit",
+    "FolderImages",
+    "Layout",
+    "Reason",
+    "Unreadable",
+    "check_labels",
+    "data_root",
+    "folder_dataset",
+    "images_from_array",
+    "load",
+    "read_image_folder",
+    "read_npz",
+    "write_npz",
+]

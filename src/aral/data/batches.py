@@ -1,0 +1,84 @@
+"""Batches by index: uint8 rows are gathered at once and scaled to the range the networks ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from aral.data.order import EpochOrder
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch, one_hot
+
+
+def to_unit(pixels: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+    """Pixels 0..255 as float32 in [0, 1]."""
+    return pixels.float().div_(255.0)
+
+
+def to_symmetric(pixels: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+    """Pixels 0..255 as float32 in [-1, 1]."""
+    return pixels.float().div_(127.5).sub_(1.0)
+
+
+def gather(images: ImageSet, ids: Int64[np.ndarray, " n"], symmetric: bool) -> Float[Tensor, "n C H W"]:
+    """The images with these ids, in this order, as floats.
+
+    Args:
+        images: where the pixels are.
+        ids: ids of the pool that ``images`` belongs to; repetitions are allowed.
+        symmetric: scale to [-1, 1] instead of [0, 1].
+    """
+    rows = images.pixels[torch.from_numpy(ids)]
+    return to_symmetric(rows) if symmetric else to_unit(rows)
+
+
+def chunks(
+    images: ImageSet, size: int, symmetric: bool
+) -> Iterator[tuple[Int64[np.ndarray, " n"], Float[Tensor, "n C H W"]]]:
+    """All images in order of id, at most ``size`` at a time, with their ids: for scoring and evaluation."""
+    for start in range(0, len(images), size):
+        ids = images.ids[start : start + size]
+        yield ids, gather(images, ids, symmetric)
+
+
+class LabelledBatches:
+    """Labelled batches as a function of the step.
+
+    Args:
+        labelled: at least one labelled image.
+        size: images a batch; a set smaller than this is repeated, each image equally often.
+        symmetric: the range of the images, [-1, 1] or [0, 1].
+        stream: decides the order.
+    """
+
+    def __init__(self, labelled: LabelledSet, size: int, symmetric: bool, stream: Stream) -> None:
+        self._labelled = labelled
+        self._size = size
+        self._symmetric = symmetric
+        self._order = EpochOrder(labelled.ids, stream)
+
+    def __call__(self, step: int) -> LabelledBatch:
+        """The batch of a training step, counted from 0."""
+        ids = self._order.take(step * self._size, self._size)
+        rows = np.searchsorted(self._labelled.ids, ids)
+        class_probs = one_hot(self._labelled.classes[rows], self._labelled.class_count)
+        return LabelledBatch(ids, gather(self._labelled.images, ids, self._symmetric), class_probs)
+
+
+class UnlabelledBatches:
+    """Unlabelled batches as a function of the step; arguments as for :class:`LabelledBatches`."""
+
+    def __init__(self, unlabelled: ImageSet, size: int, symmetric: bool, stream: Stream) -> None:
+        self._unlabelled = unlabelled
+        self._size = size
+        self._symmetric = symmetric
+        self._order = EpochOrder(unlabelled.ids, stream)
+
+    def __call__(self, step: int) -> UnlabelledBatch:
+        """The batch of a training step, counted from 0."""
+        ids = self._order.take(step * self._size, self._size)
+        return UnlabelledBatch(ids, gather(self._unlabelled, ids, self._symmetric))

@@ -1,0 +1,27 @@
+"""Features of images that need neither labels nor training."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from aral.data.batches import gather
+from aral.randomness import Stream
+from aral.types import ImageSet
+
+
+def principal_components(images: ImageSet, count: int, stream: Stream) -> Float[Tensor, "N c"]:
+    """The leading principal components of the pixels, in order of id.
+
+    Args:
+        images: at least one image.
+        count: components wanted; fewer if there are fewer images or pixels.
+        stream: decides the randomised decomposition.
+    """
+    flat = gather(images, images.ids, symmetric=False).flatten(1).numpy()
+    count = min(count, *flat.shape)
+    seed = int(stream.numpy().integers(2**31))
+    model = PCA(count, svd_solver="randomized" if count < min(flat.shape) else "full", random_state=seed)
+    return torch.from_numpy(model.fit_transform(flat)).float()

@@ -1,0 +1,130 @@
+"""A data set: a pool to learn from, a test set to measure with, and the classes' names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Int64
+
+from aral.errors import BadInput
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledSet
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A pool, its hidden classes, and a test set.
+
+    Attributes:
+        name: the name shown in tables, such as ``"mnist"``.
+        pool: the images that may be asked for; ids are 0..N-1.
+        pool_classes: the classes of the pool in the order of ``pool.ids``, 0..K-1. For the oracle and the
+            evaluator only: never handed to a learner or to an acquisition.
+        test: images that are never trained on, with their classes.
+        class_names: K names, the index is the class.
+        note: what a reader of any figure must know, such as ``"JPEG copy"``; empty when there is nothing.
+
+    Raises:
+        BadInput: the parts do not fit together.
+    """
+
+    name: str
+    pool: ImageSet
+    pool_classes: Int64[np.ndarray, " N"]
+    test: LabelledSet
+    class_names: tuple[str, ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        self._check_pool()
+        self._check_classes()
+
+    @property
+    def class_count(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    def limited(self, pool_size: int | None, test_size: int | None, stream: Stream) -> DataSet:
+        """A smaller data set for a reduced experiment, numbered anew from 0, original order kept.
+
+        An image is kept or dropped by a random number of its id, so a smaller subset of the same stream is
+        contained in a larger one. The note says what was left out.
+
+        Args:
+            pool_size: images to keep in the pool; ``None`` keeps all.
+            test_size: images to keep in the test set; ``None`` keeps all.
+            stream: decides which images stay.
+
+        Raises:
+            BadInput: a size is below 1 or above what there is.
+        """
+        kept_pool = _chosen(self.pool, pool_size, "pool", stream.child("pool"))
+        kept_test = _chosen(self.test.images, test_size, "test set", stream.child("test"))
+        changes = [
+            f"{kept.size} of {len(whole)} {part} images"
+            for kept, whole, part in ((kept_pool, self.pool, "pool"), (kept_test, self.test, "test"))
+            if kept.size < len(whole)
+        ]
+        return replace(
+            self,
+            pool=_renumbered(self.pool, kept_pool),
+            pool_classes=self.pool_classes[kept_pool],
+            test=LabelledSet(
+                _renumbered(self.test.images, kept_test), self.test.classes[kept_test], self.class_count
+            ),
+            note="; ".join(part for part in (self.note, *changes) if part),
+        )
+
+    def _check_pool(self) -> None:
+        if not len(self.pool) or not len(self.test):
+            raise BadInput(
+                f"Data set '{self.name}' has {len(self.pool)} pool and {len(self.test)} test images.",
+                "Give at least one image of each.",
+            )
+        if len(self.pool) != len(self.pool.pixels):
+            raise BadInput(
+                f"The pool of '{self.name}' holds {len(self.pool)} of {len(self.pool.pixels)} images.",
+                "Number a pool from 0 without gaps; DataSet.limited does this.",
+            )
+        if self.pool.shape != self.test.images.shape:
+            raise BadInput(
+                f"Pool images of '{self.name}' are {self.pool.shape}, test images {self.test.images.shape} "
+                "(channels, height, width).",
+                "Bring both to one size and one number of channels.",
+            )
+
+    def _check_classes(self) -> None:
+        if len(self.pool) != self.pool_classes.size:
+            raise BadInput(
+                f"Data set '{self.name}' has {len(self.pool)} images but {self.pool_classes.size} labels.",
+                "Give one label an image, in the order of the images.",
+            )
+        if len(set(self.class_names)) != self.class_count or self.class_count < 2:
+            raise BadInput(
+                f"Data set '{self.name}' needs two or more distinct class names, got {self.class_names}.",
+                "Give each class a name of its own.",
+            )
+        if self.test.class_count != self.class_count:
+            raise BadInput(
+                f"The test set of '{self.name}' has {self.test.class_count} classes, "
+                f"but {self.class_count} are named.",
+                "Give one name a class.",
+            )
+        LabelledSet(self.pool, self.pool_classes, self.class_count)
+
+
+def _chosen(images: ImageSet, size: int | None, part: str, stream: Stream) -> Int64[np.ndarray, " n"]:
+    """Positions of the images to keep, ascending."""
+    if size is None:
+        return np.arange(len(images), dtype=np.int64)
+    if not 1 <= size <= len(images):
+        raise BadInput(
+            f"Cannot keep {size} images of the {part}: it has {len(images)}.",
+            f"Ask for 1 to {len(images)}.",
+        )
+    return np.sort(np.argsort(stream.uniform(images.ids), kind="stable")[:size]).astype(np.int64)
+
+
+def _renumbered(images: ImageSet, positions: Int64[np.ndarray, " n"]) -> ImageSet:
+    return ImageSet.of(images.pixels[images.ids[positions]])

@@ -1,0 +1,83 @@
+"""Methods by name: a learner and an acquisition, written ``learner+acquisition``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from aral.acquisition import ACQUISITIONS, acquisition
+from aral.errors import BadInput, unknown_name
+from aral.learners import Learner, Model, Objective, aral, supervised, vaal
+from aral.networks import ImageShape
+from aral.randomness import Stream
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a learner is made from; see :func:`aral.learners.aral.aral`."""
+
+    model: Model
+    image_shape: ImageShape
+    class_count: int
+    stream: Stream
+    device: torch.device
+
+
+def _aral(objective: Objective) -> Callable[[Making], Learner]:
+    return lambda of: aral(of.model, objective, of.image_shape, of.class_count, of.stream, of.device)
+
+
+LEARNERS: dict[str, Callable[[Making], Learner]] = {
+    "supervised": lambda of: supervised(of.model, of.image_shape, of.class_count, of.stream, of.device),
+    "vaal": lambda of: vaal(of.model, of.image_shape, of.class_count, of.stream, of.device),
+    "aral-paper": _aral(Objective.PAPER),
+    "aral-released": _aral(Objective.RELEASED),
+}
+
+OWN_ACQUISITION = {"supervised": "random", "vaal": "vaal", "aral-paper": "aral", "aral-released": "aral"}
+"""The acquisition of a method that names only its learner."""
+
+SHORT_NAMES = {"aral": "aral-released+aral", "random": "supervised+random"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A learner and an acquisition by name."""
+
+    learner: str
+    acquisition: str
+
+    @classmethod
+    def parse(cls, text: str) -> Method:
+        """Read ``learner+acquisition``, a learner alone, or a short name such as ``aral``.
+
+        Raises:
+            BadInput: a part is unknown; the nearest name is suggested.
+        """
+        learner, plus, chosen = SHORT_NAMES.get(text, text).partition("+")
+        if learner not in LEARNERS:
+            raise unknown_name("method", learner, [*LEARNERS, *SHORT_NAMES])
+        if plus and not chosen:
+            raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{learner}+random'.")
+        if chosen:
+            acquisition(chosen)
+        return cls(learner, chosen or OWN_ACQUISITION[learner])
+
+    def __str__(self) -> str:
+        return f"{self.learner}+{self.acquisition}"
+
+
+def make_learner(name: str, making: Making) -> Learner:
+    """A new learner by name.
+
+    Raises:
+        BadInput: there is none of this name.
+    """
+    if name not in LEARNERS:
+        raise unknown_name("learner", name, LEARNERS)
+    return LEARNERS[name](making)
+
+
+__all__ = ["ACQUISITIONS", "LEARNERS", "SHORT_NAMES", "Making", "Method", "make_learner"]

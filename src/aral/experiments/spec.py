@@ -1,0 +1,173 @@
+"""One run, fully specified: saved beside its results and enough to repeat them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from aral.data import NAMES
+from aral.errors import BadInput, unknown_name
+from aral.experiments.methods import Method
+from aral.learners.spec import Model, Settings
+
+FOLDER_PRESET = "folder"
+
+
+class Rounds(Settings):
+    """How labels are spent."""
+
+    query_size: int = Field(10, ge=1)  # labels a round
+    budget: int = Field(100, ge=1)  # labels in all
+    first_query: str = "typiclust"  # acquisition of round 0, before any label
+
+
+class RunSpec(Settings):
+    """Everything that decides the outcome of a run."""
+
+    data: str  # name of a data set, or a folder of class folders
+    learner: str
+    acquisition: str
+    seed: int = 0
+    threads: int = Field(2, ge=1)  # of PyTorch; sums are ordered by it, so it belongs to the result
+    pool_size: int | None = Field(None, ge=1)  # None: the whole pool
+    test_size: int | None = Field(None, ge=1)  # None: the whole test set
+    side: int = Field(32, ge=8)  # of images read from a folder, pixels
+    rounds: Rounds = Rounds()
+    model: Model = Model()
+
+    @property
+    def method(self) -> Method:
+        """Learner and acquisition."""
+        return Method(self.learner, self.acquisition)
+
+    @property
+    def folder_name(self) -> str:
+        """A name for the run's folder."""
+        return f"{Path(self.data).name}-{self.method}-seed{self.seed}"
+
+
+def preset_names() -> list[str]:
+    """Every preset that is shipped."""
+    files = resources.files("aral.experiments").joinpath("presets").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The table of a shipped preset.
+
+    Raises:
+        BadInput: there is none of this name.
+    """
+    if name not in preset_names():
+        raise unknown_name("preset", name, preset_names())
+    text = resources.files("aral.experiments").joinpath("presets", f"{name}.toml").read_text()
+    return tomllib.loads(text)
+
+
+def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: Any) -> RunSpec:
+    """The specification of a run: preset, then the preset's part for the learner, then single settings.
+
+    Args:
+        data: name of a data set, or a folder of class folders.
+        method: learner and acquisition.
+        settings: ``a.b.c=value`` pairs; values are read as TOML, and as text where that fails.
+        fields: further fields of :class:`RunSpec`; ``None`` leaves the preset's value.
+
+    Raises:
+        BadInput: a name or a value is wrong; says which, and what would be right.
+    """
+    name = data if data in NAMES else FOLDER_PRESET
+    if name == FOLDER_PRESET and not Path(data).expanduser().is_dir():
+        error = unknown_name("data set", data, NAMES)
+        raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
+    table = read_preset(name)
+    for_learner = table.pop("learner", {}).get(method.learner, {})
+    table = _merged(table, for_learner)
+    table |= {"data": data, "learner": method.learner, "acquisition": method.acquisition}
+    table = _merged(table, {key: value for key, value in fields.items() if value is not None})
+    for setting in settings:
+        table = _merged(table, _parsed(setting))
+    return validated(table)
+
+
+def validated(table: Mapping[str, Any]) -> RunSpec:
+    """A specification from a table, with errors that name the setting.
+
+    Raises:
+        BadInput: a setting is unknown or has a wrong value.
+    """
+    try:
+        return RunSpec.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise _unknown_setting(where, table) from error
+        raise BadInput(f"Setting {where}: {first['msg']}.", f"Got {first.get('input')!r}.") from error
+
+
+def _unknown_setting(where: str, table: Mapping[str, Any]) -> BadInput:
+    known = sorted(_leaves(RunSpec.model_validate(_known(table, where)).model_dump(), ""))
+    # A path inside a tagged union carries the tag, which users do not write.
+    plain = [part for part in where.split(".") if part not in ("mlp", "conv32", "resnet", "biggan")]
+    close = difflib.get_close_matches(".".join(plain), known, n=1, cutoff=0.4)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return BadInput(f"Unknown setting '{'.'.join(plain)}'.", f"{hint}All settings: aral settings DATASET")
+
+
+def _known(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {key: table[key] for key in ("data", "learner", "acquisition") if key in table}
+
+
+def _leaves(table: Mapping[str, Any], prefix: str) -> list[str]:
+    names: list[str] = []
+    for key, value in table.items():
+        names += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+    return names
+
+
+def _parsed(setting: str) -> dict[str, Any]:
+    path, equals, text = setting.partition("=")
+    if not equals or not path.strip():
+        raise BadInput(f"'{setting}' is no setting.", "Write --set model.training.steps=500")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    table: dict[str, Any] = {}
+    inner = table
+    *parents, leaf = path.strip().split(".")
+    for parent in parents:
+        inner = inner.setdefault(parent, {})
+    inner[leaf] = value
+    return table
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        result[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result
+
+
+def differences(one: RunSpec, other: RunSpec) -> list[str]:
+    """The settings in which two specifications differ, as ``name: one → other``."""
+    first, second = (json.loads(spec.model_dump_json()) for spec in (one, other))
+    names = sorted({*_leaves(first, ""), *_leaves(second, "")})
+    found = [(name, _at(first, name), _at(second, name)) for name in names]
+    return [f"{name}: {a} → {b}" for name, a, b in found if a != b]
+
+
+def _at(table: Mapping[str, Any], name: str) -> Any:
+    value: Any = table
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

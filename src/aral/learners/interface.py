@@ -1,0 +1,116 @@
+"""What a session asks of a learner."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from aral.acquisition.interface import Need, Predictions
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledSet
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What one training step reports.
+
+    Attributes:
+        values: each term's unweighted value by name, and each phase's weighted total.
+        skipped: phases whose loss or gradient was not finite; their nets were left as they were.
+    """
+
+    values: dict[str, float]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Pictures of what a generative learner knows; values in [0, 1].
+
+    Attributes:
+        generated: G(z, y), one row of pictures a class.
+        originals: some images of the pool.
+        reconstructions: G(E(x, C(x)), C(x)) of those images, in the same order.
+    """
+
+    generated: Float[Tensor, "K per_class C H W"]
+    originals: Float[Tensor, "N C H W"]
+    reconstructions: Float[Tensor, "N C H W"]
+
+
+class Learner(ABC):
+    """Trains in steps, predicts by image id, and can be saved and restored between any two steps.
+
+    A session calls :meth:`start_round`, then :meth:`step` for each step from 0 to ``steps_per_round`` − 1. All
+    randomness of a step is a function of the round's stream and the step.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The learner's name in tables."""
+
+    @property
+    @abstractmethod
+    def supplies(self) -> frozenset[Need]:
+        """The outputs :meth:`predict` can compute."""
+
+    @property
+    @abstractmethod
+    def steps_per_round(self) -> int:
+        """Training steps of each round."""
+
+    @abstractmethod
+    def start_round(
+        self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
+    ) -> None:
+        """Take the round's data, start new optimisers and, for a cold start, new networks.
+
+        Args:
+            round_number: 0 for the first round.
+            labelled: all labelled images, at least one.
+            unlabelled: the rest of the pool; may be empty once everything is labelled.
+            stream: the round's stream; the same stream gives the same training.
+        """
+
+    @abstractmethod
+    def step(self, index: int) -> StepLosses:
+        """Run training step ``index`` of the round that was started."""
+
+    @abstractmethod
+    def slow_down(self) -> None:
+        """Halve every learning rate for the rest of the run, after a step that was not finite."""
+
+    @abstractmethod
+    def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
+        """Outputs on images in eval mode and in order of id.
+
+        Args:
+            images: any images of the learner's shape, at least one.
+            needs: the outputs wanted; each must be in :attr:`supplies`.
+            stream: decides the Monte-Carlo passes only.
+        """
+
+    @abstractmethod
+    def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
+        """Numbers on the learner's health by name, for instance whether the latents have collapsed."""
+
+    @abstractmethod
+    def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
+        """Generated and reconstructed pictures; ``None`` for a learner that generates nothing."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything a later :meth:`step` depends on, besides the round's data and stream."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` gave.
+
+        Raises:
+            BadInput: the state belongs to other networks; says which tensor does not fit.
+        """

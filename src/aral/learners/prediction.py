@@ -1,0 +1,162 @@
+"""What a learner says of images: probabilities, features, codes, pictures; eval mode, order of id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.nn.functional import softmax
+
+from aral.acquisition.interface import Need, Predictions
+from aral.data.batches import chunks, gather
+from aral.learners.interface import Gallery
+from aral.learners.spec import Model, Net
+from aral.learners.step import Nets
+from aral.losses import gaussian
+from aral.networks.interface import Discriminator, PixelRange
+from aral.networks.layers import GaussianNoise
+from aral.randomness import Stream
+from aral.types import ImageSet
+
+STOCHASTIC = (nn.Dropout, nn.Dropout2d, GaussianNoise)
+
+
+class Predictor:
+    """Scores images with the networks of a learner.
+
+    Args:
+        nets: the networks.
+        classifier: the discriminator to classify with, averaged or not.
+        model: pixel range, chunk size, passes and precision.
+        device: where to compute.
+    """
+
+    def __init__(self, nets: Nets, classifier: Discriminator, model: Model, device: torch.device) -> None:
+        self._nets = nets
+        self._classifier = classifier
+        self._model = model
+        self._device = device
+        self._symmetric = model.networks.pixel_range is PixelRange.SYMMETRIC
+
+    @property
+    def supplies(self) -> frozenset[Need]:
+        """What :meth:`predict` can compute with these networks."""
+        supplies = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES}
+        if Net.ENCODER in self._nets.modules:
+            supplies.add(Need.LATENTS)
+            if Net.SAMPLER in self._nets.modules:
+                supplies.add(Need.SAMPLER_LOGITS)
+        return frozenset(supplies)
+
+    @torch.no_grad()
+    def predict(self, images: ImageSet, needs: frozenset[Need], stream: Stream) -> Predictions:
+        """See :meth:`aral.learners.interface.Learner.predict`."""
+        found: dict[Need, list[Tensor]] = {need: [] for need in needs}
+        with self._eval_mode(), stream.governs_torch():
+            for _, batch in chunks(images, self._model.training.scoring_batch, self._symmetric):
+                for need, value in self._outputs(batch.to(self._device), needs).items():
+                    found[need].append(value.cpu())
+        joined = {need: torch.cat(values) for need, values in found.items()}
+        return Predictions(
+            images.ids,
+            joined.get(Need.PROBABILITIES),
+            joined.get(Need.MC_PROBABILITIES),
+            joined.get(Need.FEATURES),
+            joined.get(Need.LATENTS),
+            joined.get(Need.SAMPLER_LOGITS),
+        )
+
+    def _outputs(self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need]) -> dict[Need, Tensor]:
+        features = self._classifier.features(batch)
+        probabilities = softmax(self._classifier.classify(features), dim=1)
+        outputs = {Need.PROBABILITIES: probabilities, Need.FEATURES: features}
+        if needs & {Need.LATENTS, Need.SAMPLER_LOGITS}:
+            # The encoder is told what the classifier thinks: no label can reach a query.
+            mean, _ = self._nets.encoder(batch, self._nets.conditions(probabilities))
+            outputs[Need.LATENTS] = mean
+            if Need.SAMPLER_LOGITS in needs:
+                outputs[Need.SAMPLER_LOGITS] = self._nets.sampler(mean)
+        if Need.MC_PROBABILITIES in needs:
+            outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch)
+        return {need: outputs[need] for need in needs}
+
+    def _monte_carlo(self, batch: Float[Tensor, "N C H W"]) -> Float[Tensor, "N M K"]:
+        noisy = [module for module in self._classifier.modules() if isinstance(module, STOCHASTIC)]
+        for module in noisy:
+            module.train()
+        passes = [softmax(self._classifier(batch), dim=1) for _ in range(self._model.training.mc_passes)]
+        for module in noisy:
+            module.eval()
+        return torch.stack(passes, dim=1)
+
+    @torch.no_grad()
+    def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
+        """Health of the codes: whether they have collapsed, and whether S can tell the pools apart.
+
+        Returns:
+            ``latent std``: standard deviation of μ over images, mean over dimensions (the prior has 1);
+            ``latent KL``: KL(q ‖ N(0, I)) in nats, mean over images;
+            ``sampler AUC``: area under the ROC curve of S for labelled against unlabelled; 0.5 is chance.
+            Without an encoder: nothing.
+        """
+        if Need.LATENTS not in self.supplies:
+            return {}
+        means, divergences = [], []
+        logits: list[list[Tensor]] = [[], []]
+        with self._eval_mode():
+            for pool, images in enumerate((labelled, unlabelled)):
+                for _, batch in chunks(images, self._model.training.scoring_batch, self._symmetric):
+                    probabilities = softmax(self._classifier(batch.to(self._device)), dim=1)
+                    conditions = self._nets.conditions(probabilities)
+                    mean, log_variance = self._nets.encoder(batch.to(self._device), conditions)
+                    means.append(mean)
+                    divergences.append(gaussian.divergence_from_standard_normal(mean, log_variance))
+                    logits[pool].append(self._nets.sampler(mean))
+        result = {
+            "latent std": float(torch.cat(means).std(dim=0).mean()),
+            "latent KL": float(torch.cat(divergences).mean()),
+        }
+        if len(labelled) and len(unlabelled):
+            scores = torch.cat([*logits[0], *logits[1]]).cpu().numpy()
+            truth = np.r_[np.ones(len(labelled)), np.zeros(len(unlabelled))]
+            result["sampler AUC"] = float(roc_auc_score(truth, scores))
+        return result
+
+    @torch.no_grad()
+    def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
+        """See :meth:`aral.learners.interface.Learner.gallery`."""
+        if Net.GENERATOR not in self._nets.modules:
+            return None
+        nets = self._nets
+        with self._eval_mode():
+            batch = gather(images, images.ids, self._symmetric).to(self._device)
+            conditions = nets.conditions(softmax(self._classifier(batch), dim=1))
+            reconstructions = nets.generator(nets.encoder(batch, conditions)[0], conditions)
+            latents = torch.randn(per_class, nets.latent_size, generator=stream.torch()).to(self._device)
+            classes = torch.eye(nets.class_count, device=self._device).repeat_interleave(per_class, dim=0)
+            generated = nets.generator(latents.repeat(nets.class_count, 1), nets.conditions(classes))
+        return Gallery(
+            torch.unflatten(self._as_unit(generated), 0, (nets.class_count, per_class)),
+            self._as_unit(batch),
+            self._as_unit(reconstructions),
+        )
+
+    def _as_unit(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        return ((images + 1) / 2 if self._symmetric else images).clamp(0, 1).cpu()
+
+    @contextmanager
+    def _eval_mode(self) -> Iterator[None]:
+        modules = [self._classifier, *self._nets.modules.values()]
+        before = [module.training for module in modules]
+        for module in modules:
+            module.eval()
+        precise = self._model.training.precision == "float32"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=not precise):
+            yield
+        for module, training in zip(modules, before, strict=True):
+            module.train(training)

@@ -1,0 +1,112 @@
+"""Settings of training, small and frozen, beside what they configure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aral.networks import AnyFamily, MlpFamily
+
+
+class Net(StrEnum):
+    """The networks by role."""
+
+    ENCODER = "encoder"
+    GENERATOR = "generator"
+    DISCRIMINATOR = "discriminator"
+    SAMPLER = "sampler"
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and no unknown field passes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Adam(Settings):
+    """Adam's settings for one network (Kingma and Ba 2015)."""
+
+    rate: float = Field(1e-3, gt=0)  # learning rate in the first part of a round
+    beta1: float = Field(0.5, ge=0, lt=1)  # decay of the first moment
+    beta2: float = Field(0.999, ge=0, lt=1)  # decay of the second moment
+
+
+class Optimisers(Settings):
+    """One Adam a network; the paper trains D and S faster than E and G."""
+
+    encoder: Adam = Adam(beta1=0.0)
+    generator: Adam = Adam(beta1=0.0)
+    discriminator: Adam = Adam(rate=3e-3)
+    sampler: Adam = Adam(rate=3e-3)
+
+    def of(self, net: Net) -> Adam:
+        """The settings of one network."""
+        return {
+            Net.ENCODER: self.encoder,
+            Net.GENERATOR: self.generator,
+            Net.DISCRIMINATOR: self.discriminator,
+            Net.SAMPLER: self.sampler,
+        }[net]
+
+
+class Training(Settings):
+    """Length, batches and course of one round of training."""
+
+    steps: int = Field(1000, ge=0)  # training steps a round
+    labelled_batch: int = Field(100, ge=1)  # labelled images a step
+    unlabelled_batch: int = Field(100, ge=1)  # unlabelled and generated images a step
+    flat_share: float = Field(2 / 3, ge=0, le=1)  # share of the round before the rate falls linearly to 0
+    rate_floor: float = Field(0.0, ge=0)  # the rate never falls below this
+    warm_start: bool = True  # networks continue from the round before; otherwise they start anew
+    average_decay: float = Field(0.999, ge=0, lt=1)  # averaged classifier for evaluation; 0 = no averaging
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; weights stay float32
+    mc_passes: int = Field(20, ge=2)  # stochastic passes for Monte-Carlo probabilities
+    scoring_batch: int = Field(2000, ge=1)  # images a chunk in evaluation and scoring
+
+
+class Ramp(Settings):
+    """A factor on a term's weight that rises from 0 to 1 between two ages of the networks, in steps."""
+
+    begin: int = Field(0, ge=0)
+    end: int = Field(0, ge=0)
+
+    def at(self, age: int) -> float:
+        """The factor after ``age`` training steps since the networks were initialised."""
+        if age >= self.end:
+            return 1.0
+        return max(0.0, (age - self.begin) / max(1, self.end - self.begin))
+
+
+class Weights(Settings):
+    """Weights of the terms of eq. 5, 8, 9 and 11 to 13 in the paper's symbols."""
+
+    trd: float = 0.001  # λ_trd: reconstruction and divergence
+    beta: float = 1.0  # β: divergence against reconstruction
+    adv: float = 0.001  # λ_adv: E hides from S
+    gan: float = 1.0  # λ_gan: eq. 7, 8 and 10
+    cls: float = 1.0  # λ_cls: eq. 9
+    generated: float = 1.0  # second term of eq. 9, relative to the first
+    generated_ramp: Ramp = Ramp()  # fakes are noise at first
+    feature_matching: float = 1.0
+    labelled_share: float = Field(0.5, ge=0, le=1)  # of the real side of eq. 8 and 10
+
+
+class Objective(StrEnum):
+    """How real and generated images are told apart."""
+
+    PAPER = "paper"  # eq. 7 to 10: a joint realness head c_rf over (x, z, y)
+    RELEASED = "released"  # the authors' code: realness read from the class logits, G by feature matching
+
+
+class Model(Settings):
+    """The networks and how they are trained."""
+
+    networks: AnyFamily = MlpFamily()
+    latent_size: int = Field(100, ge=1)  # Z
+    optimisers: Optimisers = Optimisers()
+    training: Training = Training()
+    weights: Weights = Weights()
+    matching_norm: Literal["squared", "absolute"] = "squared"  # of feature matching
+    sampler_sees: Literal["mean", "sample"] = "mean"  # of q(z|x, y), for both pools alike

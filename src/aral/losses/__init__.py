@@ -1,0 +1,21 @@
+"""The paper's equations as pure functions: tensors in, one unweighted number out, nats per image."""
+
+from aral.losses import (
+    adversarial,
+    class_logit_realness,
+    classification,
+    feature_matching,
+    gaussian,
+    labelled_or_unlabelled,
+    reconstruction,
+)
+
+__all__ = [
+    "adversarial",
+    "class_logit_realness",
+    "classification",
+    "feature_matching",
+    "gaussian",
+    "labelled_or_unlabelled",
+    "reconstruction",
+]

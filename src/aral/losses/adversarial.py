@@ -1,0 +1,52 @@
+"""The joint conditional GAN over (x, z, y): eq. 7, 8 and 10, on logits of 'real', a = softplus.
+
+Real triples are (x, E(x, y), y) with y = C(x), gradient stopped, for an unlabelled image; generated ones are
+(G(z, y), z, y). D tells them apart, G *and E* oppose it.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+def discriminator_loss(
+    labelled_logits: Float[Tensor, " L"],
+    unlabelled_logits: Float[Tensor, " U"],
+    generated_logits: Float[Tensor, " G"],
+    labelled_share: float,
+) -> Float[Tensor, ""]:
+    """Eq. 8: a(−D) averaged over real triples, plus a(D) averaged over generated ones; for D alone.
+
+    The printed third term has no lower bound and counts the real side twice. Here the real side has total
+    weight one, of which ``labelled_share`` (in [0, 1]) falls to labelled images.
+    """
+    real = labelled_share * softplus(-labelled_logits).mean()
+    real = real + (1.0 - labelled_share) * softplus(-unlabelled_logits).mean()
+    return real + softplus(generated_logits).mean()
+
+
+def generator_loss(generated_logits: Float[Tensor, " G"]) -> Float[Tensor, ""]:
+    """Eq. 7 in the non-saturating form: a(−D(G(z, y), z, y)); for G alone, D frozen."""
+    return softplus(-generated_logits).mean()
+
+
+def encoder_loss(
+    labelled_logits: Float[Tensor, " L"], unlabelled_logits: Float[Tensor, " U"], labelled_share: float
+) -> Float[Tensor, ""]:
+    """Eq. 10 with the sign that has an equilibrium: a(+D(x, E(x, y), y)); for E alone, D frozen.
+
+    As printed, E would help D to recognise real triples. As D's adversary, the pair E and G reaches
+    p(x, E(x)) = p(G(z), z) at the optimum (Donahue et al. 2016).
+    """
+    labelled = labelled_share * softplus(labelled_logits).mean()
+    return labelled + (1.0 - labelled_share) * softplus(unlabelled_logits).mean()
+
+
+def encoder_loss_as_printed(
+    labelled_logits: Float[Tensor, " L"], unlabelled_logits: Float[Tensor, " U"], labelled_share: float
+) -> Float[Tensor, ""]:
+    """Eq. 10 with the printed sign, a(−D(x, E(x, y), y)): kept to show that no equilibrium exists."""
+    labelled = labelled_share * softplus(-labelled_logits).mean()
+    return labelled + (1.0 - labelled_share) * softplus(-unlabelled_logits).mean()

@@ -1,0 +1,149 @@
+"""Layers that more than one network is built from, and the two weight parametrisations."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias, TypeVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+
+_Net = TypeVar("_Net", bound=nn.Module)
+
+DropoutRate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+"""Share of values set to 0 in training."""
+
+
+class GaussianNoise(nn.Module):
+    """Adds N(0, std²) to every entry in training mode; the identity in evaluation mode.
+
+    A class of its own, so that Monte-Carlo passes can find it beside ``nn.Dropout`` and switch on these two
+    kinds of module and nothing else (batch norm stays in evaluation mode).
+
+    Args:
+        std: standard deviation in the unit of the input, at least 0.
+    """
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The inputs, noisy in training mode."""
+        if not self.training or self.std == 0:
+            return inputs
+        return inputs + self.std * torch.randn_like(inputs)
+
+    def extra_repr(self) -> str:
+        """The standard deviation, for ``print(network)``."""
+        return f"std={self.std}"
+
+
+class ChannelsLast(nn.Module):
+    """Stores maps channel by channel within a pixel: the same numbers, in the order convolutions like best.
+
+    Only the maps are converted. Weights keep the default order, because safetensors refuses tensors that
+    are stored in any other.
+    """
+
+    def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """The same maps, in channels-last order."""
+        return maps.contiguous(memory_format=torch.channels_last)
+
+
+class GlobalMean(nn.Module):
+    """The mean of each map over its positions, in float32."""
+
+    def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:
+        """One number a map."""
+        return maps.float().mean((2, 3))
+
+
+class GlobalSum(nn.Module):
+    """The sum of each map over its positions, in float32 (BigGAN pools this way)."""
+
+    def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:
+        """One number a map."""
+        return maps.float().sum((2, 3))
+
+
+class Zeros(nn.Module):
+    """The linear function of nothing: N rows of zeros, whatever the N×0 input.
+
+    Args:
+        size: length of one output row; 0 gives the logits of a classifier without classes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, inputs: Float[Tensor, "N _"]) -> Float[Tensor, "N size"]:
+        """Zeros, one row an input row."""
+        return inputs.new_zeros((len(inputs), self.size))
+
+
+def linear_map(in_size: int, out_size: int, std: float) -> nn.Module:
+    """A linear map without bias that also exists for ``in_size`` 0 (then it is zero).
+
+    Args:
+        in_size: length of an input row, may be 0.
+        out_size: length of an output row.
+        std: the weights start as N(0, std²).
+    """
+    if in_size == 0:
+        return Zeros(out_size)
+    layer = nn.Linear(in_size, out_size, bias=False)
+    nn.init.normal_(layer.weight, std=std)
+    return layer
+
+
+def append_class_maps(
+    images: Float[Tensor, "N C H W"], class_probs: Float[Tensor, "N K"]
+) -> Float[Tensor, "N D H W"]:
+    """Images with K more channels (D = C + K), each constant over the image and equal to one probability."""
+    height, width = images.shape[2:]
+    class_maps = class_probs[:, :, None, None].expand(-1, -1, height, width)
+    return torch.cat([images, class_maps], dim=1)
+
+
+def he_initialised(network: _Net, negative_slope: float) -> _Net:
+    """Gives every linear and convolutional layer He et al.'s (2015) normal weights and zero biases.
+
+    Nets without batch norm need it: PyTorch's default weights shrink a signal about 2.5 times a layer.
+
+    Args:
+        network: changed in place and returned.
+        negative_slope: of the leaky ReLU that follows each layer; 0 for ReLU.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, a=negative_slope, nonlinearity="leaky_relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network
+
+
+def weight_normalised(network: _Net) -> _Net:
+    """Puts weight norm (Salimans and Kingma 2016), w = g·v/‖v‖ a unit, on every linear and convolution.
+
+    The network computes the same function as before; it is changed in place and returned.
+    """
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            weight_norm(layer)
+    return network
+
+
+def spectrally_normalised(network: _Net) -> _Net:
+    """Divides the weights of every linear and convolution by their largest singular value (Miyato 2018).
+
+    The singular value is tracked by one power iteration a forward pass in training mode, and left alone in
+    evaluation mode. The network is changed in place and returned.
+    """
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            spectral_norm(layer)
+    return network

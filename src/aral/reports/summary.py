@@ -1,0 +1,95 @@
+"""A run in a few numbers and words: what its page says beside the drawings."""
+
+from __future__ import annotations
+
+from aral.reports.record import RoundRecord, RunRecord
+from aral.reports.tables import Table
+from aral.store.rows import Stage
+
+FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
+LAST_COLUMNS = ("train seconds", "query seconds")
+
+
+def state(record: RunRecord) -> str:
+    """How far a run is, in a few words."""
+    if not record.rounds:
+        return "No round has begun."
+    last = record.rounds[-1]
+    match last.stage:
+        case Stage.EVALUATED:
+            return f"{len(record.rounds)} rounds are complete."
+        case Stage.TRAINED:
+            return f"Round {last.round} is trained, but not yet evaluated."
+        case None:
+            return f"Round {last.round} is being labelled or trained."
+
+
+def headline(record: RunRecord) -> list[tuple[str, str]]:
+    """The few numbers that matter most, with their names."""
+    last = record.last_evaluated
+    spent = record.rounds[-1].labelled if record.rounds else 0
+    accuracy = "not known" if last is None or last.accuracy is None else f"{100 * last.accuracy:.2f} %"
+    return [
+        ("test accuracy", accuracy),
+        ("labels", f"{spent} of {record.budget}" if record.budget is not None else str(spent)),
+        ("rounds", str(len(record.rounds))),
+        ("time for training and choosing", duration(sum(each.seconds for each in record.rounds))),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """A time for people: ``8.4 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def curve_in_words(record: RunRecord) -> str:
+    """The learning curve for people who do not see it."""
+    points = [
+        f"{100 * each.accuracy:.1f} % with {each.labelled} labels"
+        for each in record.rounds
+        if each.accuracy is not None
+    ]
+    return f"Learning curve, test accuracy: {', '.join(points)}."
+
+
+def rounds_table(record: RunRecord) -> Table:
+    """Every figure of every round: accuracy in per cent, the rest to four digits, a dash where none is."""
+    names = {name for each in record.rounds for name in each.numbers}
+    middle = sorted(names - {*FIRST_COLUMNS, *LAST_COLUMNS})
+    columns = [name for name in (*FIRST_COLUMNS, *middle, *LAST_COLUMNS) if name in names]
+    heads = ("accuracy, %" if name == "accuracy" else name for name in columns)
+    return Table(
+        ("round", "labels", *heads),
+        tuple(
+            (str(each.round), str(each.labelled), *(_figure_text(each, name) for name in columns))
+            for each in record.rounds
+        ),
+    )
+
+
+def losses_table(record: RunRecord) -> Table:
+    """The last value of every loss in every round."""
+    names = tuple(dict.fromkeys(name for each in record.rounds for name in each.losses))
+    trained = [each for each in record.rounds if each.losses]
+    return Table(
+        ("round", *names),
+        tuple(
+            (
+                str(each.round),
+                *(f"{each.losses[name].values[-1]:.4g}" if name in each.losses else "–" for name in names),
+            )
+            for each in trained
+        ),
+    )
+
+
+def _figure_text(record: RoundRecord, name: str) -> str:
+    if name not in record.numbers:
+        return "–"
+    value = record.numbers[name]
+    return f"{100 * value:.2f}" if name == "accuracy" else f"{value:.4g}"

@@ -1,0 +1,7 @@
+"""Ask / tell / fit / evaluate on one store; resumes anywhere."""
+
+from aral.session.observer import Observer
+from aral.session.progress import Pace, Stopped
+from aral.session.session import Session, Strategy, check_strategy
+
+__all__ = ["Observer", "Pace", "Session", "Stopped", "Strategy", "check_strategy"]

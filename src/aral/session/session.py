@@ -1,0 +1,280 @@
+"""The ask/tell core: a session proposes images, takes answers, trains and measures, all on one store.
+
+People and benchmarks drive the same object. Whatever has been asked, answered or measured is in the store
+at once; weights can always be brought back from a checkpoint or, as training is a function of seed and
+labels, by training again.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from aral.acquisition import Acquisition, Need, PoolView, Predictions
+from aral.data.components import principal_components
+from aral.errors import BadInput
+from aral.learners.evaluation import Evaluation, evaluate
+from aral.learners.interface import Learner
+from aral.randomness import Stream
+from aral.session.observer import Observer
+from aral.session.pictures import save_pictures
+from aral.session.progress import Pace, Progress
+from aral.store import Store
+from aral.store.rows import Stage
+from aral.types import Answer, ImageSet, LabelledSet, NoClass, NoClassAnswer, Selection
+
+FIRST_FEATURES = 50
+DIAGNOSED_IMAGES = 2000
+NOT_A_CLASS = (NoClass.BAD_IMAGE, NoClass.NONE_OF_THESE)
+"""Answers after which an image is not trained on at all."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How images are chosen.
+
+    Attributes:
+        acquisition: every query but the first.
+        first: the first query, before any label and any training; sees features of the pixels only.
+    """
+
+    acquisition: Acquisition
+    first: Acquisition
+
+
+class Session:
+    """Active learning on one pool and one store.
+
+    Args:
+        store: the run folder's store; whatever it holds is taken up.
+        pool: all images; the session never sees their labels.
+        class_count: K, at least 2.
+        learner: newly made.
+        strategy: how images are chosen.
+        stream: the run's stream.
+        pace: how often to save.
+        observer: hears of progress.
+
+    Raises:
+        BadInput: an acquisition needs what the learner cannot supply, the pool is empty, or there are fewer
+            than two classes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pool: ImageSet,
+        class_count: int,
+        learner: Learner,
+        strategy: Strategy,
+        stream: Stream,
+        pace: Pace | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        check_strategy(strategy, learner)
+        if len(pool) == 0:
+            raise BadInput("The pool is empty.", "Give at least one image.")
+        if class_count < 2:
+            raise BadInput(
+                f"A classifier needs two classes or more, not {class_count}.", "Name more classes."
+            )
+        self.store = store
+        self.pool = pool
+        self.class_count = class_count
+        self.learner = learner
+        self._strategy = strategy
+        self._stream = stream
+        self._observer = observer or Observer()
+        self._progress = Progress(store, learner, pace or Pace(), self._observer)
+        self._progress.restore(self._start_round)
+
+    @property
+    def round_number(self) -> int:
+        """The round that is being queried, labelled or trained, from 0."""
+        return sum(1 for row in self.store.rounds() if row.stage is not None)
+
+    def labelled(self) -> LabelledSet:
+        """Every image with a class, as the store has it now."""
+        ids, classes = self.store.labels()
+        return LabelledSet(self.pool.subset(ids), classes, self.class_count)
+
+    def ask(self, query_size: int) -> Selection:
+        """The images to label in this round; asked again, the same ones.
+
+        Args:
+            query_size: how many; a query that is recorded already keeps its size.
+
+        Raises:
+            BadInput: fewer images than this are left.
+        """
+        recorded = self.store.query(self.round_number)
+        if recorded is not None:
+            return recorded
+        self._observer.stage(self.round_number, "querying")
+        started = time.monotonic()
+        selection = self._choose(query_size)
+        self.store.record_query(self.round_number, selection)
+        self._record(self.round_number, {"query seconds": time.monotonic() - started})
+        return selection
+
+    def waiting(self) -> Int64[np.ndarray, " n"]:
+        """Ids of this round's query that have no answer yet."""
+        return self.store.unanswered(self.round_number)
+
+    def tell(self, answers: Iterable[Answer], annotator: str) -> None:
+        """Record answers, durably; a class outside 0..K-1 is refused.
+
+        Raises:
+            BadInput: a class or an image does not exist; none of the answers is recorded.
+        """
+        events = [(answer, uuid.uuid4().hex) for answer in answers]
+        for answer, _ in events:
+            if not isinstance(answer, NoClassAnswer) and not 0 <= answer.class_index < self.class_count:
+                raise BadInput(
+                    f"Image {answer.image_id} was given class {answer.class_index}, but there are "
+                    f"{self.class_count} classes.",
+                    f"Use 0 to {self.class_count - 1}.",
+                )
+            if answer.image_id not in self.pool.ids:
+                raise BadInput(f"The pool has no image {answer.image_id}.", "Answer the images of ask().")
+        self.store.record_answers(events, self.round_number, annotator)
+
+    def fit(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Train this round on all labels given so far; goes on where a killed training was.
+
+        Args:
+            stopping: asked after every step; true stops with everything saved.
+
+        Raises:
+            BadInput: there is no label yet.
+            Stopped: ``stopping`` said so.
+            RunFailed: training is not finite.
+        """
+        number = self.round_number
+        self._fix_training_set(number)
+        self._observer.stage(number, "training")
+        started = time.monotonic()
+        self._progress.finish_round(number, self._start_round, stopping)
+        self._record(number, {"train seconds": time.monotonic() - started})
+        self.store.record_stage(number, Stage.TRAINED)
+
+    def evaluate(self, test: LabelledSet) -> Evaluation:
+        """Measure the last trained round on a test set and record the figures; nothing is chosen by them.
+
+        Raises:
+            BadInput: nothing has been trained yet.
+        """
+        number = self.round_number - 1
+        if number < 0:
+            raise BadInput("Nothing has been trained yet.", "Call fit() first.")
+        self.repair()
+        self._observer.stage(number, "evaluating")
+        result = evaluate(self.learner, test)
+        labelled, unlabelled = self._training_set(number)
+        diagnosed = unlabelled.ids[
+            np.argsort(self._stream.child("diagnosed").uniform(unlabelled.ids))[:DIAGNOSED_IMAGES]
+        ]
+        numbers = result.numbers | self.learner.diagnose(labelled.images, unlabelled.subset(diagnosed))
+        numbers["classes seen"] = float(np.unique(labelled.classes).size)
+        self._warn_of_collapse(number, numbers)
+        save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
+        self.store.record_document(number, "confusion", result.confusion.tolist())
+        self._record(number, numbers)
+        self.store.record_stage(number, Stage.EVALUATED)
+        self._observer.evaluated(number, len(labelled), numbers)
+        return result
+
+    def repair(self) -> None:
+        """Bring the learner to the end of the last trained round, training again what a damage took."""
+        if self.round_number:
+            self._progress.finish_round(self.round_number - 1, self._start_round, lambda: False)
+
+    def _choose(self, query_size: int) -> Selection:
+        number = self.round_number
+        stream = self._stream.child("query", number)
+        asked = np.array([answer.image_id for answer in self.store.answers()], dtype=np.int64)
+        candidates = self.pool.without(asked)
+        if number == 0:
+            features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
+            nothing = Predictions(np.empty(0, dtype=np.int64), features=features[:0])
+            view = PoolView(
+                Predictions(candidates.ids, features=features), nothing, nothing.ids, self.class_count
+            )
+            return self._strategy.first(view, query_size, stream)
+        self.repair()
+        labelled, needs = self.labelled(), self._strategy.acquisition.needs
+        view = PoolView(
+            self.learner.predict(candidates, needs, stream.child("unlabelled passes")),
+            self.learner.predict(labelled.images, needs, stream.child("labelled passes")),
+            labelled.classes,
+            self.class_count,
+        )
+        return self._strategy.acquisition(view, query_size, stream)
+
+    def _fix_training_set(self, number: int) -> None:
+        """Write down what a round trains on, so that answers arriving meanwhile cannot change it."""
+        if self.store.document(number, "training set") is not None:
+            return
+        ids, classes = self.store.labels()
+        if not ids.size:
+            raise BadInput("There is no labelled image to train on.", "Answer some of the images of ask().")
+        excluded = [
+            answer.image_id
+            for answer in self.store.answers()
+            if isinstance(answer, NoClassAnswer) and answer.reason in NOT_A_CLASS
+        ]
+        body = {"ids": ids.tolist(), "classes": classes.tolist(), "excluded": excluded}
+        self.store.record_document(number, "training set", body)
+        self.store.record_round(number, int(ids.size))
+
+    def _training_set(self, number: int) -> tuple[LabelledSet, ImageSet]:
+        body = self.store.document(number, "training set")
+        assert isinstance(body, dict)
+        ids, classes, excluded = (
+            np.array(body[key], dtype=np.int64) for key in ("ids", "classes", "excluded")
+        )
+        labelled = LabelledSet(self.pool.subset(ids), classes, self.class_count)
+        return labelled, self.pool.without(np.concatenate([ids, excluded]))
+
+    def _start_round(self, number: int) -> None:
+        labelled, unlabelled = self._training_set(number)
+        self.learner.start_round(number, labelled, unlabelled, self._stream.child("round", number))
+
+    def _record(self, number: int, values: dict[str, float]) -> None:
+        self.store.record_metrics(number, self.learner.steps_per_round, values)
+
+    def _warn_of_collapse(self, number: int, numbers: dict[str, float]) -> None:
+        if "latent std" in numbers and (numbers["latent std"] < 0.1 or numbers["latent KL"] < 1.0):
+            self._progress.tell(
+                "collapsed latents",
+                f"Round {number}: the codes hardly depend on the image (std of the mean "
+                f"{numbers['latent std']:.3f}, KL {numbers['latent KL']:.2f} nats): the sampler is blind. "
+                "Raise model.weights.trd or lower model.weights.beta.",
+            )
+
+
+def check_strategy(strategy: Strategy, learner: Learner) -> None:
+    """Refuse, before any training, an acquisition that needs what the learner cannot supply.
+
+    Raises:
+        BadInput: names the acquisition, the learner and what is missing.
+    """
+    missing = strategy.acquisition.needs - learner.supplies
+    if missing:
+        raise BadInput(
+            f"Acquisition '{strategy.acquisition.name}' needs {', '.join(sorted(missing))}, which learner "
+            f"'{learner.name}' does not supply.",
+            "Choose another acquisition, or a learner with those parts.",
+        )
+    extra = strategy.first.needs - {Need.FEATURES}
+    if extra:
+        raise BadInput(
+            f"'{strategy.first.name}' cannot make the first query: it needs {', '.join(sorted(extra))}, and "
+            "nothing has been trained yet.",
+            "Use 'random' or 'typiclust' for the first query.",
+        )

@@ -1,0 +1,15 @@
+"""The store of a run: one SQLite file for everything that happened, and sealed folders for checkpoints."""
+
+from aral.store.rows import AnswerRow, CheckpointRow, EventRow, Json, MetricRow, RoundRow, Stage
+from aral.store.store import Store
+
+__all__ = [
+    "AnswerRow",
+    "CheckpointRow",
+    "EventRow",
+    "Json",
+    "MetricRow",
+    "RoundRow",
+    "Stage",
+    "Store",
+]

@@ -1,0 +1,78 @@
+"""One process at a time: an advisory lock on a run folder that dies with its holder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import weakref
+from pathlib import Path
+
+from aral.errors import BadInput
+
+PATIENCE_SECONDS = 0.3
+"""How long to wait for a holder that is just ending."""
+
+
+class FolderLock:
+    """An exclusive lock on ``folder/lock``, which holds the number of the process that has it.
+
+    The kernel frees the lock when the holder ends in any way, SIGKILL included; a file left behind means
+    nothing. The lock is refused to a second taker even within one process. Children made by fork give up
+    their copy at once, so a loader process that outlives a killed trainer does not keep the folder locked.
+
+    Raises:
+        BadInput: the folder is in use, or the lock file cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = -1
+        path = folder / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BadInput(
+                f"Run folder {folder} cannot be locked: {error}.", "Check its permissions."
+            ) from error
+        try:
+            _acquire(descriptor, folder)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        _held.add(self)
+
+    def release(self) -> None:
+        """Free the folder for others; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _acquire(descriptor: int, folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
+                raise BadInput(
+                    f"Run folder {folder} is in use by process {holder}.",
+                    "Wait until it ends, stop it, or give another folder.",
+                ) from error
+            time.sleep(0.02)
+
+
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _release_all() -> None:
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_release_all)

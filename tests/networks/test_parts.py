@@ -1,0 +1,207 @@
+"""The parts of the networks, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aral.networks import BigganFamily, GaussianNoise, RealnessHead
+from aral.networks.encoders import LOG_VARIANCE_BOUND, bounded_gaussian
+from aral.networks.layers import append_class_maps, he_initialised, spectrally_normalised, weight_normalised
+from aral.networks.residual import ConditionalBatchNorm, ResidualDown, SelfAttention
+
+
+def set_weight(module: nn.Module, rows: list[list[float]]) -> None:
+    assert isinstance(module, nn.Linear)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor(rows))
+
+
+def hand_set_head() -> RealnessHead:
+    """F = 2, Z = 1, K = 2 and one hidden unit."""
+    head = RealnessHead(feature_size=2, latent_size=1, class_count=2, hidden_size=1)
+    set_weight(head.direction, [[1.0, -1.0]])
+    nn.init.constant_(head.direction.bias, 0.5)
+    set_weight(head.class_embedding, [[1.0, 0.0], [0.0, 2.0]])  # e: class 0 -> (1, 0), class 1 -> (0, 2)
+    set_weight(head.latent_embedding, [[3.0], [-1.0]])  # A
+    set_weight(head.hidden, [[1.0, 2.0, -1.0]])
+    nn.init.zeros_(head.hidden.bias)
+    set_weight(head.output, [[10.0]])
+    return head
+
+
+def test_realness_by_hand() -> None:
+    features = torch.tensor([[1.0, 2.0], [-1.0, 3.0]])
+    latents = torch.tensor([[0.5], [-2.0]])
+    class_probs = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
+    #        w·f + b       ⟨e(y), f⟩    ⟨A z, f⟩     10·leaky(z + 2y₀ - y₁)
+    first = (1 - 2 + 0.5) + 1.0 + 0.5 * (3 - 2) + 10 * 2.5
+    second = (-1 - 3 + 0.5) + (-0.25 + 4.5) + (6 + 6) + 10 * 0.2 * (-2 + 0.5 - 0.75)
+    realness = hand_set_head()(features, latents, class_probs)
+    torch.testing.assert_close(realness, torch.tensor([first, second]))
+    torch.testing.assert_close(realness, torch.tensor([26.0, 8.25]))
+
+
+def test_realness_judges_the_pairing_and_only_by_the_bilinear_term() -> None:
+    head = RealnessHead(feature_size=5, latent_size=3, class_count=2)
+    features, latents = torch.randn(2, 5), torch.randn(2, 3)
+    class_probs = torch.tensor([[0.0, 1.0], [0.0, 1.0]])  # of one class, so that classes do not matter
+
+    def gain_of_pairing() -> Tensor:
+        return (head(features, latents, class_probs) - head(features, latents.flip(0), class_probs)).sum()
+
+    bilinear = head.latent_embedding
+    assert isinstance(bilinear, nn.Linear)
+    expected = (features[0] - features[1]) @ bilinear.weight @ (latents[0] - latents[1])
+    assert expected.abs() > 0.01
+    torch.testing.assert_close(gain_of_pairing(), expected, rtol=1e-4, atol=1e-5)
+    nn.init.zeros_(bilinear.weight)
+    torch.testing.assert_close(gain_of_pairing(), torch.tensor(0.0), rtol=0, atol=1e-5)
+
+
+def test_inner_products_of_a_new_head_have_the_mean_square_of_the_features_as_variance() -> None:
+    head = RealnessHead(feature_size=400, latent_size=100, class_count=300)
+    features = torch.full((1, 400), 2.0)  # mean square 4
+    latent_terms = features @ head.latent_embedding(torch.randn(2000, 100)).T
+    class_terms = features @ head.class_embedding(torch.eye(300)).T
+    # The first std is random as well, through one draw of A: its relative error is about 1/√(2·100).
+    assert latent_terms.std().item() == pytest.approx(2, rel=0.25)
+    assert class_terms.std().item() == pytest.approx(2, rel=0.25)
+
+
+def test_noise_acts_in_training_only() -> None:
+    noise, zeros = GaussianNoise(0.5), torch.zeros(200, 200)
+    noisy = noise(zeros)
+    assert float(noisy.std()) == pytest.approx(0.5, rel=0.02)
+    assert abs(float(noisy.mean())) < 0.02
+    assert not torch.equal(noisy, noise(zeros))
+    noise.eval()
+    assert noise(zeros) is zeros
+    assert GaussianNoise(0.0)(zeros) is zeros
+
+
+def test_class_maps_are_constant_and_follow_the_image() -> None:
+    images = torch.randn(2, 3, 4, 5)
+    maps = append_class_maps(images, torch.tensor([[0.2, 0.8], [1.0, 0.0]]))
+    assert maps.shape == (2, 5, 4, 5)
+    assert torch.equal(maps[:, :3], images)
+    for image, channel, value in ((0, 3, 0.2), (0, 4, 0.8), (1, 3, 1.0), (1, 4, 0.0)):
+        assert torch.equal(maps[image, channel], torch.full((4, 5), value))
+    assert torch.equal(append_class_maps(images, torch.empty(2, 0)), images)
+
+
+def test_log_variance_is_softly_bounded() -> None:
+    raw = torch.tensor([[7.0, -1.0, 1.0, 1e6]], requires_grad=True)
+    mean, log_variance = bounded_gaussian(raw)
+    assert mean.tolist() == [[7.0, -1.0]]
+    assert log_variance[0, 0].item() == pytest.approx(10 * math.tanh(0.1), rel=1e-6)
+    assert log_variance[0, 0].item() == pytest.approx(1, abs=0.004)
+    assert log_variance[0, 1].item() == LOG_VARIANCE_BOUND
+    torch.autograd.backward(log_variance.exp().sum())
+    assert raw.grad is not None and raw.grad.isfinite().all()
+    far = bounded_gaussian(torch.tensor([[1e30, -1e30]], dtype=torch.bfloat16))
+    assert far[0].dtype == far[1].dtype == torch.float32
+    assert far[1].item() == -LOG_VARIANCE_BOUND
+
+
+def test_conditional_batch_norm_by_hand() -> None:
+    norm = ConditionalBatchNorm(channels=1, condition_size=2)
+    set_weight(norm.from_condition, [[0.5, -0.5], [10.0, 20.0]])  # row 0: gains, row 1: biases
+    maps = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)  # normalised over the batch: -1 and 1
+    condition = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    output = norm(maps, condition).flatten()
+    torch.testing.assert_close(output, torch.tensor([-1.5 + 10, 0.5 + 20]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_soft_class_gets_the_mixture_of_gains_and_biases() -> None:
+    norm = ConditionalBatchNorm(channels=4, condition_size=3)
+    nn.init.normal_(norm.from_condition.get_parameter("weight"))
+    norm.eval()
+    maps = torch.randn(1, 4, 5, 5)
+    first, second, mixed = (
+        norm(maps, torch.tensor([row])) for row in ([1.0, 0, 0], [0, 0, 1.0], [0.25, 0, 0.75])
+    )
+    assert (first - second).abs().max() > 0.5
+    torch.testing.assert_close(mixed, 0.25 * first + 0.75 * second)
+
+
+def test_without_a_condition_it_is_batch_norm() -> None:
+    conditional, plain = ConditionalBatchNorm(3, 0), nn.BatchNorm2d(3)
+    maps = torch.randn(5, 3, 4, 4)
+    torch.testing.assert_close(conditional(maps, torch.empty(5, 0)), plain(maps))
+    conditional.eval()
+    plain.eval()
+    torch.testing.assert_close(conditional(maps, torch.empty(5, 0)), plain(maps))
+
+
+def test_biggan_moves_smoothly_from_class_to_class() -> None:
+    family = BigganFamily(channels=8, class_embedding_size=8)
+    generator = family.generator((3, 32, 32), 2, 4)
+    with torch.no_grad():
+        for _ in range(5):
+            generator(torch.randn(8, 4), torch.eye(2).repeat(4, 1))
+        generator.eval()
+        share = torch.linspace(0, 1, 21)[:, None]
+        images = generator(torch.randn(1, 4).expand(21, 4), torch.cat([share, 1 - share], dim=1))
+    whole = (images[0] - images[-1]).norm()
+    steps = (images[1:] - images[:-1]).flatten(1).norm(dim=1)
+    assert whole > 0.1
+    assert steps.max() < whole / 4  # no jump: 20 equal steps would be whole / 20 each
+
+
+def test_attention_by_hand() -> None:
+    attention = SelfAttention(channels=1)
+    maps = torch.randn(2, 1, 4, 4)
+    assert torch.equal(attention(maps), maps)  # its share starts at 0
+    for layer, value in ((attention.query, 0.0), (attention.value, 1.0), (attention.output, 3.0)):
+        nn.init.constant_(layer.weight, value)
+    nn.init.constant_(attention.share, 0.5)
+    # With zero queries every position gathers the plain mean of the four pooled values.
+    pooled = torch.stack(
+        [maps[:, 0, r : r + 2, c : c + 2].amax((1, 2)) for r in (0, 2) for c in (0, 2)], dim=1
+    )
+    expected = maps + 0.5 * 3 * pooled.mean(1)[:, None, None, None]
+    torch.testing.assert_close(attention(maps), expected)
+
+
+def test_a_residual_block_is_its_shortcut_when_the_branch_is_silent() -> None:
+    block = ResidualDown(2, 2, activation=nn.ReLU())
+    last = block.branch[-1]
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    maps = torch.randn(1, 2, 4, 4)
+    expected = torch.stack([maps[..., r::2, c::2] for r in (0, 1) for c in (0, 1)]).mean(0)
+    torch.testing.assert_close(block(maps), expected)
+
+
+def test_weight_norm_keeps_the_function_and_he_weights_keep_the_signal() -> None:
+    layers = [part for _ in range(6) for part in (nn.Linear(300, 300), nn.ReLU())]
+    network = he_initialised(nn.Sequential(*layers), negative_slope=0.0)
+    inputs = torch.randn(50, 300)
+    before = network(inputs)
+    assert 0.5 < before.square().mean().item() < 2  # the mean square of the inputs is 1
+    torch.testing.assert_close(weight_normalised(network)(inputs), before, rtol=1e-3, atol=1e-4)
+    names = [name for name, _ in network.named_parameters()]
+    assert sum(name.endswith("original0") for name in names) == 6
+
+
+def test_spectral_norm_brings_the_largest_singular_value_to_one() -> None:
+    layer = nn.Linear(7, 5)
+    nn.init.normal_(layer.weight, std=3)
+    spectrally_normalised(layer)
+    for _ in range(50):
+        layer(torch.zeros(1, 7))
+    assert torch.linalg.matrix_norm(layer.weight, ord=2).item() == pytest.approx(1, rel=1e-3)
+
+
+def test_the_rotation_head_reads_the_shared_features() -> None:
+    discriminator = BigganFamily(channels=4).discriminator((3, 32, 32), 2, 4)
+    images = torch.randn(3, 3, 32, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = discriminator.rotation(discriminator.features(images))
+    assert logits.shape == (3, 4)
+    assert logits.dtype == torch.float32
