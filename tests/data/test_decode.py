@@ -98,7 +98,8 @@ def test_a_cut_file_is_truncated(
 def test_a_flipped_bit_in_a_png_is_found(tmp_path: Path) -> None:
     whole = _saved(_noisy(16), "PNG")
     start, end = whole.index(b"IDAT") + 4, whole.index(b"IEND") - 8
-    for position in np.linspace(start, end - 1, 20).astype(int):
+    checksum = range(end, end + 4)  # Pillow by itself never looks at these four bytes
+    for position in (*np.linspace(start, end - 1, 16).astype(int), *checksum):
         broken = bytearray(whole)
         broken[position] ^= 4
         assert _reason(tmp_path, bytes(broken)) is Reason.DAMAGED, position

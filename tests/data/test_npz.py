@@ -102,6 +102,7 @@ def test_arrays_that_do_not_fit_name_the_file(tmp_path: Path, changes: dict[str,
     ("changes", "message"),
     [
         ({"train_end": np.array([10, 20])}, "train_images: the offsets in train_end do not divide"),
+        ({"train_end": np.array([-5, *_jpeg_arrays()["train_end"][1:]])}, "train_end do not divide"),
         ({"test_end": np.array([0.5])}, "test_images: .*whole numbers"),
         (_jpeg_arrays((16, 16, 8)), r"image 2 is \(8, 8, 3\), image 0 is \(16, 16, 3\)"),
     ],

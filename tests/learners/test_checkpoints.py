@@ -183,7 +183,7 @@ def forked(work: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def at_every_step(act: Callable[[int], None]) -> None:
+def at_every_step(act: Callable[[int], object]) -> None:
     """In this (forked) process, call ``act`` with the number of each step, before it is taken."""
     count = 0
     push = os.fsync
@@ -193,7 +193,7 @@ def at_every_step(act: Callable[[int], None]) -> None:
         count += 1
         act(count - 1)
 
-    def counted_push(descriptor: int) -> None:
+    def counted_push(descriptor: Any) -> None:
         step()
         push(descriptor)
 
@@ -211,7 +211,7 @@ def steps_of(work: Callable[[], object]) -> int:
 
     assert forked(counted) == 0
     os.close(write_end)
-    with open(read_end, "rb") as pipe:
+    with os.fdopen(read_end, "rb") as pipe:
         return len(pipe.read())
 
 
@@ -229,9 +229,9 @@ def outcome(parent: Path) -> str:
         checkpoint = load(parent / "a")
     except DamagedCheckpoint:
         return "nothing"
-    which = checkpoint.document["which"]
+    which = str(checkpoint.document["which"])
     assert same(checkpoint.tensors, weights({"old": 1, "new": 2}[which]))
-    return str(which)
+    return which
 
 
 def save_new(parent: Path) -> None:
@@ -330,7 +330,7 @@ def test_everything_is_pushed_to_the_disk_before_it_gets_its_name(
     log: list[str] = []
 
     def push(descriptor: int) -> None:
-        log.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.split("tmp-")[0])
+        log.append(Path(f"/proc/self/fd/{descriptor}").readlink().name.split("tmp-")[0])
 
     replace = Path.replace
 
@@ -415,6 +415,11 @@ def without_hash(manifest: Any) -> Any:
     return manifest
 
 
+def folder_in_place_of_document(path: Path) -> None:
+    (path / "document.json").unlink()
+    (path / "document.json").mkdir()
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "MANIFEST.json is missing"),
     "no manifest": (lambda path: (path / FILES[2]).unlink(), "MANIFEST.json is missing"),
@@ -429,7 +434,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "SHA-256 of document.json differs",
     ),
     "a folder as file": (
-        lambda path: ((path / FILES[1]).unlink(), (path / FILES[1]).mkdir()),
+        folder_in_place_of_document,
         "document.json cannot be read: Is a directory",
     ),
     "malformed": (lambda path: (path / FILES[2]).write_text('{"format": 1,'), "MANIFEST.json is malformed"),

@@ -29,7 +29,11 @@ def write_until_killed(folder: Path, generation: int, acknowledge: int) -> None:
 
 
 def run_and_kill(folder: Path, generation: int, seconds: float) -> list[str]:
-    """Uuids that a writer acknowledged before it was killed."""
+    """Uuids that a writer acknowledged before it was killed.
+
+    The time counts from the first acknowledgement, but in every third generation from the start of the
+    process, so that some kills fall into the opening of the store.
+    """
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads; the child starts none
@@ -40,12 +44,13 @@ def run_and_kill(folder: Path, generation: int, seconds: float) -> list[str]:
         finally:
             os._exit(1)
     os.close(write_end)
+    received = os.read(read_end, 8) if generation % 3 else b""
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "the writer ended by itself"
-    with open(read_end, "rb") as pipe:
-        received = pipe.read()
+    with os.fdopen(read_end, "rb") as pipe:
+        received += pipe.read()
     return [f"{generation}/{number}" for (number,) in struct.iter_unpack("<q", received)]
 
 
@@ -53,14 +58,14 @@ def test_a_hundred_kills_lose_no_acknowledged_answer(tmp_path: Path) -> None:
     moments = random.Random(1)
     acknowledged: set[str] = set()
     for generation in range(100):
-        acknowledged.update(run_and_kill(tmp_path / "run", generation, moments.uniform(0.0, 0.05)))
+        acknowledged.update(run_and_kill(tmp_path / "run", generation, moments.uniform(0.0, 0.03)))
         with Store.open(tmp_path / "run", create=True) as store:
             recorded = [row.uuid for row in store.answer_history()]
         assert len(recorded) == len(set(recorded))
         assert acknowledged <= set(recorded)
         # At most the one answer whose acknowledgement the kill cut off.
         assert len(recorded) <= len(acknowledged) + generation + 1
-    assert len(acknowledged) > 200, "the kills came before anything was written"
+    assert len(acknowledged) >= 66
 
 
 def test_a_copy_taken_at_any_moment_holds_a_prefix(tmp_path: Path) -> None:

@@ -81,6 +81,18 @@ def test_a_step_that_fails_leaves_no_trace_and_earlier_steps_stay(tmp_path: Path
         assert connection.execute("SELECT count(*) FROM notes").fetchall() == [(1,)]
 
 
+def test_a_layout_and_its_number_are_one_transaction(tmp_path: Path) -> None:
+    def deny_number(action: int, name: str | None, value: str | None, *rest: str | None) -> int:
+        numbering = action == sqlite3.SQLITE_PRAGMA and name == "user_version" and value is not None
+        return sqlite3.SQLITE_DENY if numbering else sqlite3.SQLITE_OK
+
+    with closing(sqlite3.connect(tmp_path / "file", isolation_level=None)) as connection:
+        connection.set_authorizer(deny_number)
+        with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+            migrate(connection)
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
 def test_a_store_written_with_layout_1_still_opens(tmp_path: Path) -> None:
     """The dump was taken when layout 1 was new; it is never regenerated."""
     with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -82,6 +82,7 @@ class PoolView:
     class_count: int
 
 
+@runtime_checkable
 class Acquisition(Protocol):
     """Chooses the images to label next."""
 

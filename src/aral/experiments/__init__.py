@@ -1,6 +1,6 @@
 """Experiments: specifications, presets, and runs with known labels."""
 
-from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method
+from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
 from aral.experiments.run import drive, load_data, read_spec, run
 from aral.experiments.spec import Rounds, RunSpec, differences, preset_names, resolve, validated
 
@@ -13,6 +13,7 @@ __all__ = [
     "differences",
     "drive",
     "load_data",
+    "make_learner",
     "preset_names",
     "read_spec",
     "resolve",

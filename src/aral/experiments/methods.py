@@ -12,6 +12,7 @@ from aral.errors import BadInput, unknown_name
 from aral.learners import Learner, Model, Objective, aral, supervised, vaal
 from aral.networks import ImageShape
 from aral.randomness import Stream
+from aral.types import ImageSet
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,25 @@ class Method:
         return f"{self.learner}+{self.acquisition}"
 
 
-def make_learner(name: str, making: Making) -> Learner:
+def make_learner(
+    name: str, model: Model, pool: ImageSet, class_count: int, stream: Stream, device: str = "cpu"
+) -> Learner:
     """A new learner by name.
 
+    Args:
+        name: one of :data:`LEARNERS`.
+        model: networks and settings of training.
+        pool: the images it will see; only their shape is used.
+        class_count: K.
+        stream: decides the initial weights.
+        device: where to compute, as PyTorch names it.
+
     Raises:
-        BadInput: there is none of this name.
+        BadInput: there is none of this name, or the networks cannot take images of this shape.
     """
     if name not in LEARNERS:
         raise unknown_name("learner", name, LEARNERS)
-    return LEARNERS[name](making)
+    return LEARNERS[name](Making(model, pool.shape, class_count, stream, torch.device(device)))
 
 
 __all__ = ["ACQUISITIONS", "LEARNERS", "SHORT_NAMES", "Making", "Method", "make_learner"]

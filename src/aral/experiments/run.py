@@ -13,9 +13,8 @@ import torch
 from aral.acquisition import acquisition
 from aral.data import NAMES, DataSet, folder_dataset, load
 from aral.errors import BadInput
-from aral.experiments.methods import Making, make_learner
+from aral.experiments.methods import make_learner
 from aral.experiments.spec import RunSpec, differences, validated
-from aral.learners.interface import Learner
 from aral.oracles import GroundTruth, Oracle
 from aral.randomness import Stream
 from aral.session import Observer, Pace, Session, Strategy, check_strategy
@@ -68,8 +67,10 @@ def run(
     """
     torch.set_num_threads(spec.threads)
     stream = Stream.root(spec.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learner = _learner(spec, data, stream, device)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    learner = make_learner(
+        spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
+    )
     strategy = Strategy(acquisition(spec.acquisition), acquisition(spec.rounds.first_query))
     check_strategy(strategy, learner)
     check_budget(spec, data)
@@ -124,11 +125,6 @@ def check_budget(spec: RunSpec, data: DataSet) -> None:
                 f"rounds.{name} is {value}, but the pool of '{data.name}' has only {size} images.",
                 f"Use {size} or less: --set rounds.{name}={size}",
             )
-
-
-def _learner(spec: RunSpec, data: DataSet, stream: Stream, device: torch.device) -> Learner:
-    making = Making(spec.model, data.pool.shape, data.class_count, stream.child("learner"), device)
-    return make_learner(spec.learner, making)
 
 
 def settle(store: Store, spec: RunSpec, data: DataSet) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -35,6 +37,5 @@ def negative_log_density(
     values: Float[Tensor, "N Z"], mean: Float[Tensor, "N Z"], log_variance: Float[Tensor, "N Z"]
 ) -> Float[Tensor, " N"]:
     """−log N(values; μ, σ²) of each image in nats, summed over dimensions, constant included."""
-    constant = torch.log(torch.tensor(2 * torch.pi))
     deviation = (values - mean).square() * torch.exp(-log_variance)
-    return 0.5 * (deviation + log_variance + constant).sum(dim=1)
+    return 0.5 * (deviation + log_variance + math.log(2 * math.pi)).sum(dim=1)

@@ -18,7 +18,9 @@ def bernoulli(images: Float[Tensor, "N C H W"], means: Float[Tensor, "N C H W"])
         images: x, in [0, 1].
         means: G(z, y), in (0, 1); logarithms are cut at −100.
     """
-    return functional.binary_cross_entropy(means, images, reduction="sum") / len(images)
+    # Written out, because PyTorch's own function raises where this one lets NaN through to be noticed.
+    log_likelihood = images * means.log().clamp(min=-100) + (1 - images) * (1 - means).log().clamp(min=-100)
+    return -log_likelihood.sum() / len(images)
 
 
 def gaussian(images: Float[Tensor, "N C H W"], means: Float[Tensor, "N C H W"]) -> Float[Tensor, ""]:

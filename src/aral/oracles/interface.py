@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from aral.types import Answer, Selection
 
 
+@runtime_checkable
 class Oracle(Protocol):
     """Answers selections, at once or over days, all of them or some."""
 

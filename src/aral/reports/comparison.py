@@ -98,5 +98,5 @@ def _run_line(record: RunRecord, target: Path) -> RunLine:
         seed=record.seed,
         labelled=record.rounds[-1].labelled if record.rounds else 0,
         accuracy="–" if last is None or last.accuracy is None else f"{100 * last.accuracy:.2f}",
-        time=duration(sum(each.seconds for each in record.rounds)),
+        time=duration(record.seconds),
     )

@@ -85,7 +85,7 @@ def learning_curves(
         labels = [point.labelled for point in points]
         means = [100 * point.mean for point in points]
         seeds = f" ({points[0].seeds} seeds, ± 1 s.d.)" if points[0].seeds > 1 else ""
-        _line(axes, theme, place, labels, means, f"{method}{seeds}", marked=True)
+        _line(axes, theme, place, labels, means, f"{method}{seeds}")
         if points[0].seeds > 1:
             spread = [100 * (point.deviation or 0.0) for point in points]
             low = [mean - width for mean, width in zip(means, spread, strict=True)]
@@ -148,7 +148,7 @@ def latent_health(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
             for round_record in record.rounds
             if latent.name in round_record.numbers
         ]
-        _line(axes, theme, place, [pair[0] for pair in pairs], [pair[1] for pair in pairs], latent.name, True)
+        _line(axes, theme, place, [pair[0] for pair in pairs], [pair[1] for pair in pairs], latent.name)
         if latent.bound is not None:
             axes.axhline(latent.bound, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)))
         axes.set_title(
@@ -202,15 +202,13 @@ def _dress(axes: Axes, theme: Theme) -> None:
         spine.set_color(theme.ink)
 
 
-def _line(
-    axes: Axes, theme: Theme, place: int, x: Sequence[float], y: Sequence[float], label: str, marked: bool
-) -> None:
+def _line(axes: Axes, theme: Theme, place: int, x: Sequence[int], y: Sequence[float], label: str) -> None:
     axes.plot(
         x,
         y,
         color=_colour(theme, place),
         linestyle=DASHES[place // len(theme.lines) % len(DASHES)],
-        marker=MARKERS[place % len(MARKERS)] if marked else None,
+        marker=MARKERS[place % len(MARKERS)],
         markersize=5,
         linewidth=2,
         label=f" {label}",  # the blank keeps a name that begins with _ in the legend

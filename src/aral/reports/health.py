@@ -50,6 +50,7 @@ def collapse_warning(record: RoundRecord) -> str:
         return ""
     return (
         f"The latents have collapsed in round {record.round}: {'; '.join(signs)}. The encoder gives "
-        "nearly the same latents for every image, so a choice by the sampler's scores is close to a random one. "
+        "nearly the same latents for every image, so a choice by the sampler's scores is close to a random "
+        "one. "
         "Lower the weight of the divergence or raise that of the reconstruction."
     )

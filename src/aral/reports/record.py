@@ -77,7 +77,7 @@ class RoundRecord:
     def seconds(self) -> float:
         """Time spent on training and on choosing images, as far as it was recorded."""
         parts = (self.numbers.get(name, math.nan) for name in ("train seconds", "query seconds"))
-        return sum(part for part in parts if math.isfinite(part))
+        return sum((part for part in parts if math.isfinite(part)), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,11 @@ class RunRecord:
         """The latest round that has an accuracy."""
         evaluated = [record for record in self.rounds if record.accuracy is not None]
         return evaluated[-1] if evaluated else None
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on training and on choosing images in all rounds, as far as it was recorded."""
+        return sum((each.seconds for each in self.rounds), 0.0)
 
     def class_name(self, index: int) -> str:
         """The name of a class, or its number where it has none."""

@@ -33,7 +33,7 @@ def headline(record: RunRecord) -> list[tuple[str, str]]:
         ("test accuracy", accuracy),
         ("labels", f"{spent} of {record.budget}" if record.budget is not None else str(spent)),
         ("rounds", str(len(record.rounds))),
-        ("time for training and choosing", duration(sum(each.seconds for each in record.rounds))),
+        ("time for training and choosing", duration(record.seconds)),
     ]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -31,6 +31,7 @@ ATTEMPTS = 20
 PAUSE_SECONDS = 0.05
 
 
+@runtime_checkable  # the tests check annotations while they run
 class StoreReading(Protocol):
     """What can be read of a store; :class:`aral.store.store.Store` says what each method gives."""
 

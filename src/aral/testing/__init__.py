@@ -1,0 +1,6 @@
+"""Fakes and planted data for tests of anything built on this package; nothing here trains for long."""
+
+from aral.testing.learners import FakeLearner
+from aral.testing.planted import planted_data, planted_pool, tiny_model
+
+__all__ = ["FakeLearner", "planted_data", "planted_pool", "tiny_model"]

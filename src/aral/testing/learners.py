@@ -1,0 +1,107 @@
+"""A learner that learns nothing and says what it was told to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from aral.acquisition import Need, Predictions
+from aral.learners import Gallery, Learner, StepLosses
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledSet
+
+
+class FakeLearner(Learner):
+    """Gives planted outputs by image id and records every call.
+
+    Args:
+        class_count: K.
+        sampler_logit: S of an image, by id.
+        probabilities: class probabilities by ids, N×K; uniform if left out.
+        steps: training steps a round.
+        troubled_steps: steps, counted over all rounds, that report a skipped phase.
+    """
+
+    def __init__(
+        self,
+        class_count: int,
+        sampler_logit: Callable[[int], float] = float,
+        probabilities: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N K"]] | None = None,
+        steps: int = 2,
+        troubled_steps: frozenset[int] = frozenset(),
+    ) -> None:
+        self.class_count = class_count
+        self.calls: list[str] = []
+        self.labelled: list[LabelledSet] = []
+        self.unlabelled: list[ImageSet] = []
+        self.steps_taken = 0
+        self.rate = 1.0
+        self._sampler_logit = sampler_logit
+        self._probabilities = probabilities
+        self._steps = steps
+        self._troubled = troubled_steps
+
+    @property
+    def name(self) -> str:
+        """The learner's name."""
+        return "fake"
+
+    @property
+    def supplies(self) -> frozenset[Need]:
+        """Everything."""
+        return frozenset(Need)
+
+    @property
+    def steps_per_round(self) -> int:
+        """As given."""
+        return self._steps
+
+    def start_round(
+        self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
+    ) -> None:
+        """Remember the data."""
+        self.calls.append(f"start round {round_number}")
+        self.labelled.append(labelled)
+        self.unlabelled.append(unlabelled)
+
+    def step(self, index: int) -> StepLosses:
+        """Count."""
+        self.steps_taken += 1
+        skipped = ("D",) if self.steps_taken in self._troubled else ()
+        return StepLosses({"total D": 1.0}, skipped)
+
+    def slow_down(self) -> None:
+        """Halve the recorded rate."""
+        self.rate /= 2
+
+    def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
+        """Planted outputs; features and latents are the id itself."""
+        ids = torch.from_numpy(images.ids)
+        uniform = torch.full((len(images), self.class_count), 1 / self.class_count)
+        probabilities = uniform if self._probabilities is None else self._probabilities(ids)
+        number = ids.float()[:, None]
+        logits = torch.tensor([self._sampler_logit(int(index)) for index in images.ids])
+        return Predictions(
+            images.ids, probabilities, probabilities[:, None].repeat(1, 3, 1), number, number, logits.float()
+        )
+
+    def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
+        """Healthy."""
+        return {"latent std": 1.0, "latent KL": 5.0, "sampler AUC": 0.7}
+
+    def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
+        """Nothing."""
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The count of steps."""
+        return {"steps": torch.tensor(self.steps_taken), "rate": torch.tensor(self.rate)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the count."""
+        self.calls.append("load")
+        self.steps_taken = int(state["steps"])
+        self.rate = float(state["rate"])

@@ -1,0 +1,128 @@
+"""Ids, pixels and classes stay together on their way into a batch: each planted image encodes its id."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aral.data.batches import LabelledBatches, UnlabelledBatches, chunks, gather, to_symmetric, to_unit
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledSet, UnlabelledBatch
+
+COUNT = 40
+STREAM = Stream.root(0).child("batches")
+
+
+def planted() -> ImageSet:
+    """Image i holds the value 5·i in every pixel."""
+    values = 5 * torch.arange(COUNT, dtype=torch.uint8)
+    return ImageSet.of(values[:, None, None, None].expand(COUNT, 2, 3, 4).contiguous())
+
+
+def class_of(ids: np.ndarray) -> np.ndarray:
+    return (ids * 7) % 5
+
+
+def labelled(*ids: int) -> LabelledSet:
+    images = planted().subset(np.array(ids, dtype=np.int64))
+    return LabelledSet(images, class_of(images.ids), 5)
+
+
+def read_ids(images: torch.Tensor, symmetric: bool) -> list[int]:
+    """The ids that the pixels encode."""
+    unit = (images.double() + 1) / 2 if symmetric else images.double()
+    assert images.flatten(1).std(dim=1).max() < 1e-6
+    return (unit.flatten(1).mean(dim=1) * 255 / 5).round().int().tolist()
+
+
+def test_ranges_are_exact() -> None:
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8)[:, None, None, None]
+    unit, symmetric = to_unit(pixels), to_symmetric(pixels)
+    assert unit.dtype == symmetric.dtype == torch.float32
+    assert unit.flatten().tolist() == [0.0, pytest.approx(0.2), 1.0]
+    assert symmetric.flatten().tolist() == [-1.0, pytest.approx(-0.6), 1.0]
+    assert pixels.flatten().tolist() == [0, 51, 255]
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_gather_keeps_order_and_repetitions(symmetric: bool) -> None:
+    ids = np.array([30, 2, 30, 17], dtype=np.int64)
+    images = gather(planted(), ids, symmetric)
+    assert images.shape == (4, 2, 3, 4)
+    assert read_ids(images, symmetric) == [30, 2, 30, 17]
+    assert (images.min() < 0) == symmetric
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 100])
+def test_chunks_cover_a_subset_in_order_of_id(size: int) -> None:
+    part = planted().subset(np.array([31, 4, 9, 26, 15, 11, 38], dtype=np.int64))
+    pieces = list(chunks(part, size, symmetric=False))
+    assert [len(ids) for ids, _ in pieces][:-1] == [size] * (len(pieces) - 1)
+    assert np.concatenate([ids for ids, _ in pieces]).tolist() == [4, 9, 11, 15, 26, 31, 38]
+    for ids, images in pieces:
+        assert read_ids(images, symmetric=False) == ids.tolist()
+
+
+@given(
+    ids=st.sets(st.integers(0, COUNT - 1), min_size=1),
+    size=st.integers(1, 12),
+    step=st.integers(0, 50),
+    symmetric=st.booleans(),
+)
+def test_labelled_ids_match_pixels_and_classes(ids: set[int], size: int, step: int, symmetric: bool) -> None:
+    batch = LabelledBatches(labelled(*ids), size, symmetric, STREAM)(step)
+    assert batch.images.shape[0] == batch.class_probs.shape[0] == size
+    assert set(batch.ids.tolist()) <= ids
+    assert read_ids(batch.images, symmetric) == batch.ids.tolist()
+    assert batch.class_probs.shape == (size, 5)
+    assert batch.class_probs.sum(dim=1).tolist() == [1.0] * size
+    assert batch.class_probs.argmax(dim=1).tolist() == class_of(batch.ids).tolist()
+
+
+@given(
+    ids=st.sets(st.integers(0, COUNT - 1), min_size=1),
+    size=st.integers(1, 12),
+    step=st.integers(0, 50),
+    symmetric=st.booleans(),
+)
+def test_unlabelled_ids_match_pixels(ids: set[int], size: int, step: int, symmetric: bool) -> None:
+    images = planted().subset(np.array(list(ids), dtype=np.int64))
+    batch = UnlabelledBatches(images, size, symmetric, STREAM)(step)
+    assert len(batch.ids) == size and set(batch.ids.tolist()) <= ids
+    assert read_ids(batch.images, symmetric) == batch.ids.tolist()
+
+
+def test_a_small_labelled_set_is_repeated_equally_often() -> None:
+    batches = LabelledBatches(labelled(3, 8, 20, 33), 12, False, STREAM)
+    for step in range(5):
+        assert Counter(batches(step).ids.tolist()) == {3: 3, 8: 3, 20: 3, 33: 3}
+    uneven = LabelledBatches(labelled(3, 8, 20), 10, False, STREAM)
+    assert Counter(int(image) for step in range(6) for image in uneven(step).ids) == {3: 20, 8: 20, 20: 20}
+
+
+def test_one_epoch_visits_every_unlabelled_image_once() -> None:
+    batches = UnlabelledBatches(planted(), 8, False, STREAM)
+    assert sorted(int(image) for step in range(5) for image in batches(step).ids) == list(range(COUNT))
+
+
+def test_a_step_is_a_function_of_its_number() -> None:
+    """A resumed run sees the batches that the killed one would have seen."""
+    first = LabelledBatches(labelled(*range(15)), 6, True, STREAM)
+    steps = [first(step).ids.tolist() for step in range(6)]
+    fresh = LabelledBatches(labelled(*range(15)), 6, True, STREAM)
+    assert fresh(4).ids.tolist() == steps[4]
+    assert fresh(1).ids.tolist() == steps[1]
+    assert len({tuple(step) for step in steps}) == 6
+
+
+def test_no_label_travels_with_an_unlabelled_batch() -> None:
+    batch = UnlabelledBatches(planted(), 8, False, STREAM)(0)
+    assert type(batch) is UnlabelledBatch
+    assert {field.name for field in dataclasses.fields(batch)} == {"ids", "images"}
+    assert set(vars(batch)) == {"ids", "images"}

@@ -1,0 +1,154 @@
+"""Drawings: that their lines are the numbers, and that no name can spoil them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from aral.reports.curves import (
+    DARK,
+    LIGHT,
+    latent_health,
+    learning_curves,
+    loss_traces,
+    png_bytes,
+    steady_points,
+    svg_bytes,
+)
+from aral.reports.health import collapse_warning
+from aral.reports.record import read_run
+from aral.reports.tables import CurvePoint
+
+MakeRun = Callable[..., Path]
+
+
+def data_of(line: Line2D) -> tuple[list[Any], list[Any]]:
+    """The points of a line."""
+    return list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))
+
+
+def lines(figure: Figure | None, axes: int = 0) -> dict[str, tuple[list[Any], list[Any]]]:
+    """The data of each line of a drawing by its label."""
+    assert figure is not None
+    return {str(line.get_label()): data_of(line) for line in figure.axes[axes].lines}
+
+
+def test_one_run_is_one_line_in_per_cent(make_run: MakeRun) -> None:
+    figure = learning_curves([read_run(make_run())], reference=0.9)
+    drawn = lines(figure)
+    assert drawn[" aral+aral"] == ([10, 20], [50, 75])
+    assert drawn["all labels"][1] == [90, 90]
+    assert figure is not None
+    assert figure.axes[0].get_title() == "shapes (JPEG copy)"
+    assert not figure.axes[0].collections, "one seed has no band"
+
+
+def test_seeds_of_a_method_are_a_mean_and_a_band(make_run: MakeRun) -> None:
+    runs = [
+        read_run(make_run("a", accuracies=(0.5, 0.8))),
+        read_run(make_run("b", accuracies=(0.7, 0.8), seed=1)),
+        read_run(make_run("c", accuracies=(0.1, 0.2), method="random")),
+    ]
+    figure = learning_curves(runs)
+    drawn = lines(figure)
+    x, y = drawn[" aral+aral (2 seeds, ± 1 s.d.)"]
+    assert x == [10, 20]
+    assert y == pytest.approx([60, 80])
+    assert drawn[" random"] == ([10, 20], [10, 20])
+    assert figure is not None
+    (band,) = figure.axes[0].collections
+    heights = np.array(band.get_paths()[0].vertices)[:, 1]
+    assert heights.min() == pytest.approx(60 - 14.1421, abs=1e-3)
+    assert heights.max() == pytest.approx(80)
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert colours == list(LIGHT.lines[:2])
+
+
+def test_a_mean_ends_where_a_seed_is_missing() -> None:
+    both, ahead = CurvePoint("m", 10, 0.6, 0.1, 2), CurvePoint("m", 20, 0.9, None, 1)
+    alone = CurvePoint("n", 20, 0.9, None, 1)
+    assert steady_points([both, ahead, alone]) == {"m": [both], "n": [alone]}
+
+
+def test_many_methods_stay_distinguishable(make_run: MakeRun) -> None:
+    runs = [read_run(make_run(f"r{place}", method=f"m{place}", pictures=False)) for place in range(9)]
+    figure = learning_curves(runs, theme=DARK)
+    assert figure is not None
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == 9
+
+
+def test_losses_follow_each_other_and_leave_gaps(make_run: MakeRun) -> None:
+    figure = loss_traces(read_run(make_run()))
+    assert figure is not None
+    titles = {axes.get_title(): place for place, axes in enumerate(figure.axes)}
+    first, second, border = [
+        data_of(line)
+        for line in sorted(
+            figure.axes[titles["reconstruction"]].lines, key=lambda line: line.get_linewidth() < 1
+        )
+    ]
+    assert first == ([0, 3], [8, 2])
+    assert second == ([4, 7], [8, 2]), "four steps a round"
+    assert border[0] == [4, 4]
+    odd = figure.axes[titles["<b>odd</b>"]].lines[0].get_ydata()
+    assert np.isnan(np.asarray(odd, dtype=float)).tolist() == [False, True]
+
+
+def test_latents_are_drawn_by_round_beside_their_bounds(make_run: MakeRun) -> None:
+    figure = latent_health(read_run(make_run()))
+    assert [axes.get_title() for axes in (figure.axes if figure else [])] == [
+        "latent std", "latent KL, nats", "sampler AUC",
+    ]  # fmt: skip
+    assert lines(figure, 1)[" latent KL"] == ([0, 1], [12.5, 12.5])
+    assert [len(lines(figure, place)) for place in range(3)] == [2, 2, 1]
+
+
+def test_what_was_not_recorded_is_not_drawn(make_run: MakeRun, tmp_path: Path) -> None:
+    running = read_run(make_run(accuracies=(None,)))
+    assert learning_curves([running]) is None
+    assert latent_health(running) is None
+
+
+@pytest.mark.parametrize("name", ["_hidden", "$x_{", "学习", "a & <b>"])
+def test_no_name_spoils_a_drawing(make_run: MakeRun, name: str) -> None:
+    run = read_run(make_run(data=name, method=name, note=name))
+    figure = learning_curves([run, read_run(make_run("b", data=name, method="b", note=name))])
+    assert figure is not None
+    drawing = svg_bytes(figure)
+    text = "".join(ElementTree.fromstring(drawing.decode()).itertext())
+    assert text.count(name) == 3, "data set, note and legend"
+    assert png_bytes(figure).startswith(b"\x89PNG")
+
+
+def test_the_same_run_gives_the_same_drawing(make_run: MakeRun) -> None:
+    run = read_run(make_run())
+    first, second = (learning_curves([run]) for _ in range(2))
+    assert first is not None and second is not None
+    assert svg_bytes(first) == svg_bytes(second)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({}, None),
+        ({"latent std": 0.1, "latent KL": 1.0}, None),
+        ({"latent std": 0.099}, "latent std is 0.099, below 0.1"),
+        ({"latent KL": 0.17}, "latent KL is 0.17, below 1 nats"),
+        ({"latent KL": float("nan")}, "latent KL is nan"),
+    ],
+)
+def test_a_collapse_is_said_in_words(make_run: MakeRun, numbers: dict[str, float], words: str | None) -> None:
+    warning = collapse_warning(read_run(make_run(numbers=numbers)).rounds[-1])
+    if words is None:
+        assert warning == ""
+    else:
+        assert warning.startswith("The latents have collapsed in round 1: ")
+        assert words in warning
