@@ -193,9 +193,9 @@ def at_every_step(act: Callable[[int], object]) -> None:
         count += 1
         act(count - 1)
 
-    def counted_push(descriptor: Any) -> None:
+    def counted_push(fd: Any) -> None:
         step()
-        push(descriptor)
+        push(fd)
 
     os.fsync = counted_push
     sys.addaudithook(lambda event, arguments: step() if event in STEPS else None)

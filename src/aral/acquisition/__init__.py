@@ -1,6 +1,7 @@
 """Strategies: which images to label next. Scores are apart from choosing; higher = label first."""
 
 from aral.acquisition.catalogue import ACQUISITIONS, acquisition
+from aral.acquisition.ceal import confident_pseudo_labels
 from aral.acquisition.interface import (
     Acquisition,
     Need,
@@ -12,10 +13,13 @@ from aral.acquisition.interface import (
     check_query_size,
     top_scores,
 )
+from aral.acquisition.joint import Choice, JointBatch
 
 __all__ = [
     "ACQUISITIONS",
     "Acquisition",
+    "Choice",
+    "JointBatch",
     "Need",
     "PoolView",
     "Predictions",
@@ -24,5 +28,6 @@ __all__ = [
     "acquisition",
     "as_scores",
     "check_query_size",
+    "confident_pseudo_labels",
     "top_scores",
 ]

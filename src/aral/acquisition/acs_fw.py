@@ -92,7 +92,9 @@ def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
         search.step(only_new=False)
     while len(search.chosen) < n:
         search.step(only_new=True)
-    return Choice.of(search.chosen, search.scores, "pulls the network like the rest of the pool ({:.3g})".format)
+    return Choice.of(
+        search.chosen, search.scores, "pulls the network like the rest of the pool ({:.3g})".format
+    )
 
 
 ACS_FW = JointBatch("acs-fw", MC, choose)

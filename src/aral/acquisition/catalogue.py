@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from aral.acquisition.acs_fw import ACS_FW
+from aral.acquisition.badge import BADGE
+from aral.acquisition.batchbald import BATCHBALD
+from aral.acquisition.cluster_margin import CLUSTER_MARGIN
+from aral.acquisition.committee import COMMITTEE, COMMITTEE_DIVERGENCE
+from aral.acquisition.confidence import ENTROPY, LEAST_CONFIDENCE, MARGIN
+from aral.acquisition.core_set import CORE_SET, ROBUST_CORE_SET
+from aral.acquisition.dispersion import MEAN_STD, VARIATION_RATIO, VOTE_VARIATION_RATIO
+from aral.acquisition.diverse import ARAL_DIVERSE
 from aral.acquisition.interface import Acquisition
+from aral.acquisition.prob_cover import PROBCOVER
 from aral.acquisition.random import RANDOM
 from aral.acquisition.sampler import ARAL, VAAL
+from aral.acquisition.stochastic import POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.typical import TYPICLUST
 from aral.acquisition.uncertainty import BALD, MAX_ENTROPY
 from aral.errors import unknown_name
 
+_BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
+    (RANDOM,),
+    (LEAST_CONFIDENCE, MARGIN, ENTROPY),
+    (MAX_ENTROPY, VARIATION_RATIO, VOTE_VARIATION_RATIO, MEAN_STD),
+    (BALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD, BATCHBALD, ACS_FW),
+    (COMMITTEE, COMMITTEE_DIVERGENCE),
+    (CORE_SET, ROBUST_CORE_SET, TYPICLUST, PROBCOVER),
+    (BADGE, CLUSTER_MARGIN),
+    (VAAL, ARAL, ARAL_DIVERSE),
+)
+
 ACQUISITIONS: dict[str, Acquisition] = {
-    acquisition.name: acquisition for acquisition in (RANDOM, MAX_ENTROPY, BALD, VAAL, ARAL, TYPICLUST)
+    acquisition.name: acquisition for family in _BY_FAMILY for acquisition in family
 }
 
 

@@ -58,11 +58,15 @@ class KCentre:
             reached.append(float(nearest[row]))
             nearest = np.minimum(nearest, squared_distances(features, features[[row]]))
             nearest[rows] = -np.inf
-        if not np.isfinite(reached[0]):
+        first_is_random = not np.isfinite(reached[0])
+        if first_is_random:
             # With no centre yet any first image will do; it is listed as high as the one that follows.
             reached[0] = reached[1] if n > 1 else max(0.0, float(nearest.max()))
-        scores = [float(np.sqrt(value)) for value in reached]
-        return Choice.of(rows, scores, "{:.3g} away from all labelled and chosen images".format)
+        scores = np.sqrt(np.array(reached))
+        reasons = [f"{score:.3g} away from all labelled and chosen images" for score in scores]
+        if first_is_random:
+            reasons[0] = "first centre, drawn at random"
+        return Choice(np.array(rows, dtype=np.int64), scores, tuple(reasons))
 
     def _without_outliers(self, nearest: np.ndarray) -> np.ndarray:
         """The distances with those of the z farthest set to −∞; at least one candidate is left."""

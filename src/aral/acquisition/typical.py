@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
-from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 
+from aral.acquisition.clusters import k_means
+from aral.acquisition.distances import features_of, labelled_features
 from aral.acquisition.interface import Need, PoolView, check_query_size
+from aral.acquisition.joint import in_order_of_id
 from aral.randomness import Stream
 from aral.types import Selection
 
@@ -39,20 +41,16 @@ class TypiClust:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
         """n images from different clusters, fewest labels first."""
+        check_query_size(n, pool.unlabelled.ids.size)
+        pool = in_order_of_id(pool)
         ids = pool.unlabelled.ids
-        check_query_size(n, ids.size)
-        order = np.argsort(ids)
-        unlabelled = pool.unlabelled.get(Need.FEATURES).numpy()[order].astype(np.float64)
-        labelled = np.empty((0, unlabelled.shape[1]))
-        if pool.labelled.ids.size:
-            labelled = pool.labelled.get(Need.FEATURES).numpy()[np.argsort(pool.labelled.ids)]
+        unlabelled = features_of(pool.unlabelled)
+        labelled = labelled_features(pool, unlabelled.shape[1])
         clusters = min(n + len(labelled), self.most_clusters, len(unlabelled))
-        points = np.concatenate([unlabelled, labelled])
-        model = KMeans(clusters, n_init=1, random_state=int(stream.numpy().integers(2**31)))
-        members = model.fit_predict(points)
+        members = k_means(np.concatenate([unlabelled, labelled]), clusters, stream)
         chosen, scores = self._choose(unlabelled, members[: len(unlabelled)], members[len(unlabelled) :], n)
         reasons = tuple(f"typical of its cluster ({score:.2f})" for score in scores)
-        return Selection(ids[order][chosen], scores, self.name, reasons)
+        return Selection(ids[chosen], scores, self.name, reasons)
 
     def _choose(
         self,

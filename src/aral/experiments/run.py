@@ -19,7 +19,7 @@ from aral.oracles import GroundTruth, Oracle
 from aral.randomness import Stream
 from aral.session import Observer, Pace, Session, Strategy, check_strategy
 from aral.store import Store
-from aral.store.rows import Stage
+from aral.store.rows import Json, Stage
 from aral.types import LabelledSet
 
 SETTINGS_FILE = "settings.json"
@@ -150,7 +150,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
             )
         return
     table = json.loads(spec.model_dump_json())
-    values = {
+    values: dict[str, Json] = {
         "data": data.name,
         "note": data.note,
         "method": str(spec.method),
@@ -172,7 +172,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
     store.record_setting("spec", table)
 
 
-def write_settings(folder: Path, table: dict[str, object]) -> None:
+def write_settings(folder: Path, table: dict[str, Json]) -> None:
     """Write the resolved settings as JSON, for people and for ``aral resume``."""
     partial = folder / f"{SETTINGS_FILE}.tmp-{os.getpid()}"
     partial.write_text(json.dumps(table, indent=2) + "\n")

@@ -22,6 +22,9 @@ from aral.losses import (
 )
 from aral.networks.interface import PixelRange
 
+ALWAYS = Ramp()
+"""No ramp: the weight counts from the first step."""
+
 Compute: TypeAlias = Callable[[View], Float[Tensor, ""]]
 
 
@@ -39,7 +42,7 @@ class Term:
     name: str
     compute: Compute
     weight: float = 1.0
-    ramp: Ramp = Ramp()
+    ramp: Ramp = ALWAYS
 
 
 @dataclass(frozen=True)
