@@ -3,15 +3,15 @@
 Active Bayesian coreset selection by Frank-Wolfe. Each image has the vector of its expected log-likelihood
 under the M Monte-Carlo passes ω_m ~ p(ω | labels so far), with the entropy that centres it:
 
-    L_i[m] = (E over y ~ p̄_i of log p_m(y | x_i) + H[p̄_i]) / √M = −KL(p̄_i ‖ p_m(· | x_i)) / √M,   p̄ = mean_m p_m.
+    L_i[m] = (E over y ~ p̄_i of log p_m(y | x_i) + H[p̄_i]) / √M = −KL(p̄_i ‖ p_m(· | x_i)) / √M,  p̄ = mean p_m.
 
-That is the paper's random projection for its weighted Euclidean inner product ⟨L_i, L_j⟩ = E_ω[L_i(ω)·L_j(ω)],
-with the passes for projections. Wanted is a sparse w ≥ 0 with Σ w_i·L_i ≈ L = Σ L_i. Frank-Wolfe on the polytope
-Σ w_i·σ_i = σ, σ_i = ‖L_i‖, σ = Σ σ_i (Campbell & Broderick 2018): each step goes, by an exact line search,
-towards the vertex σ·L_i/σ_i most aligned with what is still missing.
+That is the paper's random projection for its weighted Euclidean inner product ⟨L_i, L_j⟩ =
+E_ω[L_i(ω)·L_j(ω)], with the passes for projections. Wanted is a sparse w ≥ 0 with Σ w_i·L_i ≈ L = Σ L_i.
+Frank-Wolfe on the polytope Σ w_i·σ_i = σ, σ_i = ‖L_i‖, σ = Σ σ_i (Campbell & Broderick 2018): each step
+goes, by an exact line search, towards the vertex σ·L_i/σ_i most aligned with what is still missing.
 
-A step may return to an image that it already holds, so n steps can give fewer than n images (and do as n nears
-M, the rank of the L). Then further steps are taken towards images not yet held, until there are n.
+A step may return to an image that it already holds, so n steps can give fewer than n images (and do as n
+nears M, the rank of the L). Then further steps are taken towards images not yet held, until there are n.
 
 Passes are N×M×K; a score is the alignment ⟨L − L(w), L_i/σ_i⟩ when an image was first chosen. Probabilities
 below 10⁻¹² count as 10⁻¹², or one pass could make a vector infinite. Cost N·M·(K + 2n), memory N·M·K.

@@ -4,12 +4,13 @@ If the classifier's own best guess were the label, the loss would pull at the la
 
     g = (p − onehot(argmax p)) ⊗ f = a ⊗ f,   K×F.
 
-The batch is drawn by k-means++ (Arthur & Vassilvitskii 2007) on the g: the first image has the longest g (as in
-the authors' code), each next one is drawn with a chance proportional to D² = min over chosen c of ‖g − g_c‖².
-The g are never formed: ⟨a ⊗ f, a' ⊗ f'⟩ = ⟨a, a'⟩·⟨f, f'⟩. Labelled images play no part, as in the paper.
+The batch is drawn by k-means++ (Arthur & Vassilvitskii 2007) on the g: the first image has the longest g
+(as in the authors' code), each next one is drawn with a chance proportional to D² = min over chosen c of
+‖g − g_c‖². The g are never formed: ⟨a ⊗ f, a' ⊗ f'⟩ = ⟨a, a'⟩·⟨f, f'⟩. Labelled images play no part, as
+in the paper.
 
-Probabilities are N×K and features N×F; a score is D (for the first image ‖g‖) when chosen. It is what made the
-draw likely, not an order: scores need not descend. Cost n·N·(K + F), memory N·(K + F).
+Probabilities are N×K and features N×F; a score is D (for the first image ‖g‖) when chosen. It is what
+made the draw likely, not an order: scores need not descend. Cost n·N·(K + F), memory N·(K + F).
 """
 
 from __future__ import annotations

@@ -2,18 +2,19 @@
 
     I(y₁…y_b; ω) = H(y₁…y_b) − Σ H(y_i | ω),   ω one of the M Monte-Carlo passes, labels independent given ω.
 
-Chosen greedily: the information is submodular, so a greedy batch has at least 1 − 1/e of the best one's. An
-image's gain is H(y | labels of the batch so far) − H(y | ω), nats, ≥ 0; the first gain is its BALD score. The
-conditional entropy is the mean, over the labels the batch may get ('configurations'), of the entropy under the
-passes re-weighted by how well they predict those labels:
+Chosen greedily: the information is submodular, so a greedy batch has at least 1 − 1/e of the best one's.
+An image's gain is H(y | labels of the batch so far) − H(y | ω), nats, ≥ 0; the first gain is its BALD
+score. The conditional entropy is the mean, over the labels the batch may get ('configurations'), of the
+entropy under the passes re-weighted by how well they predict those labels:
 
     exact:    all K^(b−1) configurations, while there are at most ``configurations`` of them;
     sampled:  that many, drawn from the joint distribution (a pass, then a label of each image from it). For
               C draws the error of a gain is at most about log K / √C nats, and much the same for all images.
 
-Passes are N×M×K. Gains only shrink as the batch grows, so the last exact gain of an image bounds it, and images
-bounded below the best found are not computed (lazy greedy, Minoux 1978): exact, not a shortlist. Cost at most
-n·N·K·C·M; 60,000 images, M = 20, K = 10, n = 10 take some seconds to about a minute on one core. Memory N·M·K.
+Passes are N×M×K. Gains only shrink as the batch grows, so the last exact gain of an image bounds it, and
+images bounded below the best found are not computed (lazy greedy, Minoux 1978): exact, not a shortlist.
+Cost at most n·N·K·C·M; 60,000 images, M = 20, K = 10, n = 10 take some seconds to about a minute on one
+core. Memory N·M·K.
 """
 
 from __future__ import annotations

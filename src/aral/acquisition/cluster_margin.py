@@ -1,15 +1,15 @@
-"""Cluster-Margin: uncertain images from many clusters (Citovsky et al. 2021, 'Batch Active Learning at Scale').
+"""Cluster-Margin: uncertain images from many clusters (Citovsky et al. 2021).
 
-The images with the smallest margin p₁ − p₂, ten for each one wanted, are grouped by average-linkage clustering
-of their features. The batch goes round the clusters, the smallest first, and takes one random image from each
-until there are n, so that a large cluster of alike images cannot fill it.
+The images with the smallest margin p₁ − p₂, ten for each one wanted, are grouped by average-linkage
+clustering of their features. The batch goes round the clusters, the smallest first, and takes one random
+image from each until there are n, so that a large cluster of alike images cannot fill it.
 
-The paper clusters the whole pool once, until clusters hold ten images on average; that takes N² memory. Ours
-clusters the candidates alone, into a tenth as many clusters: the rule for the size is the same, the clusters are
-finer where the candidates are dense. Labelled images play no part, as in the paper.
+The paper clusters the whole pool once, until clusters hold ten images on average; that takes N² memory.
+Ours clusters the candidates alone, into a tenth as many clusters: the rule for the size is the same, the
+clusters are finer where the candidates are dense. Labelled images play no part, as in the paper.
 
-Probabilities are N×K and features N×F; a score is −(p₁ − p₂), higher = less sure; it does not descend along the
-batch. Cost C²·F for C = min(N, 10·n, max(n, 5000)) candidates, memory 8·C² bytes and N·F.
+Probabilities are N×K and features N×F; a score is −(p₁ − p₂), higher = less sure; it does not descend
+along the batch. Cost C²·F for C = min(N, 10·n, max(n, 5000)) candidates, memory 8·C² bytes and N·F.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Query by committee (Seung, Opper & Sompolinsky 1992); the Monte-Carlo passes are the members.
 
-Vote entropy: entropy over classes of the members' votes (Dagan & Engelson 1995).
-Consensus divergence: mean over members of KL(p_m ‖ mean p) (McCallum & Nigam 1998). The mean is over all
-members with equal weight, so the number is BALD's by another route; it is listed for those who know it by this
-name.
+Vote entropy: entropy over classes of the members' votes (Dagan & Engelson 1995). Consensus divergence:
+mean over members of KL(p_m ‖ mean p) (McCallum & Nigam 1998). The mean is over all members with equal
+weight, so the number is BALD's by another route; it is listed for those who know it by this name.
 
 Passes are N×M×K; scores in nats, 0 to log min(M, K), higher = label first. Cost and memory N·M·K.
 """

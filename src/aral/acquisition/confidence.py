@@ -4,8 +4,8 @@ Least confidence: 1 − max p (Lewis & Gale 1994; Culotta & McCallum 2005).
 Margin: −(p₁ − p₂), the two highest probabilities (Scheffer, Decomain & Wrobel 2001).
 Entropy: −Σ p log p (Settles 2010; the 'EN' criterion of CEAL, Wang et al. 2017).
 
-Probabilities are N×K; each score is a number an image, higher = label first. With K = 2 all three order a pool
-alike. Cost and memory N·K.
+Probabilities are N×K; each score is a number an image, higher = label first. With K = 2 all three order a
+pool alike. Cost and memory N·K.
 """
 
 from __future__ import annotations

@@ -7,14 +7,15 @@ Greedy k-centre (Gonzalez 1985): again and again the image farthest from all lab
 The largest distance left is at most twice what the best n centres could reach. The labelled images are the
 first centres; before any label the first centre is drawn at random.
 
-Robust variant: Sener & Savarese let a few images stay uncovered and solve that by integer programming. Ours is
-the greedy one for k-centre with outliers (after Ding, Yu & Wang 2019): at each step the z farthest images pass
-for outliers and the farthest of the rest is chosen. An outlier can be chosen only when it is not among the z
-farthest, which happens at most z times; after k + z choices all but z images lie within twice the radius that
-the best k centres reach with z outliers. z = the ``outliers`` share of the pool, rounded up (theirs: 10⁻⁴).
+Robust variant: Sener & Savarese let a few images stay uncovered and solve that by integer programming.
+Ours is the greedy one for k-centre with outliers (after Ding, Yu & Wang 2019): at each step the z
+farthest images pass for outliers and the farthest of the rest is chosen. An outlier can be chosen only
+when it is not among the z farthest, which happens at most z times; after k + z choices all but z images
+lie within twice the radius that the best k centres reach with z outliers. z = the ``outliers`` share of
+the pool, rounded up (theirs: 10⁻⁴).
 
-Features are N×F; a score is the distance to the nearest centre when chosen, higher = label first, descending.
-Cost N·F·(n + L), memory N·F + N.
+Features are N×F; a score is the distance to the nearest centre when chosen, higher = label first,
+descending. Cost N·F·(n + L), memory N·F + N.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """ARAL combined with uncertainty and diversity: what the sampler's score alone cannot see.
 
-The sampler says how unlike the labelled images each image is; it does not say whether the classifier needs it,
-nor what the batch already holds. So images are ranked by
+The sampler says how unlike the labelled images each image is; it does not say whether the classifier
+needs it, nor what the batch already holds. So images are ranked by
 
     r(−S)·r(H[p]),   r(v) = share of the pool whose value is at most v, between 0 and 1,
 
-the sampler score and the entropy of the prediction, as ranks because S is a logit whose scale drifts while it is
-trained. Then the batch is filled from the top, passing over near-duplicates: images that lie within ``radius``
-of one already in the batch. Passed-over images fill the last places when nothing else is left.
+the sampler score and the entropy of the prediction, as ranks because S is a logit whose scale drifts
+while it is trained. Then the batch is filled from the top, passing over near-duplicates: images that lie
+within ``radius`` of one already in the batch. Passed-over images fill the last places when nothing else
+is left.
 
-The default radius is a fifth of the median distance between two random images of the pool. This combination is
-this package's own; of a piece with it are Ash et al. 2020 and Citovsky et al. 2021.
+The default radius is a fifth of the median distance between two random images of the pool. This
+combination is this package's own; of a piece with it are Ash et al. 2020 and Citovsky et al. 2021.
 
 Sampler logits N, probabilities N×K, features N×F; a score is the product of ranks, higher = label first,
 descending but for the passed-over images at the end. Cost n·N·F, memory N·F.

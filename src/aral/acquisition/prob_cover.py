@@ -1,17 +1,20 @@
 """ProbCover: as much of the pool as possible within δ of a labelled image (Yehuda, Dekel et al. 2022).
 
-Greedy maximum coverage: again and again the image whose ball of radius δ holds the most images that no ball of a
-labelled or chosen image holds yet; at least 1 − 1/e of the best coverage. When all is covered the rest is random.
+Greedy maximum coverage: again and again the image whose ball of radius δ holds the most images that no
+ball of a labelled or chosen image holds yet; at least 1 − 1/e of the best coverage. When all is covered
+the rest is random.
 
-δ by the paper's rule: the pool is clustered by k-means into K clusters, which stand in for classes; a ball is
-pure when all images in it are of its centre's cluster; δ is the largest radius at which at least 95 % of balls
-are pure. A ball turns impure at the distance to the nearest image of another cluster, so δ is a quantile of
-those distances, found without a grid; they are computed from a random sample of centres to the whole pool.
+δ by the paper's rule: the pool is clustered by k-means into K clusters, which stand in for classes; a
+ball is pure when all images in it are of its centre's cluster; δ is the largest radius at which at least
+95 % of balls are pure. A ball turns impure at the distance to the nearest image of another cluster, so δ
+is a quantile of those distances, found without a grid; they are computed from a random sample of centres
+to the whole pool.
 
-Features are N×F, as they come (the paper's are normalised; scale does not matter to the rule for δ). A score is
-the number of images newly covered, higher = label first, descending. No neighbour graph is kept: neighbours are
-counted in blocks, once at the start and once more when they become covered. Cost at most 2·N²·F multiplications,
-whatever n (about a minute for 60,000 × 250 on one core); memory N·F. Pools above ``most_images`` are thinned.
+Features are N×F, as they come (the paper's are normalised; scale does not matter to the rule for δ). A
+score is the number of images newly covered, higher = label first, descending. No neighbour graph is kept:
+neighbours are counted in blocks, once at the start and once more when they become covered. Cost at most
+2·N²·F multiplications, whatever n (about a minute for 60,000 × 250 on one core); memory N·F. Pools above
+``most_images`` are thinned.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How unsure the classifier is, from one pass or from Monte-Carlo passes.
 
-All scores are higher for more uncertain images. Definitions that libraries disagree on are fixed here; 0·log 0
-is 0 everywhere.
+All scores are higher for more uncertain images. Definitions that libraries disagree on are fixed here;
+0·log 0 is 0 everywhere.
 """
 
 from __future__ import annotations

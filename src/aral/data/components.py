@@ -22,6 +22,8 @@ def principal_components(images: ImageSet, count: int, stream: Stream) -> Float[
     """
     flat = gather(images, images.ids, symmetric=False).flatten(1).numpy()
     count = min(count, *flat.shape)
+    if (flat == flat[0]).all():  # one image, or copies of one: no variance to divide by
+        return torch.zeros(len(flat), count)
     seed = int(stream.numpy().integers(2**31))
     model = PCA(count, svd_solver="randomized" if count < min(flat.shape) else "full", random_state=seed)
     return torch.from_numpy(model.fit_transform(flat)).float()

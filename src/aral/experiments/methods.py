@@ -59,7 +59,8 @@ class Method:
         """
         learner, plus, chosen = SHORT_NAMES.get(text, text).partition("+")
         if learner not in LEARNERS:
-            raise unknown_name("method", learner, [*LEARNERS, *SHORT_NAMES])
+            # A short name stands for a whole method: 'aral+bald' must not be told to be 'aral'.
+            raise unknown_name("method", learner, LEARNERS if plus else [*LEARNERS, *SHORT_NAMES])
         if plus and not chosen:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{learner}+random'.")
         if chosen:

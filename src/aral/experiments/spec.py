@@ -12,12 +12,15 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from aral.acquisition import acquisition
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.experiments.methods import Method
 from aral.learners.spec import Model, Settings
 
 FOLDER_PRESET = "folder"
+SCALES = ("mlp", "conv32", "resnet", "biggan")
+"""Tags of :data:`aral.networks.AnyFamily`."""
 
 
 class Rounds(Settings):
@@ -50,7 +53,9 @@ class RunSpec(Settings):
     @property
     def folder_name(self) -> str:
         """A name for the run's folder."""
-        return f"{Path(self.data).name}-{self.method}-seed{self.seed}"
+        # A folder may be given as ".", which has no name of its own.
+        data = self.data if self.data in NAMES else Path(self.data).expanduser().resolve().name
+        return f"{data}-{self.method}-seed{self.seed}"
 
 
 def preset_names() -> list[str]:
@@ -94,7 +99,11 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
     for setting in settings:
         table = _merged(table, _parsed(setting))
-    return validated(table)
+    spec = validated(table)
+    # Names may also have come from a preset or a single setting.
+    Method.parse(str(spec.method))
+    acquisition(spec.rounds.first_query)
+    return spec
 
 
 def validated(table: Mapping[str, Any]) -> RunSpec:
@@ -114,16 +123,22 @@ def validated(table: Mapping[str, Any]) -> RunSpec:
 
 
 def _unknown_setting(where: str, table: Mapping[str, Any]) -> BadInput:
-    known = sorted(_leaves(RunSpec.model_validate(_known(table, where)).model_dump(), ""))
+    known = sorted(_leaves(RunSpec.model_validate(_known(table)).model_dump(), ""))
     # A path inside a tagged union carries the tag, which users do not write.
-    plain = [part for part in where.split(".") if part not in ("mlp", "conv32", "resnet", "biggan")]
+    plain = [part for part in where.split(".") if part not in SCALES]
     close = difflib.get_close_matches(".".join(plain), known, n=1, cutoff=0.4)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return BadInput(f"Unknown setting '{'.'.join(plain)}'.", f"{hint}All settings: aral settings DATASET")
 
 
-def _known(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    return {key: table[key] for key in ("data", "learner", "acquisition") if key in table}
+def _known(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The least table of the same scale of networks, for each scale has settings of its own."""
+    known: dict[str, Any] = {key: table[key] for key in ("data", "learner", "acquisition")}
+    model = table.get("model")
+    networks = model.get("networks") if isinstance(model, dict) else None
+    if isinstance(networks, dict) and networks.get("scale") in SCALES:
+        known["model"] = {"networks": {"scale": networks["scale"]}}
+    return known
 
 
 def _leaves(table: Mapping[str, Any], prefix: str) -> list[str]:

@@ -20,9 +20,9 @@ class Net(StrEnum):
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and no unknown field passes."""
+    """Base of all settings: frozen, and neither an unknown field nor NaN or infinity passes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Adam(Settings):

@@ -20,7 +20,7 @@ class GroundTruth:
 
     def __init__(self, ids: Int64[np.ndarray, " N"], classes: Int64[np.ndarray, " N"]) -> None:
         self._classes: Mapping[int, int] = dict(zip(ids.tolist(), classes.tolist(), strict=True))
-        self._waiting: list[int] = []
+        self._waiting: dict[int, None] = {}  # a set that keeps the order
 
     @property
     def name(self) -> str:
@@ -29,10 +29,10 @@ class GroundTruth:
 
     def request(self, selection: Selection) -> None:
         """Take note of the images."""
-        self._waiting.extend(selection.ids.tolist())
+        self._waiting.update(dict.fromkeys(selection.ids.tolist()))
 
     def collect(self) -> list[Answer]:
-        """A class for every image that was asked for."""
+        """One class for every image that was asked for, in the order of asking."""
         answers: list[Answer] = [ClassAnswer(image, self._classes[image]) for image in self._waiting]
         self._waiting.clear()
         return answers

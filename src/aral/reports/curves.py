@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from aral.reports.health import LATENT_FIGURES
 from aral.reports.record import LossTrace, RunRecord
@@ -51,6 +51,10 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+TICKS = 10
+"""Up to this many numbers of labels are all marked on the axis."""
+
+
 def steady_points(points: Sequence[CurvePoint]) -> dict[str, list[CurvePoint]]:
     """The points of each method that all of its seeds have reached, by method.
 
@@ -80,7 +84,7 @@ def learning_curves(
     methods = steady_points(curve_points(curve_rows(records)))
     if not methods:
         return None
-    figure, axes = _figure(theme, (7.2, 4.4))
+    figure, axes = _figure(theme, (5.8, 4.2))
     for place, (method, points) in enumerate(methods.items()):
         labels = [point.labelled for point in points]
         means = [100 * point.mean for point in points]
@@ -96,7 +100,10 @@ def learning_curves(
     axes.set_title(records[0].data_title, color=theme.ink, parse_math=False)
     axes.set_xlabel("labelled images")
     axes.set_ylabel("test accuracy, %")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    counts = sorted({point.labelled for points in methods.values() for point in points})
+    axes.xaxis.set_major_locator(
+        FixedLocator(counts) if len(counts) <= TICKS else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
+    )
     _legend(figure, axes, theme)
     return figure
 
@@ -123,7 +130,7 @@ def loss_traces(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
             if trace is not None:
                 _trace(axes, theme, start, trace)
             if start:
-                axes.axvline(start, color=theme.grid, linewidth=0.8)
+                axes.axvline(start, color=theme.ink, alpha=0.35, linewidth=0.6, zorder=0.5)
         axes.set_title(name, color=theme.ink, fontsize=10, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     figure.supxlabel("training step", color=theme.ink, fontsize=10)
@@ -143,12 +150,10 @@ def latent_health(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
     for place, latent in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
         _dress(axes, theme)
-        pairs = [
-            (round_record.round, round_record.numbers[latent.name])
-            for round_record in record.rounds
-            if latent.name in round_record.numbers
-        ]
-        _line(axes, theme, place, [pair[0] for pair in pairs], [pair[1] for pair in pairs], latent.name)
+        known = [each for each in record.rounds if latent.name in each.numbers]
+        values = _gaps([each.numbers[latent.name] for each in known])
+        _line(axes, theme, place, [each.round for each in known], values, latent.name)
+        axes.set_ylim(bottom=0)
         if latent.bound is not None:
             axes.axhline(latent.bound, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)))
         axes.set_title(
@@ -216,11 +221,14 @@ def _line(axes: Axes, theme: Theme, place: int, x: Sequence[int], y: Sequence[fl
 
 
 def _trace(axes: Axes, theme: Theme, start: int, trace: LossTrace) -> None:
-    finite = [value if math.isfinite(value) else math.nan for value in trace.values]
-    lone = "." if len(finite) == 1 else None
-    axes.plot(
-        [start + step for step in trace.steps], finite, color=theme.lines[0], linewidth=1.2, marker=lone
-    )
+    lone = "." if len(trace.steps) == 1 else None
+    steps = [start + step for step in trace.steps]
+    axes.plot(steps, _gaps(trace.values), color=theme.lines[0], linewidth=1.2, marker=lone)
+
+
+def _gaps(values: Sequence[float]) -> list[float]:
+    """Values with NaN, which is drawn as a gap, for those that are not finite."""
+    return [value if math.isfinite(value) else math.nan for value in values]
 
 
 def _round_starts(record: RunRecord) -> list[int]:
@@ -228,14 +236,14 @@ def _round_starts(record: RunRecord) -> list[int]:
     starts, start = [], 0
     for round_record in record.rounds:
         starts.append(start)
-        start += max((trace.steps[-1] + 1 for trace in round_record.losses.values()), default=0)
+        start += round_record.steps
     return starts
 
 
 def _legend(figure: Figure, axes: Axes, theme: Theme) -> None:
     legend = figure.legend(
         loc="outside lower center",
-        ncols=2 if len(axes.lines) > 1 else 1,
+        ncols=1 if len(axes.lines) <= 4 else 2,
         frameon=False,
         labelcolor=theme.ink,
     )

@@ -38,11 +38,13 @@ class Chart:
         light: its ``data:`` address.
         dark: that of its dark variant.
         alternative: the same in words.
+        width: its natural width, in pixels of a page.
     """
 
     light: str
     dark: str
     alternative: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,11 @@ def render(template: str, **content: object) -> str:
 
 def chart(draw: Callable[[Theme], Figure | None], alternative: str) -> Chart | None:
     """Draw something on light and on dark paper; None if there is nothing to draw."""
-    addresses = [
-        file_address(svg_bytes(figure), "image/svg+xml")
-        for theme in (LIGHT, DARK)
-        if (figure := draw(theme)) is not None
-    ]
-    return Chart(addresses[0], addresses[1], alternative) if addresses else None
+    light, dark = draw(LIGHT), draw(DARK)
+    if light is None or dark is None:
+        return None
+    addresses = [file_address(svg_bytes(figure), "image/svg+xml") for figure in (light, dark)]
+    return Chart(addresses[0], addresses[1], alternative, round(96 * light.get_figwidth()))
 
 
 def _last_with(record: RunRecord, has: Callable[[RoundRecord], bool]) -> RoundRecord | None:

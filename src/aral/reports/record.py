@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +49,7 @@ class RoundRecord:
         round: its number, from 0.
         labelled: how many labelled images it trains on.
         stage: the last stage reached; None while it is being labelled or trained.
+        steps: the last training step of which anything is recorded.
         numbers: figures of the end of the round by name, such as "accuracy".
         losses: traces by the name of the loss.
         confusion: K×K counts of test images, row = true class, column = predicted class; None without.
@@ -60,6 +61,7 @@ class RoundRecord:
     round: int
     labelled: int
     stage: Stage | None
+    steps: int
     numbers: Mapping[str, float]
     losses: Mapping[str, LossTrace]
     confusion: Int64[np.ndarray, "K K"] | None
@@ -150,12 +152,13 @@ def read_run(folder: Path) -> RunRecord:
     settings = _settings_file(folder / "settings.json")
     with store_reading(folder) as store:
         rows = store.rounds()
-        numbers, losses = _numbers_and_losses(store.metrics())
+        metrics: dict[int, list[MetricRow]] = defaultdict(list)
+        for metric in store.metrics():
+            metrics[metric.round].append(metric)
         answers = {answer.image_id: answer for answer in store.answers()}
         found = {row.round: read_pictures(folder / "pictures", row.round) for row in rows}
         rounds = tuple(
-            _round(store, row, numbers[row.round], losses[row.round], answers, found[row.round].pictures)
-            for row in rows
+            _round(store, row, metrics[row.round], answers, found[row.round].pictures) for row in rows
         )
         return RunRecord(
             name=folder.resolve().name,
@@ -178,8 +181,7 @@ def read_run(folder: Path) -> RunRecord:
 def _round(
     store: StoreReading,
     row: RoundRow,
-    numbers: Mapping[str, float],
-    losses: Mapping[str, LossTrace],
+    metrics: Sequence[MetricRow],
     answers: Mapping[int, Answer],
     pictures: Pictures | None,
 ) -> RoundRecord:
@@ -190,8 +192,9 @@ def _round(
         round=row.round,
         labelled=row.labelled,
         stage=row.stage,
-        numbers=numbers,
-        losses=losses,
+        steps=max((metric.step for metric in metrics), default=0),
+        numbers={metric.name: metric.value for metric in metrics if not metric.name.startswith(LOSS_PREFIX)},
+        losses=_losses(metrics),
         confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
         selection=selection,
         answers={image_id: answers[image_id] for image_id in wanted if image_id in answers},
@@ -199,22 +202,16 @@ def _round(
     )
 
 
-def _numbers_and_losses(
-    rows: Iterable[MetricRow],
-) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, LossTrace]]]:
-    """Recorded numbers, in order of round and step, parted into last values and traces of each round."""
-    numbers: dict[int, dict[str, float]] = defaultdict(dict)
-    points: dict[tuple[int, str], list[tuple[int, float]]] = defaultdict(list)
-    for row in rows:
-        if row.name.startswith(LOSS_PREFIX):
-            points[row.round, row.name.removeprefix(LOSS_PREFIX)].append((row.step, row.value))
-        else:
-            numbers[row.round][row.name] = row.value
-    losses: dict[int, dict[str, LossTrace]] = defaultdict(dict)
-    for (round_number, name), pairs in points.items():
-        steps, values = zip(*pairs, strict=True)
-        losses[round_number][name] = LossTrace(steps, values)
-    return numbers, losses
+def _losses(metrics: Sequence[MetricRow]) -> dict[str, LossTrace]:
+    """The traces among a round's numbers, which come in order of step."""
+    points: dict[str, list[MetricRow]] = defaultdict(list)
+    for metric in metrics:
+        if metric.name.startswith(LOSS_PREFIX):
+            points[metric.name.removeprefix(LOSS_PREFIX)].append(metric)
+    return {
+        name: LossTrace(tuple(row.step for row in rows), tuple(row.value for row in rows))
+        for name, rows in points.items()
+    }
 
 
 def _settings_file(path: Path) -> Json:

@@ -17,7 +17,8 @@ def state(record: RunRecord) -> str:
     last = record.rounds[-1]
     match last.stage:
         case Stage.EVALUATED:
-            return f"{len(record.rounds)} rounds are complete."
+            count = len(record.rounds)
+            return "1 round is complete." if count == 1 else f"{count} rounds are complete."
         case Stage.TRAINED:
             return f"Round {last.round} is trained, but not yet evaluated."
         case None:
@@ -33,7 +34,7 @@ def headline(record: RunRecord) -> list[tuple[str, str]]:
         ("test accuracy", accuracy),
         ("labels", f"{spent} of {record.budget}" if record.budget is not None else str(spent)),
         ("rounds", str(len(record.rounds))),
-        ("time for training and choosing", duration(record.seconds)),
+        ("time for training and choosing", duration(record.seconds) if record.seconds else "not known"),
     ]
 
 
