@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
@@ -26,6 +26,7 @@ def numbers(stream: Stream) -> tuple[float, ...]:
     )
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32), names=NAMES)
 def test_same_names_give_the_same_numbers(seed: int, names: list[str | int]) -> None:
     one, other = Stream.root(seed).child(*names), Stream.root(seed).child(*names)
@@ -75,6 +76,7 @@ def splitmix(key: int, image: int) -> float:
     return (x >> 11) / 2**53
 
 
+@settings(deadline=None)
 @given(ids=IDS, seed=st.integers(0, 100))
 def test_uniform_agrees_with_whole_number_arithmetic(ids: list[int], seed: int) -> None:
     stream = Stream.root(seed)
@@ -83,6 +85,7 @@ def test_uniform_agrees_with_whole_number_arithmetic(ids: list[int], seed: int) 
     assert ((found >= 0) & (found < 1)).all()
 
 
+@settings(deadline=None)
 @given(ids=IDS, data=st.data())
 def test_uniform_is_independent_of_order_and_company(ids: list[int], data: st.DataObject) -> None:
     stream = Stream.root(3)
@@ -99,7 +102,9 @@ def test_uniform_is_uniform_and_unlike_its_neighbours(seed: int) -> None:
     assert abs(np.corrcoef(draws[1:], draws[:-1])[0, 1]) < 0.03
     other = Stream.root(seed).child("others").uniform(np.arange(20_000, dtype=np.int64))
     assert abs(np.corrcoef(draws, other)[0, 1]) < 0.03
-    across = np.array([Stream.root(seed).child("step", i).uniform(np.zeros(1, np.int64))[0] for i in range(4000)])
+    across = np.array(
+        [Stream.root(seed).child("step", i).uniform(np.zeros(1, np.int64))[0] for i in range(4000)]
+    )
     assert kstest(across, "uniform").pvalue > 0.001
 
 

@@ -27,7 +27,8 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("bold", "bald"), ("randon", "random"), ("max_entropy", "max-entropy"), ("typclust", "typiclust")]
+    ("typed", "meant"),
+    [("bold", "bald"), ("randon", "random"), ("max_entropy", "max-entropy"), ("typclust", "typiclust")],
 )
 def test_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(BadInput, match=f"Did you mean '{meant}'"):

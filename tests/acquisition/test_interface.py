@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.acquisition import Need, Predictions, TopScores, as_scores, check_query_size, top_scores
@@ -32,6 +32,7 @@ def test_highest_first_with_their_ids() -> None:
     assert found.acquisition == "test"
 
 
+@settings(deadline=None)
 @given(
     scores=st.dictionaries(st.integers(0, 1000), st.integers(-3, 3), min_size=2, max_size=20),
     data=st.data(),

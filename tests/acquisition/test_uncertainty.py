@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.acquisition import PoolView, Predictions
@@ -41,9 +41,7 @@ def pool(passes: dict[int, list[list[float]]]) -> PoolView:
 
 def test_scores_by_hand() -> None:
     assert max_entropy_scores(pool(PASSES), STREAM).tolist() == pytest.approx(list(ENTROPY.values()))
-    assert bald_scores(pool(PASSES), STREAM).tolist() == pytest.approx(
-        list(DISAGREEMENT.values()), abs=1e-7
-    )
+    assert bald_scores(pool(PASSES), STREAM).tolist() == pytest.approx(list(DISAGREEMENT.values()), abs=1e-7)
 
 
 def test_entropy_and_bald_ask_for_different_images() -> None:
@@ -95,6 +93,7 @@ def test_means_are_over_the_passes_of_one_image() -> None:
         assert bald_scores(pool({image: PASSES[image]}), STREAM)[0] == whole[place]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=6))
 def test_bounds(rows: list[list[float]]) -> None:
     """0 ≤ BALD ≤ H[mean] ≤ log K."""

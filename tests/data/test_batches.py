@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.data.batches import LabelledBatches, UnlabelledBatches, chunks, gather, to_symmetric, to_unit
@@ -69,6 +69,7 @@ def test_chunks_cover_a_subset_in_order_of_id(size: int) -> None:
         assert read_ids(images, symmetric=False) == ids.tolist()
 
 
+@settings(deadline=None)
 @given(
     ids=st.sets(st.integers(0, COUNT - 1), min_size=1),
     size=st.integers(1, 12),
@@ -85,6 +86,7 @@ def test_labelled_ids_match_pixels_and_classes(ids: set[int], size: int, step: i
     assert batch.class_probs.argmax(dim=1).tolist() == class_of(batch.ids).tolist()
 
 
+@settings(deadline=None)
 @given(
     ids=st.sets(st.integers(0, COUNT - 1), min_size=1),
     size=st.integers(1, 12),

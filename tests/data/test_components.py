@@ -64,7 +64,9 @@ def test_same_stream_same_numbers() -> None:
     assert one.equal(other)
 
 
-@pytest.mark.parametrize(("images", "pixels", "wanted", "given"), [(3, 4, 50, 3), (20, 2, 50, 4), (2, 4, 1, 1)])
+@pytest.mark.parametrize(
+    ("images", "pixels", "wanted", "given"), [(3, 4, 50, 3), (20, 2, 50, 4), (2, 4, 1, 1)]
+)
 def test_no_more_components_than_images_or_pixels(images: int, pixels: int, wanted: int, given: int) -> None:
     random = Stream.root(2).numpy()
     array = random.integers(0, 256, (images, 1, pixels, pixels), dtype=np.uint8)

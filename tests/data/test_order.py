@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.data.order import EpochOrder
@@ -17,6 +17,7 @@ def order(ids: list[int], seed: int = 0) -> EpochOrder:
     return EpochOrder(np.array(ids, dtype=np.int64), Stream.root(seed))
 
 
+@settings(deadline=None)
 @given(ids=IDS, batch=st.integers(1, 40))
 def test_each_epoch_visits_each_id_once_whatever_the_batch(ids: list[int], batch: int) -> None:
     visits = order(ids)
@@ -27,6 +28,7 @@ def test_each_epoch_visits_each_id_once_whatever_the_batch(ids: list[int], batch
         assert sorted(sequence[epoch * len(ids) : (epoch + 1) * len(ids)].tolist()) == sorted(ids)
 
 
+@settings(deadline=None)
 @given(ids=IDS, start=st.integers(0, 80), count=st.integers(1, 60), data=st.data())
 def test_take_is_a_slice_of_one_sequence(ids: list[int], start: int, count: int, data: st.DataObject) -> None:
     """Whatever was taken before, and however the ids were listed."""

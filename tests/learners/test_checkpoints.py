@@ -292,6 +292,7 @@ def test_a_failure_at_every_step_is_told_and_leaves_no_half(tmp_path: Path, stat
         assert os.waitstatus_to_exitcode(status) in (0, 7), "any other error is a bug"
         if status == 0:
             assert outcome(parent) == "new", "a save that does not complain has saved"
+        assert state != "valid" or (parent / "a").is_dir(), "what was set aside is put back"
         assert outcome(parent) in ({"old", "new"} if state == "valid" else {"nothing", "new"})
         prune(parent, {"a"})
         assert not parent.exists() or names(parent) <= {"a"}

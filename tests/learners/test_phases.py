@@ -8,7 +8,8 @@ import torch
 
 from aral.learners import Objective, aral, aral_phases, supervised, vaal, vaal_phases
 from aral.learners.spec import Net
-from aral.learners.step import Step, View
+from aral.learners.step import Step
+from aral.learners.view import View
 from aral.randomness import Stream
 from aral.testing import planted_data, tiny_model
 from aral.types import LabelledSet

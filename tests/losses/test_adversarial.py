@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.losses.adversarial import (
@@ -73,6 +73,7 @@ def test_generator_is_pulled_hardest_where_it_fails() -> None:
     assert slope[0] < slope[1] < slope[2] < 0
 
 
+@settings(deadline=None)
 @given(
     logits=st.lists(st.floats(-20, 20), min_size=2, max_size=6),
     fall=st.floats(0.01, 5),

@@ -7,8 +7,9 @@ when p(x) q(z|x) = p(z) p(x|z).
 For fixed E and G the minimum of eq. 8 is D*(x, z) = log p(x) q(z|x) − log p(z) p(x|z). With a(+D), E moves the
 mass of each x from pairs that G makes too rarely to pairs that G makes too often, and G does the opposite: both
 shrink D*, and the only interior point of rest is a match. With the printed a(−D), E does what D wants: it moves
-mass to where D is surest of 'real', that is, *away* from G's pairs. G follows in x but cannot change p(z), so E ends
-with all mass of each x on one z. Two images cannot cover three latents so, and the joints stay at least a third apart.
+mass to where D is surest of 'real', that is, *away* from G's pairs. G follows in x but cannot change p(z), so E
+ends with all mass of each x on one z. Two images cannot cover three latents in this way, and the joints stay at
+least a third apart.
 """
 
 from __future__ import annotations

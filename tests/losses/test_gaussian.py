@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
@@ -50,6 +50,7 @@ def test_divergence_is_the_mean_log_ratio_of_densities() -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     mean=st.lists(st.floats(-5, 5), min_size=3, max_size=3),
     log_variance=st.lists(st.floats(-5, 5), min_size=3, max_size=3),

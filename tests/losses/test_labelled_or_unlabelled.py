@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.losses.labelled_or_unlabelled import encoder_loss, sampler_loss
@@ -36,6 +36,7 @@ def test_gradients_by_hand_and_by_central_differences() -> None:
     assert unknown.tolist() == pytest.approx([1 / (1 + math.exp(-s)) / 3 for s in UNLABELLED])
 
 
+@settings(deadline=None)
 @given(
     labelled=st.lists(st.floats(-20, 20), min_size=2, max_size=5),
     unlabelled=st.lists(st.floats(-20, 20), min_size=2, max_size=5),

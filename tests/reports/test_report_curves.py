@@ -44,7 +44,7 @@ def test_one_run_is_one_line_in_per_cent(make_run: MakeRun) -> None:
     figure = learning_curves([read_run(make_run())], reference=0.9)
     drawn = lines(figure)
     assert drawn[" aral+aral"] == ([10, 20], [50, 75])
-    assert drawn["all labels"][1] == [90, 90]
+    assert drawn[" all labels"][1] == [90, 90]
     assert figure is not None
     assert figure.axes[0].get_title() == "shapes (JPEG copy)"
     assert not figure.axes[0].collections, "one seed has no band"
@@ -52,23 +52,33 @@ def test_one_run_is_one_line_in_per_cent(make_run: MakeRun) -> None:
 
 def test_seeds_of_a_method_are_a_mean_and_a_band(make_run: MakeRun) -> None:
     runs = [
-        read_run(make_run("a", accuracies=(0.5, 0.8))),
-        read_run(make_run("b", accuracies=(0.7, 0.8), seed=1)),
+        read_run(make_run("a", accuracies=(0.59, 0.8))),
+        read_run(make_run("b", accuracies=(0.61, 0.8), seed=1)),
         read_run(make_run("c", accuracies=(0.1, 0.2), method="random")),
     ]
     figure = learning_curves(runs)
     drawn = lines(figure)
-    x, y = drawn[" aral+aral (2 seeds, ± 1 s.d.)"]
+    x, y = drawn[" aral+aral (2 seeds, 95 % interval)"]
     assert x == [10, 20]
     assert y == pytest.approx([60, 80])
     assert drawn[" random"] == ([10, 20], [10, 20])
     assert figure is not None
     (band,) = figure.axes[0].collections
     heights = np.array(band.get_paths()[0].vertices)[:, 1]
-    assert heights.min() == pytest.approx(60 - 14.1421, abs=1e-3)
+    # t of 97.5 % with 1 degree of freedom is 12.7062; the deviation of 59 and 61 is √2, divided by √2 seeds.
+    assert heights.min() == pytest.approx(60 - 12.7062, abs=1e-3)
     assert heights.max() == pytest.approx(80)
     colours = [line.get_color() for line in figure.axes[0].lines]
     assert colours == list(LIGHT.lines[:2])
+
+
+def test_a_band_stays_between_none_and_all(make_run: MakeRun) -> None:
+    figure = learning_curves(
+        [read_run(make_run(f"s{seed}", accuracies=(value,), seed=seed)) for seed, value in enumerate((0.1, 0.9))]
+    )
+    assert figure is not None
+    heights = np.array(figure.axes[0].collections[0].get_paths()[0].vertices)[:, 1]
+    assert (heights.min(), heights.max()) == (0, 100)
 
 
 def test_a_mean_ends_where_a_seed_is_missing() -> None:

@@ -246,6 +246,7 @@ def test_a_comparison(make_run: MakeRun, tmp_path: Path) -> None:
         assert words in page.text, words
     assert {file.name for file in target.iterdir()} == {
         "comparison.html", "comparison.txt", "comparison.csv", "comparison.json", "curves.png", "curves.svg",
+        "verdicts.csv", "verdicts.json",
     }  # fmt: skip
     assert "60.00 ± 14.14 (2)" in (target / "comparison.txt").read_text()
     assert {entry["run"] for entry in json.loads((target / "comparison.json").read_text())} == {

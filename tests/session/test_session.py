@@ -168,7 +168,7 @@ def test_a_stopped_training_goes_on_and_ends_as_if_undisturbed(tmp_path: Path) -
             if stop_after is not None:
                 count = iter(range(100))
                 with pytest.raises(Stopped, match="step 4 of 8"):
-                    active.fit(lambda count=count: next(count) == stop_after)
+                    active.fit(lambda count=count, last=stop_after: next(count) == last)
                 active = session(opened, _learner(8), pace=EAGER)
             active.fit()
             active.evaluate(DATA.test)

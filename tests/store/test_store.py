@@ -181,6 +181,9 @@ def test_files_belong_to_their_owner_alone(tmp_path: Path) -> None:
     assert permissions(tmp_path / "run") == 0o700
     assert set(files) == {"lock", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"}
     assert set(files.values()) == {0o600}
+    (tmp_path / "run" / "store.sqlite").chmod(0o644)
+    with Store.open(tmp_path / "run", create=False):
+        assert permissions(tmp_path / "run" / "store.sqlite") == 0o600
 
 
 def test_commits_are_durable(store: Store) -> None:

@@ -67,9 +67,14 @@ class FrankWolfe:
         self._target = self.vectors.sum(axis=0)
         self._reached = np.zeros(self.vectors.shape[1])
 
+    @property
+    def missing(self) -> Float64[np.ndarray, " M"]:
+        """L − L(w): what the weighted batch does not yet say."""
+        return self._target - self._reached
+
     def step(self, only_new: bool) -> None:
         """One step; with ``only_new`` towards an image that is not yet chosen."""
-        missing = self._target - self._reached
+        missing = self.missing
         alignment = self._directions @ missing
         open_rows = alignment.copy()
         if only_new:

@@ -11,9 +11,10 @@ from sklearn.metrics import pairwise_distances_argmin
 from aral.acquisition.interface import Need, PoolView, Predictions
 
 Features = Float64[np.ndarray, "N F"]
+Centres = Float64[np.ndarray, "C F"]
 
-BLOCK = 1 << 22
-"""Numbers in one temporary array (32 MB)."""
+BLOCK = 1 << 20
+"""Numbers in one temporary array (8 MB)."""
 
 ROUNDING = 1e-9
 """Squared distances that differ by less than this share are equal."""
@@ -38,7 +39,7 @@ def row_blocks(rows: int, width: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def squared_distances(points: Features, others: Features) -> Float64[np.ndarray, " N"]:
+def squared_distances(points: Features, others: Float64[np.ndarray, "#N F"]) -> Float64[np.ndarray, " N"]:
     """‖points_i − others_i‖² of each row, N; ``others`` may be one row, 1×F. Exactly 0 for equal rows."""
     result = np.empty(len(points))
     for block in row_blocks(*points.shape):
@@ -47,7 +48,7 @@ def squared_distances(points: Features, others: Features) -> Float64[np.ndarray,
     return result
 
 
-def nearest_squared_distances(points: Features, centres: Features) -> Float64[np.ndarray, " N"]:
+def nearest_squared_distances(points: Features, centres: Centres) -> Float64[np.ndarray, " N"]:
     """Squared distance of each point to its nearest centre, N; ∞ when there is no centre."""
     if len(centres) == 0 or len(points) == 0:
         return np.full(len(points), np.inf)
@@ -56,7 +57,7 @@ def nearest_squared_distances(points: Features, centres: Features) -> Float64[np
 
 
 def within(
-    points: Features, centres: Features, radius: float, scale: float
+    points: Features, centres: Centres, radius: float, scale: float
 ) -> Iterator[tuple[slice, Bool[np.ndarray, "n C"]]]:
     """Which centres lie within ``radius`` of which points, some rows at a time.
 
@@ -76,7 +77,7 @@ def within(
         yield block, np.hstack([-2 * part, norms, np.ones_like(norms)]) @ right <= limit
 
 
-def count_within(points: Features, centres: Features, radius: float) -> Int64[np.ndarray, " N"]:
+def count_within(points: Features, centres: Centres, radius: float) -> Int64[np.ndarray, " N"]:
     """How many centres lie within ``radius`` of each point, N.
 
     Cost N·C·F multiplications; memory for the points and one block, not for N×C.

@@ -26,7 +26,14 @@ from jaxtyping import Float64, Int64
 from sklearn.metrics.pairwise import euclidean_distances
 
 from aral.acquisition.clusters import k_means
-from aral.acquisition.distances import Features, count_within, features_of, labelled_features, row_blocks
+from aral.acquisition.distances import (
+    Centres,
+    Features,
+    count_within,
+    features_of,
+    labelled_features,
+    row_blocks,
+)
 from aral.acquisition.interface import Need, PoolView
 from aral.acquisition.joint import Choice, JointBatch, first_of_best
 from aral.randomness import Stream
@@ -67,7 +74,7 @@ class Coverage:
 
 
 def cover(
-    candidates: Features, labelled: Features, delta: float, n: int, ties: Float64[np.ndarray, " N"]
+    candidates: Features, labelled: Centres, delta: float, n: int, ties: Float64[np.ndarray, " N"]
 ) -> tuple[list[int], list[float]]:
     """Greedy maximum coverage: n rows of the candidates and how many candidates each newly covers."""
     covered = count_within(candidates, labelled, delta) > 0

@@ -39,4 +39,4 @@ def demo_command(
     comparison = write_comparison(folders, folder)
     typer.echo("\nTest accuracy in % by labels spent:\n")
     typer.echo(side_by_side([read_run(target) for target in folders]))
-    typer.echo(f"Picture: {folder / 'curve.png'}\nReport:  {comparison}")
+    typer.echo(f"Picture: {folder / 'curves.png'}\nReport:  {comparison}")

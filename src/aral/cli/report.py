@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from aral.cli.options import AsJson
-from aral.reports import read_run, side_by_side, summary, write_comparison, write_report
+from aral.reports import as_json as record_as_json
+from aral.reports import read_run, side_by_side, write_comparison, write_report
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +27,7 @@ def report_command(
     path = write_report(folders[0]) if len(folders) == 1 else write_comparison(folders, target)
     records = [read_run(folder) for folder in folders]
     if as_json:
-        typer.echo(json.dumps([summary(record) for record in records], indent=2))
+        typer.echo(json.dumps([record_as_json(record) for record in records], indent=2))
         return
     typer.echo(side_by_side(records))
     typer.echo(f"Report: {path}")

@@ -14,7 +14,8 @@ from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
 from aral.data import DataSet
 from aral.experiments import Method, RunSpec, load_data, read_spec, resolve, run
-from aral.reports import read_run, side_by_side, summary, write_report
+from aral.reports import as_json as record_as_json
+from aral.reports import read_run, side_by_side, write_report
 
 RUNS = Path("runs")
 
@@ -90,7 +91,7 @@ def run_and_report(spec: RunSpec, data: DataSet, folder: Path, as_json: bool) ->
     report = write_report(folder)
     record = read_run(folder)
     if as_json:
-        typer.echo(json.dumps(summary(record), indent=2))
+        typer.echo(json.dumps(record_as_json(record), indent=2))
         return
     typer.echo(side_by_side([record]))
     typer.echo(f"Report: {report}")

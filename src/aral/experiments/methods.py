@@ -59,8 +59,11 @@ class Method:
         """
         learner, plus, chosen = SHORT_NAMES.get(text, text).partition("+")
         if learner not in LEARNERS:
-            # A short name stands for a whole method: 'aral+bald' must not be told to be 'aral'.
-            raise unknown_name("method", learner, LEARNERS if plus else [*LEARNERS, *SHORT_NAMES])
+            if plus and learner in SHORT_NAMES:
+                whole = SHORT_NAMES[learner]
+                example = f"{whole.partition('+')[0]}+{chosen or 'random'}"
+                raise BadInput(f"'{learner}' is short for '{whole}', a whole method.", f"Try '{example}'.")
+            raise unknown_name("method", learner, [*LEARNERS, *SHORT_NAMES])
         if plus and not chosen:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{learner}+random'.")
         if chosen:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aral.acquisition import acquisition
@@ -17,10 +18,10 @@ from aral.experiments.methods import make_learner
 from aral.experiments.spec import RunSpec, differences, validated
 from aral.oracles import GroundTruth, Oracle
 from aral.randomness import Stream
-from aral.session import Observer, Pace, Session, Strategy, check_strategy
+from aral.session import Observer, Pace, Session, Strategy, Validation, check_strategy
 from aral.store import Store
 from aral.store.rows import Json, Stage
-from aral.types import LabelledSet
+from aral.types import ImageSet, LabelledSet
 
 SETTINGS_FILE = "settings.json"
 
@@ -77,11 +78,25 @@ def run(
     with Store.open(folder, create=True) as store:
         settle(store, spec, data)
         session = Session(
-            store, data.pool, data.class_count, learner, strategy, stream.child("session"), pace, observer
+            store,
+            data.pool,
+            data.class_count,
+            learner,
+            strategy,
+            stream.child("session"),
+            pace,
+            observer,
+            validation_of(spec),
         )
         oracle = GroundTruth(data.pool.ids, data.pool_classes)
         drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping)
     return folder
+
+
+def validation_of(spec: RunSpec) -> Validation | None:
+    """The validation of a run; ``None`` for a share of 0."""
+    rounds = spec.rounds
+    return Validation(rounds.validation_share, rounds.validation_steps) if rounds.validation_share else None
 
 
 def drive(
@@ -164,6 +179,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
         "pool size": len(data.pool),
         "test size": len(data.test),
         "pool fingerprint": fingerprint,
+        "data fingerprint": data_fingerprint(data),
     }
     for key, value in values.items():
         store.record_setting(key, value)
@@ -181,8 +197,22 @@ def write_settings(folder: Path, table: dict[str, Json]) -> None:
 
 def pool_fingerprint(data: DataSet) -> str:
     """A hash of the pool's pixels and shape: the same images give the same one."""
-    digest = hashlib.sha256(str(tuple(data.pool.pixels.shape)).encode())
-    digest.update(data.pool.pixels.contiguous().numpy().tobytes())
+    return images_fingerprint(data.pool)
+
+
+def images_fingerprint(images: ImageSet) -> str:
+    """A hash of all pixels of a set and its subsets, and of their shape."""
+    digest = hashlib.sha256(str(tuple(images.pixels.shape)).encode())
+    digest.update(images.pixels.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def data_fingerprint(data: DataSet) -> str:
+    """A hash of all a result depends on: images and classes of pool and test set, and the classes' names."""
+    digest = hashlib.sha256((images_fingerprint(data.pool) + images_fingerprint(data.test.images)).encode())
+    for classes in (data.pool_classes, data.test.classes):
+        digest.update(np.ascontiguousarray(classes).tobytes())
+    digest.update(json.dumps(data.class_names).encode())
     return digest.hexdigest()[:16]
 
 

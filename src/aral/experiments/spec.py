@@ -29,6 +29,8 @@ class Rounds(Settings):
     query_size: int = Field(10, ge=1)  # labels a round
     budget: int = Field(100, ge=1)  # labels in all
     first_query: str = "typiclust"  # acquisition of round 0, before any label
+    validation_share: float = Field(0.0, ge=0, le=0.5)  # of the labels, spent but kept from training
+    validation_steps: int = Field(100, ge=1)  # training steps between two looks at the validation images
 
 
 class RunSpec(Settings):
@@ -173,11 +175,16 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
+def flattened(spec: RunSpec) -> dict[str, Any]:
+    """Every setting by its full name, such as ``model.training.steps``, as JSON has it."""
+    table = json.loads(spec.model_dump_json())
+    return {name: _at(table, name) for name in _leaves(table, "")}
+
+
 def differences(one: RunSpec, other: RunSpec) -> list[str]:
     """The settings in which two specifications differ, as ``name: one → other``."""
-    first, second = (json.loads(spec.model_dump_json()) for spec in (one, other))
-    names = sorted({*_leaves(first, ""), *_leaves(second, "")})
-    found = [(name, _at(first, name), _at(second, name)) for name in names]
+    first, second = flattened(one), flattened(other)
+    found = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second})]
     return [f"{name}: {a} → {b}" for name, a, b in found if a != b]
 
 

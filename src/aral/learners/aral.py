@@ -9,15 +9,17 @@ from __future__ import annotations
 import torch
 
 from aral.learners import terms
-from aral.learners.phased import Blueprint, PhasedLearner
+from aral.learners.blueprint import Blueprint
+from aral.learners.phased import PhasedLearner
 from aral.learners.spec import Model, Net, Objective
 from aral.learners.step import Part
 from aral.learners.terms import Phase, Term
 from aral.networks.interface import ImageShape
 from aral.randomness import Stream
 
-D, E, G = Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR
-ALL_IMAGES = frozenset(Part)
+D, E, G, S = Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR, Net.SAMPLER
+ARAL_NETS = frozenset({E, G, D, S})
+ALL_IMAGES = frozenset({Part.LABELLED, Part.UNLABELLED, Part.GENERATED})
 
 
 def aral_phases(model: Model, objective: Objective) -> tuple[Phase, ...]:
@@ -63,5 +65,5 @@ def aral(
         stream: decides the initial weights.
         device: where to compute.
     """
-    blueprint = Blueprint(model, image_shape, class_count, frozenset(Net), conditional=True, device=device)
+    blueprint = Blueprint(model, image_shape, class_count, ARAL_NETS, conditional=True, device=device)
     return PhasedLearner(f"aral-{objective}", blueprint, aral_phases(model, objective), stream)

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net, Training
-from aral.learners.step import Nets
 
 
 def rate_factor(progress: float, training: Training) -> float:

@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.errors import BadInput
+from aral.learners.blueprint import Blueprint
 from aral.learners.interface import Gallery, Learner, StepLosses
+from aral.learners.nets import Nets
 from aral.learners.optimisers import NetOptimisers
 from aral.learners.prediction import Predictor
-from aral.learners.spec import Model, Net
-from aral.learners.step import Nets, Step, View
+from aral.learners.step import Step
 from aral.learners.terms import Phase
-from aral.networks.interface import ImageShape, PixelRange
+from aral.networks.interface import PixelRange
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
 AVERAGE = "average"
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """Which networks a learner has, and what they are built from.
-
-    Attributes:
-        model: networks and settings of training.
-        image_shape: channels, height and width.
-        class_count: K.
-        nets: the roles this learner needs.
-        conditional: whether E and G are given class probabilities.
-        device: where to compute.
-    """
-
-    model: Model
-    image_shape: ImageShape
-    class_count: int
-    nets: frozenset[Net]
-    conditional: bool
-    device: torch.device
-
-    def build(self, stream: Stream) -> Nets:
-        """New networks; each one's weights depend on its own stream, so all learners share a first D."""
-        family, latent_size = self.model.networks, self.model.latent_size
-        conditions = self.class_count if self.conditional else 0
-        factories: dict[Net, Callable[[], nn.Module]] = {
-            Net.ENCODER: lambda: family.encoder(self.image_shape, conditions, latent_size),
-            Net.GENERATOR: lambda: family.generator(self.image_shape, conditions, latent_size),
-            Net.DISCRIMINATOR: lambda: family.discriminator(self.image_shape, self.class_count, latent_size),
-            Net.SAMPLER: lambda: family.sampler(latent_size),
-        }
-        modules = {}
-        for net in sorted(self.nets):
-            with stream.child(net).governs_torch():
-                modules[net] = factories[net]().to(self.device)
-        return Nets(modules, latent_size, self.class_count, self.conditional)
 
 
 class PhasedLearner(Learner):
@@ -149,6 +112,8 @@ class PhasedLearner(Learner):
             lambda: self._unlabelled(index).to(device),
             stream,
             self._age,
+            self._blueprint.encoded,
+            self._model.self_training,
         )
         for module in self._nets.modules.values():
             module.train()
@@ -165,7 +130,7 @@ class PhasedLearner(Learner):
         return StepLosses(values, tuple(skipped))
 
     def _run(self, phase: Phase, step: Step, progress: float) -> tuple[dict[str, float], bool]:
-        view = View(step, phase.trains, phase.sees)
+        view = phase.view(step)
         values = {}
         with torch.autocast(
             self._blueprint.device.type, torch.bfloat16, enabled=self._model.training.precision == "bfloat16"

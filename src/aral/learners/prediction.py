@@ -15,8 +15,8 @@ from torch.nn.functional import softmax
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import chunks, gather
 from aral.learners.interface import Gallery
+from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net
-from aral.learners.step import Nets
 from aral.losses import gaussian
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import GaussianNoise

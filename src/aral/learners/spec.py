@@ -7,7 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aral.data.augmentation import Augmentation
 from aral.networks import AnyFamily, MlpFamily
+from aral.networks.vgg import VggFamily
 
 
 class Net(StrEnum):
@@ -17,6 +19,8 @@ class Net(StrEnum):
     GENERATOR = "generator"
     DISCRIMINATOR = "discriminator"
     SAMPLER = "sampler"
+    DECODER = "decoder"  # E's own, where G belongs to a GAN that is trained apart
+    CRITIC = "critic"  # the discriminator of that GAN
 
 
 class Settings(BaseModel):
@@ -40,6 +44,8 @@ class Optimisers(Settings):
     generator: Adam = Adam(beta1=0.0)
     discriminator: Adam = Adam(rate=3e-3)
     sampler: Adam = Adam(rate=3e-3)
+    decoder: Adam | None = None  # none: the generator's
+    critic: Adam | None = None  # none: the discriminator's
 
     def of(self, net: Net) -> Adam:
         """The settings of one network."""
@@ -48,6 +54,8 @@ class Optimisers(Settings):
             Net.GENERATOR: self.generator,
             Net.DISCRIMINATOR: self.discriminator,
             Net.SAMPLER: self.sampler,
+            Net.DECODER: self.decoder or self.generator,
+            Net.CRITIC: self.critic or self.discriminator,
         }[net]
 
 
@@ -64,6 +72,7 @@ class Training(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"  # of the networks' products; weights stay float32
     mc_passes: int = Field(20, ge=2)  # stochastic passes for Monte-Carlo probabilities
     scoring_batch: int = Field(2000, ge=1)  # images a chunk in evaluation and scoring
+    synthesised: int = Field(100, ge=1)  # images that query synthesis (gaal) makes a query
 
 
 class Ramp(Settings):
@@ -91,6 +100,28 @@ class Weights(Settings):
     generated_ramp: Ramp = Ramp()  # fakes are noise at first
     feature_matching: float = 1.0
     labelled_share: float = Field(0.5, ge=0, le=1)  # of the real side of eq. 8 and 10
+    self_training: float = 1.0  # labels the classifier gives itself, relative to people's
+    self_training_ramp: Ramp = Ramp()
+
+
+class SelfTraining(Settings):
+    """What learners do that label unlabelled images themselves."""
+
+    entropy: float = Field(0.05, gt=0)  # pseudo-label: used below this entropy, nats (CEAL's first value)
+    confidence: float = Field(0.95, ge=0, le=1)  # consistency: used from this highest probability up
+    align: bool = False  # consistency: predictions are brought nearer to equal shares of the classes
+    weak: Augmentation = Augmentation(shift=0.1)  # of labelled images, and of those that are given a label
+    strong: Augmentation = Augmentation(shift=0.1, scale=0.2, rotation=20, shear=10, cut_out=0.4)
+
+
+class SeparateGan(Settings):
+    """A class-conditional GAN trained apart from the classifier and from E (S3GAN; Lučić et al. 2019)."""
+
+    loss: Literal["logistic", "hinge"] = "hinge"
+    labels: Literal["hard", "soft"] = "hard"  # what the critic's own prediction gives an unlabelled image
+    predictor: float = 1.0  # weight of the critic's cross-entropy on labelled images
+    rotation: float = Field(0.0, ge=0)  # weight of rotation in the critic; S3GAN: 1.0; scale "biggan" only
+    rotation_of_generated: float = Field(0.0, ge=0)  # the same in G; S3GAN: 0.2
 
 
 class Objective(StrEnum):
@@ -104,9 +135,12 @@ class Model(Settings):
     """The networks and how they are trained."""
 
     networks: AnyFamily = MlpFamily()
+    classifier: VggFamily | None = None  # the trunk of C; none: D̃ of `networks`
     latent_size: int = Field(100, ge=1)  # Z
     optimisers: Optimisers = Optimisers()
     training: Training = Training()
     weights: Weights = Weights()
     matching_norm: Literal["squared", "absolute"] = "squared"  # of feature matching
     sampler_sees: Literal["mean", "sample"] = "mean"  # of q(z|x, y), for both pools alike
+    separate_gan: SeparateGan = SeparateGan()
+    self_training: SelfTraining = SelfTraining()

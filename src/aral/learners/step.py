@@ -2,73 +2,41 @@
 
 Tensors are made on first use and kept for the step, so that D, S and then G and E see the same codes and the
 same generated images, and each network runs forward once. Which of them may carry gradient is decided by a
-:class:`View`, one a phase: what a network made is detached unless the phase trains that network.
+:class:`aral.learners.view.View`, one a phase: what a network made is detached unless the phase trains that
+network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property
-from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
-from aral.learners.spec import Net
+from aral.data.augmentation import augment
+from aral.learners.nets import Nets
+from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
-from aral.networks.interface import Discriminator, Encoder, Generator, Sampler
 from aral.randomness import Stream
 from aral.types import LabelledBatch, UnlabelledBatch
 
 
 class Part(StrEnum):
-    """The three kinds of images of a step."""
+    """The kinds of images of a step."""
 
     LABELLED = "labelled"
     UNLABELLED = "unlabelled"
+    WEAK_LABELLED = "weakly augmented labelled"
+    STRONG_UNLABELLED = "strongly augmented unlabelled"
     GENERATED = "generated"
+    RECONSTRUCTED = "reconstructed labelled"
 
 
-_REAL = (Part.LABELLED, Part.UNLABELLED)
-
-
-class Nets:
-    """The networks of one learner, by role; a learner may have only some of them."""
-
-    def __init__(
-        self, modules: Mapping[Net, nn.Module], latent_size: int, class_count: int, conditional: bool
-    ):
-        self.modules = dict(modules)
-        self.latent_size = latent_size
-        self.class_count = class_count
-        self.conditional = conditional  # E and G are given class probabilities
-
-    @property
-    def encoder(self) -> Encoder:
-        """E."""
-        return cast(Encoder, self.modules[Net.ENCODER])
-
-    @property
-    def generator(self) -> Generator:
-        """G."""
-        return cast(Generator, self.modules[Net.GENERATOR])
-
-    @property
-    def discriminator(self) -> Discriminator:
-        """D̃ with C and c_rf."""
-        return cast(Discriminator, self.modules[Net.DISCRIMINATOR])
-
-    @property
-    def sampler(self) -> Sampler:
-        """S."""
-        return cast(Sampler, self.modules[Net.SAMPLER])
-
-    def conditions(self, class_probs: Float[Tensor, "N K"]) -> Float[Tensor, "N c"]:
-        """What E and G are given of the class: the probabilities, or nothing at all (N×0)."""
-        return class_probs if self.conditional else class_probs[:, :0]
+BOTH_POOLS = frozenset({Part.LABELLED, Part.UNLABELLED})
 
 
 class Step:
@@ -78,8 +46,10 @@ class Step:
         nets: the networks, in training mode.
         labelled: gives the step's labelled batch.
         unlabelled: gives the step's unlabelled batch.
-        stream: decides the latents and classes of generated images and the codes' noise.
+        stream: decides the latents and classes of generated images, the codes' noise, and augmentation.
         age: training steps since the networks were initialised.
+        encoded: the pools whose images E sees; the labelled one at least.
+        self_training: how far images are augmented.
     """
 
     def __init__(
@@ -89,12 +59,16 @@ class Step:
         unlabelled: Callable[[], UnlabelledBatch],
         stream: Stream,
         age: int,
+        encoded: frozenset[Part] = BOTH_POOLS,
+        self_training: SelfTraining | None = None,
     ) -> None:
         self.nets = nets
         self.age = age
         self._labelled = labelled
         self._unlabelled = unlabelled
         self._stream = stream
+        self._encodes_unlabelled = Part.UNLABELLED in encoded
+        self._self_training = self_training or SelfTraining()
 
     @cached_property
     def labelled(self) -> LabelledBatch:
@@ -109,21 +83,48 @@ class Step:
     @cached_property
     def pseudo_labels(self) -> Float[Tensor, "U K"]:
         """ŷ = softmax(C(x_U)), without noise or dropout and without gradient."""
-        discriminator = self.nets.discriminator
-        discriminator.eval()
-        with torch.no_grad():
-            logits = discriminator(self.unlabelled.images)
-        discriminator.train()
-        return softmax(logits, dim=1)
+        return self._opinion(Net.DISCRIMINATOR, self.unlabelled.images)
+
+    @cached_property
+    def weak_pseudo_labels(self) -> Float[Tensor, "U K"]:
+        """softmax(C) of the weakly augmented unlabelled images, likewise."""
+        batch = self.unlabelled
+        weak = augment(
+            batch.images, batch.ids, self._self_training.weak, self._stream.child("weak unlabelled")
+        )
+        return self._opinion(Net.DISCRIMINATOR, weak)
+
+    @cached_property
+    def critic_labels(self) -> Float[Tensor, "U K"]:
+        """What the critic's own class head says of x_U, likewise."""
+        return self._opinion(Net.CRITIC, self.unlabelled.images)
+
+    @cached_property
+    def weak_labelled_images(self) -> Float[Tensor, "L C H W"]:
+        """x_L, weakly augmented."""
+        batch = self.labelled
+        return augment(
+            batch.images, batch.ids, self._self_training.weak, self._stream.child("weak labelled")
+        )
+
+    @cached_property
+    def strong_unlabelled_images(self) -> Float[Tensor, "U C H W"]:
+        """x_U, strongly augmented."""
+        batch = self.unlabelled
+        return augment(batch.images, batch.ids, self._self_training.strong, self._stream.child("strong"))
 
     @cached_property
     def images(self) -> Float[Tensor, "B C H W"]:
         """Labelled images, then unlabelled ones: E sees both as one batch, normalised alike."""
+        if not self._encodes_unlabelled:
+            return self.labelled.images
         return torch.cat([self.labelled.images, self.unlabelled.images])
 
     @cached_property
     def class_probs(self) -> Float[Tensor, "B K"]:
         """Human labels, then pseudo-labels, in one form."""
+        if not self._encodes_unlabelled:
+            return self.labelled.class_probs
         return torch.cat([self.labelled.class_probs, self.pseudo_labels])
 
     @cached_property
@@ -140,8 +141,8 @@ class Step:
 
     @cached_property
     def reconstructions(self) -> Float[Tensor, "B C H W"]:
-        """G(z, y) of the codes."""
-        return self.nets.generator(self.codes, self.nets.conditions(self.class_probs))
+        """The decoder's images of the codes."""
+        return self.nets.decoder(self.codes, self.nets.conditions(self.class_probs))
 
     @cached_property
     def prior_latents(self) -> Float[Tensor, "G Z"]:
@@ -156,97 +157,30 @@ class Step:
             (len(self.unlabelled.images),),
             generator=self._stream.child("prior classes").torch(),
         )
-        return nn.functional.one_hot(classes, self.nets.class_count).float()
+        return nn.functional.one_hot(classes, self.nets.class_count).float().to(self.nets.device)
 
     @cached_property
     def generated(self) -> Float[Tensor, "G C H W"]:
         """G(z, y) of the prior."""
-        return self.nets.generator(self.prior_latents, self.nets.conditions(self.prior_classes))
+        return self.nets.generator(self.prior_latents, self.nets.generator_conditions(self.prior_classes))
+
+    def real_images(self, part: Part) -> Float[Tensor, "n C H W"]:
+        """Images of a part that no network has made."""
+        return {
+            Part.LABELLED: lambda: self.labelled.images,
+            Part.UNLABELLED: lambda: self.unlabelled.images,
+            Part.WEAK_LABELLED: lambda: self.weak_labelled_images,
+            Part.STRONG_UNLABELLED: lambda: self.strong_unlabelled_images,
+        }[part]()
 
     def _normal(self, name: str, count: int) -> Float[Tensor, "count Z"]:
-        return torch.randn(count, self.nets.latent_size, generator=self._stream.child(name).torch())
+        noise = torch.randn(count, self.nets.latent_size, generator=self._stream.child(name).torch())
+        return noise.to(self.nets.device)
 
-
-class View:
-    """A step as one phase sees it: gradient reaches the networks the phase trains, and no others.
-
-    Args:
-        step: what the phases share.
-        trains: the networks of the phase.
-        sees: the images whose features D̃ computes in this phase, in one pass.
-    """
-
-    def __init__(self, step: Step, trains: frozenset[Net], sees: frozenset[Part]) -> None:
-        self.step = step
-        self.trains = trains
-        self.nets = step.nets
-        self._sees = sees
-
-    @property
-    def posterior(self) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
-        """Mean and log-variance of q(z|x, y)."""
-        mean, log_variance = self.step.posterior
-        return self._made_by(mean, Net.ENCODER), self._made_by(log_variance, Net.ENCODER)
-
-    @property
-    def codes(self) -> Float[Tensor, "B Z"]:
-        """A draw from q(z|x, y)."""
-        return self._made_by(self.step.codes, Net.ENCODER)
-
-    @property
-    def reconstructions(self) -> Float[Tensor, "B C H W"]:
-        """G(E(x, y), y)."""
-        return self._made_by(self.step.reconstructions, Net.ENCODER, Net.GENERATOR)
-
-    @property
-    def generated(self) -> Float[Tensor, "G C H W"]:
-        """G(z, y) of the prior."""
-        return self._made_by(self.step.generated, Net.GENERATOR)
-
-    @cached_property
-    def features(self) -> dict[Part, Float[Tensor, "n F"]]:
-        """D̃ of the images the phase sees; real images get a gradient only when D is trained."""
-        images = {part: self._real_images(part) for part in _REAL if part in self._sees}
-        if Net.DISCRIMINATOR in self.trains:
-            if Part.GENERATED in self._sees:
-                images[Part.GENERATED] = self.generated
-            return self._features_of(images)
+    def _opinion(self, judge: Net, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K"]:
+        classifier = self.nets.judge(judge)
+        classifier.eval()
         with torch.no_grad():
-            features = self._features_of(images)
-        if Part.GENERATED in self._sees:
-            features[Part.GENERATED] = self.nets.discriminator.features(self.generated)
-        return features
-
-    def _features_of(self, images: dict[Part, Float[Tensor, "_ C H W"]]) -> dict[Part, Float[Tensor, "_ F"]]:
-        sizes = [len(part) for part in images.values()]
-        features = self.nets.discriminator.features(torch.cat(list(images.values())))
-        return dict(zip(images, torch.split(features, sizes), strict=True))
-
-    @cached_property
-    def real_logits(self) -> tuple[Float[Tensor, " L"], Float[Tensor, " U"]]:
-        """D(x, E(x, y), y) of labelled and of unlabelled images."""
-        labelled, unlabelled = self.features[Part.LABELLED], self.features[Part.UNLABELLED]
-        logits = self.nets.discriminator.realness(
-            torch.cat([labelled, unlabelled]), self.codes, self.step.class_probs
-        )
-        of_labelled, of_unlabelled = torch.split(logits, [len(labelled), len(unlabelled)])
-        return of_labelled, of_unlabelled
-
-    @cached_property
-    def generated_logits(self) -> Float[Tensor, " G"]:
-        """D(G(z, y), z, y)."""
-        generated = self.features[Part.GENERATED]
-        return self.nets.discriminator.realness(generated, self.step.prior_latents, self.step.prior_classes)
-
-    def sampler_logits(self, sees: str) -> tuple[Float[Tensor, " L"], Float[Tensor, " U"]]:
-        """S of the labelled and of the unlabelled images' posterior mean, or of its sample."""
-        latents = self.posterior[0] if sees == "mean" else self.codes
-        count = len(self.step.labelled.images)
-        labelled, unlabelled = torch.split(self.nets.sampler(latents), [count, len(latents) - count])
-        return labelled, unlabelled
-
-    def _real_images(self, part: Part) -> Float[Tensor, "n C H W"]:
-        return self.step.labelled.images if part is Part.LABELLED else self.step.unlabelled.images
-
-    def _made_by(self, value: Tensor, *makers: Net) -> Tensor:
-        return value if self.trains.intersection(makers) else value.detach()
+            logits = classifier(images)
+        classifier.train()
+        return softmax(logits, dim=1)

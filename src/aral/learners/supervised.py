@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from aral.learners import terms
-from aral.learners.phased import Blueprint, PhasedLearner
+from aral.learners.blueprint import Blueprint
+from aral.learners.phased import PhasedLearner
 from aral.learners.spec import Model, Net
 from aral.learners.step import Part
 from aral.learners.terms import Phase, Term

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aral.learners.spec import Model, Net, Ramp
-from aral.learners.step import Part, View
+from aral.learners.step import Part, Step
+from aral.learners.view import View
 from aral.losses import (
     adversarial,
     class_logit_realness,
@@ -53,13 +54,19 @@ class Phase:
         name: as it appears in logs.
         trains: the networks that receive gradient.
         terms: the weighted terms.
-        sees: the images D̃ passes over.
+        sees: the images the judge passes over.
+        judged_by: whose features, class logits and realness the terms use: D̃, or a critic's.
     """
 
     name: str
     trains: frozenset[Net]
     terms: tuple[Term, ...]
     sees: frozenset[Part] = frozenset()
+    judged_by: Net = Net.DISCRIMINATOR
+
+    def view(self, step: Step) -> View:
+        """A step as this phase sees it."""
+        return View(step, self.trains, self.sees, self.judged_by)
 
 
 def reconstruct(pixel_range: PixelRange) -> Compute:
@@ -92,7 +99,7 @@ def tell_real(labelled_share: float) -> Compute:
 
 def tell_real_by_class_logits(view: View) -> Float[Tensor, ""]:
     """The released code's discriminator term, on the class logits; to D."""
-    classify = view.nets.discriminator.classify
+    classify = view.judge.classify
     return class_logit_realness.discriminator_loss(
         classify(view.features[Part.UNLABELLED]), classify(view.features[Part.GENERATED])
     )
@@ -114,16 +121,21 @@ def match_features(norm: Literal["squared", "absolute"]) -> Compute:
     return lambda view: distance(view.features[Part.UNLABELLED], view.features[Part.GENERATED])
 
 
+def classify(part: Part) -> Compute:
+    """Cross-entropy on one part of the images and their classes; to D (or the critic), or to what made them."""
+    return lambda view: classification.cross_entropy(
+        view.judge.classify(view.features[part]), view.class_probs_of(part)
+    )
+
+
 def classify_labelled(view: View) -> Float[Tensor, ""]:
     """First term of eq. 9: cross-entropy on labelled images; to D."""
-    logits = view.nets.discriminator.classify(view.features[Part.LABELLED])
-    return classification.cross_entropy(logits, view.step.labelled.class_probs)
+    return classify(Part.LABELLED)(view)
 
 
 def classify_generated(view: View) -> Float[Tensor, ""]:
     """Second term of eq. 9: cross-entropy on generated images and the classes they were made for; to D."""
-    logits = view.nets.discriminator.classify(view.features[Part.GENERATED])
-    return classification.cross_entropy(logits, view.step.prior_classes)
+    return classify(Part.GENERATED)(view)
 
 
 def variational_terms(model: Model) -> tuple[Term, ...]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import torch
 
 from aral.learners import terms
-from aral.learners.phased import Blueprint, PhasedLearner
+from aral.learners.blueprint import Blueprint
+from aral.learners.phased import PhasedLearner
 from aral.learners.spec import Model, Net
 from aral.learners.supervised import classifier_phase
 from aral.learners.terms import Phase
 from aral.networks.interface import ImageShape
 from aral.randomness import Stream
+
+VAAL_NETS = frozenset({Net.ENCODER, Net.GENERATOR, Net.DISCRIMINATOR, Net.SAMPLER})
 
 
 def vaal_phases(model: Model) -> tuple[Phase, ...]:
@@ -30,5 +33,5 @@ def vaal(
     model: Model, image_shape: ImageShape, class_count: int, stream: Stream, device: torch.device
 ) -> PhasedLearner:
     """A new VAAL learner; arguments as for :func:`aral.learners.aral.aral`."""
-    blueprint = Blueprint(model, image_shape, class_count, frozenset(Net), conditional=False, device=device)
+    blueprint = Blueprint(model, image_shape, class_count, VAAL_NETS, conditional=False, device=device)
     return PhasedLearner("vaal", blueprint, vaal_phases(model), stream)

@@ -6,8 +6,11 @@ from aral.losses import (
     classification,
     feature_matching,
     gaussian,
+    hinge,
     labelled_or_unlabelled,
     reconstruction,
+    rotation,
+    self_training,
 )
 
 __all__ = [
@@ -16,6 +19,9 @@ __all__ = [
     "classification",
     "feature_matching",
     "gaussian",
+    "hinge",
     "labelled_or_unlabelled",
     "reconstruction",
+    "rotation",
+    "self_training",
 ]

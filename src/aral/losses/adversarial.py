@@ -11,6 +11,17 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 
+def shared_mean(
+    labelled: Float[Tensor, " L"], unlabelled: Float[Tensor, " U"], labelled_share: float
+) -> Float[Tensor, ""]:
+    """Both pools' means, weighted by ``labelled_share`` and the rest; a pool without a share may be empty."""
+    if labelled_share == 1.0:
+        return labelled.mean()
+    if labelled_share == 0.0:
+        return unlabelled.mean()
+    return labelled_share * labelled.mean() + (1.0 - labelled_share) * unlabelled.mean()
+
+
 def discriminator_loss(
     labelled_logits: Float[Tensor, " L"],
     unlabelled_logits: Float[Tensor, " U"],
@@ -22,8 +33,7 @@ def discriminator_loss(
     The printed third term has no lower bound and counts the real side twice. Here the real side has total
     weight one, of which ``labelled_share`` (in [0, 1]) falls to labelled images.
     """
-    real = labelled_share * softplus(-labelled_logits).mean()
-    real = real + (1.0 - labelled_share) * softplus(-unlabelled_logits).mean()
+    real = shared_mean(softplus(-labelled_logits), softplus(-unlabelled_logits), labelled_share)
     return real + softplus(generated_logits).mean()
 
 
@@ -40,13 +50,11 @@ def encoder_loss(
     As printed, E would help D to recognise real triples. As D's adversary, the pair E and G reaches
     p(x, E(x)) = p(G(z), z) at the optimum (Donahue et al. 2016).
     """
-    labelled = labelled_share * softplus(labelled_logits).mean()
-    return labelled + (1.0 - labelled_share) * softplus(unlabelled_logits).mean()
+    return shared_mean(softplus(labelled_logits), softplus(unlabelled_logits), labelled_share)
 
 
 def encoder_loss_as_printed(
     labelled_logits: Float[Tensor, " L"], unlabelled_logits: Float[Tensor, " U"], labelled_share: float
 ) -> Float[Tensor, ""]:
     """Eq. 10 with the printed sign, a(−D(x, E(x, y), y)): kept to show that no equilibrium exists."""
-    labelled = labelled_share * softplus(-labelled_logits).mean()
-    return labelled + (1.0 - labelled_share) * softplus(-unlabelled_logits).mean()
+    return shared_mean(softplus(-labelled_logits), softplus(-unlabelled_logits), labelled_share)

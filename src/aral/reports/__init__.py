@@ -11,14 +11,24 @@ from aral.reports.comparison import REPORT_NAME, Section, comparison_page
 from aral.reports.curves import learning_curves, png_bytes, svg_bytes
 from aral.reports.html import report_page
 from aral.reports.record import RoundRecord, RunRecord, read_run
+from aral.reports.summary import as_json
 from aral.reports.tables import check_comparable, csv_text, json_text, side_by_side, tidy_rows
+from aral.reports.tensorboard import export_tensorboard
+from aral.reports.verdict_rows import Verdicts
+from aral.reports.verdict_words import verdict_lines, verdicts_csv, verdicts_json
+from aral.reports.verdicts import judge
 
 __all__ = [
     "RoundRecord",
     "RunRecord",
     "Section",
+    "Verdicts",
+    "as_json",
+    "export_tensorboard",
+    "judge",
     "read_run",
     "side_by_side",
+    "verdict_lines",
     "write_comparison",
     "write_report",
 ]
@@ -49,30 +59,41 @@ def write_report(folder: Path, reference: float | None = None) -> Path:
 
 
 def write_comparison(
-    folders: Sequence[Path], target: Path, reference: float | None = None, sections: Sequence[Section] = ()
+    folders: Sequence[Path],
+    target: Path,
+    reference: float | None = None,
+    sections: Sequence[Section] = (),
+    baseline: str | None = None,
+    targets: Sequence[float] = (),
 ) -> Path:
-    """Write comparison.html, comparison.txt, comparison.csv, comparison.json, curves.png and curves.svg.
+    """Write comparison.html, .txt, .csv and .json, verdicts.csv and .json, curves.png and .svg.
 
     Args:
         folders: run folders on one data set.
         target: the folder to write into; it is made if it is missing. Runs that have a report are linked.
         reference: accuracy of training on all labels, in [0, 1], drawn as a line.
-        sections: further findings for the page, such as statistics.
+        sections: further findings for the page.
+        baseline: the method the others are compared with; see :func:`aral.reports.verdicts.judge`.
+        targets: accuracies, in (0, 1], for which to count the labels needed.
 
     Returns:
         The page.
 
     Raises:
-        BadInput: a folder holds no run, the data sets differ, or two runs are of one method and seed.
+        BadInput: a folder holds no run, the data sets differ, two runs are of one method and seed, no run is
+            of the baseline, or a target is not an accuracy.
         RunFailed: the files cannot be written.
     """
     records = [read_run(folder) for folder in folders]
     check_comparable(records)
+    verdicts = judge(records, baseline, targets)
     files = {
         **_curve_files("curves", records, reference),
         **_row_files("comparison", records),
-        "comparison.txt": f"{side_by_side(records)}\n".encode(),
-        "comparison.html": comparison_page(records, target, reference, sections).encode(),
+        "comparison.txt": f"{side_by_side(records)}\n\n{verdict_lines(verdicts)}\n".encode(),
+        "comparison.html": comparison_page(records, target, verdicts, reference, sections).encode(),
+        "verdicts.csv": verdicts_csv(verdicts).encode(),
+        "verdicts.json": verdicts_json(verdicts).encode(),
     }
     _write(target, files)
     return target / "comparison.html"

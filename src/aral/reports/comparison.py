@@ -1,7 +1,6 @@
 """The comparison of several runs on one data set as one offline HTML page.
 
-Further findings, such as statistics of paired differences, are passed in as sections; the page does not need
-to know how they were computed.
+Further findings can be passed in as sections; the page does not need to know how they were computed.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from aral.reports.html import chart, render
 from aral.reports.record import RunRecord
 from aral.reports.summary import duration
 from aral.reports.tables import Table, comparison_table, curve_points, curve_rows
+from aral.reports.verdict_page import verdict_part
+from aral.reports.verdict_rows import Verdicts
 
 REPORT_NAME = "report.html"
 
@@ -51,6 +52,7 @@ class RunLine:
 def comparison_page(
     records: Sequence[RunRecord],
     target: Path,
+    verdicts: Verdicts,
     reference: float | None = None,
     sections: Sequence[Section] = (),
 ) -> str:
@@ -59,6 +61,7 @@ def comparison_page(
     Args:
         records: runs that passed :func:`aral.reports.tables.check_comparable`.
         target: the folder the page will lie in; links to the runs' own reports start from there.
+        verdicts: whether the methods are better than their baselines; comes first.
         reference: accuracy of training on all labels, in [0, 1].
         sections: further findings, shown after the table of accuracies.
     """
@@ -68,6 +71,7 @@ def comparison_page(
     return render(
         "comparison.html.j2",
         title=records[0].data_title,
+        verdicts=verdict_part(verdicts),
         methods=methods,
         curves=chart(lambda theme: learning_curves(records, reference, theme), curves_in_words(records)),
         accuracies=comparison_table(records),

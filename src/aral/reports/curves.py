@@ -74,7 +74,8 @@ def learning_curves(
 ) -> Figure | None:
     """Test accuracy in per cent against the number of labels; None before any accuracy is known.
 
-    Several seeds of a method give one line, their mean, inside a band of one sample standard deviation.
+    Several seeds of a method give one line, their mean, inside a band: the 95 % t-interval of the mean at each
+    number of labels, cut off at 0 and 100 %. A single seed has no band.
 
     Args:
         records: runs on one data set.
@@ -88,15 +89,17 @@ def learning_curves(
     for place, (method, points) in enumerate(methods.items()):
         labels = [point.labelled for point in points]
         means = [100 * point.mean for point in points]
-        seeds = f" ({points[0].seeds} seeds, ± 1 s.d.)" if points[0].seeds > 1 else ""
+        seeds = f" ({points[0].seeds} seeds, 95 % interval)" if points[0].seeds > 1 else ""
         _line(axes, theme, place, labels, means, f"{method}{seeds}")
-        if points[0].seeds > 1:
-            spread = [100 * (point.deviation or 0.0) for point in points]
-            low = [mean - width for mean, width in zip(means, spread, strict=True)]
-            high = [mean + width for mean, width in zip(means, spread, strict=True)]
+        bands = [point.interval for point in points if point.interval is not None]
+        if bands:
+            low = [max(0.0, 100 * band.low) for band in bands]
+            high = [min(100.0, 100 * band.high) for band in bands]
             axes.fill_between(labels, low, high, color=_colour(theme, place), alpha=0.18, linewidth=0)
     if reference is not None:
-        axes.axhline(100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label="all labels")
+        axes.axhline(
+            100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label=" all labels"
+        )
     axes.set_title(records[0].data_title, color=theme.ink, parse_math=False)
     axes.set_xlabel("labelled images")
     axes.set_ylabel("test accuracy, %")
@@ -121,7 +124,7 @@ def loss_traces(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
     figure = Figure(
         figsize=(3.2 * columns + 0.6, 2.1 * rows + 0.4), layout="constrained", facecolor=theme.paper
     )
-    starts = _round_starts(record)
+    starts = round_starts(record)
     for place, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, place + 1)
         _dress(axes, theme)
@@ -231,8 +234,8 @@ def _gaps(values: Sequence[float]) -> list[float]:
     return [value if math.isfinite(value) else math.nan for value in values]
 
 
-def _round_starts(record: RunRecord) -> list[int]:
-    """The step, counted over the whole run, at which each round begins."""
+def round_starts(record: RunRecord) -> list[int]:
+    """The training step, counted over the whole run from 0, at which each round begins."""
     starts, start = [], 0
     for round_record in record.rounds:
         starts.append(start)

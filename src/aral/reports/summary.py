@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.tables import Table
-from aral.store.rows import Stage
+from aral.store.rows import Json, Stage
 
 FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
 LAST_COLUMNS = ("train seconds", "query seconds")
@@ -94,3 +94,25 @@ def _figure_text(record: RoundRecord, name: str) -> str:
         return "–"
     value = record.numbers[name]
     return f"{100 * value:.2f}" if name == "accuracy" else f"{value:.4g}"
+
+
+def as_json(record: RunRecord) -> dict[str, Json]:
+    """A run for machines: what it was and the figures of each evaluated round; durations are left out."""
+    rounds = [
+        {
+            "round": each.round,
+            "labelled": each.labelled,
+            **{name: value for name, value in each.numbers.items() if not name.endswith("seconds")},
+        }
+        for each in record.rounds
+        if each.accuracy is not None
+    ]
+    return {
+        "run": record.name,
+        "data": record.data,
+        "note": record.note,
+        "method": record.method,
+        "seed": record.seed,
+        "seconds": round(sum(each.seconds for each in record.rounds), 1),
+        "rounds": rounds,
+    }

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from aral.errors import BadInput
 from aral.reports.record import RunRecord
+from aral.reports.statistics import Interval, t_interval
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class CurvePoint:
     mean: float
     deviation: float | None
     seeds: int
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % t-interval of the mean; None for a single seed."""
+        return None if self.deviation is None else t_interval(self.mean, self.deviation, self.seeds)
 
 
 @dataclass(frozen=True)
@@ -179,13 +185,16 @@ def tidy_rows(records: Iterable[RunRecord]) -> list[TidyRow]:
 
 
 def csv_text(rows: Iterable[TidyRow]) -> str:
-    """Rows as CSV (RFC 4180, lines ended by a line feed), numbers so that they read back exactly."""
+    """Rows as CSV, numbers so that they read back exactly."""
+    return csv_lines([field.name for field in fields(TidyRow)], (asdict(row) for row in rows))
+
+
+def csv_lines(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field."""
     buffer = StringIO()
-    names = [field.name for field in fields(TidyRow)]
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow(asdict(row))
+    writer.writerows(rows)
     return buffer.getvalue()
 
 

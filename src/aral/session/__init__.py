@@ -3,5 +3,6 @@
 from aral.session.observer import Observer
 from aral.session.progress import Pace, Stopped
 from aral.session.session import Session, Strategy, check_strategy
+from aral.session.validation import Validation
 
-__all__ = ["Observer", "Pace", "Session", "Stopped", "Strategy", "check_strategy"]
+__all__ = ["Observer", "Pace", "Session", "Stopped", "Strategy", "Validation", "check_strategy"]

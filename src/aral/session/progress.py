@@ -55,17 +55,26 @@ class Progress:
         learner: is trained.
         pace: how often to save and to log.
         observer: hears of progress.
+        after_step: called with round, step and steps a round before a step's checkpoint, if any, is written.
     """
 
     MOST_SKIPS = 3
     MOST_HALVINGS = 2
 
-    def __init__(self, store: Store, learner: Learner, pace: Pace, observer: Observer) -> None:
+    def __init__(
+        self,
+        store: Store,
+        learner: Learner,
+        pace: Pace,
+        observer: Observer,
+        after_step: Callable[[int, int, int], None] = lambda number, step, steps: None,
+    ) -> None:
         self.position = Position()
         self._store = store
         self._learner = learner
         self._pace = pace
         self._observer = observer
+        self._after_step = after_step
 
     @property
     def folder(self) -> Path:
@@ -128,6 +137,7 @@ class Progress:
             if position.step % self._pace.log_steps == 0 or position.step == steps:
                 values = {f"loss {name}": value for name, value in losses.values.items()}
                 self._store.record_metrics(position.round_number, position.step, values)
+            self._after_step(position.round_number, position.step, steps)
             self._observer.step(position.round_number, position.step, steps, losses.values)
             if position.step < steps and stopping():
                 self.save()

@@ -24,6 +24,7 @@ from aral.randomness import Stream
 from aral.session.observer import Observer
 from aral.session.pictures import save_pictures
 from aral.session.progress import Pace, Progress
+from aral.session.validation import Validation, Validator
 from aral.store import Store
 from aral.store.rows import Stage
 from aral.types import Answer, ImageSet, LabelledSet, NoClass, NoClassAnswer, Selection
@@ -59,6 +60,7 @@ class Session:
         stream: the run's stream.
         pace: how often to save.
         observer: hears of progress.
+        validation: a share of the labels that is kept from training; ``None`` keeps none.
 
     Raises:
         BadInput: an acquisition needs what the learner cannot supply, the pool is empty, or there are fewer
@@ -75,6 +77,7 @@ class Session:
         stream: Stream,
         pace: Pace | None = None,
         observer: Observer | None = None,
+        validation: Validation | None = None,
     ) -> None:
         check_strategy(strategy, learner)
         if len(pool) == 0:
@@ -90,7 +93,11 @@ class Session:
         self._strategy = strategy
         self._stream = stream
         self._observer = observer or Observer()
-        self._progress = Progress(store, learner, pace or Pace(), self._observer)
+        self._validator = validation and Validator(
+            validation, store, learner, pool, class_count, stream.child("validation"), self._tell
+        )
+        after_step = [self._validator.after_step] if self._validator else []
+        self._progress = Progress(store, learner, pace or Pace(), self._observer, *after_step)
         self._progress.restore(self._start_round)
 
     @property
@@ -181,12 +188,16 @@ class Session:
         ]
         numbers = result.numbers | self.learner.diagnose(labelled.images, unlabelled.subset(diagnosed))
         numbers["classes seen"] = float(np.unique(labelled.classes).size)
+        spent = len(labelled)
+        if self._validator is not None:
+            numbers |= self._validator.numbers(number, test)
+            spent += len(self._validator.images(number))
         self._warn_of_collapse(number, numbers)
         save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
         self.store.record_document(number, "confusion", result.confusion.tolist())
         self._record(number, numbers)
         self.store.record_stage(number, Stage.EVALUATED)
-        self._observer.evaluated(number, len(labelled), numbers)
+        self._observer.evaluated(number, spent, numbers)
         return result
 
     def repair(self) -> None:
@@ -207,7 +218,7 @@ class Session:
             )
             return self._strategy.first(view, query_size, stream)
         self.repair()
-        labelled, needs = self.labelled(), self._strategy.acquisition.needs
+        labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs
         view = PoolView(
             self.learner.predict(candidates, needs, stream.child("unlabelled passes")),
             self.learner.predict(labelled.images, needs, stream.child("labelled passes")),
@@ -228,9 +239,25 @@ class Session:
             for answer in self.store.answers()
             if isinstance(answer, NoClassAnswer) and answer.reason in NOT_A_CLASS
         ]
+        # The document is last, because its presence means that all the rest is there.
+        self.store.record_round(number, int(ids.size))
+        if self._validator is not None:
+            trained = np.isin(ids, self._validator.fix(number, ids, classes))
+            excluded += ids[~trained].tolist()
+            ids, classes = ids[trained], classes[trained]
         body = {"ids": ids.tolist(), "classes": classes.tolist(), "excluded": excluded}
         self.store.record_document(number, "training set", body)
-        self.store.record_round(number, int(ids.size))
+
+    def _trainable(self, labelled: LabelledSet) -> LabelledSet:
+        """Without the images that are kept for validation: they decide nothing but which weights are best."""
+        if self._validator is None:
+            return labelled
+        rest = ~self._validator.kept(labelled.ids)
+        images = labelled.images.subset(labelled.ids[rest])
+        return LabelledSet(images, labelled.classes[rest], labelled.class_count)
+
+    def _tell(self, kind: str, message: str) -> None:
+        self._progress.tell(kind, message)
 
     def _training_set(self, number: int) -> tuple[LabelledSet, ImageSet]:
         body = self.store.document(number, "training set")

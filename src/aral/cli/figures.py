@@ -1,0 +1,92 @@
+"""``aral figures``: the paper's figures, at its size or smaller, saying what was shrunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aral.cli.compare import Workers, grid_on_screen, seeds_of
+from aral.cli.grid_report import check_result, report_grid
+from aral.cli.options import AsJson, DataRoot, Download, SetOption
+from aral.errors import AralError, BadInput
+from aral.experiments import Resources, Scaled, read_figure, scaled, units
+from aral.session import Stopped
+
+FIGURES = Path("figures")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("figures")(figures_command)
+
+
+def figures_command(
+    name: Annotated[str, typer.Argument(help="fig3, fig4 or fig5.")],
+    scale: Annotated[
+        float,
+        typer.Option(help="In (0, 1]: factor on training steps, and on images down to a stated floor."),
+    ] = 1.0,
+    seeds: Annotated[int | None, typer.Option(help="How many.")] = None,
+    panel: Annotated[list[str] | None, typer.Option(help="Only this panel, such as mnist.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where it goes. Default: figures/NAME.")] = None,
+    setting: SetOption = None,
+    workers: Workers = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    as_json: AsJson = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List units and work, then stop.")] = False,
+) -> None:
+    """Run a figure of the paper. Everything that differs from the paper is printed, recorded and reported."""
+    figure = read_figure(name)
+    chosen = [each for each in figure.panels if not panel or each.name in panel]
+    if not chosen:
+        raise BadInput(
+            f"{name} has no panel {', '.join(panel or [])}.",
+            f"Panels: {', '.join(each.name for each in figure.panels)}.",
+        )
+    count = None if seeds is None else len(seeds_of(str(seeds)))
+    plans = {each.name: scaled(figure, each, scale, count, setting or []) for each in chosen}
+    if dry_run:
+        for plan in plans.values():
+            typer.echo("\n".join(plan_lines(plan)))
+        return
+    failed: dict[str, AralError] = {}
+    for title, plan in plans.items():
+        target = (folder or FIGURES / name) / title
+        typer.echo("\n".join(difference_lines(plan)), err=True)
+        try:
+            result = grid_on_screen(
+                plan.grid, target, Resources(workers, data_root, download), plan.differences
+            )
+            report_grid(result, as_json)
+            check_result(result)
+        except Stopped:
+            raise
+        except AralError as error:
+            failed[title] = error
+            typer.echo(f"Panel {title} is left out: {error.problem}\n{error.hint}", err=True)
+    if failed:
+        raise BadInput(
+            f"{len(failed)} of {len(plans)} panels could not be finished: {', '.join(failed)}.",
+            "See above; the same command goes on, and --panel NAME runs one alone.",
+        )
+
+
+def difference_lines(plan: Scaled) -> list[str]:
+    """What differs from the paper, one line each."""
+    return [
+        f"{plan.grid.name}:",
+        *(f"  {each.what}: paper: {each.paper} / here: {each.here}" for each in plan.differences),
+    ]
+
+
+def plan_lines(plan: Scaled) -> list[str]:
+    """What would be run."""
+    made = units(plan.grid)
+    lines = difference_lines(plan)
+    lines += [f"  unit {unit.name}" for unit in made]
+    if plan.grid.full is not None:
+        lines.append(f"  and full training of {plan.grid.full.learner} on all labels")
+    return [*lines, f"  {len(made)} units, {plan.steps:,} training steps in all"]

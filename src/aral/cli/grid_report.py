@@ -1,0 +1,171 @@
+"""What is written and printed after a grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from aral.errors import AralError, BadInput, RunFailed
+from aral.experiments import Difference, GridResult, State, UnitResult
+from aral.reports import RunRecord, Section, read_run, side_by_side, write_comparison, write_report
+from aral.reports.tables import Table
+from aral.session import Stopped
+
+
+def report_grid(result: GridResult, as_json: bool, baseline: str | None = None) -> None:
+    """Write the reports of a grid into its folder, and print its table, its parity and what failed."""
+    done = [unit for unit in result.units if unit.state is State.DONE]
+    records = [_reported(result.folder / unit.name) for unit in done]
+    page = _comparison(result, records, baseline) if records else None
+    if as_json:
+        typer.echo(json.dumps(as_table(result, page), indent=2))
+        return
+    if records:
+        typer.echo(side_by_side(records))
+    for line in lines(result):
+        typer.echo(line)
+    if page is not None:
+        typer.echo(f"Report: {page}")
+
+
+def check_result(result: GridResult) -> None:
+    """Turn what went wrong into an exit code, after everything has been written.
+
+    Raises:
+        Stopped: it was asked to stop.
+        BadInput: units failed, all of them for wrong input.
+        RunFailed: units failed.
+    """
+    if result.stopped:
+        raise Stopped(
+            "Stopped; everything is saved.", "Run the same command again to go on: finished units are kept."
+        )
+    if result.failures:
+        kind = BadInput if all(unit.code == BadInput.exit_code for unit in result.failures) else RunFailed
+        first = result.failures[0]
+        raise kind(
+            f"{len(result.failures)} of {len(result.units) + len(result.full)} units failed; the first: "
+            f"{first.name}: {first.problem}",
+            "Correct the cause and run the same command again: finished units are kept.",
+        )
+
+
+def lines(result: GridResult) -> list[str]:
+    """Parity, full training, differences and failures, a line each."""
+    found = []
+    for parity in result.parity:
+        verdict = "; ".join(parity.differences)
+        state = f"UNEQUAL: {verdict}" if verdict else f"{parity.verified} units verified"
+        found.append(f"Parity of seed {parity.seed}: {parity.hash or 'not known yet'} ({state})")
+    if result.reference is not None:
+        found.append(f"Full training ({_full_in_words(result)}): {100 * result.reference:.2f} %")
+    found += [f"{each.what}: paper: {each.paper} / here: {each.here}" for each in result.differences]
+    return found + [f"Failed: {unit.name}: {unit.problem}" for unit in result.failures]
+
+
+def as_table(result: GridResult, page: Path | None) -> dict[str, object]:
+    """The result for other programs."""
+    return {
+        "grid": json.loads(result.grid.model_dump_json()),
+        "folder": str(result.folder),
+        "report": None if page is None else str(page),
+        "parity": [vars(parity) for parity in result.parity],
+        "units": [vars(unit) for unit in result.units],
+        "full": [vars(unit) for unit in result.full],
+        "reference": result.reference,
+        "differences": [vars(difference) for difference in result.differences],
+    }
+
+
+def sections(result: GridResult, records: Sequence[RunRecord]) -> list[Section]:
+    """What a reader of the comparison must know besides the accuracies."""
+    found = [_parity_section(result)]
+    if result.differences:
+        found.append(_difference_section(result.differences))
+    if result.grid.method_settings:
+        rows = tuple((name, ", ".join(own)) for name, own in result.grid.method_settings.items())
+        found.append(Section("Settings of single methods", "", Table(("method", "settings"), rows)))
+    if result.full:
+        found.append(_full_section(result))
+    validated = [record for record in records if _at_best(record) is not None]
+    if validated:
+        found.append(_validation_section(validated))
+    return found
+
+
+def _reported(folder: Path) -> RunRecord:
+    write_report(folder)
+    return read_run(folder)
+
+
+def _comparison(result: GridResult, records: Sequence[RunRecord], baseline: str | None) -> Path:
+    folders = [record.folder for record in records]
+    return write_comparison(folders, result.folder, result.reference, sections(result, records), baseline)
+
+
+def _parity_section(result: GridResult) -> Section:
+    unequal = any(parity.differences for parity in result.parity)
+    text = (
+        "These methods were NOT treated alike (--allow-unequal): their accuracies do not show which is better."
+        if unequal
+        else "Within a seed, all methods had the same data, first labels, budget, training steps, labelled "
+        "batches, classifier, rates, precision and evaluation: the hash is of all of these."
+    )
+    rows = tuple(
+        (str(each.seed), each.hash, str(each.verified), "; ".join(each.differences) or "none")
+        for each in result.parity
+    )
+    return Section("Parity", text, Table(("seed", "hash", "units verified", "differences"), rows))
+
+
+def _difference_section(differences: Sequence[Difference]) -> Section:
+    rows = tuple((each.what, each.paper, each.here) for each in differences)
+    text = "All in which this experiment is known to differ from the paper's."
+    return Section("What was changed against the paper", text, Table(("what", "paper", "here"), rows))
+
+
+def _full_section(result: GridResult) -> Section:
+    rows = tuple((unit.name, _percent(unit.accuracy), unit.state) for unit in result.full)
+    text = f"Training on all labels of the pool, drawn as a line ({_full_in_words(result)})."
+    return Section("Full training", text, Table(("run", "accuracy %", "state"), rows))
+
+
+def _full_in_words(result: GridResult) -> str:
+    full = result.grid.full
+    assert full is not None
+    steps = f"{full.steps:,} steps" if full.steps else "as many steps as a compared run takes in all"
+    return f"{full.learner}, all labels in one round, {steps}, mean of {len(result.full)} run(s)"
+
+
+def _validation_section(records: Sequence[RunRecord]) -> Section:
+    text = (
+        "A share of the labels was kept from training and counts as spent. Accuracy on the test set with the "
+        "weights of the last step, and with those that did best on the labels kept; curves show the last step."
+    )
+    rows = []
+    for record in records:
+        last = record.last_evaluated
+        assert last is not None
+        rows.append((record.name, str(last.labelled), _percent(last.accuracy), _percent(_at_best(record))))
+    head = ("run", "labels", "last step %", "best validation %")
+    return Section("Last step and best validation", text, Table(head, tuple(rows)))
+
+
+def _at_best(record: RunRecord) -> float | None:
+    last = record.last_evaluated
+    return None if last is None else last.numbers.get("accuracy at best validation")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def failed_in_words(name: str, error: AralError) -> str:
+    """Why a part of an experiment could not run."""
+    return f"{name}: {error.problem}"
+
+
+__all__ = ["UnitResult", "as_table", "check_result", "failed_in_words", "lines", "report_grid", "sections"]

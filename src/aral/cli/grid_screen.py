@@ -1,0 +1,97 @@
+"""A grid on the terminal: one line a unit, live where it can be, lines as they come where it cannot."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from aral.cli.screen import duration
+from aral.experiments import Job, State, Watcher
+
+SHOWN_LINES = 30
+
+
+class GridScreen(Watcher):
+    """Shows the units of a grid as their workers report.
+
+    Args:
+        console: where to write.
+        title: of the grid.
+    """
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._jobs: dict[str, Job] = {}
+        self._planned: list[Job] = []
+        self._begun: dict[str, int] = {}
+        self._started = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> GridScreen:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def planned(self, jobs: list[Job]) -> None:
+        """All units that are to be run, before the first starts."""
+        self._planned = jobs
+
+    def changed(self, job: Job, news: str) -> None:
+        """Show what is new of a unit."""
+        self._jobs[job.name] = job
+        if job.stage or news == "ended":
+            # A resumed unit begins where it was: what others did before says nothing on the pace.
+            self._begun.setdefault(job.name, job.steps_done)
+        if self._console.is_terminal:
+            self._live.update(Group(self._table(), Text(self._summary())))
+        if news == "ended" or (news not in ("started", "stage", "step") and not self._console.is_terminal):
+            words = line_of(job) if news in ("evaluated", "ended") else f"{job.name}: {news}"
+            self._console.print(f"{words}  [{self._summary()}]", highlight=False, markup=False)
+
+    def seconds_left(self) -> float | None:
+        """For the whole grid, at the pace so far; None before there is any."""
+        done = sum(job.steps_done - self._begun[job.name] for job in self._planned if job.name in self._begun)
+        left = sum(
+            job.rounds * job.steps - job.steps_done
+            for job in self._planned
+            if job.state in (State.WAITING, State.RUNNING)
+        )
+        return (time.monotonic() - self._started) * left / done if done > 0 else None
+
+    def _summary(self) -> str:
+        ended = sum(job.state in (State.DONE, State.FAILED) for job in self._planned)
+        seconds = self.seconds_left()
+        time_left = "" if not seconds else f", about {duration(seconds)} left"
+        return f"{self._title}: {ended} of {len(self._planned)} units{time_left}"
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for head in ("unit", "state", "round", "step", "accuracy %"):
+            table.add_column(head)
+        newest = [job for job in self._jobs.values() if job.state is State.RUNNING]
+        for job in newest[:SHOWN_LINES]:
+            accuracy = "" if job.accuracy is None else f"{100 * job.accuracy:.2f}"
+            place = f"{job.round + 1} of {job.rounds}"
+            table.add_row(job.name, job.stage or job.state, place, f"{job.step} of {job.steps}", accuracy)
+        return table
+
+
+def line_of(job: Job) -> str:
+    """A unit in one line."""
+    words = [job.name, job.state, f"round {job.round + 1} of {job.rounds}"]
+    if job.accuracy is not None:
+        words.append(f"accuracy {100 * job.accuracy:.2f} %")
+    if job.problem:
+        words.append(job.problem.partition("\n")[0])
+    return "  ".join(words)

@@ -1,0 +1,284 @@
+"""Runs a grid in a folder: checks fairness, runs what is not finished yet, and records what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from aral.data import DataSet
+from aral.errors import BadInput, RunFailed
+from aral.experiments.capacity import bytes_needed, free_bytes, processors, worker_count
+from aral.experiments.executor import Job, State, Watcher, execute, log_path
+from aral.experiments.grid import GridSpec, Unit, full_units, units
+from aral.experiments.parity import Parity, check_equal, verify
+from aral.experiments.run import check_budget, data_fingerprint, load_data
+from aral.experiments.spec import validated
+from aral.experiments.unit import WORK
+from aral.store.lock import FolderLock
+from aral.store.reading import store_reading
+from aral.store.rows import Json, Stage
+
+GRID_FILE = "grid.json"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which an experiment differs from the one it follows.
+
+    Attributes:
+        what: the quantity.
+        paper: its value there.
+        here: its value here.
+    """
+
+    what: str
+    paper: str
+    here: str
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """How a unit ended.
+
+    Attributes:
+        name: of the unit and of its folder.
+        method: learner and acquisition.
+        seed: the seed.
+        state: ``done``, ``failed`` or ``stopped``.
+        accuracy: of its last evaluated round, on the test set, in [0, 1]; None before any.
+        deaths: how often its worker died.
+        problem: why it failed; empty otherwise.
+        code: the exit code that belongs to the problem.
+    """
+
+    name: str
+    method: str
+    seed: int
+    state: State
+    accuracy: float | None
+    deaths: int
+    problem: str
+    code: int
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """What came of a grid.
+
+    Attributes:
+        grid: what was compared.
+        folder: where.
+        note: what to know of the data, such as "JPEG copy".
+        units: the compared units.
+        full: the units of full training.
+        parity: of each seed.
+        differences: from the experiment that is followed, if any.
+    """
+
+    grid: GridSpec
+    folder: Path
+    note: str
+    units: tuple[UnitResult, ...]
+    full: tuple[UnitResult, ...]
+    parity: tuple[Parity, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def reference(self) -> float | None:
+        """Mean test accuracy of full training, in [0, 1]; None unless all of its units are done."""
+        found = [unit.accuracy for unit in self.full if unit.state is State.DONE]
+        if not found or len(found) < len(self.full):
+            return None
+        return sum(value for value in found if value is not None) / len(found)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop before all was done."""
+        return any(unit.state is State.STOPPED for unit in (*self.units, *self.full))
+
+    @property
+    def failures(self) -> tuple[UnitResult, ...]:
+        """The units that failed with a reason."""
+        return tuple(unit for unit in (*self.units, *self.full) if unit.state is State.FAILED)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where to run, and on what data; nothing here changes a result.
+
+    Attributes:
+        workers: units at once; None: as many as cores and memory allow.
+        data_root: folder with data sets; None: as :func:`aral.data.load` has it.
+        download: whether missing data may be downloaded.
+        work: what a worker does.
+    """
+
+    workers: int | None = None
+    data_root: Path | None = None
+    download: bool = False
+    work: str = WORK
+
+
+def run_grid(
+    grid: GridSpec,
+    folder: Path,
+    resources: Resources | None = None,
+    watcher: Watcher | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    differences: Sequence[Difference] = (),
+) -> GridResult:
+    """Run a grid, or go on with one that was stopped or killed; finished units are not run again.
+
+    The folder gets ``grid.json``, one run folder a unit, and ``logs/``. A killed grid loses at most what the
+    units in flight did since their last checkpoint, and ends with the same results.
+
+    Args:
+        grid: what to compare.
+        folder: where; made if missing.
+        resources: workers and data.
+        watcher: hears of progress.
+        stopping: asked a few times a second; true stops with everything saved.
+        differences: recorded with the grid, and shown in its reports.
+
+    Raises:
+        BadInput: the grid is wrong or unfair, the data are missing, or another process runs it.
+        RunFailed: the folder cannot be written.
+    """
+    resources = resources or Resources()
+    compared = units(grid)
+    check_equal(compared, grid.allow_unequal)
+    data = load_data(compared[0].spec, resources.data_root, resources.download)
+    full = full_units(grid, len(data.pool))
+    for unit in compared:
+        check_budget(unit.spec, data)
+    _make(folder)
+    lock = FolderLock(folder)
+    try:
+        fingerprint = data_fingerprint(data)
+        jobs = {
+            unit.name: _job(unit, folder, len(data.pool), fingerprint, resources)
+            for unit in (*compared, *full)
+        }
+        _record(grid, folder, differences, None)
+        _execute(grid, compared[0], data, list(jobs.values()), resources, watcher, stopping)
+        parity = verify(compared, folder)
+        result = GridResult(
+            grid,
+            folder,
+            data.note,
+            tuple(_result(unit, jobs[unit.name]) for unit in compared),
+            tuple(_result(unit, jobs[unit.name]) for unit in full),
+            tuple(parity[seed] for seed in grid.seeds),
+            tuple(differences),
+        )
+        _record(grid, folder, differences, result)
+    finally:
+        lock.release()
+    _check_verified(result)
+    return result
+
+
+def _execute(
+    grid: GridSpec,
+    typical: Unit,
+    data: DataSet,
+    jobs: Sequence[Job],
+    resources: Resources,
+    watcher: Watcher | None,
+    stopping: Callable[[], bool],
+) -> None:
+    left = [job for job in jobs if job.state is not State.DONE]
+    fitting = worker_count(
+        len(left), grid.threads, bytes_needed(typical.spec, data), processors(), free_bytes()
+    )
+    execute(left, resources.workers or fitting, grid.threads, watcher, stopping, resources.work)
+
+
+def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: Resources) -> Job:
+    spec = unit.spec
+    request = {
+        "spec": json.loads(spec.model_dump_json()),
+        "folder": str(folder / unit.name),
+        "log": str(log_path(folder, unit.name)),
+        "root": None if resources.data_root is None else str(resources.data_root.absolute()),
+    }
+    rounds = -(-min(spec.rounds.budget, pool_size) // spec.rounds.query_size)
+    job = Job(unit.name, request, rounds, spec.model.training.steps)
+    accuracy = finished_accuracy(unit, folder, pool_size, fingerprint)
+    if accuracy is not None:
+        job.state, job.accuracy = State.DONE, accuracy
+    return job
+
+
+def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str) -> float | None:
+    """The last test accuracy of a unit that is done, by its own record; None if it is not, or is unreadable."""
+    try:
+        with store_reading(folder / unit.name) as store:
+            recorded, found = store.setting("spec"), store.setting("data fingerprint")
+            rounds, spent = store.rounds(), len(store.answers())
+            accuracies = store.metrics("accuracy")
+            query = store.query(len(rounds))
+    except (BadInput, RunFailed):
+        return None  # the worker will find out and say why
+    if not isinstance(recorded, dict) or validated(recorded) != unit.spec:
+        return None
+    whole = spent >= min(unit.spec.rounds.budget, pool_size) and query is None
+    evaluated = bool(rounds) and all(row.stage is Stage.EVALUATED for row in rounds)
+    if found != fingerprint or not whole or not evaluated or not accuracies:
+        return None
+    return accuracies[-1].value
+
+
+def _result(unit: Unit, job: Job) -> UnitResult:
+    return UnitResult(
+        unit.name,
+        str(unit.spec.method),
+        unit.spec.seed,
+        job.state,
+        job.accuracy,
+        job.deaths,
+        job.problem,
+        job.code,
+    )
+
+
+def _make(folder: Path) -> None:
+    try:
+        (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"The folder {folder} cannot be made: {error}.", "Give another: --folder DIR") from error
+
+
+def _record(
+    grid: GridSpec, folder: Path, differences: Sequence[Difference], result: GridResult | None
+) -> None:
+    """Write grid.json in one step: the grid, and its results once there are any."""
+    table: dict[str, Json] = {
+        "grid": json.loads(grid.model_dump_json()),
+        "differences": [asdict(difference) for difference in differences],
+    }
+    if result is not None:
+        table |= {
+            "units": [asdict(unit) for unit in result.units],
+            "full": [asdict(unit) for unit in result.full],
+            "reference": result.reference,
+            "parity": [asdict(parity) for parity in result.parity],
+        }
+    partial = folder / f"{GRID_FILE}.tmp-{os.getpid()}"
+    try:
+        partial.write_text(json.dumps(table, indent=2) + "\n")
+        partial.replace(folder / GRID_FILE)
+    except OSError as error:
+        raise RunFailed(f"{folder / GRID_FILE} cannot be written: {error}.", "Free some space.") from error
+
+
+def _check_verified(result: GridResult) -> None:
+    for parity in result.parity:
+        if parity.differences and not result.grid.allow_unequal:
+            raise BadInput(
+                f"The methods of seed {parity.seed} were not treated alike: {'; '.join(parity.differences)}.",
+                "Give another folder, or add --allow-unequal, which every report will say.",
+            )

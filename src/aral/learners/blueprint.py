@@ -1,0 +1,58 @@
+"""Which networks a learner has, and how each of them is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from aral.learners.nets import Nets
+from aral.learners.spec import Model, Net
+from aral.learners.step import BOTH_POOLS, Part
+from aral.networks.interface import ImageShape
+from aral.randomness import Stream
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Which networks a learner has, and what they are built from.
+
+    Attributes:
+        model: networks and settings of training.
+        image_shape: channels, height and width.
+        class_count: K.
+        nets: the roles this learner needs. With a critic, G belongs to a class-conditional GAN apart.
+        conditional: whether E and its decoder are given class probabilities.
+        device: where to compute.
+        encoded: the pools whose images E sees in training.
+    """
+
+    model: Model
+    image_shape: ImageShape
+    class_count: int
+    nets: frozenset[Net]
+    conditional: bool
+    device: torch.device
+    encoded: frozenset[Part] = BOTH_POOLS
+
+    def build(self, stream: Stream) -> Nets:
+        """New networks; each one's weights depend on its own stream, so all learners share a first D."""
+        family, shape, latent_size = self.model.networks, self.image_shape, self.model.latent_size
+        classifier = self.model.classifier or family
+        conditions = self.class_count if self.conditional else 0
+        of_generator = self.class_count if Net.CRITIC in self.nets else conditions
+        factories: dict[Net, Callable[[], nn.Module]] = {
+            Net.ENCODER: lambda: family.encoder(shape, conditions, latent_size),
+            Net.GENERATOR: lambda: family.generator(shape, of_generator, latent_size),
+            Net.DISCRIMINATOR: lambda: classifier.discriminator(shape, self.class_count, latent_size),
+            Net.SAMPLER: lambda: family.sampler(latent_size),
+            Net.DECODER: lambda: family.generator(shape, conditions, latent_size),
+            Net.CRITIC: lambda: family.discriminator(shape, self.class_count, latent_size),
+        }
+        modules = {}
+        for net in sorted(self.nets):
+            with stream.child(net).governs_torch():
+                modules[net] = factories[net]().to(self.device)
+        return Nets(modules, latent_size, self.class_count, self.conditional)

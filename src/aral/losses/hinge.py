@@ -1,0 +1,32 @@
+"""The hinge form of the GAN's losses (Lim and Ye 2017; Miyato et al. 2018), on logits of 'real'.
+
+BigGAN and S3GAN (Lučić et al. 2019) train with it. It replaces a(−D) by max(0, 1 − D) on the real side and
+a(D) by max(0, 1 + D) on the generated one, so that images beyond the margin give D no gradient.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import relu
+
+from aral.losses.adversarial import shared_mean
+
+
+def discriminator_loss(
+    labelled_logits: Float[Tensor, " L"],
+    unlabelled_logits: Float[Tensor, " U"],
+    generated_logits: Float[Tensor, " G"],
+    labelled_share: float,
+) -> Float[Tensor, ""]:
+    """max(0, 1 − D) averaged over real images plus max(0, 1 + D) over generated ones; at least 0.
+
+    For the discriminator alone. Of the real side, ``labelled_share`` (in [0, 1]) falls to labelled images.
+    """
+    real = shared_mean(relu(1.0 - labelled_logits), relu(1.0 - unlabelled_logits), labelled_share)
+    return real + relu(1.0 + generated_logits).mean()
+
+
+def generator_loss(generated_logits: Float[Tensor, " G"]) -> Float[Tensor, ""]:
+    """−D(G(z, y)), without a bound; for G alone, the discriminator frozen."""
+    return -generated_logits.mean()

@@ -1,0 +1,84 @@
+"""Copies of a run's numbers for TensorBoard, an optional sink: the store stays the only source.
+
+TensorBoard is not needed to use this package; it is imported only when something is exported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from aral.errors import BadInput
+from aral.reports.curves import round_starts
+from aral.reports.record import RunRecord, read_run
+
+EVENT_FILES = "events.out.tfevents.*"
+
+
+@runtime_checkable
+class ScalarWriter(Protocol):
+    """What is used of ``torch.utils.tensorboard.SummaryWriter``."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Record one number."""
+
+    def add_text(self, tag: str, text_string: str, global_step: int) -> None:
+        """Record a text, read as Markdown."""
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+
+
+def export_tensorboard(folder: Path, target: Path) -> Path:
+    """Write the numbers of a run, finished or running, as one TensorBoard run.
+
+    Args:
+        folder: the run folder.
+        target: TensorBoard's log folder; the run gets a folder of its own name in it.
+
+    Returns:
+        The folder of the TensorBoard run.
+
+    Raises:
+        BadInput: TensorBoard is not installed, the folder holds no run, or the run was exported to this place
+            before (TensorBoard would draw both copies as one zigzag line).
+    """
+    record = read_run(folder)
+    place = target / record.name
+    if any(place.glob(EVENT_FILES)):
+        raise BadInput(
+            f"{place} holds an export already.", "Remove that folder, or give another one to export to."
+        )
+    writer = _summary_writer(place)
+    try:
+        write_scalars(record, writer)
+    finally:
+        writer.close()
+    return place
+
+
+def write_scalars(record: RunRecord, writer: ScalarWriter) -> None:
+    """Hand every number of a run to a writer.
+
+    Figures of the end of a round become ``round/NAME`` with the number of labels as step, losses become
+    ``loss/NAME`` with the training step, counted over the whole run; values that are not finite go along.
+    """
+    about = f"{record.method} on {record.data_title}, seed {record.seed}"
+    writer.add_text("run", f"    {about}", 0)  # indented: Markdown shows it as it is
+    for start, each in zip(round_starts(record), record.rounds, strict=True):
+        for name, trace in sorted(each.losses.items()):
+            for step, value in zip(trace.steps, trace.values, strict=True):
+                writer.add_scalar(f"loss/{name}", value, start + step)
+        for name, value in sorted(each.numbers.items()):
+            writer.add_scalar(f"round/{name}", value, each.labelled)
+
+
+def _summary_writer(place: Path) -> ScalarWriter:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise BadInput(
+            "TensorBoard is not installed.", "Install it first: pip install 'aral[track]'"
+        ) from error
+    writer: ScalarWriter = SummaryWriter(str(place))
+    return writer

@@ -1,0 +1,93 @@
+"""ARAL with uncertainty and diversity: ranks by hand, near-duplicates held back, nothing lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions
+from aral.acquisition.diverse import ARAL_DIVERSE, WithoutNearDuplicates, combined_scores, typical_distance
+from aral.acquisition.joint import JointBatch
+from aral.randomness import Stream
+
+from .pools import id_array, view
+
+STREAM = Stream.root(0)
+# By −S: 1, 2, 3, 4 in falling order; by entropy 2, 1, 4, 3. Products of ranks: 12, 12, 2, 2 and … of 16.
+SAMPLER = torch.tensor([-4.0, -3.0, 0.0, 2.0])
+SURE = torch.tensor([0.7, 0.5, 0.99, 0.9])
+
+
+def pool(features: list[float]) -> PoolView:
+    places = torch.tensor(features).float()[:, None]
+    return view(
+        Predictions(
+            id_array(1, 2, 3, 4),
+            probabilities=torch.stack([SURE, 1 - SURE], dim=1),
+            features=places,
+            latents=-places,
+            sampler_logits=SAMPLER,
+        )
+    )
+
+
+def strategy(**options: object) -> JointBatch:
+    chooser = replace(WithoutNearDuplicates(), **options)  # type: ignore[arg-type]
+    return JointBatch("test", ARAL_DIVERSE.needs | {Need.LATENTS}, chooser)
+
+
+def test_products_of_ranks() -> None:
+    """Ranks by −S are 4, 3, 2, 1 of 4, by entropy 3, 4, 1, 2."""
+    found = combined_scores(pool([0, 10, 20, 30]), STREAM)
+    assert found.tolist() == pytest.approx([12 / 16, 12 / 16, 2 / 16, 2 / 16])
+
+
+def test_far_apart_images_come_by_score() -> None:
+    found = ACQUISITIONS["aral-diverse"](pool([0, 10, 20, 30]), 4, STREAM)
+    assert set(found.ids[:2].tolist()) == {1, 2}
+    assert found.scores.tolist() == pytest.approx([12 / 16, 12 / 16, 2 / 16, 2 / 16])
+    assert not any("duplicate" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("space", [Need.FEATURES, Need.LATENTS])
+def test_a_near_duplicate_is_held_back_but_not_lost(space: Need) -> None:
+    """1 and 2 have the best score and are 1 apart: within a radius of 1 only one of them is chosen early."""
+    close = pool([0, 1, 20, 30])
+    found = strategy(radius=1.0, space=space)(close, 4, STREAM)
+    assert found.ids[0] in (1, 2) and set(found.ids[1:3].tolist()) == {3, 4}
+    assert found.ids[3] in (1, 2) and found.reasons[3] == "near-duplicate"
+    found = strategy(radius=0.99, space=space)(close, 4, STREAM)
+    assert set(found.ids[:2].tolist()) == {1, 2}
+
+
+def test_exact_copies_are_held_back_even_at_radius_zero() -> None:
+    found = strategy(radius=0.0)(pool([5, 5, 20, 30]), 3, STREAM)
+    assert set(found.ids[1:].tolist()) == {3, 4}
+
+
+def test_typical_distance() -> None:
+    """Points −1 and 1: every pair of different images is 0 or 2 apart, two thirds or so the latter."""
+    points = np.array([[-1.0], [1.0]] * 50)
+    assert typical_distance(points, np.arange(100), 100, STREAM) in (0.0, 1.0, 2.0)
+    assert typical_distance(np.array([[0.0], [3.0]]), id_array(4, 9), 10, STREAM) == 3.0
+    assert typical_distance(points[:1], id_array(4), 10, STREAM) == 0.0
+    normal = np.random.default_rng(0).normal(size=(4000, 1))
+    # The difference of two standard normal numbers has a median size of 0.6745·√2.
+    assert typical_distance(normal, np.arange(4000), 4000, STREAM) == pytest.approx(0.954, abs=0.06)
+
+
+def test_the_default_radius_is_a_fifth_of_the_typical_distance() -> None:
+    """Two images: the typical distance is theirs, so they never are near-duplicates but for a share above 1."""
+    two = Predictions(
+        id_array(1, 2),
+        torch.tensor([[0.5, 0.5], [0.6, 0.4]]),
+        None,
+        torch.tensor([[0.0], [1.0]]),
+        None,
+        SAMPLER[:2],
+    )
+    assert "duplicate" not in ACQUISITIONS["aral-diverse"](view(two), 2, STREAM).reasons[1]
+    assert strategy(share=1.01)(view(two), 2, STREAM).reasons[1] == "near-duplicate"

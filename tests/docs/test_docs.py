@@ -1,0 +1,128 @@
+"""Docs are true: commands, names, links and code in them exist and run."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+import typer.main
+
+from aral.acquisition import ACQUISITIONS
+from aral.cli.app import app
+from aral.experiments import LEARNERS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_files(name: str) -> None:
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_and_their_options_exist(name: str) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for block in blocks(ROOT / name, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] != ["aral"] or words[1:] == ["--help"]:
+                continue
+            assert words[1] in commands, line
+            known = {option for parameter in commands[words[1]].params for option in parameter.opts}
+            given = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+            assert given <= known, line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_targets_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for block in blocks(ROOT / name, "sh"):
+        assert set(re.findall(r"^make ([a-z-]+)", block, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dotted_names_exist(name: str) -> None:
+    for dotted in re.findall(r"`(aral(?:\.\w+)+)`", (ROOT / name).read_text()):
+        parts = dotted.split(".")
+        for cut in range(len(parts), 0, -1):
+            try:
+                found = importlib.import_module(".".join(parts[:cut]))
+                break
+            except ModuleNotFoundError:
+                continue
+        for part in parts[cut:]:
+            found = getattr(found, part)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_files_exist(name: str) -> None:
+    for path in re.findall(r"`((?:src|tests|docs|benchmarks)/[\w./-]+)`", (ROOT / name).read_text()):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for command in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"aral {command}" in text or f"make {command}" in text, command
+
+
+def test_every_strategy_and_learner_is_described() -> None:
+    strategies = (ROOT / "docs" / "strategies.md").read_text()
+    assert not [name for name in ACQUISITIONS if f"`{name}`" not in strategies]
+    learners = (ROOT / "docs" / "learners.md").read_text()
+    assert not [name for name in LEARNERS if f"`{name}`" not in learners]
+
+
+def test_code_in_extending_runs_and_works() -> None:
+    from aral.acquisition import PoolView, Predictions
+    from aral.randomness import Stream
+    from aral.testing import planted_data, tiny_model
+
+    space: dict[str, object] = {}
+    for block in blocks(ROOT / "docs" / "extending.md", "python"):
+        exec(block, space)
+    data = planted_data()
+    probabilities = torch.eye(3)[torch.from_numpy(data.pool_classes)] * 0.7 + 0.1
+    probabilities[5] = torch.tensor([0.5, 0.45, 0.05])
+    predictions = Predictions(data.pool.ids, probabilities, features=data.pool.pixels.flatten(1).float())
+    view = PoolView(predictions, Predictions(data.pool.ids[:0]), data.pool_classes[:0], 3)
+    for name in ("SECOND_GUESS", "Spread"):
+        made = space[name]
+        strategy = made() if isinstance(made, type) else made
+        selection = strategy(view, 4, Stream.root(0))  # type: ignore[operator]
+        assert len(set(selection.ids.tolist())) == 4
+        if name == "SECOND_GUESS":
+            assert selection.ids[0] == 5
+
+    from aral.learners import Blueprint, PhasedLearner, supervised
+    from aral.learners.spec import Net
+    from aral.types import LabelledSet
+
+    cpu = torch.device("cpu")
+    plain = supervised(tiny_model(), data.pool.shape, 3, Stream.root(0), cpu)
+    blueprint = Blueprint(tiny_model(), data.pool.shape, 3, frozenset({Net.DISCRIMINATOR}), False, cpu)
+    learner = PhasedLearner("own", blueprint, (*plain.phases, space["CONFIDENCE"]), Stream.root(0))
+    labelled = LabelledSet(data.pool.subset(data.pool.ids[:6]), data.pool_classes[:6], 3)
+    learner.start_round(0, labelled, data.pool.without(data.pool.ids[:6]), Stream.root(0))
+    assert learner.step(0).values["confident"] > 0
+
+
+def test_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(ROOT / "README.md", "python"):
+        exec(block, {})
+    printed = [float(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == 2 and all(0 < accuracy <= 1 for accuracy in printed)

@@ -1,0 +1,208 @@
+"""A run's specification: presets, single settings, and errors that name the right setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aral.data import NAMES
+from aral.errors import BadInput
+from aral.experiments.methods import LEARNERS, Method
+from aral.experiments.spec import RunSpec, differences, preset_names, read_preset, resolve, validated
+
+ARAL = Method.parse("aral")
+
+
+def test_every_data_set_has_a_preset_and_folders_too() -> None:
+    assert set(preset_names()) == {*NAMES, "folder"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("learner", sorted(LEARNERS))
+def test_every_preset_is_valid_for_every_learner(name: str, learner: str) -> None:
+    spec = resolve(name, Method.parse(learner))
+    assert (spec.data, spec.learner) == (name, learner)
+    assert spec.rounds.query_size <= spec.rounds.budget
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize("name", ["folder", *NAMES])
+def test_every_setting_of_a_preset_arrives(name: str, tmp_path: Path) -> None:
+    def check(table: dict[str, object], found: dict[str, object]) -> None:
+        for key, value in table.items():
+            here = found[key]
+            if isinstance(value, dict):
+                assert isinstance(here, dict)
+                check(value, here)
+            else:
+                assert here == (tuple(value) if isinstance(value, list) else value)
+
+    preset = read_preset(name)
+    preset.pop("learner", None)
+    check(preset, resolve(str(tmp_path) if name == "folder" else name, ARAL).model_dump())
+
+
+def test_paper_settings_of_mnist_and_cifar10() -> None:
+    """Section 4.1: rates, latents, labels a round, the distance of feature matching."""
+    mnist, cifar10 = resolve("mnist", ARAL), resolve("cifar10", ARAL)
+    assert (mnist.rounds.query_size, cifar10.rounds.query_size) == (10, 500)
+    assert (mnist.model.latent_size, cifar10.model.latent_size) == (100, 100)
+    assert (mnist.model.matching_norm, cifar10.model.matching_norm) == ("squared", "absolute")
+    rates = [
+        [spec.model.optimisers.encoder.rate, spec.model.optimisers.discriminator.rate]
+        for spec in (mnist, cifar10)
+    ]
+    assert rates == [[1e-3, 3e-3], [3e-4, 6e-4]]
+    assert mnist.model.weights.trd == mnist.model.weights.adv == 0.001
+
+
+def test_a_folder_takes_the_folder_preset(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    spec = resolve(str(photos), ARAL)
+    assert spec.data == str(photos)
+    assert spec.model.networks.scale == "conv32"
+    assert spec.folder_name == "photos-aral-released+aral-seed0"
+
+
+def test_the_folder_here_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "birds"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert resolve(".", ARAL, seed=3).folder_name == "birds-aral-released+aral-seed3"
+    assert resolve("mnist", ARAL).folder_name == "mnist-aral-released+aral-seed0"
+
+
+def test_settings_are_numbers_words_and_nested() -> None:
+    settings = [
+        "model.training.steps=7",
+        "model.weights.trd=1e-2",
+        "model.training.warm_start=false",
+        "model.training.precision=bfloat16",
+        'rounds.first_query="random"',
+        "model.networks.encoder_sizes=[12, 8]",
+        "model.weights.generated_ramp.end=50",
+        " seed = 9 ",
+    ]
+    spec, plain = resolve("digits", ARAL, settings), resolve("digits", ARAL)
+    assert spec.model.training.steps == 7
+    assert spec.model.weights.trd == 0.01
+    assert spec.model.training.warm_start is False
+    assert spec.model.training.precision == "bfloat16"
+    assert spec.rounds.first_query == "random"
+    assert spec.model.networks.model_dump()["encoder_sizes"] == (12, 8)
+    assert spec.model.weights.generated_ramp.end == 50
+    assert spec.seed == 9
+    # What was not named stays as the preset has it.
+    assert len(differences(plain, spec)) == 8
+    assert spec.model.training.labelled_batch == plain.model.training.labelled_batch == 64
+
+
+def test_later_settings_win_over_earlier_ones_and_all_over_fields() -> None:
+    assert resolve("digits", ARAL, ["seed=1", "seed=2"], seed=5).seed == 2
+    assert resolve("digits", ARAL, seed=5).seed == 5
+
+
+def test_a_field_that_is_none_leaves_the_preset() -> None:
+    assert resolve("imagenet", ARAL, side=None).side == 128
+    assert resolve("imagenet", ARAL, side=64, pool_size=10).side == 64
+    assert resolve("imagenet", ARAL, rounds={"budget": 70000}).rounds.query_size == 64058
+
+
+@pytest.mark.parametrize(
+    ("data", "setting", "meant"),
+    [
+        ("digits", "model.training.step=5", "model.training.steps"),
+        ("digits", "sed=1", "seed"),
+        ("digits", "model.optimisers.encoder.rat=1", "model.optimisers.encoder.rate"),
+        ("digits", "rounds.querysize=4", "rounds.query_size"),
+        ("digits", "model.networks.encoder_size=[4]", "model.networks.encoder_sizes"),
+        ("cifar10", "model.networks.encoder_sizes=[4]", "model.networks.encoder_widths"),
+        ("cifar10", "model.networks.discriminator_widht=4", "model.networks.discriminator_width"),
+    ],
+)
+def test_an_unknown_setting_names_the_nearest_that_exists(data: str, setting: str, meant: str) -> None:
+    """Each scale of networks has settings of its own, and only those are suggested."""
+    with pytest.raises(BadInput) as caught:
+        resolve(data, ARAL, [setting])
+    assert caught.value.problem == f"Unknown setting '{setting.partition('=')[0]}'."
+    assert f"Did you mean '{meant}'?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("seed=abc", "Setting seed: "),
+        ("model.training.steps=-1", "Setting model.training.steps: "),
+        ("model.training.precision=float16", "Setting model.training.precision: "),
+        ("model=5", "Setting model: "),
+        ("model.networks.scale=cube", "Setting model.networks: "),
+        ("model.weights.trd=nan", "Setting model.weights.trd: "),
+        ("model.training.flat_share=1.5", "Setting model.training.flat_share: "),
+        ("model.weights.beta=inf", "Setting model.weights.beta: "),
+        ("steps", "'steps' is no setting."),
+        ("=3", "'=3' is no setting."),
+    ],
+)
+def test_a_wrong_value_names_its_setting(setting: str, problem: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        resolve("digits", ARAL, [setting])
+    assert caught.value.problem.startswith(problem)
+    assert caught.value.hint
+
+
+def test_an_unknown_data_set_suggests_the_nearest_and_folders() -> None:
+    with pytest.raises(BadInput, match="Did you mean 'mnist'") as caught:
+        resolve("mnits", ARAL)
+    assert "./photos" in caught.value.hint
+    with pytest.raises(BadInput, match="Unknown data set '/no/such/folder'"):
+        resolve("/no/such/folder", ARAL)
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "meant"),
+    [
+        ("rounds.first_query=typiclus", "acquisition", "typiclust"),
+        ("acquisition=bold", "acquisition", "bald"),
+        ("learner=supervise", "method", "supervised"),
+    ],
+)
+def test_names_given_as_settings_are_looked_up(setting: str, kind: str, meant: str) -> None:
+    with pytest.raises(BadInput, match=f"Unknown {kind} .*\n.*Did you mean '{meant}'"):
+        resolve("digits", ARAL, [setting])
+
+
+def test_an_unknown_preset_suggests_the_nearest() -> None:
+    with pytest.raises(BadInput, match="Did you mean 'cifar10'"):
+        read_preset("cifar-10")
+
+
+def test_validated_refuses_what_is_missing() -> None:
+    with pytest.raises(BadInput, match="Setting learner: Field required"):
+        validated({"data": "mnist", "acquisition": "random"})
+
+
+def test_differences_by_name() -> None:
+    one = resolve("digits", ARAL)
+    other = resolve("digits", Method.parse("supervised+bald"), ["model.training.steps=9"], pool_size=50)
+    assert differences(one, one) == []
+    assert differences(one, other) == [
+        "acquisition: aral → bald",
+        "learner: aral-released → supervised",
+        "model.training.steps: 400 → 9",
+        "pool_size: None → 50",
+    ]
+
+
+def test_differences_between_scales_list_both_sides() -> None:
+    found = differences(resolve("mnist", ARAL), resolve("svhn", ARAL))
+    assert "model.networks.scale: mlp → conv32" in found
+    assert "model.networks.discriminator_width: None → 64" in found
+    assert any(line.startswith("model.networks.encoder_sizes: [500, 500] → None") for line in found)
+
+
+def test_a_specification_is_frozen() -> None:
+    spec = resolve("digits", ARAL)
+    with pytest.raises(ValueError, match="frozen"):
+        spec.seed = 4  # type: ignore[misc]
