@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def test_ids_ascend_and_classes_go_with_them(threshold: float, ids: list[int], c
 
 def test_a_higher_threshold_keeps_what_a_lower_one_had() -> None:
     kept = [set(confident_pseudo_labels(POOL, t)[0].tolist()) for t in np.linspace(0.01, 0.8, 20)]
-    assert all(low <= high for low, high in zip(kept, kept[1:], strict=False))
+    assert all(low <= high for low, high in pairwise(kept))
     assert kept[-1] == {2, 3, 5, 8}
 
 

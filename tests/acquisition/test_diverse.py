@@ -16,7 +16,7 @@ from aral.randomness import Stream
 from .pools import id_array, view
 
 STREAM = Stream.root(0)
-# By −S: 1, 2, 3, 4 in falling order; by entropy 2, 1, 4, 3. Products of ranks: 12, 12, 2, 2 and … of 16.
+# By −S the order is 1, 2, 3, 4; by entropy 2, 1, 4, 3.
 SAMPLER = torch.tensor([-4.0, -3.0, 0.0, 2.0])
 SURE = torch.tensor([0.7, 0.5, 0.99, 0.9])
 
@@ -69,11 +69,9 @@ def test_exact_copies_are_held_back_even_at_radius_zero() -> None:
 
 
 def test_typical_distance() -> None:
-    """Points −1 and 1: every pair of different images is 0 or 2 apart, two thirds or so the latter."""
-    points = np.array([[-1.0], [1.0]] * 50)
-    assert typical_distance(points, np.arange(100), 100, STREAM) in (0.0, 1.0, 2.0)
+    """Two points 3 apart; one point; and many normal ones."""
     assert typical_distance(np.array([[0.0], [3.0]]), id_array(4, 9), 10, STREAM) == 3.0
-    assert typical_distance(points[:1], id_array(4), 10, STREAM) == 0.0
+    assert typical_distance(np.array([[5.0]]), id_array(4), 10, STREAM) == 0.0
     normal = np.random.default_rng(0).normal(size=(4000, 1))
     # The difference of two standard normal numbers has a median size of 0.6745·√2.
     assert typical_distance(normal, np.arange(4000), 4000, STREAM) == pytest.approx(0.954, abs=0.06)

@@ -1,4 +1,4 @@
-"""ProbCover on a line by hand, greedy coverage against a plain neighbour matrix, and the radius by its definition."""
+"""ProbCover on a line by hand, its coverage against a neighbour matrix, its radius against the definition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aral.acquisition.joint import JointBatch, first_of_best
 from aral.acquisition.prob_cover import PROBCOVER, Coverage, cover, pure_radius, sample_rows
 from aral.randomness import Stream
 
-from .pools import id_array, view
+from .pools import id_array
 
 STREAM = Stream.root(0)
 LINE = {1: 0.0, 2: 1.0, 3: 2.0, 4: 10.0, 5: 11.0, 6: 20.0}

@@ -122,7 +122,9 @@ def test_labels_and_pseudo_labels_have_one_form() -> None:
 def test_the_two_objectives_differ_in_the_phases_named_by_the_equations() -> None:
     model = tiny_model()
     names = {
-        objective: {phase.name: [term.name for term in phase.terms] for phase in aral_phases(model, objective)}
+        objective: {
+            phase.name: [term.name for term in phase.terms] for phase in aral_phases(model, objective)
+        }
         for objective in Objective
     }
     assert names[Objective.PAPER]["D"] == ["tell real", "classify labelled", "classify generated"]

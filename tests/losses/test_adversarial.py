@@ -122,3 +122,14 @@ def test_share_counts_pools_not_images(loss: object) -> None:
     assert loss(labelled, unlabelled, 1.0) == loss(labelled, -unlabelled, 1.0)
     assert loss(labelled, unlabelled, 0.0) == loss(-labelled, unlabelled, 0.0)
     assert loss(labelled, unlabelled, 1.0) != loss(labelled, unlabelled, 0.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_pool_without_a_share_may_be_empty(share: float) -> None:
+    """The mean of nothing is NaN, and 0·NaN would be so too."""
+    full, empty, fakes = torch.tensor([1.0, -2.0]), torch.empty(0), torch.tensor([0.5])
+    pools = (full, empty) if share == 1.0 else (empty, full)
+    real = (softplus(-1.0) + softplus(2.0)) / 2
+    assert discriminator_loss(*pools, fakes, share).item() == near(real + softplus(0.5), torch.float32)
+    assert encoder_loss(*pools, share).item() == near((softplus(1.0) + softplus(-2.0)) / 2, torch.float32)
+    assert encoder_loss_as_printed(*pools, share).item() == near(real, torch.float32)

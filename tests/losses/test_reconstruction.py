@@ -82,3 +82,22 @@ def test_certain_and_wrong_pixels_stay_finite() -> None:
     """Logarithms are cut at −100."""
     value = bernoulli(torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 1, 1))
     assert value.item() == pytest.approx(100.0)
+
+
+def test_saturated_means_have_finite_slopes() -> None:
+    """A float32 sigmoid is exactly 1 from a logit of 17 on: right or wrong, one pixel must not spoil a step."""
+    logits = torch.tensor([[[[18.0, -2.0, -200.0]]], [[[20.0, 1.0, -105.0]]]], requires_grad=True)
+    images = torch.tensor([[[[1.0, 0.0, 0.0]]], [[[0.0, 1.0, 1.0]]]])
+    loss = bernoulli(images, logits.sigmoid())
+    (slope,) = torch.autograd.grad(loss, logits)
+    assert torch.isfinite(slope).all()
+    # σ − x over 2 images where the sigmoid is not saturated.
+    assert slope[0, 0, 0, 1].item() == pytest.approx(1 / (1 + math.exp(2)) / 2)
+    assert slope[1, 0, 0, 1].item() == pytest.approx((1 / (1 + math.exp(-1)) - 1) / 2)
+
+
+@pytest.mark.parametrize("loss", [bernoulli, gaussian])
+def test_a_mean_that_is_no_number_is_noticed(loss: object) -> None:
+    """A training step skips what is not finite; it has to get to see it, not an exception."""
+    assert callable(loss)
+    assert loss(torch.tensor(GREY), torch.tensor(MEANS) * torch.tensor([1.0, float("nan")])).isnan()

@@ -11,6 +11,7 @@ from aral.acquisition.confidence import ENTROPY, LEAST_CONFIDENCE, MARGIN
 from aral.acquisition.core_set import CORE_SET, ROBUST_CORE_SET
 from aral.acquisition.dispersion import MEAN_STD, VARIATION_RATIO, VOTE_VARIATION_RATIO
 from aral.acquisition.diverse import ARAL_DIVERSE
+from aral.acquisition.gaal import GAAL
 from aral.acquisition.interface import Acquisition
 from aral.acquisition.prob_cover import PROBCOVER
 from aral.acquisition.random import RANDOM
@@ -29,6 +30,7 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (CORE_SET, ROBUST_CORE_SET, TYPICLUST, PROBCOVER),
     (BADGE, CLUSTER_MARGIN),
     (VAAL, ARAL, ARAL_DIVERSE),
+    (GAAL,),
 )
 
 ACQUISITIONS: dict[str, Acquisition] = {

@@ -29,6 +29,7 @@ class Need(StrEnum):
     FEATURES = "features"
     LATENTS = "latents"
     SAMPLER_LOGITS = "sampler logits"
+    SYNTHESISED = "synthesised images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class Predictions:
         features: N×F, the classifier's last hidden layer.
         latents: N×Z, the mean of q(z|x, C(x)).
         sampler_logits: N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign.
+        synthesised: Q×F, features of images made to be uncertain, the most uncertain first; they are not of
+            the N images, and Q is the learner's own.
     """
 
     ids: Ids
@@ -50,15 +53,17 @@ class Predictions:
     features: Float[Tensor, "N F"] | None = None
     latents: Float[Tensor, "N Z"] | None = None
     sampler_logits: Float[Tensor, " N"] | None = None
+    synthesised: Float[Tensor, "Q F"] | None = None
 
     def get(self, need: Need) -> Tensor:
-        """One output, N×…; raises ``ValueError`` when it was not computed."""
+        """One output, N×… (or Q×F); raises ``ValueError`` when it was not computed."""
         value: Tensor | None = {
             Need.PROBABILITIES: self.probabilities,
             Need.MC_PROBABILITIES: self.mc_probabilities,
             Need.FEATURES: self.features,
             Need.LATENTS: self.latents,
             Need.SAMPLER_LOGITS: self.sampler_logits,
+            Need.SYNTHESISED: self.synthesised,
         }[need]
         if value is None:
             raise ValueError(f"{need} were not computed; the acquisition must declare them in `needs`")

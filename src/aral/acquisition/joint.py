@@ -98,6 +98,7 @@ def _sorted(predictions: Predictions) -> Predictions:
         taken(predictions.features),
         taken(predictions.latents),
         taken(predictions.sampler_logits),
+        predictions.synthesised,
     )
 
 

@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from aral.cli import demo, listing, report, run
+from aral.cli import compare, demo, figures, listing, report, run
 from aral.errors import AralError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
     add_completion=False,
 )
 run.add_to(app)
+compare.add_to(app)
+figures.add_to(app)
 demo.add_to(app)
 report.add_to(app)
 listing.add_to(app)

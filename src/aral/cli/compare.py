@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aral.cli.grid_report import check_result, report_grid
+from aral.cli.grid_report import as_table, check_result, print_grid, write_grid_report
 from aral.cli.grid_screen import GridScreen
 from aral.cli.options import AsJson, DataRoot, Download, SetOption
 from aral.cli.stopping import stopping_on_signals
@@ -89,7 +89,11 @@ def compare_command(
         return
     resources = Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
-    report_grid(result, as_json, baseline)
+    page = write_grid_report(result, baseline)
+    if as_json:
+        typer.echo(json.dumps(as_table(result, page), indent=2))
+    else:
+        print_grid(result, page)
     check_result(result)
 
 
@@ -111,7 +115,9 @@ def seeds_of(text: str) -> tuple[int, ...]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise BadInput(f"--seeds {json.dumps(text)} is no number.", "Try --seeds 3 or --seeds 0,5,7") from error
+        raise BadInput(
+            f"--seeds {json.dumps(text)} is no number.", "Try --seeds 3 or --seeds 0,5,7"
+        ) from error
     if "," in text:
         return tuple(numbers)
     if numbers[0] < 1:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aral.cli.compare import Workers, grid_on_screen, seeds_of
-from aral.cli.grid_report import check_result, report_grid
+from aral.cli.compare import Workers, grid_on_screen
+from aral.cli.grid_report import as_table, check_result, print_grid, write_grid_report
 from aral.cli.options import AsJson, DataRoot, Download, SetOption
 from aral.errors import AralError, BadInput
 from aral.experiments import Resources, Scaled, read_figure, scaled, units
@@ -28,7 +29,7 @@ def figures_command(
         float,
         typer.Option(help="In (0, 1]: factor on training steps, and on images down to a stated floor."),
     ] = 1.0,
-    seeds: Annotated[int | None, typer.Option(help="How many.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many.", min=1)] = None,
     panel: Annotated[list[str] | None, typer.Option(help="Only this panel, such as mnist.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where it goes. Default: figures/NAME.")] = None,
     setting: SetOption = None,
@@ -46,13 +47,13 @@ def figures_command(
             f"{name} has no panel {', '.join(panel or [])}.",
             f"Panels: {', '.join(each.name for each in figure.panels)}.",
         )
-    count = None if seeds is None else len(seeds_of(str(seeds)))
-    plans = {each.name: scaled(figure, each, scale, count, setting or []) for each in chosen}
+    plans = {each.name: scaled(figure, each, scale, seeds, setting or []) for each in chosen}
     if dry_run:
         for plan in plans.values():
             typer.echo("\n".join(plan_lines(plan)))
         return
     failed: dict[str, AralError] = {}
+    tables: list[dict[str, object]] = []
     for title, plan in plans.items():
         target = (folder or FIGURES / name) / title
         typer.echo("\n".join(difference_lines(plan)), err=True)
@@ -60,13 +61,18 @@ def figures_command(
             result = grid_on_screen(
                 plan.grid, target, Resources(workers, data_root, download), plan.differences
             )
-            report_grid(result, as_json)
+            page = write_grid_report(result)
+            tables.append(as_table(result, page))
+            if not as_json:
+                print_grid(result, page)
             check_result(result)
         except Stopped:
             raise
         except AralError as error:
             failed[title] = error
             typer.echo(f"Panel {title} is left out: {error.problem}\n{error.hint}", err=True)
+    if as_json:
+        typer.echo(json.dumps(tables, indent=2))
     if failed:
         raise BadInput(
             f"{len(failed)} of {len(plans)} panels could not be finished: {', '.join(failed)}.",

@@ -8,21 +8,27 @@ from pathlib import Path
 
 import typer
 
-from aral.errors import AralError, BadInput, RunFailed
-from aral.experiments import Difference, GridResult, State, UnitResult
+from aral.errors import BadInput, RunFailed
+from aral.experiments import Difference, GridResult, State
 from aral.reports import RunRecord, Section, read_run, side_by_side, write_comparison, write_report
 from aral.reports.tables import Table
 from aral.session import Stopped
 
 
-def report_grid(result: GridResult, as_json: bool, baseline: str | None = None) -> None:
-    """Write the reports of a grid into its folder, and print its table, its parity and what failed."""
-    done = [unit for unit in result.units if unit.state is State.DONE]
-    records = [_reported(result.folder / unit.name) for unit in done]
-    page = _comparison(result, records, baseline) if records else None
-    if as_json:
-        typer.echo(json.dumps(as_table(result, page), indent=2))
-        return
+def write_grid_report(result: GridResult, baseline: str | None = None) -> Path | None:
+    """Write the reports of a grid and of its finished units; the page, or None if no unit is finished."""
+    records = _records(result)
+    for record in records:
+        write_report(record.folder, result.reference)
+    if not records:
+        return None
+    folders = [record.folder for record in records]
+    return write_comparison(folders, result.folder, result.reference, sections(result, records), baseline)
+
+
+def print_grid(result: GridResult, page: Path | None) -> None:
+    """Print the table of accuracies, parity, differences, and what failed."""
+    records = _records(result)
     if records:
         typer.echo(side_by_side(records))
     for line in lines(result):
@@ -96,14 +102,8 @@ def sections(result: GridResult, records: Sequence[RunRecord]) -> list[Section]:
     return found
 
 
-def _reported(folder: Path) -> RunRecord:
-    write_report(folder)
-    return read_run(folder)
-
-
-def _comparison(result: GridResult, records: Sequence[RunRecord], baseline: str | None) -> Path:
-    folders = [record.folder for record in records]
-    return write_comparison(folders, result.folder, result.reference, sections(result, records), baseline)
+def _records(result: GridResult) -> list[RunRecord]:
+    return [read_run(result.folder / unit.name) for unit in result.units if unit.state is State.DONE]
 
 
 def _parity_section(result: GridResult) -> Section:
@@ -161,11 +161,3 @@ def _at_best(record: RunRecord) -> float | None:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f}"
-
-
-def failed_in_words(name: str, error: AralError) -> str:
-    """Why a part of an experiment could not run."""
-    return f"{name}: {error.problem}"
-
-
-__all__ = ["UnitResult", "as_table", "check_result", "failed_in_words", "lines", "report_grid", "sections"]

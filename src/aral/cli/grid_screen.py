@@ -57,7 +57,9 @@ class GridScreen(Watcher):
             self._live.update(Group(self._table(), Text(self._summary())))
         if news == "ended" or (news not in ("started", "stage", "step") and not self._console.is_terminal):
             words = line_of(job) if news in ("evaluated", "ended") else f"{job.name}: {news}"
-            self._console.print(f"{words}  [{self._summary()}]", highlight=False, markup=False)
+            self._console.print(
+                f"{words}  [{self._summary()}]", highlight=False, markup=False, soft_wrap=True
+            )
 
     def seconds_left(self) -> float | None:
         """For the whole grid, at the pace so far; None before there is any."""

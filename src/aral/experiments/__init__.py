@@ -1,22 +1,59 @@
-"""Experiments: specifications, presets, and runs with known labels."""
+"""Experiments: specifications, presets, runs with known labels, and grids of them."""
 
+from aral.experiments.executor import Job, State, Watcher
+from aral.experiments.figures import Scaled, figure_names, read_figure, scaled
+from aral.experiments.grid import (
+    FullTraining,
+    GridSpec,
+    Unit,
+    full_units,
+    grid_of,
+    grid_toml,
+    read_grid,
+    units,
+)
+from aral.experiments.grid_run import Difference, GridResult, Resources, UnitResult, run_grid
 from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
+from aral.experiments.parity import Parity, parity_hash, parity_table
 from aral.experiments.run import drive, load_data, read_spec, run
 from aral.experiments.spec import Rounds, RunSpec, differences, preset_names, resolve, validated
 
 __all__ = [
     "LEARNERS",
     "SHORT_NAMES",
+    "Difference",
+    "FullTraining",
+    "GridResult",
+    "GridSpec",
+    "Job",
     "Method",
+    "Parity",
+    "Resources",
     "Rounds",
     "RunSpec",
+    "Scaled",
+    "State",
+    "Unit",
+    "UnitResult",
+    "Watcher",
     "differences",
     "drive",
+    "figure_names",
+    "full_units",
+    "grid_of",
+    "grid_toml",
     "load_data",
     "make_learner",
+    "parity_hash",
+    "parity_table",
     "preset_names",
+    "read_figure",
+    "read_grid",
     "read_spec",
     "resolve",
     "run",
+    "run_grid",
+    "scaled",
+    "units",
     "validated",
 ]

@@ -47,9 +47,7 @@ def bytes_needed(spec: RunSpec, data: DataSet) -> int:
     return PROCESS_BYTES + COPIES_OF_PIXELS * pixels + weights + activations
 
 
-def free_bytes(
-    meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")
-) -> int | None:
+def free_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Memory that can be had without swapping, also inside a container's limit; None if nobody says."""
     found = []
     if meminfo.is_file():

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from aral.experiments.nursery import COMMAND
 from aral.experiments.unit import WORK
 
 RETRIES = 3
@@ -80,7 +81,7 @@ class Watcher:
     """Hears of every change of a job; this one says nothing. Override what you want to show."""
 
     def planned(self, jobs: list[Job]) -> None:
-        """All jobs that are to be done, before the first starts; they change in place."""
+        """All jobs of a grid, finished ones too, before the first starts; they change in place."""
 
     def changed(self, job: Job, news: str) -> None:
         """What is new: ``started``, ``stage``, ``step``, ``evaluated``, ``ended``, or an event in words."""
@@ -95,7 +96,7 @@ class Workers:
     """
 
     def __init__(self, work: str, threads: int) -> None:
-        command = [sys.executable, "-m", "aral.experiments.nursery", work]
+        command = [sys.executable, "-c", COMMAND, work]
         # A session of its own: Ctrl+C reaches only this process, which asks the workers to stop.
         self._process = subprocess.Popen(
             command,
@@ -165,9 +166,7 @@ def execute(
         work: what a worker does, ``module:function``; see :data:`aral.experiments.nursery.Work`.
     """
     waiting = deque(jobs)
-    watcher = watcher or Watcher()
-    watcher.planned(list(jobs))
-    loop = _Loop({job.name: job for job in jobs}, waiting, watcher)
+    loop = _Loop({job.name: job for job in jobs}, waiting, watcher or Watcher())
     while waiting:
         with Workers(work, threads) as crew:
             loop.run(crew, workers, stopping)
@@ -255,10 +254,10 @@ class _Loop:
             return
         else:
             job.state, job.code = State.FAILED, 1
-            job.problem = f"Its worker died {job.deaths} times, the last time: {how}. See {job.request['log']}"
+            job.problem = (
+                f"Its worker died {job.deaths} times, the last time: {how}. See {job.request['log']}"
+            )
         self._watcher.changed(job, "ended")
-
-
 
 
 def log_path(folder: Path, name: str) -> Path:

@@ -36,7 +36,7 @@ class Panel(Settings):
     name: str
     data: str
     methods: tuple[str, ...] = Field(min_length=1)
-    method_settings: dict[str, tuple[str, ...]] = {}
+    method_settings: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     settings: tuple[str, ...] = ()
     query_size: int = Field(ge=1)
     budget: int = Field(ge=1)

@@ -33,7 +33,7 @@ class GridSpec(Settings):
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     settings: tuple[str, ...] = ()  # as for --set, of all units
-    method_settings: dict[str, tuple[str, ...]] = {}  # by an entry of ``methods``; laid over ``settings``
+    method_settings: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by method; laid over these
     threads: int = Field(1, ge=1)  # of each unit; one gives the most work done when there are many units
     full: FullTraining | None = None
     allow_unequal: bool = False  # compare although settings differ that should be equal
@@ -155,6 +155,6 @@ def grid_toml(grid: GridSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: str | float | bool | list[Any]) -> str:
+def _toml(value: str | int | float | bool | list[Any]) -> str:
     """Text, numbers and lists look the same in JSON and TOML, but for the one character TOML forbids."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

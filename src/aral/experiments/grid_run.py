@@ -163,6 +163,8 @@ def run_grid(
             for unit in (*compared, *full)
         }
         _record(grid, folder, differences, None)
+        watcher = watcher or Watcher()
+        watcher.planned(list(jobs.values()))
         _execute(grid, compared[0], data, list(jobs.values()), resources, watcher, stopping)
         parity = verify(compared, folder)
         result = GridResult(
@@ -187,7 +189,7 @@ def _execute(
     data: DataSet,
     jobs: Sequence[Job],
     resources: Resources,
-    watcher: Watcher | None,
+    watcher: Watcher,
     stopping: Callable[[], bool],
 ) -> None:
     left = [job for job in jobs if job.state is not State.DONE]
@@ -249,7 +251,9 @@ def _make(folder: Path) -> None:
     try:
         (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"The folder {folder} cannot be made: {error}.", "Give another: --folder DIR") from error
+        raise BadInput(
+            f"The folder {folder} cannot be made: {error}.", "Give another: --folder DIR"
+        ) from error
 
 
 def _record(

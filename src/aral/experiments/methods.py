@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 
 from aral.acquisition import ACQUISITIONS, acquisition
 from aral.errors import BadInput, unknown_name
-from aral.learners import Learner, Model, Objective, aral, supervised, vaal
+from aral.learners import (
+    Learner,
+    Model,
+    Objective,
+    aral,
+    bgadl,
+    consistency,
+    generated_only,
+    no_active_learning,
+    no_co_training,
+    no_encoder,
+    pseudo_label,
+    supervised,
+    vaal,
+)
 from aral.networks import ImageShape
 from aral.randomness import Stream
 from aral.types import ImageSet
@@ -26,21 +41,59 @@ class Making:
     device: torch.device
 
 
-def _aral(objective: Objective) -> Callable[[Making], Learner]:
-    return lambda of: aral(of.model, objective, of.image_shape, of.class_count, of.stream, of.device)
+Make: TypeAlias = Callable[[Making], Learner]
+Plain: TypeAlias = Callable[[Model, ImageShape, int, Stream, torch.device], Learner]
+WithObjective: TypeAlias = Callable[[Model, Objective, ImageShape, int, Stream, torch.device], Learner]
 
 
-LEARNERS: dict[str, Callable[[Making], Learner]] = {
-    "supervised": lambda of: supervised(of.model, of.image_shape, of.class_count, of.stream, of.device),
-    "vaal": lambda of: vaal(of.model, of.image_shape, of.class_count, of.stream, of.device),
-    "aral-paper": _aral(Objective.PAPER),
-    "aral-released": _aral(Objective.RELEASED),
+def _plain(new: Plain) -> Make:
+    return lambda of: new(of.model, of.image_shape, of.class_count, of.stream, of.device)
+
+
+def _trained_by(new: WithObjective, objective: Objective) -> Make:
+    return lambda of: new(of.model, objective, of.image_shape, of.class_count, of.stream, of.device)
+
+
+LEARNERS: dict[str, Make] = {
+    "supervised": _plain(supervised),
+    "pseudo-label": _plain(pseudo_label),
+    "consistency": _plain(consistency),
+    "vaal": _plain(vaal),
+    "bgadl": _plain(bgadl),
+    "aral-paper": _trained_by(aral, Objective.PAPER),
+    "aral-released": _trained_by(aral, Objective.RELEASED),
+    "aral-no-active": _trained_by(no_active_learning, Objective.RELEASED),
+    "aral-no-encoder": _trained_by(no_encoder, Objective.RELEASED),
+    "aral-paper-no-active": _trained_by(no_active_learning, Objective.PAPER),
+    "aral-paper-no-encoder": _trained_by(no_encoder, Objective.PAPER),
+    "no-co-training": _plain(no_co_training),
+    "generated-only": _plain(generated_only),
 }
 
-OWN_ACQUISITION = {"supervised": "random", "vaal": "vaal", "aral-paper": "aral", "aral-released": "aral"}
+OWN_ACQUISITION = {
+    "supervised": "random",
+    "pseudo-label": "least-confidence",
+    "consistency": "random",
+    "vaal": "vaal",
+    "bgadl": "bald",
+    "aral-paper": "aral",
+    "aral-released": "aral",
+    "aral-no-active": "random",
+    "aral-no-encoder": "bald",
+    "aral-paper-no-active": "random",
+    "aral-paper-no-encoder": "bald",
+    "no-co-training": "vaal",
+    "generated-only": "aral",
+}
 """The acquisition of a method that names only its learner."""
 
-SHORT_NAMES = {"aral": "aral-released+aral", "random": "supervised+random"}
+SHORT_NAMES = {
+    "aral": "aral-released+aral",
+    "random": "supervised+random",
+    "no-active-learning": "aral-no-active+random",
+    "no-encoder": "aral-no-encoder+bald",
+    "ceal": "pseudo-label+least-confidence",
+}
 
 
 @dataclass(frozen=True)

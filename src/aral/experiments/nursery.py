@@ -1,6 +1,6 @@
 """The nursery: a process that has imported everything once and forks a worker for each unit.
 
-Started as ``python -m aral.experiments.nursery MODULE:FUNCTION``. It reads one JSON object a line from its
+Started as ``python -c COMMAND MODULE:FUNCTION`` with :data:`COMMAND`. It reads one JSON object a line from its
 standard input, ``{"unit": name, "log": file, ...}``, calls the function with it in a forked worker, and
 writes one JSON object a line to its standard output: what the workers report, and how each ended.
 
@@ -20,16 +20,15 @@ PyTorch is loaded. Nothing is pickled here.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from aral.errors import AralError
@@ -40,6 +39,7 @@ Report: TypeAlias = Callable[[Mapping[str, Any]], None]
 Work: TypeAlias = Callable[[Mapping[str, Any], Report, Callable[[], bool]], None]
 """What a worker does: takes the request, a way to report, and whether it is asked to stop."""
 
+COMMAND = "from aral.experiments.nursery import main; main()"
 CRASHED = 70
 LONGEST_TEXT = 1000
 """Of a message, in characters: a line stays below 4096 bytes and thus arrives in one piece (PIPE_BUF)."""
@@ -136,8 +136,7 @@ def send(descriptor: int, message: Mapping[str, Any]) -> None:
 
 def work_named(name: str) -> Work:
     """The function that ``module:function`` names."""
-    module, _, function = name.partition(":")
-    work: Work = getattr(importlib.import_module(module), function)
+    work: Work = pkgutil.resolve_name(name)
     return work
 
 
@@ -150,8 +149,3 @@ def main() -> None:
     work = work_named(sys.argv[1])
     Nursery(work, 0, reports).serve()
     os._exit(0)  # taking PyTorch down in order would take seconds
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path.cwd()))
-    main()

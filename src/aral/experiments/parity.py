@@ -149,7 +149,11 @@ def recorded_hash(folder: Path) -> str:
     """The parity hash of a run folder's own record; empty if it has no readable first query."""
     try:
         with store_reading(folder) as store:
-            spec, fingerprint, query = store.setting("spec"), store.setting("data fingerprint"), store.query(0)
+            spec, fingerprint, query = (
+                store.setting("spec"),
+                store.setting("data fingerprint"),
+                store.query(0),
+            )
     except AralError:  # not begun, or damaged: then the run itself says so
         return ""
     if query is None or not isinstance(spec, dict):

@@ -1,12 +1,17 @@
 """Learners: networks trained by a list of phases; evaluation; checkpoints."""
 
+from aral.learners.ablations import generated_only, no_active_learning, no_encoder
 from aral.learners.aral import aral, aral_phases
+from aral.learners.bgadl import bgadl
 from aral.learners.blueprint import Blueprint
 from aral.learners.evaluation import Evaluation, evaluate, evaluate_probabilities
 from aral.learners.interface import Gallery, Learner, StepLosses
+from aral.learners.no_co_training import no_co_training
 from aral.learners.phased import PhasedLearner
+from aral.learners.semi_supervised import consistency, pseudo_label
 from aral.learners.spec import Model, Net, Objective
 from aral.learners.supervised import supervised
+from aral.learners.synthesis import Synthesised, synthesise
 from aral.learners.vaal import vaal, vaal_phases
 
 __all__ = [
@@ -19,11 +24,20 @@ __all__ = [
     "Objective",
     "PhasedLearner",
     "StepLosses",
+    "Synthesised",
     "aral",
     "aral_phases",
+    "bgadl",
+    "consistency",
     "evaluate",
     "evaluate_probabilities",
+    "generated_only",
+    "no_active_learning",
+    "no_co_training",
+    "no_encoder",
+    "pseudo_label",
     "supervised",
+    "synthesise",
     "vaal",
     "vaal_phases",
 ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,10 +16,11 @@ from aral.learners.view import View
 from aral.losses import adversarial, hinge, rotation
 
 GanLoss: TypeAlias = Literal["logistic", "hinge"]
-_LOSSES = {"logistic": adversarial, "hinge": hinge}
+_TELL = {"logistic": adversarial.discriminator_loss, "hinge": hinge.discriminator_loss}
+_FOOL = {"logistic": adversarial.generator_loss, "hinge": hinge.generator_loss}
 
 
-def tell_pairs(loss: GanLoss, made: Part, labelled_share: float) -> Compute:
+def tell_pairs(loss: GanLoss, made: Part, labelled_share: float, hard_labels: bool = False) -> Compute:
     """Real pairs (x, y) are told from made ones; to the judge.
 
     Args:
@@ -28,19 +28,23 @@ def tell_pairs(loss: GanLoss, made: Part, labelled_share: float) -> Compute:
         made: the part that no camera took.
         labelled_share: of the real side, in [0, 1]; the rest falls to unlabelled images with the classes
             the judge gives them. At 1 the phase need not see any.
+        hard_labels: give unlabelled images the one likeliest class instead of probabilities.
     """
 
     def compute(view: View) -> Float[Tensor, ""]:
         labelled = view.pair_logits(Part.LABELLED)
-        unlabelled = labelled[:0] if labelled_share == 1.0 else view.pair_logits(Part.UNLABELLED)
-        return _LOSSES[loss].discriminator_loss(labelled, unlabelled, view.pair_logits(made), labelled_share)
+        if labelled_share == 1.0:
+            unlabelled = labelled[:0]
+        else:
+            unlabelled = view.pair_logits(Part.UNLABELLED, hard_labels)
+        return _TELL[loss](labelled, unlabelled, view.pair_logits(made), labelled_share)
 
     return compute
 
 
 def fool_pairs(loss: GanLoss, made: Part) -> Compute:
     """Made pairs want to look real; to the networks that made them."""
-    return lambda view: _LOSSES[loss].generator_loss(view.pair_logits(made))
+    return lambda view: _FOOL[loss](view.pair_logits(made))
 
 
 def tell_turns(part: Part) -> Compute:
@@ -52,6 +56,3 @@ def parts_judged(labelled_share: float, made: Part) -> frozenset[Part]:
     """What a phase of :func:`tell_pairs` has to see."""
     real = {Part.LABELLED} if labelled_share == 1.0 else {Part.LABELLED, Part.UNLABELLED}
     return frozenset(real | {made})
-
-
-__all__ = ["GanLoss", "fool_pairs", "parts_judged", "tell_pairs", "tell_turns"]

@@ -33,7 +33,7 @@ class Gallery:
 
     Attributes:
         generated: G(z, y), one row of pictures a class.
-        originals: some images of the pool.
+        originals: some images of the pool; none without an encoder.
         reconstructions: G(E(x, C(x)), C(x)) of those images, in the same order.
     """
 

@@ -17,6 +17,7 @@ from aral.data.batches import chunks, gather
 from aral.learners.interface import Gallery
 from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net
+from aral.learners.synthesis import synthesise
 from aral.losses import gaussian
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import GaussianNoise
@@ -51,16 +52,21 @@ class Predictor:
             supplies.add(Need.LATENTS)
             if Net.SAMPLER in self._nets.modules:
                 supplies.add(Need.SAMPLER_LOGITS)
+        if Net.GENERATOR in self._nets.modules:
+            supplies.add(Need.SYNTHESISED)
         return frozenset(supplies)
 
     @torch.no_grad()
     def predict(self, images: ImageSet, needs: frozenset[Need], stream: Stream) -> Predictions:
         """See :meth:`aral.learners.interface.Learner.predict`."""
         found: dict[Need, list[Tensor]] = {need: [] for need in needs}
+        of_images = needs - {Need.SYNTHESISED}
         with self._eval_mode(), stream.governs_torch():
             for _, batch in chunks(images, self._model.training.scoring_batch, self._symmetric):
-                for need, value in self._outputs(batch.to(self._device), needs).items():
+                for need, value in self._outputs(batch.to(self._device), of_images).items():
                     found[need].append(value.cpu())
+            if Need.SYNTHESISED in needs:
+                found[Need.SYNTHESISED].append(self._synthesised(stream.child("synthesis")))
         joined = {need: torch.cat(values) for need, values in found.items()}
         return Predictions(
             images.ids,
@@ -69,7 +75,12 @@ class Predictor:
             joined.get(Need.FEATURES),
             joined.get(Need.LATENTS),
             joined.get(Need.SAMPLER_LOGITS),
+            joined.get(Need.SYNTHESISED),
         )
+
+    def _synthesised(self, stream: Stream) -> Float[Tensor, "Q F"]:
+        made = synthesise(self._nets, self._classifier, self._model.training.synthesised, stream)
+        return self._classifier.features(made.images).cpu()
 
     def _outputs(self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need]) -> dict[Need, Tensor]:
         features = self._classifier.features(batch)
@@ -102,7 +113,7 @@ class Predictor:
             ``latent std``: standard deviation of μ over images, mean over dimensions (the prior has 1);
             ``latent KL``: KL(q ‖ N(0, I)) in nats, mean over images;
             ``sampler AUC``: area under the ROC curve of S for labelled against unlabelled; 0.5 is chance.
-            Without an encoder: nothing.
+            Without an encoder: nothing; without a sampler: no AUC.
         """
         if Need.LATENTS not in self.supplies:
             return {}
@@ -116,12 +127,13 @@ class Predictor:
                     mean, log_variance = self._nets.encoder(batch.to(self._device), conditions)
                     means.append(mean)
                     divergences.append(gaussian.divergence_from_standard_normal(mean, log_variance))
-                    logits[pool].append(self._nets.sampler(mean))
+                    if Need.SAMPLER_LOGITS in self.supplies:
+                        logits[pool].append(self._nets.sampler(mean))
         result = {
             "latent std": float(torch.cat(means).std(dim=0).mean()),
             "latent KL": float(torch.cat(divergences).mean()),
         }
-        if len(labelled) and len(unlabelled):
+        if logits[0] and logits[1]:
             scores = torch.cat([*logits[0], *logits[1]]).cpu().numpy()
             truth = np.r_[np.ones(len(labelled)), np.zeros(len(unlabelled))]
             result["sampler AUC"] = float(roc_auc_score(truth, scores))
@@ -135,11 +147,16 @@ class Predictor:
         nets = self._nets
         with self._eval_mode():
             batch = gather(images, images.ids, self._symmetric).to(self._device)
-            conditions = nets.conditions(softmax(self._classifier(batch), dim=1))
-            reconstructions = nets.generator(nets.encoder(batch, conditions)[0], conditions)
+            if Net.ENCODER in nets.modules:
+                conditions = nets.conditions(softmax(self._classifier(batch), dim=1))
+                reconstructions = nets.decoder(nets.encoder(batch, conditions)[0], conditions)
+            else:
+                batch = reconstructions = batch[:0]
             latents = torch.randn(per_class, nets.latent_size, generator=stream.torch()).to(self._device)
             classes = torch.eye(nets.class_count, device=self._device).repeat_interleave(per_class, dim=0)
-            generated = nets.generator(latents.repeat(nets.class_count, 1), nets.conditions(classes))
+            generated = nets.generator(
+                latents.repeat(nets.class_count, 1), nets.generator_conditions(classes)
+            )
         return Gallery(
             torch.unflatten(self._as_unit(generated), 0, (nets.class_count, per_class)),
             self._as_unit(batch),

@@ -103,9 +103,7 @@ class Step:
     def weak_labelled_images(self) -> Float[Tensor, "L C H W"]:
         """x_L, weakly augmented."""
         batch = self.labelled
-        return augment(
-            batch.images, batch.ids, self._self_training.weak, self._stream.child("weak labelled")
-        )
+        return augment(batch.images, batch.ids, self._self_training.weak, self._stream.child("weak labelled"))
 
     @cached_property
     def strong_unlabelled_images(self) -> Float[Tensor, "U C H W"]:

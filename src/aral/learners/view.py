@@ -12,6 +12,7 @@ from torch import Tensor
 from aral.learners.spec import Net
 from aral.learners.step import Part, Step
 from aral.losses.rotation import quarter_turns
+from aral.losses.self_training import hardened
 from aral.networks.biggan import BigganDiscriminator
 from aral.networks.interface import Discriminator
 
@@ -104,10 +105,12 @@ class View:
         latents = self.step.prior_latents if self._has_encoder else self._no_codes(len(generated))
         return self.nets.discriminator.realness(generated, latents, self.step.prior_classes)
 
-    def pair_logits(self, part: Part) -> Float[Tensor, " n"]:
+    def pair_logits(self, part: Part, hard_labels: bool = False) -> Float[Tensor, " n"]:
         """The judge's realness of (x, y) with z = 0: the projection discriminator of a plain conditional GAN."""
-        features = self.features[part]
-        return self.judge.realness(features, self._no_codes(len(features)), self.class_probs_of(part))
+        features, class_probs = self.features[part], self.class_probs_of(part)
+        if hard_labels:
+            class_probs = hardened(class_probs)
+        return self.judge.realness(features, self._no_codes(len(features)), class_probs)
 
     def class_probs_of(self, part: Part) -> Float[Tensor, "n K"]:
         """The classes of a part: a person's, the judge's own opinion, or those it was generated for."""

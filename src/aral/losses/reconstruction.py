@@ -18,9 +18,10 @@ def bernoulli(images: Float[Tensor, "N C H W"], means: Float[Tensor, "N C H W"])
         images: x, in [0, 1].
         means: G(z, y), in (0, 1); logarithms are cut at −100.
     """
-    # Written out, because PyTorch's own function raises where this one lets NaN through to be noticed.
-    log_likelihood = images * means.log().clamp(min=-100) + (1 - images) * (1 - means).log().clamp(min=-100)
-    return -log_likelihood.sum() / len(images)
+    # PyTorch's function raises at NaN, which a training step has to see, so NaN goes round it. Logarithms of
+    # our own would have NaN slopes where a mean is exactly 0 or 1.
+    summed = functional.binary_cross_entropy(means.nan_to_num(nan=0.5), images, reduction="sum")
+    return (summed + 0 * means.sum()) / len(images)
 
 
 def gaussian(images: Float[Tensor, "N C H W"], means: Float[Tensor, "N C H W"]) -> Float[Tensor, ""]:

@@ -63,7 +63,9 @@ class VggFamily(BaseModel):
     input_side: int | None = Field(None, ge=_SMALLEST_SIDE)
     """Images are resized to this side first (paper: 256 to 224); None: taken as they are."""
 
-    def discriminator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> TrunkDiscriminator:
+    def discriminator(
+        self, image_shape: ImageShape, class_count: int, latent_size: int
+    ) -> TrunkDiscriminator:
         """A new D̃ with C; c_rf is there as on every trunk, and unused where C is trained apart."""
         channels, height, width = image_shape
         refuse_unless(
@@ -79,7 +81,11 @@ class VggFamily(BaseModel):
                 layers.append(nn.MaxPool2d(2))
                 continue
             out_channels = max(1, entry * self.width // _STANDARD_WIDTH)
-            layers += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU()]
+            layers += [
+                nn.Conv2d(channels, out_channels, 3, padding=1),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(),
+            ]
             channels = out_channels
         layers += [nn.AdaptiveAvgPool2d(self.pooled_side), nn.Flatten()]
         size = channels * self.pooled_side**2

@@ -49,25 +49,25 @@ class RoundRecord:
         round: its number, from 0.
         labelled: how many labelled images it trains on.
         stage: the last stage reached; None while it is being labelled or trained.
-        steps: the last training step of which anything is recorded.
         numbers: figures of the end of the round by name, such as "accuracy".
         losses: traces by the name of the loss.
         confusion: K×K counts of test images, row = true class, column = predicted class; None without.
         selection: the images that were asked for, the most wanted first; None if none were.
         answers: the valid answers to them that arrived so far, by image id.
         pictures: pictures that were kept of the round; None if there are none or they cannot be read.
+        steps: the last training step of which anything is recorded; 0 if nothing is.
     """
 
     round: int
     labelled: int
     stage: Stage | None
-    steps: int
     numbers: Mapping[str, float]
     losses: Mapping[str, LossTrace]
     confusion: Int64[np.ndarray, "K K"] | None
     selection: Selection | None
     answers: Mapping[int, Answer]
     pictures: Pictures | None
+    steps: int = 0
 
     @property
     def accuracy(self) -> float | None:

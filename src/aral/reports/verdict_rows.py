@@ -126,7 +126,7 @@ class Verdicts:
     Attributes:
         rows: one a method and measure, methods in order of appearance, the area first.
         targets: one a method and target accuracy.
-        unjudged: methods that have no baseline here.
+        unjudged: methods that have no baseline here and are none themselves.
         points: mean curves with their intervals.
         runs: one a run that has an accuracy.
         wins: the pairwise penalty matrix.

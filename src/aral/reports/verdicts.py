@@ -73,7 +73,7 @@ def judge(
     return Verdicts(
         rows=_verdict_rows(pairs, runs),
         targets=tuple(row for pair in pairs for row in _target_rows(pair, runs, targets)),
-        unjudged=tuple(method for method, base in baselines.items() if base is None),
+        unjudged=tuple(m for m, base in baselines.items() if base is None and m not in baselines.values()),
         points=tuple(curve_points(curve_rows(records))),
         runs=tuple(_run_row(run) for by_seed in runs.values() for run in by_seed.values()),
         wins=_wins(methods, runs),

@@ -93,9 +93,10 @@ class Session:
         self._strategy = strategy
         self._stream = stream
         self._observer = observer or Observer()
-        self._validator = validation and Validator(
-            validation, store, learner, pool, class_count, stream.child("validation"), self._tell
-        )
+        self._validator: Validator | None = None
+        if validation is not None:
+            kept = stream.child("validation")
+            self._validator = Validator(validation, store, learner, pool, class_count, kept, self._tell)
         after_step = [self._validator.after_step] if self._validator else []
         self._progress = Progress(store, learner, pace or Pace(), self._observer, *after_step)
         self._progress.restore(self._start_round)

@@ -118,9 +118,7 @@ class Validator:
         self._store.record_metrics(number, step, {ACCURACY: accuracy})
         if self._best is None or accuracy > self._best:
             document = {"round": number, "step": step, "accuracy": accuracy}
-            checkpoints.save(
-                self._store.folder / FOLDER, _name(number), self._learner.state_dict(), document
-            )
+            checkpoints.save(self._store.folder / FOLDER, _name(number), self._learner.state_dict(), document)
             checkpoints.prune(self._store.folder / FOLDER, {_name(number)})
             self._best = accuracy
 

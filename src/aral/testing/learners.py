@@ -78,14 +78,20 @@ class FakeLearner(Learner):
         self.rate /= 2
 
     def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
-        """Planted outputs; features and latents are the id itself."""
+        """Planted outputs; features and latents are the id itself, one synthesised."""
         ids = torch.from_numpy(images.ids)
         uniform = torch.full((len(images), self.class_count), 1 / self.class_count)
         probabilities = uniform if self._probabilities is None else self._probabilities(ids)
         number = ids.float()[:, None]
         logits = torch.tensor([self._sampler_logit(int(index)) for index in images.ids])
         return Predictions(
-            images.ids, probabilities, probabilities[:, None].repeat(1, 3, 1), number, number, logits.float()
+            images.ids,
+            probabilities,
+            probabilities[:, None].repeat(1, 3, 1),
+            number,
+            number,
+            logits.float(),
+            number[:1],
         )
 
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
