@@ -43,6 +43,7 @@ class TestImageSet:
         assert part.without(ids(3, 0)).ids.tolist() == [1, 4]
         assert len(part.without(part.ids)) == 0
 
+    @settings(deadline=None)
     @given(st.sets(st.integers(0, 19)), st.sets(st.integers(0, 19)))
     def test_subset_and_without_are_set_operations(self, kept: set[int], dropped: set[int]) -> None:
         part = ImageSet.of(pixels(20)).subset(ids(*kept))

@@ -30,6 +30,13 @@ def test_factorised_distances_are_those_of_the_outer_products() -> None:
         np.testing.assert_allclose(squared_gradient_distances(a, f, row), direct, atol=1e-12)
 
 
+def test_copies_are_exactly_nothing_apart() -> None:
+    random = np.random.default_rng(1)
+    a, f = residuals(random.dirichlet(np.ones(10), size=8)), 50 + random.normal(size=(8, 20))
+    found = squared_gradient_distances(np.repeat(a, 5, axis=0), np.repeat(f, 5, axis=0), 12)
+    assert (found == 0).tolist() == (np.arange(40) // 5 == 2).tolist()
+
+
 # ‖a‖² is 0.02, 0.5, 0.5 and 0.5; ‖f‖² is 100, 4, 1 and 1. The gradients of 3 and 4 are equal.
 POOL = view(
     Predictions(

@@ -260,7 +260,9 @@ def test_memory_grows_with_images_and_networks() -> None:
     grid = GridSpec(name="x", data="digits", methods=("random",), seeds=(0,), settings=TINY)
     spec = units(grid)[0].spec
     data = load_data(spec)
-    large = units(grid.model_copy(update={"settings": (*TINY, "model.networks.encoder_sizes=[2000]")}))[0].spec
+    large = units(grid.model_copy(update={"settings": (*TINY, "model.networks.encoder_sizes=[2000]")}))[
+        0
+    ].spec
     # E gains (64 + 10) * 1984 weights and 1984 biases, batch norm 2 * 1984, and 8 outputs of 1984 weights.
     gained = 1984 * (64 + 10 + 1 + 2 + 8)
     assert parameter_count(large, data) - parameter_count(spec, data) in (gained, gained - 1984)

@@ -19,7 +19,7 @@ from .test_phases import CPU, ready
 
 
 def weights(learner) -> dict[str, torch.Tensor]:
-    return {name: value for name, value in learner.state_dict().items()}
+    return learner.state_dict()
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

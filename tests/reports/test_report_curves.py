@@ -74,7 +74,10 @@ def test_seeds_of_a_method_are_a_mean_and_a_band(make_run: MakeRun) -> None:
 
 def test_a_band_stays_between_none_and_all(make_run: MakeRun) -> None:
     figure = learning_curves(
-        [read_run(make_run(f"s{seed}", accuracies=(value,), seed=seed)) for seed, value in enumerate((0.1, 0.9))]
+        [
+            read_run(make_run(f"s{seed}", accuracies=(value,), seed=seed))
+            for seed, value in enumerate((0.1, 0.9))
+        ]
     )
     assert figure is not None
     heights = np.array(figure.axes[0].collections[0].get_paths()[0].vertices)[:, 1]

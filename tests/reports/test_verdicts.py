@@ -47,7 +47,8 @@ def a_run(
         acquisition=acquisition, seed=seed, class_names=(), budget=None, events=(), unreadable=(), settings=None,
         rounds=tuple(
             RoundRecord(
-                round=number, labelled=count, stage=None, steps=0, losses={}, confusion=None, answers={}, pictures=None,
+                round=number, labelled=count, stage=None, steps=0, losses={}, confusion=None, answers={},
+                pictures=None,
                 numbers={} if accuracy is None else {"accuracy": accuracy},
                 selection=None if first_ids is None or number else a_selection(first_ids),
             )
@@ -86,6 +87,9 @@ def area(records: Sequence[RunRecord], method: str = "supervised+badge") -> Verd
         ((0.04, 0.05), Verdict.CANNOT_TELL, "cannot tell with 2 seeds"),
         ((0.04,), Verdict.CANNOT_TELL, "cannot tell with 1 seed"),
         ((0.04, -0.05, 0.06, -0.05, 0.04), Verdict.CANNOT_TELL, "cannot tell with 5 seeds"),
+        # Mean ∓0.4 points, deviation 0.56, so the interval reaches from ∓1.1 to ±0.3: only one end is within 0.5.
+        ((-0.0096, 0.0016, -0.0096, 0.0016, -0.004), Verdict.CANNOT_TELL, "cannot tell with 5 seeds"),
+        ((0.0096, -0.0016, 0.0096, -0.0016, 0.004), Verdict.CANNOT_TELL, "cannot tell with 5 seeds"),
         (
             (0.0, 0.0, 0.0),
             Verdict.NO_DIFFERENCE,
@@ -245,7 +249,12 @@ def test_numbers_in_words() -> None:
     assert [needed_in_words(needed) for needed in (Reached(20.0), Reached(20.2))] == ["20", "21"]
     assert needed_in_words(NotReached(30)) == "not reached with 30"
     assert needed_in_words(ReachedAtStart(10)) == "at most 10"
-    assert [points(value) for value in (0.021, -0.021, 0.00001, -0.00001)] == ["+2.10", "−2.10", "0.00", "0.00"]
+    assert [points(value) for value in (0.021, -0.021, 0.00001, -0.00001)] == [
+        "+2.10",
+        "−2.10",
+        "0.00",
+        "0.00",
+    ]
 
 
 def test_seeds_that_would_settle_it() -> None:
@@ -343,7 +352,8 @@ def test_on_the_page(make_run: Callable[..., Path], tmp_path: Path, monkeypatch:
     page = write_comparison(folders, tmp_path / "out", targets=[0.62]).read_text()
     for words in (
         "Better than random?", '<td class="verdict better">', "▲", "<strong>yes</strong>",
-        "+5.00 points on average from 10 to 20 labels", "settled", "62.00", "Paired differences",
+        "+2.50 points on average from 10 to 20 labels",
+        "+5.00 points on average with 20 labels", "settled", "62.00", "Paired differences",
         "How often one method is significantly better than another",
     ):  # fmt: skip
         assert words in page, words

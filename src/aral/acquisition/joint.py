@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from aral.acquisition.interface import Need, PoolView, Predictions, check_query_size
@@ -88,7 +88,7 @@ def _sorted(predictions: Predictions) -> Predictions:
     order = np.argsort(predictions.ids)
     rows = torch.from_numpy(order)
 
-    def taken(output: Shaped[Tensor, N * rest] | None) -> Shaped[Tensor, N * rest] | None:
+    def taken(output: Tensor | None) -> Tensor | None:
         return None if output is None else output[rows]
 
     return Predictions(

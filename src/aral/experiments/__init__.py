@@ -12,7 +12,8 @@ from aral.experiments.grid import (
     read_grid,
     units,
 )
-from aral.experiments.grid_run import Difference, GridResult, Resources, UnitResult, run_grid
+from aral.experiments.grid_result import Difference, GridResult, UnitResult
+from aral.experiments.grid_run import Resources, run_grid
 from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
 from aral.experiments.parity import Parity, parity_hash, parity_table
 from aral.experiments.run import drive, load_data, read_spec, run

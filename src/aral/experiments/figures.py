@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from aral.errors import BadInput, unknown_name
 from aral.experiments.grid import FullTraining, GridSpec, units
-from aral.experiments.grid_run import Difference
+from aral.experiments.grid_result import Difference
 from aral.learners.spec import Settings
 
 FOLDER = "paper"

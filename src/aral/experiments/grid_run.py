@@ -13,7 +13,8 @@ from aral.errors import BadInput, RunFailed
 from aral.experiments.capacity import bytes_needed, free_bytes, processors, worker_count
 from aral.experiments.executor import Job, State, Watcher, execute, log_path
 from aral.experiments.grid import GridSpec, Unit, full_units, units
-from aral.experiments.parity import Parity, check_equal, verify
+from aral.experiments.grid_result import Difference, GridResult, UnitResult
+from aral.experiments.parity import check_equal, verify
 from aral.experiments.run import check_budget, data_fingerprint, load_data
 from aral.experiments.spec import validated
 from aral.experiments.unit import WORK
@@ -22,87 +23,6 @@ from aral.store.reading import store_reading
 from aral.store.rows import Json, Stage
 
 GRID_FILE = "grid.json"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Something in which an experiment differs from the one it follows.
-
-    Attributes:
-        what: the quantity.
-        paper: its value there.
-        here: its value here.
-    """
-
-    what: str
-    paper: str
-    here: str
-
-
-@dataclass(frozen=True)
-class UnitResult:
-    """How a unit ended.
-
-    Attributes:
-        name: of the unit and of its folder.
-        method: learner and acquisition.
-        seed: the seed.
-        state: ``done``, ``failed`` or ``stopped``.
-        accuracy: of its last evaluated round, on the test set, in [0, 1]; None before any.
-        deaths: how often its worker died.
-        problem: why it failed; empty otherwise.
-        code: the exit code that belongs to the problem.
-    """
-
-    name: str
-    method: str
-    seed: int
-    state: State
-    accuracy: float | None
-    deaths: int
-    problem: str
-    code: int
-
-
-@dataclass(frozen=True)
-class GridResult:
-    """What came of a grid.
-
-    Attributes:
-        grid: what was compared.
-        folder: where.
-        note: what to know of the data, such as "JPEG copy".
-        units: the compared units.
-        full: the units of full training.
-        parity: of each seed.
-        differences: from the experiment that is followed, if any.
-    """
-
-    grid: GridSpec
-    folder: Path
-    note: str
-    units: tuple[UnitResult, ...]
-    full: tuple[UnitResult, ...]
-    parity: tuple[Parity, ...]
-    differences: tuple[Difference, ...]
-
-    @property
-    def reference(self) -> float | None:
-        """Mean test accuracy of full training, in [0, 1]; None unless all of its units are done."""
-        found = [unit.accuracy for unit in self.full if unit.state is State.DONE]
-        if not found or len(found) < len(self.full):
-            return None
-        return sum(value for value in found if value is not None) / len(found)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was asked to stop before all was done."""
-        return any(unit.state is State.STOPPED for unit in (*self.units, *self.full))
-
-    @property
-    def failures(self) -> tuple[UnitResult, ...]:
-        """The units that failed with a reason."""
-        return tuple(unit for unit in (*self.units, *self.full) if unit.state is State.FAILED)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from aral.networks.biggan import BigganFamily
 from aral.networks.interface import ImageShape
 from aral.randomness import Stream
 
-
 VAE = frozenset({Net.ENCODER, Net.DECODER})
 NETS = VAE | {Net.SAMPLER, Net.DISCRIMINATOR, Net.GENERATOR, Net.CRITIC}
 

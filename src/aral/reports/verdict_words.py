@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from aral.reports.labels import LabelsNeeded, NotReached, Reached, ReachedAtStart
 from aral.reports.statistics import MINIMUM_SEEDS, MOST_SEEDS, Interval
 from aral.reports.tables import csv_lines
-from aral.reports.verdict_rows import MARGIN, TargetRow, Verdict, VerdictRow, Verdicts
+from aral.reports.verdict_rows import MARGIN, Measure, TargetRow, Verdict, VerdictRow, Verdicts
 from aral.reports.verdicts import within_margin
 
 NONE = "–"
@@ -72,7 +72,9 @@ def numbers_in_words(row: VerdictRow) -> str:
     """The mean difference, its interval and its p-values as one sentence, with what limits them."""
     if row.test is None or row.span is None:
         return "No seed in common." if not row.seeds else "No number of labels that all runs cover."
-    parts = [f"{points(row.test.mean)} points on average from {row.span[0]} to {row.span[1]} labels"]
+    start, stop = row.span
+    where = f"with {stop}" if row.measure is Measure.FINAL else f"from {start} to {stop}"
+    parts = [f"{points(row.test.mean)} points on average {where} labels"]
     if row.test.spread is not None:
         parts.append(f"95 % interval {_interval(row.test.spread.interval)}")
     if row.corrected_t_p is not None and row.corrected_flip_p is not None:

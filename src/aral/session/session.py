@@ -10,12 +10,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
-from aral.acquisition import Acquisition, Need, PoolView, Predictions
+from aral.acquisition import PoolView, Predictions
 from aral.data.components import principal_components
 from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, evaluate
@@ -24,6 +23,7 @@ from aral.randomness import Stream
 from aral.session.observer import Observer
 from aral.session.pictures import save_pictures
 from aral.session.progress import Pace, Progress
+from aral.session.strategy import Strategy, check_strategy
 from aral.session.validation import Validation, Validator
 from aral.store import Store
 from aral.store.rows import Stage
@@ -33,19 +33,6 @@ FIRST_FEATURES = 50
 DIAGNOSED_IMAGES = 2000
 NOT_A_CLASS = (NoClass.BAD_IMAGE, NoClass.NONE_OF_THESE)
 """Answers after which an image is not trained on at all."""
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """How images are chosen.
-
-    Attributes:
-        acquisition: every query but the first.
-        first: the first query, before any label and any training; sees features of the pixels only.
-    """
-
-    acquisition: Acquisition
-    first: Acquisition
 
 
 class Session:
@@ -284,25 +271,3 @@ class Session:
                 f"{numbers['latent std']:.3f}, KL {numbers['latent KL']:.2f} nats): the sampler is blind. "
                 "Raise model.weights.trd or lower model.weights.beta.",
             )
-
-
-def check_strategy(strategy: Strategy, learner: Learner) -> None:
-    """Refuse, before any training, an acquisition that needs what the learner cannot supply.
-
-    Raises:
-        BadInput: names the acquisition, the learner and what is missing.
-    """
-    missing = strategy.acquisition.needs - learner.supplies
-    if missing:
-        raise BadInput(
-            f"Acquisition '{strategy.acquisition.name}' needs {', '.join(sorted(missing))}, which learner "
-            f"'{learner.name}' does not supply.",
-            "Choose another acquisition, or a learner with those parts.",
-        )
-    extra = strategy.first.needs - {Need.FEATURES}
-    if extra:
-        raise BadInput(
-            f"'{strategy.first.name}' cannot make the first query: it needs {', '.join(sorted(extra))}, and "
-            "nothing has been trained yet.",
-            "Use 'random' or 'typiclust' for the first query.",
-        )

@@ -1,0 +1,44 @@
+"""How a session chooses: one acquisition for the first query, one for all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aral.acquisition import Acquisition, Need
+from aral.errors import BadInput
+from aral.learners.interface import Learner
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How images are chosen.
+
+    Attributes:
+        acquisition: every query but the first.
+        first: the first query, before any label and any training; sees features of the pixels only.
+    """
+
+    acquisition: Acquisition
+    first: Acquisition
+
+
+def check_strategy(strategy: Strategy, learner: Learner) -> None:
+    """Refuse, before any training, an acquisition that needs what the learner cannot supply.
+
+    Raises:
+        BadInput: names the acquisition, the learner and what is missing.
+    """
+    missing = strategy.acquisition.needs - learner.supplies
+    if missing:
+        raise BadInput(
+            f"Acquisition '{strategy.acquisition.name}' needs {', '.join(sorted(missing))}, which learner "
+            f"'{learner.name}' does not supply.",
+            "Choose another acquisition, or a learner with those parts.",
+        )
+    extra = strategy.first.needs - {Need.FEATURES}
+    if extra:
+        raise BadInput(
+            f"'{strategy.first.name}' cannot make the first query: it needs {', '.join(sorted(extra))}, and "
+            "nothing has been trained yet.",
+            "Use 'random' or 'typiclust' for the first query.",
+        )

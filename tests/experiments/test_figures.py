@@ -1,0 +1,175 @@
+"""The paper's figures: complete specifications, and honesty about what is shrunk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import aral.cli.figures
+from aral.cli.app import app
+from aral.errors import BadInput
+from aral.experiments import GridSpec, figure_names, read_figure, scaled, units
+from aral.experiments.figures import Figure, Panel, Stated
+from aral.experiments.parity import check_equal
+from aral.experiments.spec import flattened
+
+PANELS = [(name, panel.name) for name in ("fig3", "fig4", "fig5") for panel in read_figure(name).panels]
+
+WORDS = {
+    "model.training.steps": "training steps a round",
+    "pool_size": "images in the pool",
+    "test_size": "images in the test set",
+    "rounds.query_size": "labels a round",
+    "rounds.budget": "labels in all",
+}
+
+
+def panel_of(figure: str, name: str) -> Panel:
+    return next(panel for panel in read_figure(figure).panels if panel.name == name)
+
+
+def grid_of(figure: str, name: str, scale: float) -> GridSpec:
+    return scaled(read_figure(figure), panel_of(figure, name), scale).grid
+
+
+def test_the_three_figures_with_results_are_there() -> None:
+    assert figure_names() == ["fig3", "fig4", "fig5"]
+    assert PANELS == [
+        ("fig3", "mnist"),
+        ("fig3", "svhn"),
+        ("fig3", "cifar10"),
+        ("fig4", "celeba"),
+        ("fig4", "imagenet"),
+        ("fig5", "cifar10"),
+    ]
+    with pytest.raises(BadInput, match="Unknown figure 'fig6'"):
+        read_figure("fig6")
+
+
+@pytest.mark.parametrize(
+    ("figure", "name", "query_size", "rounds"),
+    [
+        ("fig3", "mnist", 10, 10),
+        ("fig3", "svhn", 100, 10),
+        ("fig3", "cifar10", 500, 10),
+        ("fig4", "celeba", 100, 10),
+        ("fig4", "imagenet", 64058, 8),
+        ("fig5", "cifar10", 500, 10),
+    ],
+)
+def test_budgets_and_rounds_are_the_papers(figure: str, name: str, query_size: int, rounds: int) -> None:
+    for unit in units(grid_of(figure, name, 1.0)):
+        assert unit.spec.rounds.query_size == query_size
+        assert unit.spec.rounds.budget == rounds * query_size
+        assert unit.spec.rounds.first_query == "random"
+        assert unit.spec.pool_size is unit.spec.test_size is None
+
+
+@pytest.mark.parametrize(("figure", "name"), PANELS)
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.001])
+def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: float) -> None:
+    plan = scaled(read_figure(figure), panel_of(figure, name), scale)
+    check_equal(units(plan.grid), allow=False)
+    said = {each.what: each for each in plan.differences}
+    for here, paper in zip(units(plan.grid), units(grid_of(figure, name, 1.0)), strict=True):
+        one, other = flattened(here.spec), flattened(paper.spec)
+        changed = {key for key in one if one[key] != other[key]}
+        assert changed <= set(WORDS)
+        for key in changed:
+            assert said[WORDS[key]].here == f"{one[key]:,}"
+            assert said[WORDS[key]].paper != said[WORDS[key]].here
+    assert said["seeds"].paper == "not stated"
+    precision = units(plan.grid)[0].spec.model.training.precision
+    assert (precision == "bfloat16") == ("precision of products" in said)
+
+
+def test_a_tenth_of_mnist_worked_out_by_hand() -> None:
+    (unit, *_) = units(grid_of("fig3", "mnist", 0.1))
+    assert unit.spec.model.training.steps == 120_000
+    assert (unit.spec.pool_size, unit.spec.test_size) == (6000, 2000)  # 1,000 test images are too few
+    (tiny, *_) = units(grid_of("fig3", "mnist", 0.001))
+    assert (tiny.spec.model.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
+
+
+def test_labels_given_as_a_share_of_the_pool_shrink_with_it() -> None:
+    spec = units(grid_of("fig4", "imagenet", 0.01))[0].spec
+    assert (spec.pool_size, spec.rounds.query_size, spec.rounds.budget) == (12812, 641, 5128)
+
+
+@given(st.sampled_from(PANELS), st.floats(1e-6, 1.0))
+def test_any_scale_leaves_a_pool_that_holds_the_budget(place: tuple[str, str], scale: float) -> None:
+    spec = units(grid_of(*place, scale))[0].spec
+    pool = spec.pool_size or panel_of(*place).pool
+    assert 1 <= spec.rounds.query_size <= spec.rounds.budget <= pool
+    assert spec.model.training.steps >= 1
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1.5])
+def test_a_scale_outside_its_range_is_refused(scale: float) -> None:
+    with pytest.raises(BadInput, match="not in"):
+        grid_of("fig3", "mnist", scale)
+
+
+def test_ablations_leave_out_what_the_paper_leaves_out() -> None:
+    specs = {str(unit.spec.method): unit.spec for unit in units(grid_of("fig5", "cifar10", 0.001))}
+    weights = {name: (spec.model.weights.adv, spec.model.weights.trd) for name, spec in specs.items()}
+    assert weights["aral-released+random"] == (0, 0.001)
+    assert weights["aral-released+bald"] == (0, 0)
+    assert weights["aral-released+aral"] == (0.001, 0.001)
+    assert "supervised+random" in weights
+
+
+def test_a_dry_run_lists_units_work_and_differences() -> None:
+    done = CliRunner().invoke(app, ["figures", "fig3", "--scale", "0.001", "--seeds", "2", "--dry-run"])
+    assert done.exit_code == 0
+    assert "training steps a round: paper: 1,200,000" in done.output and "/ here: 1,200" in done.output
+    assert "unit vaal+vaal-seed1" in done.output and "vaal+vaal-seed2" not in done.output
+    # 5 methods, 2 seeds, 10 rounds of 1,200, 1,030 and 600 steps
+    for steps in ("120,000", "103,000", "60,000"):
+        assert f"10 units, {steps} training steps" in done.output
+
+
+def test_a_panel_without_data_is_reported_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = Panel(
+        name="small",
+        data="digits",
+        methods=("random",),
+        query_size=10,
+        budget=20,
+        pool=1437,
+        test=360,
+        steps=40,
+        steps_source="made up",
+        seeds=1,
+        stated=(Stated(what="digits", paper="of MNIST", here="of scikit-learn"),),
+    )
+    absent = panel.model_copy(update={"name": "absent", "data": "svhn"})
+    figure = Figure(name="fig", title="Made up", panels=(absent, panel))
+    monkeypatch.setattr(aral.cli.figures, "read_figure", lambda name: figure)
+    arguments = ["figures", "fig", "--scale", "0.05", "--folder", str(tmp_path), "--data-root", str(tmp_path)]
+    done = CliRunner().invoke(app, [*arguments, "--json", "--workers", "1"])
+    assert isinstance(done.exception, BadInput) and "1 of 2 panels" in done.exception.problem
+    assert "Panel absent is left out: Data set 'svhn' was not found" in done.stderr
+    (table,) = json.loads(done.stdout)
+    assert [unit["state"] for unit in table["units"]] == ["done"]
+    (parity,) = table["parity"]
+    assert parity["verified"] == 1 and len(parity["hash"]) == 12 and not parity["differences"]
+    page = (tmp_path / "small" / "comparison.html").read_text()
+    recorded = json.loads((tmp_path / "small" / "grid.json").read_text())
+    for what, here in (
+        ("training steps a round", "2"),
+        ("images in the pool", "200"),
+        ("digits", "of scikit-learn"),
+    ):
+        assert {"what": what, "here": here}.items() <= next(
+            each for each in recorded["differences"] if each["what"] == what
+        ).items()
+        assert what in page and here in page
+    assert parity["hash"] in page
