@@ -8,7 +8,7 @@ demo: install  ## Compare ARAL with supervised learning on digits (a few minutes
 	$(BIN)/aral demo
 
 test: install-dev check  ## Lint, types, import layers, tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 check: install-dev  ## Lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -57,7 +57,9 @@ def one_run(arguments: argparse.Namespace, method: str, seed: int, folder: Path)
 
 def main() -> None:
     """Run everything that is asked for, ``--workers`` at a time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", help="of the result file and of the folder below runs/")
     parser.add_argument("data")
     parser.add_argument("--methods", required=True, help="comma-separated")

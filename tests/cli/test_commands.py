@@ -44,7 +44,7 @@ def test_run_leaves_everything_that_is_promised(here, monkeypatch, capsys) -> No
     assert aral(monkeypatch, "run", "digits", *TINY) == 0
     said = capsys.readouterr()
     assert "Report:" in said.out and "3 labels" in said.err and "6 labels" in said.err
-    folder = here / "runs" / "digits-aral-released+aral-seed0"
+    folder = here / "runs" / "digits-aral-released+aral-diverse-seed0"
     for name in ("store.sqlite", "settings.json", "report.html", "curve.png", "rounds.csv", "rounds.json"):
         assert (folder / name).stat().st_size > 0, name
     assert len(list((folder / "checkpoints").iterdir())) == 2
@@ -59,7 +59,7 @@ def test_a_finished_run_is_not_run_again(here, monkeypatch, capsys) -> None:
     first = json.loads(capsys.readouterr().out)
     aral(monkeypatch, "run", "digits", *TINY, "--json")
     assert json.loads(capsys.readouterr().out) == first
-    aral(monkeypatch, "resume", "runs/digits-aral-released+aral-seed0", "--json")
+    aral(monkeypatch, "resume", "runs/digits-aral-released+aral-diverse-seed0", "--json")
     assert json.loads(capsys.readouterr().out) == first
     assert [row["labelled"] for row in first["rounds"]] == [3, 6]
 
@@ -140,7 +140,9 @@ def test_demo_compares_three_methods(here, monkeypatch, capsys) -> None:
     real = demo.resolve
     settings = [word.removeprefix("--set=") for word in TINY if word.startswith("--set=")]
     settings += ["rounds.budget=6", "rounds.query_size=3", "model.training.steps=2"]
-    monkeypatch.setattr(demo, "resolve", lambda data, method, **fields: real(data, method, settings, **fields))
+    monkeypatch.setattr(
+        demo, "resolve", lambda data, method, **fields: real(data, method, settings, **fields)
+    )
     assert aral(monkeypatch, "demo", "--threads", "1") == 0
     said = capsys.readouterr().out
     assert "supervised+random" in said and "supervised+max-entropy" in said and "aral" in said

@@ -76,15 +76,15 @@ def test_shifts_are_whole_pixels_within_the_limit() -> None:
 
 
 def test_a_turn_keeps_distances_on_images_that_are_not_square() -> None:
-    """A dot three pixels off the centre stays three pixels off, whatever the angle."""
-    images = torch.zeros(50, 1, 21, 11)
-    images[:, 0, 7, 5] = 1.0
+    """A dot eight pixels off the centre stays eight pixels off, whatever the angle."""
+    images = torch.zeros(50, 1, 41, 21)
+    images[:, 0, 12, 10] = 1.0
     found = augment(images, np.arange(50, dtype=np.int64), Augmentation(rotation=180), STREAM)[:, 0]
-    down, across = torch.meshgrid(torch.arange(21.0) - 10, torch.arange(11.0) - 5, indexing="ij")
-    found = found * (down.hypot(across) < 7)  # mirror images of the dot appear in the far corners
+    down, across = torch.meshgrid(torch.arange(41.0) - 20, torch.arange(21.0) - 10, indexing="ij")
+    found = found * (down.hypot(across) < 11)  # mirror images of the dot appear in the far corners
     mass = found.sum(dim=(1, 2))
     centres = torch.stack([(found * down).sum(dim=(1, 2)) / mass, (found * across).sum(dim=(1, 2)) / mass])
-    torch.testing.assert_close(centres.norm(dim=0), torch.full((50,), 3.0), atol=0.2, rtol=0)
+    torch.testing.assert_close(centres.norm(dim=0), torch.full((50,), 8.0), atol=0.15, rtol=0)
     assert centres.std(dim=1).min() > 1
 
 

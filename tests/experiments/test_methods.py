@@ -18,7 +18,7 @@ from aral.types import ImageSet
 @pytest.mark.parametrize(
     ("text", "learner", "acquisition"),
     [
-        ("aral", "aral-released", "aral"),
+        ("aral", "aral-released", "aral-diverse"),
         ("random", "supervised", "random"),
         ("supervised", "supervised", "random"),
         ("vaal", "vaal", "vaal"),
@@ -48,7 +48,7 @@ def test_every_name_in_the_tables_exists() -> None:
         ("aral-papr+bald", "Unknown method 'aral-papr'", "Did you mean 'aral-paper'"),
         ("supervised+bold", "Unknown acquisition 'bold'", "Did you mean 'bald'"),
         ("supervised+", "names no acquisition", "Try 'supervised+random'"),
-        ("aral+bald", "'aral' is short for 'aral-released+aral'", "Try 'aral-released+bald'"),
+        ("aral+bald", "'aral' is short for 'aral-released+aral-diverse'", "Try 'aral-released+bald'"),
         ("random+", "'random' is short for 'supervised+random'", "Try 'supervised+random'"),
     ],
 )

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aral.cli.grid_report import lines, sections
 from aral.errors import BadInput
-from aral.experiments import GridSpec, Unit, parity_hash, parity_table, resolve, units
+from aral.experiments import GridResult, GridSpec, Parity, Unit, parity_hash, parity_table, resolve, units
 from aral.experiments.methods import Method
 from aral.experiments.parity import check_equal, verify
 from aral.experiments.run import data_fingerprint
@@ -57,6 +58,8 @@ def test_the_hash_is_of_the_table_as_sorted_json() -> None:
         'model.training.precision="bfloat16"',
         "model.optimisers.discriminator.rate=0.002",
         "model.networks.discriminator_sizes=[256, 128, 64]",
+        "model.classifier.width=8",
+        "model.self_training.weak.shift=0.2",
         "model.networks.input_noise=0.1",
         "model.networks.hidden_noise=0.1",
     ],
@@ -70,7 +73,8 @@ def test_what_must_be_equal_changes_the_hash_and_is_named(setting: str) -> None:
         check_equal(compared, allow=False)
     assert setting.partition("=")[0] in error.value.problem
     assert "supervised+random" in error.value.problem and "aral-released+aral" in error.value.problem
-    assert len(check_equal(compared, allow=True)[1]) == 1
+    named = check_equal(compared, allow=True)[1]
+    assert named and all(line.startswith(setting.partition("=")[0].rpartition(".")[0]) for line in named)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,8 @@ def test_what_must_be_equal_changes_the_hash_and_is_named(setting: str) -> None:
         "model.optimisers.encoder.rate=0.5",
         "model.training.unlabelled_batch=7",
         "model.training.mc_passes=7",
+        "model.optimisers.critic.rate=0.5",
+        "model.separate_gan.predictor=0.5",
         "model.networks.encoder_sizes=[9]",
         "model.networks.generator_sizes=[9]",
     ],
@@ -133,7 +139,7 @@ def test_parity_is_verified_from_what_the_units_recorded(tmp_path: Path) -> None
     record(tmp_path, made[5], [2, 1])
     odd = verify(made, tmp_path)[1]
     assert odd.verified == 2 and len(odd.differences) == 1
-    assert "aral-released+aral-seed1" in odd.differences[0] and "vaal" not in odd.differences[0]
+    assert "aral-released+aral-diverse-seed1" in odd.differences[0] and "vaal" not in odd.differences[0]
 
 
 def test_other_data_in_one_unit_are_found(tmp_path: Path) -> None:
@@ -142,3 +148,15 @@ def test_other_data_in_one_unit_are_found(tmp_path: Path) -> None:
     record(tmp_path, made[1], [4, 2], "other images")
     assert "vaal+vaal-seed0" in verify(made, tmp_path)[0].differences[0]
     assert verify(made, tmp_path / "nothing")[0].hash == ""
+
+
+@pytest.mark.parametrize("difference", ["model.training.steps: a 1, b 2", ""])
+def test_an_unequal_comparison_says_so_wherever_it_is_shown(tmp_path: Path, difference: str) -> None:
+    grid = GridSpec(name="g", data="digits", methods=("random",), seeds=(6,), allow_unequal=True)
+    parity = Parity(6, "0123456789ab", 2, (difference,) if difference else ())
+    result = GridResult(grid, tmp_path, "", (), (), (parity,), ())
+    (section,) = sections(result, [])
+    assert ("NOT treated alike" in section.text) == bool(difference)
+    assert section.table.rows == (("6", "0123456789ab", "2", difference or "none"),)
+    (line,) = lines(result)
+    assert "0123456789ab" in line and ("UNEQUAL: model.training.steps" in line) == bool(difference)

@@ -63,15 +63,15 @@ def test_a_folder_takes_the_folder_preset(tmp_path: Path) -> None:
     spec = resolve(str(photos), ARAL)
     assert spec.data == str(photos)
     assert spec.model.networks.scale == "conv32"
-    assert spec.folder_name == "photos-aral-released+aral-seed0"
+    assert spec.folder_name == "photos-aral-released+aral-diverse-seed0"
 
 
 def test_the_folder_here_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "birds"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert resolve(".", ARAL, seed=3).folder_name == "birds-aral-released+aral-seed3"
-    assert resolve("mnist", ARAL).folder_name == "mnist-aral-released+aral-seed0"
+    assert resolve(".", ARAL, seed=3).folder_name == "birds-aral-released+aral-diverse-seed3"
+    assert resolve("mnist", ARAL).folder_name == "mnist-aral-released+aral-diverse-seed0"
 
 
 def test_settings_are_numbers_words_and_nested() -> None:
@@ -188,7 +188,7 @@ def test_differences_by_name() -> None:
     other = resolve("digits", Method.parse("supervised+bald"), ["model.training.steps=9"], pool_size=50)
     assert differences(one, one) == []
     assert differences(one, other) == [
-        "acquisition: aral → bald",
+        "acquisition: aral-diverse → bald",
         "learner: aral-released → supervised",
         "model.training.steps: 400 → 9",
         "pool_size: None → 50",

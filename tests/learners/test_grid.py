@@ -82,12 +82,6 @@ def test_a_pair_runs_or_is_refused(name: str, query: str) -> None:
     )
     chosen = acquisition(view, 4, Stream.root(4))
     assert len(chosen) == 4 and set(chosen.ids.tolist()) <= set(UNLABELLED.ids.tolist())
-    second = LabelledSet(
-        DATA.pool.subset(np.concatenate([IDS, chosen.ids])),
-        DATA.pool_classes[np.sort(np.concatenate([IDS, chosen.ids]))],
-        3,
-    )
-    assert len(second) == 10
 
 
 @every_learner

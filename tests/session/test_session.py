@@ -21,7 +21,9 @@ DATA = planted_data()
 EAGER = Pace(checkpoint_seconds=0.0, log_steps=1)
 
 
-def session(store: Store, learner=None, name: str = "aral", pool: ImageSet = DATA.pool, **arguments) -> Session:
+def session(
+    store: Store, learner=None, name: str = "aral", pool: ImageSet = DATA.pool, **arguments
+) -> Session:
     return Session(
         store,
         pool,
@@ -252,7 +254,12 @@ def test_impossible_compositions_are_refused_before_training(store: Store) -> No
         session(store, plain, "vaal")
     with pytest.raises(BadInput, match="cannot make the first query"):
         Session(
-            store, DATA.pool, 3, FakeLearner(3), Strategy(acquisition("aral"), acquisition("bald")), Stream.root(0)
+            store,
+            DATA.pool,
+            3,
+            FakeLearner(3),
+            Strategy(acquisition("aral"), acquisition("bald")),
+            Stream.root(0),
         )
 
 

@@ -28,7 +28,7 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
         nets: list[nn.Module] = [
             family.encoder(shape, data.class_count, latent_size),
             family.generator(shape, data.class_count, latent_size),
-            family.discriminator(shape, data.class_count, latent_size),
+            (spec.model.classifier or family).discriminator(shape, data.class_count, latent_size),
             family.sampler(latent_size),
         ]
     return sum(weight.numel() for net in nets for weight in net.parameters())

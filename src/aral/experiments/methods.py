@@ -88,7 +88,7 @@ OWN_ACQUISITION = {
 """The acquisition of a method that names only its learner."""
 
 SHORT_NAMES = {
-    "aral": "aral-released+aral",
+    "aral": "aral-released+aral-diverse",
     "random": "supervised+random",
     "no-active-learning": "aral-no-active+random",
     "no-encoder": "aral-no-encoder+bald",
