@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from curves import RESULTS, commit, machine
 
 from aral import LabelledSet, Method, Stream, load, make_learner, resolve
+from curves import RESULTS, commit, machine
 
 LABELLED = 150
 SEEDS = range(3)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from curves import RESULTS, commit, machine
 
 from aral import ImageSet, LabelledSet, Method, Stream, make_learner
 from aral.experiments.spec import read_preset
 from aral.learners.spec import Model
+from curves import RESULTS, commit, machine
 
 SIZES = {
     "mnist": (1, 28, 10),
