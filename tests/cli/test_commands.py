@@ -99,7 +99,7 @@ def test_dry_run_and_settings_print_json_and_do_nothing(here, monkeypatch, capsy
         (["run", "mnist"], "Looked at:"),
         (["report", "nowhere"], "nowhere"),
         (["resume", "nowhere"], "is not a run folder"),
-        (["run", "digits", "--set", "model.networks.scale=resnet"], "encoder_sizes"),
+        (["run", "digits", "--set", "model.networks.scale=resnet"], "scale = 'conv32'"),
     ],
 )
 def test_bad_input_gets_one_screen_and_exit_code_2(here, monkeypatch, capsys, words, said) -> None:

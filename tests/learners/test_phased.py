@@ -12,7 +12,7 @@ from aral.learners import Objective, aral, evaluate
 from aral.learners.optimisers import rate_factor
 from aral.learners.spec import Ramp, Training
 from aral.randomness import Stream
-from aral.testing import planted_data, tiny_model
+from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import ImageSet, LabelledSet
 
 from .test_phases import CPU, ready
@@ -146,6 +146,15 @@ def test_training_without_labels_is_refused() -> None:
     empty = np.empty(0, dtype=np.int64)
     with pytest.raises(BadInput, match="at least one labelled"):
         learner.start_round(0, LabelledSet(data.pool.subset(empty), empty, 3), data.pool, Stream.root(0))
+
+
+@pytest.mark.parametrize(("class_count", "side", "said"), [(4, 6, "4 classes"), (3, 8, "take")])
+def test_data_of_another_form_are_refused(class_count: int, side: int, said: str) -> None:
+    pool, classes = planted_pool(12, 3, Stream.root(0), side)
+    learner = aral(tiny_model(), Objective.PAPER, (1, 6, 6), 3, Stream.root(0), CPU)
+    labelled = LabelledSet(pool.subset(pool.ids[:4]), classes[:4], class_count)
+    with pytest.raises(BadInput, match=said):
+        learner.start_round(0, labelled, pool.without(labelled.ids), Stream.root(0))
 
 
 @pytest.mark.parametrize("warm", [True, False])

@@ -100,7 +100,7 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     table |= {"data": data, "learner": method.learner, "acquisition": method.acquisition}
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
     for setting in settings:
-        table = _merged(table, _parsed(setting))
+        table = _merged(_without_other_scale(table, parsed := _parsed(setting)), parsed)
     spec = validated(table)
     # Names may also have come from a preset or a single setting.
     Method.parse(str(spec.method))
@@ -148,6 +148,15 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> list[str]:
     for key, value in table.items():
         names += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
     return names
+
+
+def _without_other_scale(table: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
+    """The table without the preset's network sizes when a setting asks for networks of another scale."""
+    scale = _at(setting, "model.networks.scale")
+    if scale is None or scale == _at(table, "model.networks.scale") or "model" not in table:
+        return dict(table)
+    model = {key: value for key, value in table["model"].items() if key != "networks"}
+    return {**table, "model": model}
 
 
 def _parsed(setting: str) -> dict[str, Any]:

@@ -87,6 +87,7 @@ class PhasedLearner(Learner):
             raise BadInput(
                 "Training needs at least one labelled image.", "Label some images, then train again."
             )
+        self._check_fit(labelled)
         training = self._model.training
         if round_number > 0 and not training.warm_start:
             self._initialise(round_number)
@@ -101,6 +102,21 @@ class PhasedLearner(Learner):
         self._unlabelled = UnlabelledBatches(
             rest, training.unlabelled_batch, symmetric, stream.child("unlabelled")
         )
+
+    def _check_fit(self, labelled: LabelledSet) -> None:
+        """Refuse data that the networks were not built for."""
+        if labelled.class_count != self._blueprint.class_count:
+            raise BadInput(
+                f"The data have {labelled.class_count} classes, the networks of '{self._name}' "
+                f"{self._blueprint.class_count}.",
+                "Make the learner with the data's count of classes.",
+            )
+        if labelled.images.shape != self._blueprint.image_shape:
+            raise BadInput(
+                f"Images are {labelled.images.shape} (channels, height, width), the networks of '{self._name}' "
+                f"take {self._blueprint.image_shape}.",
+                "Make the learner with the data's shape, or resize the images.",
+            )
 
     def step(self, index: int) -> StepLosses:
         """Run every phase once; a phase whose loss or gradient is not finite is skipped."""
