@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,9 +57,7 @@ def measure(name: str, method: str, batch: int, steps: int) -> dict[str, object]
     learner = make_learner(parsed.learner, model, pool, class_count, Stream.root(0))
     labelled = LabelledSet(pool.subset(pool.ids[:32]), classes[:32], class_count)
     learner.start_round(0, labelled, pool.without(labelled.ids), Stream.root(1))
-    began = time.monotonic()
     rows = [learner.step(index) for index in range(steps)]
-    seconds = time.monotonic() - began
     half = max(1, steps // 4)
     return {
         "preset": name,
@@ -73,7 +70,6 @@ def measure(name: str, method: str, batch: int, steps: int) -> dict[str, object]
         },
         "batch": batch,
         "steps": steps,
-        "seconds a step": round(seconds / steps, 3),
         "finite": all(np.isfinite(list(row.values.values())).all() and not row.skipped for row in rows),
         "losses, first quarter": {
             key: round(float(np.mean([row.values[key] for row in rows[:half]])), 3) for key in WATCHED
