@@ -150,3 +150,35 @@ def test_all_learners_start_from_the_same_classifier() -> None:
     for name, value in states[0].items():
         for other in states[1:]:
             assert torch.equal(value, other[name]), name
+
+
+def test_each_term_has_the_sign_of_its_equation() -> None:
+    """The terms' values from the logits of one view, by softplus written out: −log D, −log(1 − D) and so on."""
+    learner = ready("paper")
+    step = a_step(learner)
+    found = {}
+    for phase in learner.phases:
+        view = View(step, phase.trains, phase.sees)
+        found |= {term.name: (float(term.compute(view).detach()), view) for term in phase.terms}
+
+    def wants_high(logits: torch.Tensor) -> float:
+        return float(torch.log1p(torch.exp(-logits.detach())).mean())
+
+    def wants_low(logits: torch.Tensor) -> float:
+        return float(torch.log1p(torch.exp(logits.detach())).mean())
+
+    share = tiny_model().weights.labelled_share
+    for name, wants in (("tell real", wants_high), ("oppose discriminator", wants_low)):
+        value, view = found[name]
+        labelled, unlabelled = view.real_logits
+        expected = share * wants(labelled) + (1 - share) * wants(unlabelled)
+        if name == "tell real":
+            expected += wants_low(view.generated_logits)
+        assert value == pytest.approx(expected, rel=1e-4), name
+    value, view = found["fool discriminator"]
+    assert value == pytest.approx(wants_high(view.generated_logits), rel=1e-4)
+    labelled, unlabelled = found["tell labelled"][1].sampler_logits("mean")
+    assert found["tell labelled"][0] == pytest.approx(wants_high(labelled) + wants_low(unlabelled), rel=1e-4)
+    assert found["hide from sampler"][0] == pytest.approx(
+        wants_high(labelled) + wants_high(unlabelled), rel=1e-4
+    )
