@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from aral.session import Observer
 
-SHOWN_LOSSES = 4
+TOTAL = "total "
 
 
 class Screen(Observer):
@@ -30,20 +30,22 @@ class Screen(Observer):
         self._live = console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[news]}"),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
+            # Last, because a narrow terminal cuts what comes last.
+            TextColumn("{task.fields[news]}"),
             console=console,
             disable=not self._live,
             transient=True,
         )
-        self._task: TaskID = self._progress.add_task(title, total=1, news="", left="")
+        self._task: TaskID = self._progress.add_task("starting", total=1, news="", left="")
         self._accuracy = ""
         self._started: tuple[float, int] | None = None
 
     def __enter__(self) -> Screen:
+        if self._live:
+            self._console.print(self._title, highlight=False)
         self._progress.start()
         return self
 
@@ -54,12 +56,10 @@ class Screen(Observer):
 
     def stage(self, round_number: int, what: str) -> None:
         """Name what begins."""
-        self._progress.update(
-            self._task, description=f"{self._title}  round {round_number}: {what}", news=self._accuracy
-        )
+        self._progress.update(self._task, description=f"round {round_number} {what}", news=self._accuracy)
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
-        """Move the bar and estimate the time left for all rounds."""
+        """Move the bar and estimate the time left for the training of all rounds."""
         done = round_number * steps + step
         if self._started is None:
             self._started = (time.monotonic(), done - 1)
@@ -67,22 +67,29 @@ class Screen(Observer):
             return
         since, first = self._started
         seconds = (time.monotonic() - since) / max(1, done - first) * (self._rounds * steps - done)
-        shown = list(losses.items())[:SHOWN_LOSSES]
-        news = "  ".join([self._accuracy, *(f"{name} {value:.3g}" for name, value in shown)]).strip()
+        # A phase's total says enough for a line; the single terms are in the store and in the report.
+        totals = [
+            f"{name.removeprefix(TOTAL)} {value:.2g}" for name, value in losses.items() if TOTAL in name
+        ]
+        news = " ".join([self._accuracy, *totals]).strip()
         self._progress.update(
-            self._task, completed=step, total=steps, news=news, left=f"about {duration(seconds)} left"
+            self._task, completed=step, total=steps, news=news, left=f"{duration(seconds)} left"
         )
 
     def evaluated(self, round_number: int, labelled: int, numbers: Mapping[str, float]) -> None:
         """One lasting line a round."""
-        self._accuracy = f"accuracy {100 * numbers['accuracy']:.2f} %"
+        self._accuracy = f"{100 * numbers['accuracy']:.2f} %"
         health = [
             f"{name} {numbers[name]:.3f}"
             for name in ("sampler AUC", "latent std", "latent KL")
             if name in numbers
         ]
-        line = [f"{self._title}  round {round_number}: {labelled} labels", self._accuracy, *health]
-        self._console.print("  ".join(line), highlight=False)
+        line = [
+            f"{self._title}  round {round_number}: {labelled} labels",
+            f"accuracy {self._accuracy}",
+            *health,
+        ]
+        self._console.print("  ".join(line), highlight=False, soft_wrap=True)
 
     def event(self, kind: str, message: str) -> None:
         """Warnings, as they come."""

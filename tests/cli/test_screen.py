@@ -1,0 +1,33 @@
+"""Live progress fits a terminal of 80 columns: round, step, time left, accuracy and losses are all there."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from rich.console import Console
+
+from aral.cli.screen import Screen, duration
+
+LOSSES = {"tell real": 0.5, "total D": 0.5123, "total S": 1.2, "total E+G": 213.0}
+
+
+def test_a_line_of_80_columns_says_everything() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=80)
+    with Screen(console, "digits aral-released+aral-diverse", 10) as screen:
+        screen.evaluated(2, 30, {"accuracy": 0.7444, "sampler AUC": 0.9})
+        screen.stage(3, "training")
+        for step in range(1, 151):
+            screen.step(3, step, 150, LOSSES)
+        screen._progress.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.getvalue())
+    assert "digits aral-released+aral-diverse  round 2: 30 labels  accuracy 74.44 %" in text
+    last = [line for line in re.split(r"[\r\n]", text) if "150/150" in line][-1]
+    for part in ("round 3 training", "left", "74.44 %", "D 0.51", "S 1.2", "E+G 2.1e+02"):
+        assert part in last, (part, last)
+    assert len(last.rstrip()) <= 80
+
+
+def test_durations_as_people_say_them() -> None:
+    assert [duration(seconds) for seconds in (5.0, 600.0, 7200.0)] == ["5 s", "10 min", "2.0 h"]
