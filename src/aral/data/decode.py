@@ -1,13 +1,7 @@
-"""One image file into pixels, bounded and checked, or a reason why not.
-
-A file is believed by its content, never by its name. The size stands in the header and is checked before
-any pixel is decoded. Sixteen-bit grey is scaled, not cut; transparency is laid over white; a camera's
-orientation is applied; of an animation the first frame counts.
-"""
+"""Image files as squares of pixels, one by one or all of a folder."""
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,17 +13,13 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from aral.data.completeness import is_intact, is_whole, kind_of, text_bytes
-from aral.data.unreadable import Reason, Refused, Unreadable
+from aral.data.image_file import FORMATS, MAX_PIXELS, open_image, read_image_bytes
+from aral.data.unreadable import Refused, Unreadable
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""The only decoders that a file can reach."""
+__all__ = ["FORMATS", "MAX_PIXELS", "Channels", "Decoded", "Fit", "decode_all", "decode_image", "square"]
 
-MAX_PIXELS = 50_000_000
-MAX_BYTES = 512 * 2**20
-_MAX_TEXT_BYTES = 2**20
 _FILES_AT_ONCE = 4096
 
 
@@ -102,121 +92,25 @@ def decode_image(
     Raises:
         Refused: the file cannot be used, with the reason.
     """
-    data = _bytes_of(path)
-    try:
-        return _decode(data, side, channels, fit, max_pixels)
-    except Refused:
-        raise
-    except Exception as error:  # a decoder fed with damaged bytes may raise anything
-        raise _refusal(data, error) from error
+    opened = open_image(read_image_bytes(path), max_pixels)
+    return Decoded(square(opened.image, side, channels, fit), opened.format, opened.animated)
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise Refused(Reason.TOO_LARGE, f"{size} bytes, more than {MAX_BYTES}")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise Refused(Reason.MISSING, "the file is gone") from error
-    except PermissionError as error:
-        raise Refused(Reason.NO_PERMISSION, "the file may not be read") from error
-    except OSError as error:
-        raise Refused(Reason.DAMAGED, str(error)) from error
-    if not data:
-        raise Refused(Reason.NOT_AN_IMAGE, "the file is empty")
-    return data
+def square(
+    image: Image.Image, side: int, channels: Channels, fit: Fit = Fit.CROP
+) -> UInt8[np.ndarray, "C H W"]:
+    """An upright image as side×side pixels, channels first, 0..255.
 
-
-def _refusal(data: bytes, error: Exception) -> Refused:
-    """Why a decoder gave up, by the file's own structure first and the decoder's words second."""
-    if isinstance(error, (Image.DecompressionBombError, MemoryError)):
-        return Refused(Reason.TOO_LARGE, str(error))
-    kind = kind_of(data)
-    if kind is not None and not is_whole(kind, data):
-        return Refused(Reason.TRUNCATED, f"begins as {kind} but ends too early")
-    if isinstance(error, UnidentifiedImageError):
-        if kind is None:
-            return Refused(Reason.NOT_AN_IMAGE, f"not one of {', '.join(FORMATS)}")
-        # A TIFF's directory may stand at its end.
-        reason = Reason.TRUNCATED if kind == "TIFF" else Reason.DAMAGED
-        return Refused(reason, f"begins as {kind} but cannot be understood")
-    return Refused(Reason.TRUNCATED if "truncated" in str(error) else Reason.DAMAGED, str(error))
-
-
-def _decode(data: bytes, side: int, channels: Channels, fit: Fit, max_pixels: int) -> Decoded:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > max_pixels:
-            raise Refused(
-                Reason.TOO_LARGE, f"{image.width}×{image.height} pixels, more than {max_pixels} in all"
-            )
-        kind = kind_of(data) or "BMP"
-        if text_bytes(kind, data) > _MAX_TEXT_BYTES:
-            raise Refused(Reason.TOO_LARGE, f"more than {_MAX_TEXT_BYTES} bytes of text inside the {kind}")
-        if not is_whole(kind, data):
-            raise Refused(Reason.TRUNCATED, f"the end of the {kind} is missing")
-        if not is_intact(kind, data):
-            raise Refused(Reason.DAMAGED, f"a checksum inside the {kind} does not match")
-        # Asked before loading: a GIF of one frame cannot be asked any more once it is loaded.
-        animated = kind != "JPEG" and bool(getattr(image, "is_animated", False))
-        image.load()
-        flat = _upright(_eight_bits(image), image.getexif().get(_ORIENTATION))
-    square = _square(flat.convert("L" if channels == 1 else "RGB"), side, fit)
-    pixels = np.asarray(square)
-    return Decoded(
-        pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1)), kind, animated
-    )
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Eight bits a channel, opaque: wide values scaled, transparency over white."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise Refused(Reason.DAMAGED, "some values are NaN or infinite")
-        lowest, highest = float(values.min()), float(values.max())
-        if image.mode == "F" and lowest >= 0 and highest <= 1:
-            lowest, highest = 0.0, 1.0
-        # Nothing in the file says what is black and what is white: take the ends of what is there.
-        scaled = (values - lowest) / max(highest - lowest, np.finfo(np.float64).tiny)
-        return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        return white
-    if image.mode == "LAB":
-        raise Refused(Reason.UNSUPPORTED, "CIE Lab colours are not supported; save it as RGB")
-    return image
-
-
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
-    """The image as the camera's EXIF entry 0x0112 says it should be looked at."""
-    turn = _TURNS.get(orientation or 1)
-    return image if turn is None else image.transpose(turn)
-
-
-def _square(image: Image.Image, side: int, fit: Fit) -> Image.Image:
-    """Resized in one step from the part that is kept, so a very long strip never grows in between."""
+    It is resized in one step from the part that is kept, so a very long strip never grows in between.
+    """
+    image = image.convert("L" if channels == 1 else "RGB")
     width, height = image.size
     short = min(width, height)
     box = (0.0, 0.0, float(width), float(height))
     if fit is Fit.CROP:
         left, top = (width - short) / 2, (height - short) / 2
         box = (left, top, left + short, top + short)
-    if image.size == (side, side):
-        return image
-    return image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    if image.size != (side, side):
+        image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(image)
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

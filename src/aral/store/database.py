@@ -1,10 +1,11 @@
-"""The SQLite file of a run: opened durably, written in transactions, with errors that people can act on."""
+"""An SQLite file of ours: opened durably, written in transactions, with errors that people can act on."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,25 +17,49 @@ from aral.store.migrations import APPLICATION_ID, MIGRATIONS, Migration, check_k
 BUSY_MILLISECONDS = 5000
 """How long a statement waits for a reader outside this program, such as a backup."""
 
+POLL_SECONDS = 0.002
+"""How often a transaction looks whether another process has ended its own.
+
+SQLite's own wait grows to a tenth of a second between two looks, which a process that writes all the time
+leaves no gap for.
+"""
+
 
 class Database:
-    """One connection to ``store.sqlite``: write-ahead log, every commit on the disk before it returns.
+    """One connection to an SQLite file: write-ahead log, every commit on the disk before it returns.
 
     Args:
         path: the file. Its access rights become those of its owner alone.
         create: make the file when it is missing or empty.
         migrations: the layouts that are known; the default is right outside tests.
+        application_id: the mark of files of this kind.
+        noun: what such a file belongs to, for people.
+        shared: several threads may use the connection, one at a time; the caller sees to that.
+        patience_seconds: how long a transaction waits for those of other processes.
 
     Raises:
-        BadInput: the file is missing, damaged, of a newer layout, or no store of a run.
+        BadInput: the file is missing, damaged, of a newer layout, or of another kind.
     """
 
-    def __init__(self, path: Path, create: bool, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        create: bool,
+        migrations: Sequence[Migration] = MIGRATIONS,
+        *,
+        application_id: int = APPLICATION_ID,
+        noun: str = "run",
+        shared: bool = False,
+        patience_seconds: float = BUSY_MILLISECONDS / 1000,
+    ) -> None:
         self.path = path
+        self._noun = noun
+        self._application_id = application_id
+        self._patience_seconds = patience_seconds
         self._process = os.getpid()
-        with _explained_opening(path):
-            _prepare_file(path, create)
-            self._connection = sqlite3.connect(path, isolation_level=None)
+        with _explained_opening(path, noun):
+            _prepare_file(path, create, noun)
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=not shared)
             try:
                 self._start(create, migrations)
             except BaseException:
@@ -45,7 +70,7 @@ class Database:
         connection = self._connection
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         version = layout_version(connection)
-        _check_identity(connection, self.path, create, version)
+        self._check_identity(create, version)
         check_known(version, self.path, migrations)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -67,15 +92,31 @@ class Database:
             return self._connection.execute(statement, parameters).fetchall()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several queries on one state of the file; nothing may be written in the block."""
+        with self._explained():
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing: on return of the block everything is on the disk, after an error nothing is.
+
+        Args:
+            durable: False leaves the way to the disk to the next durable transaction. A kill of the process
+                loses nothing then either; a power failure may lose this one, whole.
 
         Raises:
             BadInput: a value breaks a rule of the layout.
             RunFailed: the disk is full, the file was damaged, or another program holds it.
         """
         with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._begin()
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -84,12 +125,42 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def _begin(self) -> None:
+        deadline = time.monotonic() + self._patience_seconds
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                    if not busy or time.monotonic() > deadline:
+                        raise
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+    def _check_identity(self, create: bool, version: int) -> None:
+        (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (objects,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        path, noun = self.path, self._noun
+        if version == identity == objects == 0:
+            if not create:
+                raise BadInput(f"{path} is empty: the {noun} was never started.", f"Start the {noun} again.")
+        elif identity != self._application_id:
+            raise BadInput(
+                f"{path} is an SQLite file, but not the store of a {noun}.", "Give another folder."
+            )
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         if os.getpid() != self._process:
             raise RuntimeError("a store cannot be used in a process forked from the one that opened it")
         try:
             yield
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise BadInput(f"A value cannot be stored: {error}.") from error
         except sqlite3.IntegrityError as error:
             raise BadInput(f"{self.path} refuses a value: {error}.") from error
         except sqlite3.ProgrammingError:
@@ -106,21 +177,24 @@ class Database:
                 "Free some space and run the same command again: what was saved before is intact.",
             )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return RunFailed(f"{self.path} was damaged while in use: {error}.", _RESCUE)
+            return RunFailed(
+                f"{self.path} was damaged while in use: {error}.", _rescue(self.path, self._noun)
+            )
         return RunFailed(f"{self.path} cannot be used: {error}.", "Run the same command again.")
 
 
-_RESCUE = (
-    "Copy store.sqlite, store.sqlite-wal and store.sqlite-shm to a safe place, then put back a copy of the "
-    "run folder, or start a new one."
-)
+def _rescue(path: Path, noun: str) -> str:
+    return (
+        f"Copy {path.name}, {path.name}-wal and {path.name}-shm to a safe place, then put back a copy of the "
+        f"{noun} folder, or start a new one."
+    )
 
 
 _MAGIC = b"SQLite format 3\0"
 
 
 @contextmanager
-def _explained_opening(path: Path) -> Iterator[None]:
+def _explained_opening(path: Path, noun: str) -> Iterator[None]:
     try:
         yield
     except AralError:
@@ -128,32 +202,22 @@ def _explained_opening(path: Path) -> Iterator[None]:
     except (OSError, sqlite3.OperationalError) as error:
         raise BadInput(f"{path} cannot be opened: {error}.", "Check the path and its permissions.") from error
     except sqlite3.DatabaseError as error:
-        raise BadInput(f"{path} is damaged or no store of a run: {error}.", _RESCUE) from error
+        raise BadInput(f"{path} is damaged or no store of a {noun}: {error}.", _rescue(path, noun)) from error
 
 
-def _prepare_file(path: Path, create: bool) -> None:
+def _prepare_file(path: Path, create: bool, noun: str) -> None:
     """SQLite gives the write-ahead log the access rights of the file, so these are set first."""
     if not path.exists():
         if not create:
-            raise BadInput(f"There is no run in {path.parent}: {path.name} is missing.", "Check the path.")
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            raise BadInput(f"There is no {noun} in {path.parent}: {path.name} is missing.", "Check the path.")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if not path.is_file():
-        raise BadInput(f"{path} is no file.", "Give the folder of a run.")
+        raise BadInput(f"{path} is no file.", f"Give the folder of a {noun}.")
     with path.open("rb") as file:
         head = file.read(len(_MAGIC))
     if head not in (b"", _MAGIC):  # SQLite takes a file of a few bytes for an empty one
         raise sqlite3.DatabaseError("it is not in the format of SQLite")
     path.chmod(0o600)
-
-
-def _check_identity(connection: sqlite3.Connection, path: Path, create: bool, version: int) -> None:
-    (identity,) = connection.execute("PRAGMA application_id").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if version == identity == objects == 0:
-        if not create:
-            raise BadInput(f"{path} is empty: the run was never started.", "Start the run again.")
-    elif identity != APPLICATION_ID:
-        raise BadInput(f"{path} is an SQLite file, but not the store of a run.", "Give another folder.")
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:

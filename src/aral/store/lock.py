@@ -15,29 +15,35 @@ PATIENCE_SECONDS = 0.3
 
 
 class FolderLock:
-    """An exclusive lock on ``folder/lock``, which holds the number of the process that has it.
+    """An exclusive lock on a file in a folder, which holds the number of the process that has it.
 
     The kernel frees the lock when the holder ends in any way, SIGKILL included; a file left behind means
     nothing. The lock is refused to a second taker even within one process. Children made by fork give up
     their copy at once, so a loader process that outlives a killed trainer does not keep the folder locked.
 
+    Args:
+        folder: the folder.
+        name: the file in it; locks of different names have nothing to do with each other.
+        noun: what is locked, for people.
+
     Raises:
         BadInput: the folder is in use, or the lock file cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "lock", noun: str = "Run folder") -> None:
         self._descriptor = -1
-        path = folder / "lock"
+        path = folder / name
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise BadInput(
-                f"Run folder {folder} cannot be locked: {error}.", "Check its permissions."
-            ) from error
+            raise _unlockable(noun, folder, error) from error
         try:
-            _acquire(descriptor, folder)
+            _acquire(descriptor, f"{noun} {folder}")
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise _unlockable(noun, folder, error) from error
         except BaseException:
             os.close(descriptor)
             raise
@@ -51,7 +57,11 @@ class FolderLock:
             self._descriptor = -1
 
 
-def _acquire(descriptor: int, folder: Path) -> None:
+def _unlockable(noun: str, folder: Path, error: OSError) -> BadInput:
+    return BadInput(f"{noun} {folder} cannot be locked: {error}.", "Check its permissions and free space.")
+
+
+def _acquire(descriptor: int, locked: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -61,7 +71,7 @@ def _acquire(descriptor: int, folder: Path) -> None:
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
                 raise BadInput(
-                    f"Run folder {folder} is in use by process {holder}.",
+                    f"{locked} is in use by process {holder}.",
                     "Wait until it ends, stop it, or give another folder.",
                 ) from error
             time.sleep(0.02)

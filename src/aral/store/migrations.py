@@ -111,14 +111,16 @@ def check_known(version: int, path: Path, migrations: Sequence[Migration] = MIGR
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Bring a store to the newest layout: each step is one transaction together with its number.
 
-    Killed between two steps, the next call goes on with the first step that is missing.
+    Killed between two steps, the next call goes on with the first step that is missing. Two processes may
+    do so at once: each step is taken by the first of them.
     """
     for number in range(layout_version(connection) + 1, len(migrations) + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in migrations[number - 1]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
+            if layout_version(connection) < number:
+                for statement in migrations[number - 1]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

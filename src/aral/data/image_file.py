@@ -1,0 +1,211 @@
+"""One image file opened: bounded, checked, upright and in eight bits, or a reason why not.
+
+A file is believed by its content, never by its name. The size stands in the header and is checked before
+any pixel is decoded. Sixteen-bit grey is scaled, not cut; transparency is laid over white; a camera's
+orientation is applied; of an animation the first frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from aral.data.completeness import is_intact, is_whole, kind_of, text_bytes
+from aral.data.unreadable import Reason, Refused
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""The only decoders that a file can reach."""
+
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 512 * 2**20
+_MAX_TEXT_BYTES = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An image file decoded to the end, before anything is made of it.
+
+    Attributes:
+        image: upright, opaque, eight bits a channel.
+        width: of the upright image as it is in the file, in pixels.
+        height: likewise.
+        format: what the file really is.
+        animated: it has more frames than the one that was read.
+        grey: the file has no colours.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    format: str
+    animated: bool
+    grey: bool
+
+
+def open_image(data: bytes, max_pixels: int = MAX_PIXELS, enough: tuple[int, int] | None = None) -> Opened:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: the whole file.
+        max_pixels: as in :func:`decode_image`.
+        enough: when these lengths suffice for the longer and the shorter side, a JPEG is decoded at a half,
+            a quarter or an eighth of its size, which saves most of the time and memory of a large one.
+
+    Raises:
+        Refused: the file cannot be used, with the reason.
+    """
+    try:
+        return _open(data, max_pixels, enough)
+    except Refused:
+        raise
+    except Exception as error:  # a decoder fed with damaged bytes may raise anything
+        raise _refusal(data, error) from error
+
+
+def read_image_bytes(path: Path) -> bytes:
+    """The bytes of a regular file; it never waits for a pipe or a device that has taken the file's place.
+
+    Raises:
+        Refused: it is missing, empty, too large, no regular file, or may not be read.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Refused(Reason.NOT_A_FILE, "a pipe, socket or device")
+            if status.st_size > MAX_BYTES:
+                raise Refused(Reason.TOO_LARGE, f"{status.st_size} bytes, more than {MAX_BYTES}")
+            data = file.read(MAX_BYTES)
+    except FileNotFoundError as error:
+        raise Refused(Reason.MISSING, "the file is gone") from error
+    except PermissionError as error:
+        raise Refused(Reason.NO_PERMISSION, "the file may not be read") from error
+    except OSError as error:
+        raise Refused(Reason.DAMAGED, str(error)) from error
+    if not data:
+        raise Refused(Reason.NOT_AN_IMAGE, "the file is empty")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _refusal(data: bytes, error: Exception) -> Refused:
+    """Why a decoder gave up, by the file's own structure first and the decoder's words second."""
+    if isinstance(error, (Image.DecompressionBombError, MemoryError)):
+        return Refused(Reason.TOO_LARGE, str(error))
+    kind = kind_of(data)
+    if kind is not None and not is_whole(kind, data):
+        return Refused(Reason.TRUNCATED, f"begins as {kind} but ends too early")
+    if isinstance(error, UnidentifiedImageError):
+        if kind is None:
+            return Refused(Reason.NOT_AN_IMAGE, f"not one of {', '.join(FORMATS)}")
+        # A TIFF's directory may stand at its end.
+        reason = Reason.TRUNCATED if kind == "TIFF" else Reason.DAMAGED
+        return Refused(reason, f"begins as {kind} but cannot be understood")
+    return Refused(Reason.TRUNCATED if "truncated" in str(error) else Reason.DAMAGED, str(error))
+
+
+def _open(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Opened:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if image.width * image.height > max_pixels:
+            raise Refused(
+                Reason.TOO_LARGE, f"{image.width}×{image.height} pixels, more than {max_pixels} in all"
+            )
+        kind = kind_of(data) or "BMP"
+        if text_bytes(kind, data) > _MAX_TEXT_BYTES:
+            raise Refused(Reason.TOO_LARGE, f"more than {_MAX_TEXT_BYTES} bytes of text inside the {kind}")
+        if not is_whole(kind, data):
+            raise Refused(Reason.TRUNCATED, f"the end of the {kind} is missing")
+        if not is_intact(kind, data):
+            raise Refused(Reason.DAMAGED, f"a checksum inside the {kind} does not match")
+        # Asked before loading: a GIF of one frame cannot be asked any more once it is loaded.
+        animated = kind != "JPEG" and bool(getattr(image, "is_animated", False))
+        width, height = image.size
+        if kind == "JPEG" and enough is not None:
+            _reduce(image, enough)
+        image.load()
+        orientation = image.getexif().get(_ORIENTATION)
+        grey = image.mode in _GREY_MODES
+        flat = _upright(_eight_bits(image), orientation)
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return Opened(flat, width, height, kind, animated, grey)
+
+
+def _reduce(image: Image.Image, enough: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at the smallest of its own scales that is large enough."""
+    longer, shorter = enough
+    scale = min(max(image.size) // longer, min(image.size) // shorter)
+    if scale > 1:
+        image.draft(None, (image.width // scale, image.height // scale))
+
+
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Eight bits a channel, opaque: wide values scaled, transparency over white."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        values = np.asarray(image).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise Refused(Reason.DAMAGED, "some values are NaN or infinite")
+        lowest, highest = float(values.min()), float(values.max())
+        if image.mode == "F" and lowest >= 0 and highest <= 1:
+            lowest, highest = 0.0, 1.0
+        # Nothing in the file says what is black and what is white: take the ends of what is there.
+        scaled = (values - lowest) / max(highest - lowest, np.finfo(np.float64).tiny)
+        return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        return white
+    if image.mode == "LAB":
+        raise Refused(Reason.UNSUPPORTED, "CIE Lab colours are not supported; save it as RGB")
+    return image
+
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
+    """The image as the camera's EXIF entry 0x0112 says it should be looked at."""
+    turn = _TURNS.get(orientation or 1)
+    return image if turn is None else image.transpose(turn)
+
+
+def peek(path: Path) -> tuple[int, int, bool]:
+    """Width and height as they stand in a file's header, and whether it has no colours; nothing is decoded.
+
+    Raises:
+        Refused: the file has no header that can be understood.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Refused(Reason.NOT_A_FILE, "a pipe, socket or device")
+            with Image.open(file, formats=FORMATS) as image:
+                return image.width, image.height, image.mode in _GREY_MODES
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(Reason.NOT_AN_IMAGE, str(error)) from error

@@ -1,0 +1,89 @@
+"""Cards: the next images for a page, each leased to the person who sees it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+
+from aral.errors import BadInput
+from aral.project.annotators import annotator_id
+from aral.project.database import ProjectDatabase, clock
+from aral.project.leases import Claim, Holder, end_old_leases, own_leases, renew, take
+from aral.project.predictions import NewestPredictions
+from aral.project.queue import choose, take_again
+from aral.project.records import Card, PageSettings, Suggestion
+from aral.project.settings import read_settings
+from aral.randomness import Stream
+
+MOST_CARDS = 200
+
+HIDDEN_SHARE = 0.1
+_ANCHORING = Stream.root(0).child("anchoring")
+
+
+def in_hidden_tenth(image_ids: Sequence[int]) -> list[bool]:
+    """Whether suggestions for images are held back; a property of their numbers, the same for everybody."""
+    hidden: list[bool] = (_ANCHORING.uniform(np.array(image_ids, dtype=np.int64)) < HIDDEN_SHARE).tolist()
+    return hidden
+
+
+class CardDesk:
+    """Gives out cards."""
+
+    def __init__(self, database: ProjectDatabase, predictions: NewestPredictions) -> None:
+        self._database = database
+        self._predictions = predictions
+
+    def next_cards(self, annotator: str, count: int, holding: Sequence[int], tab: str) -> list[Card]:
+        """As :meth:`aral.project.Project.next_cards`."""
+        if not 0 <= count <= MOST_CARDS:
+            raise BadInput(f"{count} cards at once are out of range.", f"Ask for 1 to {MOST_CARDS}.")
+        table = self._predictions.table()
+        with self._database.transaction(noticed=False, durable=False) as connection:
+            settings = read_settings(connection)
+            holder = Holder(annotator_id(connection, annotator), tab, settings.overlap, clock(connection))
+            end_old_leases(connection, holder.now)
+            renew(connection, holder, holding)
+            again = take_again(connection, holder, holding)
+            take(connection, holder, again, [table.of(claim.image_id) for claim in again])
+            given = own_leases(connection, holder, holding)[:count]
+            renew(connection, holder, [claim.image_id for claim, _ in given])
+            lacking = count - len(given)
+            claims = choose(connection, holder, lacking, holding, _share(connection, settings))
+            said = [table.of(claim.image_id) for claim in claims]
+            take(connection, holder, claims, said)
+            given += zip(claims, said, strict=True)
+            if not given:  # nothing else is left: what this person's other tabs were given
+                given = own_leases(connection, holder, holding, any_tab=True)[:count]
+            return [_card(connection, settings, *one) for one in given]
+
+
+def _share(connection: sqlite3.Connection, settings: PageSettings) -> float:
+    """The part of the answers that measure: so large that slice and budget are used up together."""
+    if settings.budget is None:
+        return settings.estimate_share
+    (images,) = connection.execute("SELECT count(*) FROM images WHERE estimate = 1").fetchone()
+    return float(images) / settings.budget
+
+
+def _card(
+    connection: sqlite3.Connection, settings: PageSettings, claim: Claim, said: Suggestion | None
+) -> Card:
+    name, width, height = connection.execute(
+        "SELECT name, width, height FROM images WHERE id = ?", (claim.image_id,)
+    ).fetchone()
+    hidden = claim.purpose == "estimate" or in_hidden_tenth([claim.image_id])[0]
+    return Card(
+        claim.image_id,
+        os.fsdecode(name),
+        width,
+        height,
+        claim.purpose,
+        claim.round,
+        claim.reason,
+        said if settings.suggestions_on and not hidden else None,
+        hidden,
+    )

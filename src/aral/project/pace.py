@@ -1,0 +1,32 @@
+"""How fast somebody labels."""
+
+from __future__ import annotations
+
+from aral.project.annotators import known_annotator
+from aral.project.answer_records import Pace
+from aral.project.database import ProjectDatabase, clock_now
+
+WINDOW_SECONDS = 300.0
+_LEAST_SECONDS = 10.0
+
+
+def pace(database: ProjectDatabase, annotator: str, left: int) -> Pace:
+    """Labels a minute over the last minutes, and the time the labels that are left would take.
+
+    Args:
+        database: the project's.
+        annotator: the person.
+        left: how many labels are still to be given.
+    """
+    with database.moment() as connection:
+        now = clock_now(connection)
+        first, labels = connection.execute(
+            """SELECT min(answered_clock), count(*) FROM answers a
+            WHERE annotator_id = ? AND action = 'class' AND answered_clock > ?
+                AND NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)""",
+            (known_annotator(connection, annotator), now - WINDOW_SECONDS),
+        ).fetchone()
+    if labels < 2:
+        return Pace(0.0, None)
+    per_minute = 60 * (labels - 1) / max(now - first, _LEAST_SECONDS)
+    return Pace(per_minute, max(0, left) * 60 / per_minute)

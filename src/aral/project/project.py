@@ -1,0 +1,198 @@
+"""A project: one folder with everything that is known of a folder of images, whoever works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from aral.project import answers
+from aral.project.agreement import AgreementPart
+from aral.project.annotators import AnnotatorsPart
+from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt, Pace
+from aral.project.cards import CardDesk
+from aral.project.classes import ClassesPart
+from aral.project.database import FILE_NAME, ProjectDatabase
+from aral.project.estimate import EstimatePart
+from aral.project.figures import Disagreement, GridCell
+from aral.project.images import ImagesPart
+from aral.project.labels import LabelsPart
+from aral.project.models import ModelsPart
+from aral.project.opening import Place, place_for, place_of, set_up
+from aral.project.pace import pace
+from aral.project.predictions import PredictionsPart
+from aral.project.queue import QueuePart
+from aral.project.records import Card
+from aral.project.review import Review
+from aral.project.settings import SettingsPart
+
+
+class Project(
+    ImagesPart,
+    ClassesPart,
+    SettingsPart,
+    AnnotatorsPart,
+    EstimatePart,
+    QueuePart,
+    LabelsPart,
+    AgreementPart,
+    PredictionsPart,
+    ModelsPart,
+):
+    """A folder of images with its classes, answers, queue, models and figures.
+
+    One object serves all threads of a process; each process opens its own. Every method that changes
+    something has done so durably when it returns, all of it or nothing.
+
+    Attributes:
+        folder: of the project.
+        photos: the images as people keep them; never written to.
+    """
+
+    def __init__(self, place: Place, database: ProjectDatabase) -> None:
+        super().__init__(database, place.folder, place.photos)
+        self._desk = CardDesk(database, self._predictions)
+        self._review = Review(database, self._predictions)
+
+    @staticmethod
+    def create_or_open(
+        photos: Path,
+        project: Path | None = None,
+        class_names: Sequence[str] = (),
+        budget: int | None = None,
+    ) -> Project:
+        """Open the project of a folder of photos, or start it.
+
+        Args:
+            photos: the folder.
+            project: where the project is kept; None for ``.aral`` inside the photos.
+            class_names: classes to add; one that is there, or ever was, is not added again.
+            budget: how many labels are to be given; None leaves it as it is.
+
+        Raises:
+            BadInput: the folder is missing or may not be written to, a class or the budget is wrong, or the
+                project belongs to other photos.
+        """
+        place = place_for(photos, project)
+        database = ProjectDatabase(place.folder / FILE_NAME, create=True)
+        try:
+            set_up(database, place, class_names, budget)
+            return Project(place, database)
+        except BaseException:
+            database.close()
+            raise
+
+    @staticmethod
+    def open(folder: Path) -> Project:
+        """Open a project that is there.
+
+        Args:
+            folder: the folder of photos, or that of the project.
+
+        Raises:
+            BadInput: there is no project, or it cannot be used.
+        """
+        found = place_of(folder)
+        database = ProjectDatabase(found / FILE_NAME, create=False)
+        try:
+            return Project(Place.of_project(found, database), database)
+        except BaseException:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the project; a second call does nothing."""
+        self._database.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def changes(self) -> int:
+        """A count that grows with every change but leases, for those who look again and again."""
+        return self._database.changes()
+
+    # Cards and answers
+
+    def next_cards(
+        self, annotator: str, count: int, holding: Sequence[int] = (), tab: str = ""
+    ) -> list[Card]:
+        """The next images for somebody, leased to them for ten minutes.
+
+        First what this page was given and does not hold, as after a reload; then the estimate slice mixed
+        evenly with the newest query, the reserve and images by chance; at last what this person has skipped
+        or was unsure of. Empty only when nothing is left that this person may answer.
+
+        Args:
+            annotator: the person.
+            count: how many cards, up to 200.
+            holding: images still on the page; their leases are renewed, and they are not given again.
+            tab: name of the browser tab, if there may be several of one person: each gets its own images.
+
+        Raises:
+            BadInput: the name is empty, or the count is out of range.
+        """
+        return self._desk.next_cards(annotator, count, holding, tab)
+
+    def answer(self, event: AnswerEvent) -> AnswerReceipt:
+        """Record an event; see :meth:`answers`."""
+        return self.answers([event])[0]
+
+    def answers(self, events: Sequence[AnswerEvent]) -> list[AnswerReceipt]:
+        """Record events in one transaction; each key counts once, however often it is sent.
+
+        ``undo`` takes back the newest answer of that person to that image which was not taken back. An
+        answer to an exact copy counts for the first of the copies; one with a merged class counts for the
+        class it went into.
+
+        Raises:
+            BadInput: an event cannot be recorded, so none is: its key is empty or that of another event, its
+                image or class is unknown, or there is no answer to take back.
+            RunFailed: the disk is full; nothing of it is saved.
+        """
+        return answers.record(self._database, events, self._predictions.table())
+
+    def undoable(self, annotator: str, count: int = 50) -> list[Answered]:
+        """Somebody's answers that were not taken back, the newest first."""
+        return answers.undoable(self._database, annotator, count)
+
+    def history(self, annotator: str, before_seq: int | None = None, count: int = 50) -> list[Answered]:
+        """Somebody's answers, those taken back as well, the newest first; page on with ``before_seq``."""
+        return answers.history(self._database, annotator, before_seq, count)
+
+    def pace(self, annotator: str) -> Pace:
+        """How fast somebody labels, and how long the rest of the budget takes at that pace."""
+        budget = self.settings().budget
+        total = self.image_count() if budget is None else budget
+        return pace(self._database, annotator, total - self.answered_count().labelled)
+
+    # Looking again
+
+    def predictions_page(self, offset: int, count: int = 64) -> list[GridCell]:
+        """Images by predicted class, the most probable first, without the estimate slice.
+
+        The order is laid out once for each model; what is answered meanwhile stays in its place.
+        """
+        return self._review.predictions_page(offset, count)
+
+    def unlabelled_page(self, offset: int, count: int = 64) -> list[GridCell]:
+        """Images that are open, in a random order that stays, without the estimate slice."""
+        return self._review.unlabelled_page(offset, count)
+
+    def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
+        """These images as cells of a grid, in this order; unknown ones are left out."""
+        return self._review.cells(image_ids)
+
+    def disagreements(self, count: int) -> list[Disagreement]:
+        """Labels that a model doubts which had not learned from them, the surest doubts first.
+
+        For the estimate slice and for labels newer than the newest model that is this model; for the others
+        the model of the time when they were given. A label somebody gave twice is doubted no more.
+        """
+        models = self.models()
+        newest_answer = models[-1].newest_answer if models else 0
+        return self._review.disagreements(self.labels(), newest_answer, count)
