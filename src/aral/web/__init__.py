@@ -1,0 +1,15 @@
+"""The labelling page: a server for one project on this machine, and what the browser shows of it."""
+
+from aral.web.app import make_app
+from aral.web.security import Security, for_project
+from aral.web.serving import Served, link_of_running_server, serve, served
+
+__all__ = [
+    "Security",
+    "Served",
+    "for_project",
+    "link_of_running_server",
+    "make_app",
+    "serve",
+    "served",
+]

@@ -1,0 +1,84 @@
+"""Answers come in, each under a key of its own: sent twice, it counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+from aral.errors import BadInput
+from aral.project import Action, AnswerEvent, AnswerReceipt, Project
+from aral.web.replies import LARGEST_ID, Json
+
+MOST_EVENTS = 500
+
+Number = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Event(BaseModel):
+    """One answer as the page sends it; see :class:`aral.project.AnswerEvent`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: Annotated[str, Field(min_length=8, max_length=100)]
+    image_id: Number
+    annotator: Name
+    action: Action
+    class_id: Number | None = None
+    suggestion_shown: bool = False
+    seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+
+    def as_event(self) -> AnswerEvent:
+        """The same for the project."""
+        return AnswerEvent(**self.model_dump())
+
+
+class Events(BaseModel):
+    """The answers of one request, in the order they were given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: Annotated[list[Event], Field(max_length=MOST_EVENTS)]
+
+
+def add_routes(app: FastAPI, project: Project) -> None:
+    """``/api/answers``."""
+
+    @app.post("/api/answers")
+    def answers(body: Events) -> Json:
+        """Save answers; when this returns they are on the disk.
+
+        An answer that cannot be saved at all, because its class was merged away meanwhile for instance,
+        is refused by itself, with the reason: it must not keep the others in the browser for ever.
+        """
+        receipts, refused = save(project, [event.as_event() for event in body.events])
+        return Json(
+            {
+                "receipts": [asdict(receipt) for receipt in receipts],
+                "refused": refused,
+                "counts": asdict(project.answered_count()),
+            }
+        )
+
+
+def save(project: Project, events: Sequence[AnswerEvent]) -> tuple[list[AnswerReceipt], list[dict[str, str]]]:
+    """Save answers in one transaction, or one by one when that is refused.
+
+    Returns:
+        receipts, and for each refused event its key, the problem and the hint.
+    """
+    try:
+        return project.answers(events), []
+    except BadInput:
+        pass
+    receipts, refused = [], []
+    for event in events:
+        try:
+            receipts.append(project.answer(event))
+        except BadInput as error:
+            refused.append({"key": event.key, "problem": error.problem, "hint": error.hint})
+    return receipts, refused

@@ -1,0 +1,154 @@
+"""Classes and settings: read by the page at its start, changed by people, every change recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from hashlib import sha256
+from typing import Annotated, Literal
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+from aral.errors import BadInput
+from aral.project import Project, ProjectClass
+from aral.web.answers import Name, Number
+from aral.web.pictures import links
+from aral.web.replies import Json
+
+Text = Annotated[str, Field(max_length=5000)]
+
+
+class AddClass(BaseModel):
+    """A new class."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    change: Literal["add"]
+    name: Name
+    annotator: Name
+
+    def apply(self, project: Project) -> None:
+        """Make the change."""
+        project.add_class(self.name, self.annotator)
+
+
+class RenameClass(BaseModel):
+    """Another name for a class."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    change: Literal["rename"]
+    class_id: Number
+    name: Name
+    annotator: Name
+
+    def apply(self, project: Project) -> None:
+        """Make the change."""
+        project.rename_class(self.class_id, self.name, self.annotator)
+
+
+class MergeClasses(BaseModel):
+    """The answers of a class count for another one from now on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    change: Literal["merge"]
+    class_id: Number
+    into_id: Number
+    annotator: Name
+
+    def apply(self, project: Project) -> None:
+        """Make the change."""
+        project.merge_classes(self.class_id, self.into_id, self.annotator)
+
+
+class DescribeClass(BaseModel):
+    """When an image belongs to a class, with images that show it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    change: Literal["describe"]
+    class_id: Number
+    guideline: Text
+    example_ids: Annotated[list[Number], Field(max_length=50)]
+    annotator: Name
+
+    def apply(self, project: Project) -> None:
+        """Make the change."""
+        project.describe_class(self.class_id, self.guideline, self.example_ids, self.annotator)
+
+
+ClassChange = Annotated[AddClass | RenameClass | MergeClasses | DescribeClass, Field(discriminator="change")]
+
+
+class Settings(BaseModel):
+    """What is to be set; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    annotator: Name
+    keys: dict[Annotated[str, Field(max_length=50)], Annotated[str, Field(max_length=30)]] | None = None
+    shortcuts_on: bool | None = None
+    suggestions_on: bool | None = None
+    budget: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    overlap: Annotated[int, Field(ge=1, le=20)] | None = None
+
+
+def add_routes(app: FastAPI, project: Project, page: Callable[[], dict[str, object]]) -> None:
+    """``/api/project``, ``/api/classes``, ``/api/settings``; each answers with the whole project.
+
+    Args:
+        app: gets the routes.
+        project: the project.
+        page: what the page needs besides classes and settings.
+    """
+
+    def whole() -> Json:
+        return Json({**page(), **_project_json(project)})
+
+    @app.get("/api/project")
+    def read() -> Json:
+        """Classes, settings, names of people, counts."""
+        return whole()
+
+    @app.post("/api/classes")
+    def change_class(body: ClassChange) -> Json:
+        """Add, rename, merge or describe a class."""
+        body.apply(project)
+        return whole()
+
+    @app.post("/api/settings")
+    def change_settings(body: Settings) -> Json:
+        """Change settings of the project."""
+        given = body.model_dump(exclude={"annotator"}, exclude_unset=True)
+        for name in ("keys", "shortcuts_on", "suggestions_on", "overlap"):
+            if name in given and given[name] is None:
+                raise BadInput(f"'{name}' cannot be empty.", "Leave it out to keep it as it is.")
+        settings = replace(project.settings(), **given)
+        project.set_settings(replace(settings, keys=_live_keys(project, settings.keys)))
+        return whole()
+
+
+def revision(project: Project) -> str:
+    """Changes whenever classes or settings do; a page that sees another one reads the project again."""
+    known = [[asdict(each) for each in project.classes()], asdict(project.settings())]
+    return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _live_keys(project: Project, keys: dict[str, str]) -> dict[str, str]:
+    """Without the keys of classes that were merged since the page was loaded."""
+    live = {f"class:{each.id}" for each in project.classes()}
+    return {name: key for name, key in keys.items() if not name.startswith("class:") or name in live}
+
+
+def _project_json(project: Project) -> dict[str, object]:
+    return {
+        "classes": [_class_json(project, each) for each in project.classes()],
+        "settings": asdict(project.settings()),
+        "annotators": [each.name for each in project.annotators()],
+        "counts": asdict(project.answered_count()),
+        "revision": revision(project),
+        "changes": project.changes(),
+    }
+
+
+def _class_json(project: Project, each: ProjectClass) -> dict[str, object]:
+    examples = [{"image_id": id, **links(project.image(id))} for id in each.example_ids]
+    return {**asdict(each), "examples": examples}

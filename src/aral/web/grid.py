@@ -1,0 +1,86 @@
+"""Many images at once: by predicted class, by likeness, or those that have no answer yet."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query
+
+from aral.project import GridCell, Project, ProjectImage, Suggestion
+from aral.web.pictures import links
+from aral.web.replies import LARGEST_ID, Json
+
+PAGE = 64
+
+Group = Literal["predicted", "near", "unlabelled"]
+
+
+def add_routes(app: FastAPI, project: Project) -> None:
+    """``/api/grid``."""
+
+    @app.get("/api/grid")
+    def grid(group: Group = "predicted", offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0) -> Json:
+        """One page of images in groups; ``next`` is the offset of the page after it, if there is one.
+
+        The offset counts images, for near-duplicates groups, which are never torn apart.
+        """
+        if group == "near":
+            return Json(_near(project, offset))
+        pages = {"predicted": project.predictions_page, "unlabelled": project.unlabelled_page}
+        cells = pages[group](offset, PAGE)
+        groups = _by_class(project, cells) if group == "predicted" else [_group(project, None, cells)]
+        following = offset + PAGE if len(cells) == PAGE else None
+        return Json({"groups": [each for each in groups if each["cells"]], "next": following})
+
+
+def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]]:
+    """Cells lie in the order of their predicted class already."""
+    parts = groupby(cells, lambda cell: cell.suggestion.class_id if cell.suggestion else None)
+    return [_group(project, class_id, list(part)) for class_id, part in parts]
+
+
+def _near(project: Project, offset: int) -> dict[str, object]:
+    everything = project.near_duplicates()
+    groups: list[dict[str, object]] = []
+    images = 0
+    position = offset
+    for ids in everything[offset:]:
+        if groups and images + len(ids) > PAGE:
+            break
+        cells = project.cells(ids)
+        groups.append(_group(project, None, cells))
+        images += len(ids)
+        position += 1
+    return {"groups": groups, "next": position if position < len(everything) else None}
+
+
+def _group(project: Project, class_id: int | None, cells: list[GridCell]) -> dict[str, object]:
+    return {
+        "class_id": class_id,
+        "cells": [cell_json(project.image(cell.image_id), cell.suggestion, cell.answered) for cell in cells],
+    }
+
+
+def cell_json(image: ProjectImage, suggestion: Suggestion | None, answered: bool) -> dict[str, object]:
+    """An image as a tile of the grid, with what a card needs to be shown large."""
+    return {
+        "image_id": image.id,
+        "name": image.name,
+        "width": image.width,
+        "height": image.height,
+        "suggestion": suggestion_json(suggestion),
+        "answered": answered,
+        **links(image),
+    }
+
+
+def suggestion_json(suggestion: Suggestion | None) -> dict[str, object] | None:
+    """What a model says of an image."""
+    if suggestion is None:
+        return None
+    return {
+        "class_id": suggestion.class_id,
+        "probability": suggestion.probability,
+        "model_number": suggestion.model_number,
+    }

@@ -1,0 +1,242 @@
+"""Running the labelling server: choosing a port, telling where it is, stopping within seconds."""
+
+from __future__ import annotations
+
+import getpass
+import http.client
+import ipaddress
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from aral.errors import BadInput, RunFailed
+from aral.project import Project
+from aral.web.app import make_app
+from aral.web.security import LOOPBACK, SECRET_FILE, Security, for_project
+
+FIRST_PORT = 8427
+"""Asked for when no port is given and none was used before."""
+
+SERVER_FILE = "server.json"
+START_SECONDS = 10.0
+STOP_SECONDS = 3
+ANSWER_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs.
+
+    Attributes:
+        url: where it is, without a token.
+        port: the port it listens on.
+        security: its rules.
+    """
+
+    url: str
+    port: int
+    security: Security
+
+    def link(self) -> str:
+        """An address that opens the page once."""
+        return f"{self.url}?token={self.security.new_link()}"
+
+
+@contextmanager
+def served(
+    project: Project,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    *,
+    allow_remote: bool = False,
+    hosts: Sequence[str] = (),
+    annotator: str = "",
+) -> Iterator[Served]:
+    """Within the block the project is served, from a thread of its own.
+
+    Args:
+        project: what is labelled.
+        host: the address to listen on.
+        port: where; without one the port of the last time if it is free, so that open pages go on.
+        allow_remote: listen on an address that other machines can reach.
+        hosts: more names under which the server may be called, such as that of a proxy.
+        annotator: the name of a person who has not given one; by default the user's.
+
+    Raises:
+        BadInput: the port is taken, or the address is not one of this machine, or needs ``allow_remote``.
+        RunFailed: the server did not start.
+    """
+    remote = not _is_loopback(host)
+    if remote and not allow_remote:
+        raise BadInput(
+            f"Other machines could reach {host}.",
+            "Add --allow-remote if that is meant: whoever has the link can label, and nothing is encrypted.",
+        )
+    listening = _listen(host, port, project.folder)
+    port = listening.getsockname()[1]
+    security = for_project(
+        project.folder, port, LOOPBACK | {each.lower() for each in (*hosts, _address(host))}, remote
+    )
+    app = make_app(project, security, annotator or _user())
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,  # addresses may hold a link's token
+            log_level="warning",
+            log_config=None,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            ws="none",
+        )
+    )
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listening]}, name="aral-web", daemon=True
+    )
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        _note_server(project.folder, port)
+        yield Served(f"http://{_address(host)}:{port}/", port, security)
+    finally:
+        server.should_exit = True
+        thread.join(STOP_SECONDS + 2)
+        listening.close()
+        _forget_server(project.folder)
+
+
+def serve(
+    project: Project,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    *,
+    opened: Callable[[Served], None],
+    stopping: Callable[[], bool],
+    allow_remote: bool = False,
+    hosts: Sequence[str] = (),
+    annotator: str = "",
+) -> None:
+    """Serve a project until ``stopping`` says so; ``opened`` is called once it runs. See :func:`served`."""
+    with served(project, host, port, allow_remote=allow_remote, hosts=hosts, annotator=annotator) as running:
+        opened(running)
+        while not stopping():
+            time.sleep(0.1)
+
+
+def link_of_running_server(folder: Path) -> str | None:
+    """A new link of the server that already serves a project, or None when none answers.
+
+    Args:
+        folder: the project's own folder (``.aral``).
+    """
+    port = _noted(folder).get("port")
+    try:
+        secret = (folder / SECRET_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    if port is None:
+        return None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("POST", "/api/link", headers={"Authorization": f"Bearer {secret}"})
+        answer = connection.getresponse()
+        path = json.loads(answer.read())["path"] if answer.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
+    return f"http://127.0.0.1:{port}{path}" if isinstance(path, str) else None
+
+
+def _listen(host: str, port: int | None, folder: Path) -> socket.socket:
+    """A socket on the port that was asked for, or on the first free one of some that suit."""
+    if port is not None:
+        candidates = [port]
+    else:
+        candidates = [_noted(folder).get("port") or FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 10), 0]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    trouble: OSError | None = None
+    for candidate in candidates:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, candidate))
+            listening.listen(256)
+        except OSError as error:
+            listening.close()
+            trouble = error
+            continue
+        return listening
+    raise BadInput(
+        f"Cannot listen on {host}, port {candidates[0]}: {trouble}.",
+        "Choose another one with --port, or leave it out.",
+    )
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RunFailed("The labelling server did not start.", "Run the command again.")
+        time.sleep(0.005)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _address(host: str) -> str:
+    """The host as part of an address; one that listens everywhere is named by this machine's name."""
+    if host in ("0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "me"
+
+
+def _noted(folder: Path) -> dict[str, int]:
+    """What the last server of a project has noted."""
+    try:
+        noted = json.loads((folder / SERVER_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(noted, dict):
+        return {}
+    return {name: value for name, value in noted.items() if isinstance(value, int)}
+
+
+def _note_server(folder: Path, port: int) -> None:
+    _write(folder, {"pid": os.getpid(), "port": port})
+
+
+def _forget_server(folder: Path) -> None:
+    """Keep the port for the next time, without the process that is about to end."""
+    noted = _noted(folder)
+    if noted.get("pid") == os.getpid():
+        _write(folder, {"port": noted["port"]})
+
+
+def _write(folder: Path, noted: dict[str, int]) -> None:
+    fresh = folder / f".{SERVER_FILE}-{os.getpid()}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(noted, file)
+    fresh.replace(folder / SERVER_FILE)

@@ -1,0 +1,200 @@
+// The images of this tab in the order they are shown: answered ones behind, loaded ones ahead.
+
+import { get } from "./api.js";
+import { tabName } from "./tab.js";
+
+const AHEAD = 12;
+const LOW = 9;
+const BEHIND = 60;
+const LOADING = 4;
+
+/**
+ * One image of the deck.
+ *
+ * `image` is an element whose pixels are decoded once `ready` is true; `broken` says that the server has no
+ * picture of it. `answer` is the event this person gave, or null.
+ */
+export class Slot {
+  constructor(card) {
+    this.card = card;
+    this.image = null;
+    this.ready = false;
+    this.broken = false;
+    this.failures = 0;
+    this.answer = null;
+  }
+
+  /** Fetch and decode; resolves when the image can be painted at once, or is known to be missing. */
+  async load() {
+    if (this.image) return;
+    const image = new Image(this.card.width || undefined, this.card.height || undefined);
+    image.decoding = "sync";
+    image.draggable = false;
+    image.alt = "";
+    image.src = this.card.thumbnail;
+    this.image = image;
+    try {
+      await image.decode();
+    } catch (trouble) {
+      this.image = null;
+      const answer = await fetch(this.card.thumbnail);
+      if (answer.status < 400 || answer.status >= 500 || answer.status === 401) throw trouble;
+      this.broken = true;
+    }
+    this.ready = true;
+  }
+}
+
+/** An image of another view as a card: without what the model says of it. */
+export function asCard({ image_id, name, width, height, thumbnail, large }) {
+  return { image_id, name, width, height, thumbnail, large, purpose: "again", reason: "", round: null, suggestion: null, hidden_suggestion: false };
+}
+
+export class Deck {
+  /**
+   * @param project names the project.
+   * @param annotator a function giving the person's name.
+   * @param pending a function giving ids with answers that are not saved yet.
+   * @param changed called when the current slot became ready, or cards came or ran out.
+   */
+  constructor(project, annotator, pending, changed) {
+    this.annotator = annotator;
+    this.pending = pending;
+    this.changed = changed;
+    this.slots = [];
+    this.cursor = 0;
+    this.empty = false;
+    this.trouble = null;
+    this.filling = null;
+    this.loading = 0;
+    this.tab = tabName(project);
+  }
+
+  get current() {
+    return this.slots[this.cursor] ?? null;
+  }
+
+  find(id) {
+    return this.slots.find((slot) => slot.card.image_id === id) ?? null;
+  }
+
+  /** Go to the first unanswered slot, the one at the cursor or behind it before others. */
+  advance() {
+    const open = this.slots.findIndex((slot, index) => index >= this.cursor && !slot.answer);
+    const first = open >= 0 ? open : this.slots.findIndex((slot) => !slot.answer);
+    this.cursor = first >= 0 ? first : this.slots.length;
+  }
+
+  /** Move by one in the order of showing; false at an end. */
+  step(by) {
+    const target = this.cursor + by;
+    if (target < 0 || target > this.slots.length - 1) return false;
+    this.cursor = target;
+    return true;
+  }
+
+  /** Make a card the current one: the slot that holds it, or a new one at the cursor. */
+  bring(card) {
+    const held = this.slots.findIndex((slot) => slot.card.image_id === card.image_id);
+    if (held >= 0) this.cursor = held;
+    else this.slots.splice(this.cursor, 0, new Slot(card));
+    this.loadAhead();
+    return this.current;
+  }
+
+  /** Put answered cards before all others; the cursor stays on its slot. */
+  prepend(cards, answers) {
+    const fresh = cards.filter((card) => !this.find(card.image_id));
+    this.slots.unshift(...fresh.map((card) => {
+      const slot = new Slot(card);
+      slot.answer = answers.get(card.image_id);
+      return slot;
+    }));
+    this.cursor += fresh.length;
+    return fresh.length;
+  }
+
+  ahead() {
+    return this.slots.reduce((count, slot, index) => count + (index > this.cursor && !slot.answer ? 1 : 0), 0);
+  }
+
+  /** Decoded images that wait behind the current one. */
+  decoded() {
+    return this.slots.filter((slot, index) => index > this.cursor && slot.ready && !slot.answer).length;
+  }
+
+  /** Forget what was held, as when another person takes over. */
+  clear() {
+    this.slots = [];
+    this.cursor = 0;
+    this.empty = false;
+  }
+
+  /** Ask for cards when few are left, and decode the nearest ones. Safe to call at any time. */
+  refill() {
+    this.loadAhead();
+    if (this.filling || this.ahead() >= LOW) return this.filling;
+    this.filling = this.fetchCards().finally(() => { this.filling = null; });
+    return this.filling;
+  }
+
+  async fetchCards() {
+    const busy = () => [...this.pending(), ...this.held()];
+    try {
+      const annotator = this.annotator();
+      // The server knows each tab by name: two tabs of one person never hold the same image.
+      const query = { annotator, count: AHEAD - this.ahead(), holding: busy().join(","), tab: await this.tab };
+      const { cards } = await get("/api/next", query);
+      if (annotator !== this.annotator()) return;
+      const taken = new Set(busy());
+      const fresh = cards.filter((card) => !taken.has(card.image_id));
+      this.forget(new Set(fresh.map((card) => card.image_id)));
+      this.slots.push(...fresh.map((card) => new Slot(card)));
+      this.empty = !fresh.length;
+      this.trouble = null;
+    } catch (trouble) {
+      this.trouble = trouble;
+    }
+    this.trim();
+    this.loadAhead();
+    this.changed();
+  }
+
+  held() {
+    return this.slots.filter((slot) => !slot.answer).map((slot) => slot.card.image_id);
+  }
+
+  loadAhead() {
+    for (let index = this.cursor; index < this.slots.length && this.loading < LOADING; index += 1) {
+      const slot = this.slots[index];
+      if (!slot.image && !slot.ready) this.loadSlot(slot);
+    }
+  }
+
+  async loadSlot(slot) {
+    this.loading += 1;
+    try {
+      await slot.load();
+    } catch {
+      slot.failures += 1;
+      setTimeout(() => this.loadAhead(), Math.min(5000, 250 * 2 ** slot.failures));
+    }
+    this.loading -= 1;
+    if (slot.ready) this.loadAhead();
+    if (slot === this.current) this.changed();
+  }
+
+  /** Drop answered slots whose images are asked again, as skipped ones are in the end. */
+  forget(ids) {
+    const { current } = this;
+    this.slots = this.slots.filter((slot) => slot === current || !ids.has(slot.card.image_id));
+    this.cursor = current ? this.slots.indexOf(current) : this.slots.length;
+  }
+
+  trim() {
+    const extra = this.cursor - BEHIND;
+    if (extra <= 0) return;
+    this.slots.splice(0, extra);
+    this.cursor -= extra;
+  }
+}

@@ -1,0 +1,56 @@
+// Dialogs: the browser's own element keeps the focus inside and closes on Escape.
+
+import { button, make } from "./dom.js";
+import { Trouble } from "./api.js";
+
+let count = 0;
+
+/** Whether a dialog is open: keys then belong to it. */
+export const dialogOpen = () => document.querySelector("dialog[open]") !== null;
+
+/** Open a dialog with a title; `body` is a list of elements. Gives a function that closes it. */
+export function openDialog(title, body, { wide = false } = {}) {
+  count += 1;
+  const id = `dialog-${count}`;
+  const close = button("Close", () => dialog.close(), { class: "plain" });
+  const dialog = make(
+    "dialog",
+    {
+      class: wide ? "wide" : "", "aria-labelledby": id,
+      on: {
+        close: () => dialog.remove(),
+        click: (event) => { if (event.target === dialog) dialog.close(); },
+      },
+    },
+    make("div", { class: "dialog-head" }, make("h2", { id }, title), close),
+    make("div", { class: "dialog-body" }, ...body),
+  );
+  document.body.append(dialog);
+  // Closing gives the focus back to where it was. After a press by mouse that must not be the button.
+  if (document.activeElement && !document.activeElement.matches(":focus-visible")) document.activeElement.blur();
+  dialog.showModal();
+  return () => dialog.close();
+}
+
+/** A form with one text and one button; `save` may fail, the reason is shown beside it. */
+export function smallForm({ label, value = "", action, save, placeholder = "" }) {
+  const input = make("input", { type: "text", value, placeholder, "aria-label": label, autocomplete: "off", maxLength: 200 });
+  const trouble = make("p", { class: "trouble", role: "alert", hidden: true });
+  const form = make("form", { class: "small-form" }, input, make("button", { type: "submit" }, action), trouble);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(trouble, () => save(input.value.trim()));
+  });
+  return { form, input };
+}
+
+/** Run something; show what the server has against it in an element instead of failing. */
+export async function attempt(place, work) {
+  place.hidden = true;
+  try {
+    await work();
+  } catch (trouble) {
+    place.textContent = trouble instanceof Trouble ? `${trouble.problem} ${trouble.hint}` : trouble.message;
+    place.hidden = false;
+  }
+}

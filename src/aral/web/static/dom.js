@@ -1,0 +1,71 @@
+// Elements from plain values. Text is only ever set as text: no string becomes markup anywhere on this page.
+
+/** The element with an id that the page is known to have. */
+export const byId = (id) => document.getElementById(id);
+
+/**
+ * An element with properties and children.
+ *
+ * Keys of `properties` with a dash, and `role`, are set as attributes; `class` sets the class list; `on` holds
+ * listeners; everything else is a property of the element. Children are elements or strings; null is left out.
+ */
+export function make(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === null || value === undefined) continue;
+    if (key === "class") element.className = value;
+    else if (key === "on") for (const [type, listen] of Object.entries(value)) element.addEventListener(type, listen);
+    else if (key === "style") for (const [name, text] of Object.entries(value)) element.style.setProperty(name, text);
+    else if (key.includes("-") || key === "role") element.setAttribute(key, String(value));
+    else element[key] = value;
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** Replace everything inside an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.filter((child) => child !== null && child !== undefined));
+}
+
+/** An element of an SVG picture with attributes. */
+export function draw(name, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
+  element.append(...children);
+  return element;
+}
+
+/** A button that runs something. */
+export function button(text, press, properties = {}) {
+  return make("button", { type: "button", on: { click: press }, ...properties }, text);
+}
+
+/** A badge that shows a key; empty when the action has none. */
+export function badge(key) {
+  return key ? make("kbd", {}, key) : null;
+}
+
+/** Call something once the browser has painted what was changed just now. */
+export function afterPaint(call) {
+  requestAnimationFrame(() => setTimeout(call, 0));
+}
+
+let spoken = 0;
+
+/** Say something to people who listen to the page; the same words twice in a row are said twice. */
+export function speak(text) {
+  spoken += 1;
+  byId("spoken").textContent = text + (spoken % 2 ? "" : "\u00a0");
+}
+
+let alertTimer = 0;
+
+/** Show a sentence that needs attention; it stays until the next one, or for some seconds. */
+export function warn(text, seconds = 8) {
+  const place = byId("alert");
+  place.textContent = text;
+  place.hidden = !text;
+  clearTimeout(alertTimer);
+  if (text && seconds) alertTimer = setTimeout(() => { place.hidden = true; }, seconds * 1000);
+}

@@ -1,0 +1,97 @@
+// What is always in sight: the budget, the pace, the time left, the estimate, what the model does.
+
+import { get } from "./api.js";
+import { byId, fill, make } from "./dom.js";
+
+const EVERY = 2000;
+
+export class Status {
+  /** @param noticed called with every new status. */
+  constructor(state, noticed) {
+    this.state = state;
+    this.noticed = noticed;
+    this.changes = 0;
+    this.reached = true;
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.poll(); });
+    state.addEventListener("person", () => this.poll());
+    this.poll();
+  }
+
+  async poll() {
+    clearTimeout(this.timer);
+    if (!document.hidden) {
+      try {
+        const status = await get("/api/status", { since: this.changes, annotator: this.state.person });
+        this.reached = true;
+        this.changes = status.changes;
+        this.draw(status);
+        this.noticed(status);
+      } catch (trouble) {
+        this.reached = false;
+        this.drawTrouble(trouble);
+      }
+    }
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.poll(), EVERY);
+  }
+
+  drawTrouble(trouble) {
+    fill(byId("model"), make("span", { class: "trouble" }, trouble.status === 401 ? `${trouble.problem} ${trouble.hint}` : "The server cannot be reached."));
+  }
+
+  draw(status) {
+    const { counts, pace, training, estimate, advice } = status;
+    this.drawBudget(counts, status.budget ?? status.images);
+    figure("pace", `${Math.round(pace.labels_per_minute)}`, "labels a minute",
+      pace.seconds_left === null ? "" : `${duration(pace.seconds_left)} left`);
+    if (estimate) {
+      const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
+      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${estimate.count} images`);
+      byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases.";
+    } else {
+      figure("estimate", "–", "accuracy", "not measured yet");
+    }
+    this.drawModel(training, status.queue_left);
+    byId("model").title = training.message;
+    byId("advice").textContent = advice ? advice.sentence : "";
+    byId("advice").hidden = !advice;
+  }
+
+  drawBudget(counts, budget) {
+    const bar = byId("budget-bar");
+    bar.max = Math.max(1, budget);
+    bar.value = Math.min(counts.labelled, budget);
+    byId("budget-text").title = [[counts.skipped, "skipped"], [counts.unsure, "unsure"], [counts.bad, "bad"], [counts.none, "none of these"], [counts.conflicts, "in conflict"]]
+      .filter(([count]) => count).map(([count, words]) => `${count} ${words}`).join(", ");
+    fill(byId("budget-text"), make("strong", {}, `${counts.labelled} / ${budget}`), " labelled");
+  }
+
+  drawModel(training, queueLeft) {
+    const round = training.round === null ? "" : ` round ${training.round}`;
+    const words = {
+      idle: "Model waits for answers", training: `Training${round}`, choosing: "Choosing the next images",
+      failed: "Training failed", off: "No training",
+    }[training.phase];
+    const share = `${Math.round(100 * training.fraction)} %`;
+    const busy = training.phase === "training" || training.phase === "choosing";
+    fill(
+      byId("model"),
+      make("span", { class: `lamp ${training.phase}`, "aria-hidden": "true" }),
+      make("span", {}, busy ? `${words}, ${share}` : words),
+      busy ? null : make("span", { class: "quiet" }, training.message || `${queueLeft} chosen images wait`),
+    );
+  }
+}
+
+function figure(id, value, unit, rest) {
+  fill(byId(id), make("strong", {}, value), ` ${unit}`, rest ? make("span", { class: "quiet" }, ` · ${rest}`) : null);
+}
+
+/** A share in 0..1 in whole percent. */
+export const percent = (share) => Math.round(100 * share);
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

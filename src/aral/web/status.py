@@ -1,0 +1,47 @@
+"""What is always in sight; asked for every two seconds by every open page, so it has to be cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from aral.project import Estimate, ModelRecord, Project
+from aral.web.cards import Annotator
+from aral.web.classes import revision
+from aral.web.replies import LARGEST_ID, Json
+
+
+def add_routes(app: FastAPI, project: Project) -> None:
+    """``/api/status``."""
+
+    @app.get("/api/status")
+    def status(annotator: Annotator, since: Annotated[int | None, Query(ge=0, le=LARGEST_ID)] = None) -> Json:
+        """Counts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``."""
+        changes = project.changes()
+        advice = project.advice()
+        models = project.models()
+        estimate = newest_estimate(models)
+        return Json(
+            {
+                "changes": changes,
+                "changed": changes != since,
+                "revision": revision(project),
+                "images": project.image_count(),
+                "budget": project.settings().budget,
+                "counts": asdict(project.answered_count()),
+                "pace": asdict(project.pace(annotator)),
+                "queue_left": project.queue_left(),
+                "training": asdict(project.training_state()),
+                "model": models[-1].number if models else None,
+                "estimate": asdict(estimate) if estimate else None,
+                "advice": asdict(advice) if advice else None,
+            }
+        )
+
+
+def newest_estimate(models: Sequence[ModelRecord]) -> Estimate | None:
+    """The accuracy of the newest model that was measured."""
+    return next((model.estimate for model in reversed(models) if model.estimate is not None), None)

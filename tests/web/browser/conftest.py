@@ -1,0 +1,117 @@
+"""A real browser on the labelling page of a small project."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from aral.project import Project
+from aral.web import Served, served
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+PATIENCE = 15_000
+
+WATCH = """
+// What a bystander would write down: which image was in the last frame before each key, and what went wrong.
+window.frames_ = [];
+window.keys_ = [];
+window.violations_ = [];
+document.addEventListener("securitypolicyviolation", (event) => window.violations_.push(event.violatedDirective));
+const seen = () => Number(/thumbnail\\/(\\d+)/.exec(document.querySelector("#frame img")?.src ?? "")?.[1] ?? -1);
+const frame = () => {
+  const image = seen();
+  if (window.frames_.at(-1)?.[1] !== image) window.frames_.push([performance.now(), image]);
+  requestAnimationFrame(frame);
+};
+requestAnimationFrame(frame);
+addEventListener("keydown", (event) => {
+  const shown = window.frames_.filter(([at]) => at <= event.timeStamp).at(-1)?.[1] ?? -1;
+  if (!event.repeat) window.keys_.push([event.key, shown]);
+}, true);
+"""
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium; closed before tests of other folders, which may want an event loop of their own."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.fail("Chromium is missing: the page's tests need it. Install it: apt-get install chromium")
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path, args=QUIET) as opened,
+    ):
+        yield opened
+
+
+class Server:
+    """A server that can be stopped and started again on the same port."""
+
+    def __init__(self, project: Project, stack: ExitStack) -> None:
+        self._project = project
+        self._outer = stack
+        self._port = 0
+        self._running = ExitStack()
+        self.start()
+        stack.callback(self.stop)
+
+    def start(self) -> Served:
+        """Start, with the secret and the port of before."""
+        self.served = self._running.enter_context(served(self._project, port=self._port, annotator="Ann"))
+        self._port = self.served.port
+        return self.served
+
+    def stop(self) -> None:
+        """Stop; open pages find nobody there."""
+        self._running.close()
+
+
+@pytest.fixture
+def server(project: Project) -> Iterator[Server]:
+    """The project's server."""
+    with ExitStack() as stack:
+        yield Server(project, stack)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh browser profile."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    opened.set_default_timeout(PATIENCE)
+    opened.add_init_script(WATCH)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def opens(server: Server, context: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """Opens a tab on the page; afterwards no tab may have met an error or a policy violation."""
+    troubles: list[str] = []
+
+    def open_tab(view: str = "") -> Page:
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+        tab.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        tab.goto(server.served.link())
+        tab.wait_for_url(server.served.url)
+        if view:
+            tab.goto(f"{server.served.url}#{view}")
+        else:
+            tab.wait_for_selector("#stage[data-shown]")
+        return tab
+
+    yield open_tab
+    for tab in context.pages:
+        troubles += [f"violation: {each}" for each in tab.evaluate("window.violations_ ?? []")]
+    assert troubles == []
+
+
+@pytest.fixture
+def page(opens: Callable[..., Page]) -> Page:
+    """A tab that shows its first image."""
+    return opens()

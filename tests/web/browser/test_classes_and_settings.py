@@ -1,0 +1,142 @@
+"""Classes, guidelines, keys, switches, zoom, doubts: what is behind the buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from aral.project import AnswerEvent, Project
+from tests.web.browser.hands import press, recorded, settle, shown, until
+from tests.web.conftest import paint
+from tests.web.models import record_model
+
+
+def test_a_class_is_added_described_renamed_and_merged(page: Page, project: Project) -> None:
+    page.click("#add-class")
+    page.fill("dialog input", "fish")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".class-button:has-text('fish')")
+    image = press(page, "4")
+    page.click("#edit-classes")
+    page.click("dialog summary:has-text('fish')")
+    page.fill("dialog details[open] textarea", "Swims.")
+    page.click("dialog details[open] >> text=Save guideline")
+    page.wait_for_selector("#guide-body >> text=Swims.", state="attached")
+    page.click("dialog summary:has-text('fish')")
+    page.click("dialog details[open] >> text=Use the image on screen")
+    page.wait_for_selector("#guide-body img", state="attached")
+    page.click("dialog summary:has-text('fish')")
+    page.fill("dialog details[open] input", "dog")
+    page.click("dialog details[open] >> text=Rename")
+    page.wait_for_selector("dialog details[open] .trouble:has-text('already')")
+    page.select_option("dialog details[open] select", label="dog")
+    page.click("dialog details[open] >> button:text-is('Merge')")
+    page.click("dialog details[open] >> text=Yes, merge into dog")
+    until(page, "document.querySelectorAll('#class-buttons button').length === 3")
+    settle(page)
+    assert [(label.image_id, label.class_id) for label in project.labels()] == [(image, 1)]
+
+
+def test_keys_can_be_changed(page: Page, project: Project) -> None:
+    page.click("#open-settings")
+    page.click("dialog [aria-label^='Key for Unsure']")
+    page.keyboard.press("q")
+    page.click("dialog [aria-label^='Key for dog']")
+    page.keyboard.press("u")
+    page.click("text=Save settings")
+    page.wait_for_selector("dialog", state="detached")
+    until(page, "document.querySelector('#class-buttons button:nth-child(2) kbd').textContent === 'U'")
+    first = shown(page)
+    page.keyboard.press("u")
+    page.wait_for_selector(f"#stage:not([data-shown='{first}'])[data-shown]")
+    second = shown(page)
+    page.keyboard.press("q")
+    page.wait_for_selector(f"#stage:not([data-shown='{second}'])[data-shown]")
+    settle(page)
+    assert recorded(project) == [(first, 1), (second, "unsure")]
+
+
+def test_single_keys_can_be_switched_off(page: Page, project: Project) -> None:
+    page.click("#open-settings")
+    page.uncheck("dialog label:has-text('Single keys act') input")
+    page.click("text=Save settings")
+    page.wait_for_selector("dialog", state="detached")
+    until(page, "document.querySelector('#class-buttons kbd') === null")
+    first = shown(page)
+    for key in ("1", "Space", "u", "x", "g", "z", "?", "Backspace"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(100)
+    assert shown(page) == first
+    page.click("#class-buttons button:nth-child(3)")
+    page.wait_for_selector(f"#stage:not([data-shown='{first}'])[data-shown]")
+    settle(page)
+    assert recorded(project) == [(first, 2)]
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(f"#stage[data-shown='{first}']")
+
+
+def test_help_lists_the_keys_as_they_are(page: Page) -> None:
+    page.keyboard.press("?")
+    text = page.inner_text("dialog")
+    for words in ("Skip", "Unsure", "Bad image", "Undo", "cat", "dog", "bird", "Ctrl A"):
+        assert words in text
+    page.keyboard.press("1")  # keys belong to the dialog
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+
+
+def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], project: Project) -> None:
+    # The first card of the project is replaced by a large picture, whose small version has fewer pixels.
+    first = project.next_cards("Ann", 1)[0].image_id
+    path = Path(project.photos) / project.image(first).name
+    kept = path.read_bytes()
+    try:
+        paint(path, 1000, size=(1600, 1200))
+        project.import_images()
+        page = opens()
+        image = shown(page)
+        page.keyboard.press("z")
+        assert "scale(3)" in page.evaluate("document.getElementById('frame').style.transform")
+        page.keyboard.press("ArrowLeft")
+        assert "translate(60px" in page.evaluate("document.getElementById('frame').style.transform")
+        page.keyboard.press("Escape")
+        page.hover("#stage")
+        page.mouse.wheel(0, -100)
+        until(page, "document.getElementById('stage').classList.contains('zoomed')")
+        page.mouse.down()
+        page.mouse.move(300, 300)
+        page.mouse.up()
+        assert shown(page) == image
+        press(page, "1")
+        assert page.evaluate("document.getElementById('frame').style.transform") == ""
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Project) -> None:
+    record_model(project)
+    project.answers([AnswerEvent(f"label-{image}", image, "Bob", "class", 1) for image in (60, 63, 66)])
+    page = opens("progress")
+    for image, key in ((66, "Enter"), (63, "Space"), (60, "3")):
+        page.wait_for_selector(f".doubt[aria-label^='IMG_{image:03d}.png']")
+        page.keyboard.press(key)
+    page.wait_for_selector("text=Nothing left")
+    settle(page)
+    assert recorded(project) == [(66, 0), (63, 1), (60, 2)]
+
+
+def test_the_progress_view_shows_what_there_is(opens: Callable[..., Page], project: Project) -> None:
+    record_model(project, right=6)
+    record_model(project, right=8)
+    project.set_generated(2, project.thumbnail(0))
+    project.answers([AnswerEvent(f"label-{image}", image, "Ann", "class", image % 3) for image in range(9)])
+    page = opens("progress")
+    page.wait_for_selector("svg.curve circle >> nth=1")
+    assert "20 labels, 80 %" in str(page.get_attribute("svg.curve", "aria-label"))
+    assert page.inner_text(".confusion tbody tr:nth-child(2)").split() == ["dog", "1", "5", "1"]
+    assert page.inner_text(".gallery h3") == "cat · 3"
+    page.wait_for_selector("img.generated")
+    page.click(".thumb >> nth=0")
+    page.wait_for_selector("#chip:has-text('Answer: cat')")

@@ -1,0 +1,82 @@
+"""Names that try to become markup or code are shown as what they are: text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from aral.project import AnswerEvent, Project
+from tests.web.browser.hands import press, settle, until
+from tests.web.conftest import paint
+from tests.web.models import record_model
+
+PAYLOADS = (
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)<&script>",
+    "<svg onload=alert(1)>",
+    "\"><img src=x onerror=alert(1)>",
+    "'-alert(1)-'",
+    "javascript:alert(1)",
+    "{{7*7}} {% raw %} ${alert(1)}",
+    "<iframe srcdoc='<script>alert(1)<&script>'>",
+    "<style>*{display:none}<&style>",
+    "<a href=javascript:alert(1)>x<&a>",
+    "&lt;img src=x onerror=alert(1)&gt;",
+    "\u202egnp.exe",
+    "line\nbreak\ttab",
+    "<!-- <base href=http:&&evil.example>",
+    "constructor",
+    "__proto__",
+)  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project whose files, classes, guidelines and people have such names."""
+    photos = tmp_path / "<img src=x onerror=alert(0)>"
+    for number, name in enumerate(PAYLOADS):
+        paint(photos / f"{name}.png", number)
+    (photos / "broken <img src=x onerror=alert(2)>.png").write_bytes(b"no image")
+    with Project.create_or_open(photos, class_names=PAYLOADS) as opened:
+        opened.import_images()
+        for each in opened.classes():
+            opened.describe_class(each.id, f"{each.name} </p>", [0, 1], each.name)
+        for number, name in enumerate(PAYLOADS):
+            opened.answer(AnswerEvent(f"key-{number}", number % 3, name, "class", number))
+        record_model(opened)
+        yield opened
+
+
+def test_every_view_shows_them_as_text(page: Page, project: Project) -> None:
+    names = [each.inner_text() for each in page.query_selector_all(".class-name")]
+    assert [" ".join(name.split()) for name in names] == [" ".join(each.split()) for each in PAYLOADS]
+    assert page.inner_text("h1") == "<img src=x onerror=alert(0)>"
+    press(page, "1")
+    page.wait_for_selector("#trail li")
+    page.keyboard.press("?")
+    page.keyboard.press("Escape")
+    page.click("#open-settings")
+    page.keyboard.press("Escape")
+    page.click("#edit-classes")
+    page.keyboard.press("Escape")
+    page.click("#person")
+    assert page.inner_text("dialog .row button:nth-child(1)") == PAYLOADS[0]
+    page.fill("dialog input", PAYLOADS[0])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog", state="detached")
+    page.keyboard.press("/")
+    page.keyboard.type("<img")
+    page.wait_for_selector("#chooser-list li")
+    page.keyboard.press("Escape")
+    for view, content in (("grid", ".tile"), ("progress", ".gallery img")):
+        page.evaluate("view => { location.hash = view; }", view)
+        page.wait_for_selector(content)
+    page.click("text=Which, and why")
+    assert "broken <img src=x onerror=alert(2)>.png" in page.inner_text(".files")
+    page.click("#tab-label")
+    settle(page)
+    until(page, "document.querySelectorAll('script').length === 1 && !document.querySelector('iframe')")
+    assert page.evaluate("document.querySelectorAll('[onerror], [onload]').length") == 0

@@ -1,0 +1,133 @@
+"""No answer is lost or doubled: servers that stop, replies that get lost, tabs that close, two tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route
+
+from aral.project import AnswerEvent, Project
+from tests.web.browser.conftest import Server
+from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
+
+
+def test_a_server_that_stops_and_comes_back(page: Page, project: Project, server: Server) -> None:
+    for key in "12":
+        press(page, key)
+    settle(page)
+    server.stop()
+    for key in "3u1x2":
+        press(page, key)
+    page.wait_for_selector("#unsaved:has-text('5 not yet saved')")
+    assert len(recorded(project)) == 2
+    server.start()
+    settle(page)
+    press(page, "3")
+    settle(page)
+    assert recorded(project) == witnessed(page)
+    assert len(recorded(project)) == 8
+    assert len(project.history("Ann", count=100)) == 8
+
+
+def test_a_reply_that_gets_lost(page: Page, project: Project) -> None:
+    lost = []
+
+    def lose(route: Route) -> None:
+        if len(lost) < 2:
+            lost.append(route.fetch())  # the server has saved it, the page does not hear of it
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/answers", lose)
+    for key in "123":
+        press(page, key)
+    settle(page)
+    assert len(lost) == 2
+    assert recorded(project) == witnessed(page)
+    assert len(project.history("Ann", count=100)) == 3
+
+
+def test_a_tab_that_closes_before_its_answers_are_saved(
+    opens: Callable[..., Page], project: Project, server: Server
+) -> None:
+    page = opens()
+    server.stop()
+    for key in "12":
+        press(page, key)
+    seen = witnessed(page)
+    page.close()
+    assert recorded(project) == []
+    server.start()
+    again = opens()
+    settle(again)
+    assert recorded(project) == seen
+    assert shown(again) not in [image for image, _ in seen]
+
+
+def test_undo_while_the_server_is_away(page: Page, project: Project, server: Server) -> None:
+    first = press(page, "1")
+    settle(page)
+    server.stop()
+    second = press(page, "2")
+    for image in (second, first):
+        page.keyboard.press("Backspace")
+        page.wait_for_selector(f"#stage[data-shown='{image}']")
+    press(page, "3")
+    server.start()
+    settle(page)
+    assert recorded(project) == [(first, 2)]
+    assert [each.cancelled for each in project.history("Ann")] == [False, True, True]
+
+
+def test_two_tabs_of_one_person(opens: Callable[..., Page], project: Project) -> None:
+    left, right = opens(), opens()
+    images = [press(tab, key) for key in "1231" for tab in (left, right)]
+    settle(left)
+    settle(right)
+    assert len(set(images)) == 8
+    assert sorted(recorded(project), key=str) == sorted(witnessed(left) + witnessed(right), key=str)
+
+
+def test_an_answer_that_is_refused_is_told_and_does_not_block(page: Page, project: Project) -> None:
+    first = press(page, "1")
+    settle(page)
+    project.answer(AnswerEvent("another tab has undone it", first, "Ann", "undo"))
+    page.keyboard.press("Backspace")  # there is nothing left to take back
+    page.wait_for_selector("#alert:has-text('refused')")
+    press(page, "2")
+    settle(page)
+    assert recorded(project) == [(first, 1)]
+
+
+def test_a_server_that_cannot_save_is_shown(page: Page, project: Project) -> None:
+    page.route(
+        "**/api/answers",
+        lambda route: route.fulfill(
+            status=503, json={"problem": "The disk is full.", "hint": "Free some space."}
+        ),
+    )
+    press(page, "1")
+    page.wait_for_selector("#unsaved.stuck")
+    assert page.get_attribute("#unsaved", "title") == "The disk is full."
+    page.unroute("**/api/answers")
+    settle(page)
+    assert len(recorded(project)) == 1
+
+
+def test_a_browser_that_is_no_longer_known(page: Page, project: Project) -> None:
+    page.context.clear_cookies()
+    press(page, "1")
+    page.wait_for_selector("#alert:has-text('aral label')")
+    assert page.inner_text("#unsaved") == "1 not yet saved"
+    assert recorded(project) == []
+
+
+def test_a_class_that_is_renamed_or_merged_meanwhile(page: Page, project: Project) -> None:
+    image = press(page, "1")
+    project.rename_class(0, "lion", "Bob")
+    until(page, "document.querySelector('.class-name').textContent === 'lion'")
+    project.merge_classes(0, 1, "Bob")
+    until(page, "document.querySelectorAll('.class-button').length === 2")
+    settle(page)
+    assert [(label.image_id, label.class_id) for label in project.labels()] == [(image, 1)]

@@ -1,0 +1,209 @@
+"""One key: saved on the image that was on screen, and the next one is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page
+
+from aral.project import AnswerEvent, Project
+from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
+from tests.web.models import record_model
+
+
+def test_sixty_images_by_keys(page: Page, project: Project) -> None:
+    keys = ("123" * 4 + " u1x2n3") * 4
+    assert len(keys) > 60
+    expected = [press(page, key) for key in keys[:60]]
+    settle(page)
+    assert recorded(project) == witnessed(page)
+    assert [image for image, _ in recorded(project)] == expected
+    assert len(set(expected)) == 60
+    counts = project.answered_count()
+    assert (counts.skipped, counts.unsure, counts.bad, counts.none) == (3, 3, 3, 3)
+
+
+def test_forty_presses_at_sixty_milliseconds(page: Page, project: Project) -> None:
+    for number in range(40):
+        page.keyboard.press("123"[number % 3])
+        page.wait_for_timeout(60)
+    settle(page)
+    assert recorded(project) == witnessed(page)
+    assert len({image for image, _ in recorded(project)}) == 40
+
+
+def test_a_held_key_counts_once(page: Page, project: Project) -> None:
+    first = shown(page)
+    for _ in range(12):
+        page.keyboard.down("2")  # from the second on an automatic repetition
+        page.wait_for_timeout(30)
+    page.keyboard.up("2")
+    settle(page)
+    assert recorded(project) == [(first, 1)]
+
+
+def test_a_key_before_the_image_was_seen_is_no_answer(page: Page, project: Project) -> None:
+    first = shown(page)
+    page.evaluate(
+        "for (let i = 0; i < 3; i += 1) "
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '1', bubbles: true }))"
+    )
+    press(page, "3")
+    settle(page)
+    saved = recorded(project)
+    assert saved[0] == (first, 0)
+    assert [answer for _, answer in saved] == [0, 2]
+
+
+def test_at_least_six_images_are_loaded_ahead(page: Page) -> None:
+    until(
+        page,
+        "performance.getEntriesByType('resource').filter((e) => e.name.includes('/thumbnail/')).length > 6",
+    )
+
+
+def test_undo_gives_the_image_back(page: Page, project: Project) -> None:
+    images = [press(page, key) for key in "123"]
+    page.keyboard.press("Backspace")
+    page.wait_for_selector(f"#stage[data-shown='{images[2]}']")
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(f"#stage[data-shown='{images[1]}']")
+    assert press(page, "1") == images[1]
+    assert press(page, "u") == images[2]
+    settle(page)
+    assert recorded(project) == [(images[0], 0), (images[1], 0), (images[2], "unsure")]
+
+
+def test_undo_goes_as_far_back_as_the_server_knows(opens: Callable[..., Page], project: Project) -> None:
+    project.answers(
+        [AnswerEvent(f"earlier-{image}", image, "Ann", "class", image % 3) for image in range(60)]
+    )
+    page = opens()
+    for image in reversed(range(58)):
+        page.keyboard.press("Backspace")
+        page.wait_for_selector(f"#stage[data-shown='{image + 2}']")
+    settle(page)
+    assert [image for image, _ in recorded(project)] == [0, 1]
+    for _ in range(3):
+        page.keyboard.press("Backspace")
+    until(page, "document.getElementById('spoken').textContent.includes('nothing to undo')")
+    settle(page)
+    assert recorded(project) == []
+
+
+def test_after_a_reload_the_same_image_is_there_and_undo_works(page: Page, project: Project) -> None:
+    images = [press(page, key) for key in "12"]
+    third = shown(page)
+    settle(page)
+    page.reload()
+    assert shown(page) == third
+    page.wait_for_selector("#trail li:nth-child(2)")
+    page.keyboard.press("Backspace")
+    page.wait_for_selector(f"#stage[data-shown='{images[1]}']")
+    press(page, "3")
+    settle(page)
+    assert recorded(project) == [(images[0], 0), (images[1], 2)]
+
+
+def test_arrows_browse_and_an_older_answer_can_be_changed(page: Page, project: Project) -> None:
+    images = [press(page, key) for key in "111"]
+    fourth = shown(page)
+    for image in reversed(images):
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_selector(f"#stage[data-shown='{image}']")
+    assert page.inner_text("#chip") == "Answer: cat"
+    assert page.get_attribute(".class-button[aria-pressed='true'] .class-name", "class") == "class-name"
+    press(page, "2")
+    assert shown(page) == fourth
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(f"#stage:not([data-shown='{fourth}'])[data-shown]")
+    settle(page)
+    assert dict(recorded(project)) == {
+        images[0]: 1,
+        images[1]: 0,
+        images[2]: 0,
+    }
+
+
+def test_buttons_do_what_keys_do_and_leave_the_space_bar_alone(page: Page, project: Project) -> None:
+    first = shown(page)
+    page.click("#class-buttons button:nth-child(2)")
+    page.wait_for_selector(f"#stage:not([data-shown='{first}'])[data-shown]")
+    second = press(page, " ")  # skips; it must not press the button again
+    settle(page)
+    assert recorded(project) == [(first, 1), (second, "skip")]
+
+
+def test_suggestions_are_accepted_hidden_and_withheld(opens: Callable[..., Page], project: Project) -> None:
+    record_model(project)
+    page = opens()
+    page.wait_for_selector("#suggestion:not([hidden])")
+    accepted = {}
+    for _ in range(20):
+        image = shown(page)
+        if page.query_selector("#suggestion button"):
+            press(page, "Enter")
+            accepted[image] = image % 3
+        else:
+            page.keyboard.press("Enter")  # nothing to accept: the image stays
+            page.wait_for_timeout(40)
+            assert shown(page) == image
+            press(page, " ")
+    page.keyboard.press("h")
+    until(page, "document.getElementById('suggestion').textContent === 'Suggestions are hidden.'")
+    page.keyboard.press("h")
+    settle(page)
+    assert 0 < len(accepted) < 20
+    saved = dict(recorded(project))
+    assert {image: saved[image] for image in accepted} == accepted
+    assert project.anchoring().shown_equal == len(
+        [image for image in accepted if not _measures(project, image)]
+    )
+
+
+def _measures(project: Project, image: int) -> bool:
+    return image in project.estimate_slice()
+
+
+def test_classes_can_be_found_by_name(opens: Callable[..., Page], project: Project) -> None:
+    for number in range(40):
+        project.add_class(f"species {number:02d}", "Ann")
+    page = opens()
+    assert page.is_visible("#chooser input")
+    first = shown(page)
+    page.keyboard.press("/")
+    page.keyboard.type("es 37")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#stage:not([data-shown='{first}'])[data-shown]")
+    second = shown(page)
+    page.keyboard.type("bi")  # the box keeps the focus
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#stage:not([data-shown='{second}'])[data-shown]")
+    page.keyboard.press("Escape")
+    third = press(page, "1")
+    settle(page)
+    names = {each.id: each.name for each in project.classes()}
+    assert [(image, names[int(answer)]) for image, answer in recorded(project)] == [
+        (first, "species 37"),
+        (second, "bird"),
+        (third, "cat"),
+    ]
+
+
+def test_other_peoples_answers_do_not_mix(page: Page, project: Project) -> None:
+    first = press(page, "1")
+    page.click("#person")
+    page.fill("dialog input", "Bob")
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('person').textContent === 'Bob'")
+    second = press(page, "2")
+    settle(page)
+    assert recorded(project, "Ann") == [(first, 0)]
+    assert recorded(project, "Bob") == [(second, 1)]
+    assert first != second
+
+
+def test_the_status_line_follows(page: Page) -> None:
+    for key in "12":
+        press(page, key)
+    until(page, "document.getElementById('budget-text').textContent.startsWith('2 / 200')")

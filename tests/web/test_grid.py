@@ -1,0 +1,81 @@
+"""Pages of the grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from aral.project import Project
+from tests.web.conftest import IMAGES
+from tests.web.events import event
+from tests.web.models import record_model
+
+
+def page(client: TestClient, **query: Any) -> Any:
+    answer = client.get("/api/grid", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def cells(answer: Any) -> list[dict[str, Any]]:
+    return [cell for group in answer["groups"] for cell in group["cells"]]
+
+
+def test_before_any_model_nothing_is_predicted(reader: TestClient) -> None:
+    assert page(reader) == {"groups": [], "next": None}
+
+
+def test_groups_are_classes_and_the_surest_come_first(client: TestClient, project: Project) -> None:
+    record_model(project)
+    answer = page(client)
+    assert [group["class_id"] for group in answer["groups"]] == [0, 1, 2]
+    for group in answer["groups"]:
+        sure = [cell["suggestion"]["probability"] for cell in group["cells"]]
+        assert sure == sorted(sure, reverse=True)
+        assert {cell["image_id"] % 3 for cell in group["cells"]} == {group["class_id"]}
+        assert group["cells"][0]["thumbnail"].startswith(f"/thumbnail/{group['cells'][0]['image_id']}?v=")
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(client: TestClient, project: Project) -> None:
+    measuring = set(project.estimate_slice().tolist())
+    first = page(client, group="unlabelled")
+    seen = [cell["image_id"] for cell in cells(first)]
+    while first["next"] is not None:
+        first = page(client, group="unlabelled", offset=first["next"])
+        seen += [cell["image_id"] for cell in cells(first)]
+    assert sorted(seen) == sorted(set(range(IMAGES)) - measuring)
+
+
+def test_an_answered_cell_says_so_and_keeps_its_place(client: TestClient, project: Project) -> None:
+    record_model(project)
+    before = cells(page(client))
+    client.post("/api/answers", json={"events": [event(before[1]["image_id"])]})
+    after = cells(page(client))
+    assert [cell["image_id"] for cell in after] == [cell["image_id"] for cell in before]
+    assert [cell["answered"] for cell in after[:3]] == [False, True, False]
+
+
+def test_groups_of_near_duplicates_are_never_torn_apart(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [tuple(range(start, start + 20)) for start in (0, 20, 40)]
+    groups = (*large, (60, 61), (62, 63))
+    monkeypatch.setattr(project, "near_duplicates", lambda: groups)
+    first = page(client, group="near")
+    assert [len(group["cells"]) for group in first["groups"]] == [20, 20, 20, 2, 2]
+    monkeypatch.setattr(project, "near_duplicates", lambda: (*large, tuple(range(60, 65)), (1, 2)))
+    first = page(client, group="near")
+    assert [len(group["cells"]) for group in first["groups"]] == [20, 20, 20]
+    second = page(client, group="near", offset=first["next"])
+    assert [[cell["image_id"] for cell in group["cells"]] for group in second["groups"]] == [
+        [60, 61, 62, 63, 64],
+        [1, 2],
+    ]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize("query", [{"group": "all"}, {"offset": -1}, {"offset": "x"}])
+def test_what_is_no_page(reader: TestClient, query: dict[str, Any]) -> None:
+    assert reader.get("/api/grid", params=query).status_code == 422

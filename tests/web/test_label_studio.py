@@ -1,0 +1,176 @@
+"""Label Studio's requests and what they come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from aral.project import Project
+from aral.web.label_studio import control_names
+from tests.web.conftest import BASE, SECRET
+from tests.web.models import record_model
+
+CONFIG = """<View><Image name="picture" value="$image"/>
+  <!-- <Choices name="no" toName="no"/> -->
+  <Choices name="animal" toName="picture" choice="single-radio"><Choice value="cat"/></Choices></View>"""
+
+
+@pytest.fixture
+def studio(app: FastAPI) -> Any:
+    """A Label Studio that was told the secret as password."""
+    with TestClient(app, base_url=BASE) as client:
+        client.auth = ("label-studio", SECRET)
+        yield client
+
+
+def predict(studio: TestClient, *data: dict[str, Any], config: str = CONFIG) -> list[dict[str, Any]]:
+    tasks = [{"id": number, "data": each} for number, each in enumerate(data)]
+    answer = studio.post(
+        "/predict", json={"tasks": tasks, "label_config": config, "params": {}, "project": "1.2"}
+    )
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["results"])
+
+
+def test_it_needs_the_password(app: FastAPI) -> None:
+    with TestClient(app, base_url=BASE) as client:
+        client.auth = ("label-studio", "guess")
+        assert client.get("/health").status_code == 401
+
+
+def test_health_and_setup(studio: TestClient, project: Project) -> None:
+    assert studio.get("/health").json() == {"status": "UP", "model_class": "aral"}
+    body = {"project": "1.2", "schema": CONFIG, "extra_params": {}}
+    assert studio.post("/setup", json=body).json() == {"model_version": "aral-0"}
+    record_model(project)
+    assert studio.post("/setup", json=body).json() == {"model_version": "aral-1"}
+
+
+def test_a_prediction_is_named_after_the_configuration(studio: TestClient, project: Project) -> None:
+    record_model(project)
+    (answer,) = predict(studio, {"image": "IMG_071.png"})
+    assert answer["model_version"] == "aral-1"
+    assert answer["score"] == pytest.approx(0.95, abs=1e-3)
+    (result,) = answer["result"]
+    assert (result["from_name"], result["to_name"], result["type"]) == ("animal", "picture", "choices")
+    assert result["value"] == {"choices": ["bird"]}  # 71 mod 3 is class 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"image": "IMG_004.png"},
+        {"image": "/data/local-files/?d=some%20where/photos/IMG_004.png"},
+        {"image": "http://studio.example/data/upload/3/IMG_004.png"},
+        {"image": "/srv/photos/IMG_004.png?size=1"},
+        {"aral_id": 4, "image": "elsewhere.png"},
+    ],
+    ids=str,
+)
+def test_images_are_found(studio: TestClient, project: Project, data: dict[str, Any]) -> None:
+    record_model(project)
+    assert predict(studio, data)[0]["result"][0]["value"]["choices"] == ["dog"]  # 4 mod 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"image": "IMG_999.png"},
+        {"image": "../../etc/passwd"},
+        {"image": 4},
+        {"aral_id": 10**9},
+        {"aral_id": "4"},
+        {},
+    ],
+    ids=str,
+)
+def test_what_is_not_known_gets_no_prediction(
+    studio: TestClient, project: Project, data: dict[str, Any]
+) -> None:
+    record_model(project)
+    assert predict(studio, data) == [{"model_version": "aral-1", "score": 0.0, "result": []}]
+
+
+def test_without_a_model_every_prediction_is_empty(studio: TestClient) -> None:
+    assert [answer["result"] for answer in predict(studio, {"image": "IMG_004.png"}, {})] == [[], []]
+
+
+def hook(studio: TestClient, action: str, image: str = "IMG_004.png", **annotation: Any) -> Any:
+    body = {
+        "action": action,
+        "task": {"id": 1, "data": {"image": image}},
+        "annotation": {
+            "id": 11,
+            "completed_by": 5,
+            "updated_at": "2026-01-01",
+            "lead_time": 4.2,
+            **annotation,
+        },
+        "project": {"id": 1},
+    }
+    answer = studio.post("/webhook", json=body)
+    assert answer.status_code == 201
+    return answer.json()
+
+
+def choice(name: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": "a",
+            "from_name": "animal",
+            "to_name": "picture",
+            "type": "choices",
+            "value": {"choices": [name]},
+        }
+    ]
+
+
+def test_an_annotation_becomes_an_answer_once(studio: TestClient, project: Project) -> None:
+    assert hook(studio, "ANNOTATION_CREATED", result=choice("dog"))["recorded"] is True
+    assert hook(studio, "ANNOTATION_CREATED", result=choice("dog"))["recorded"] is True
+    (answer,) = project.history("Label Studio 5")
+    assert (answer.image_id, answer.action, answer.class_id) == (4, "class", 1)
+
+
+def test_updated_cancelled_and_deleted_annotations(studio: TestClient, project: Project) -> None:
+    hook(studio, "ANNOTATION_CREATED", result=choice("dog"))
+    hook(studio, "ANNOTATION_UPDATED", result=choice("cat"), updated_at="2026-01-02")
+    assert [label.class_id for label in project.labels()] == [0]
+    hook(studio, "ANNOTATION_CREATED", image="IMG_005.png", id=12, was_cancelled=True, result=[])
+    assert project.answered_count().skipped == 1
+    hook(studio, "ANNOTATION_DELETED", updated_at="2026-01-03")
+    assert [label.class_id for label in project.labels()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("action", "change"),
+    [
+        ("ANNOTATION_CREATED", {"result": choice("elephant")}),
+        ("ANNOTATION_CREATED", {"result": [{"value": {"choices": ["cat", "dog"]}}]}),
+        ("ANNOTATION_CREATED", {"result": [{"value": {"rectanglelabels": ["cat"]}}, None, 7]}),
+        ("ANNOTATION_CREATED", {"result": "cat"}),
+        ("ANNOTATION_CREATED", {"result": choice("cat"), "id": "x"}),
+        ("START_TRAINING", {"result": choice("cat")}),
+        ("PROJECT_UPDATED", {}),
+    ],
+)
+def test_what_says_nothing_changes_nothing(
+    studio: TestClient, project: Project, action: str, change: dict[str, Any]
+) -> None:
+    assert hook(studio, action, **change)["recorded"] is False
+    assert project.labels() == []
+
+
+def test_a_hook_without_annotation_is_acknowledged(studio: TestClient) -> None:
+    assert studio.post("/webhook", json={"action": "START_TRAINING", "project": {}}).status_code == 201
+    assert studio.post("/webhook", json={"project": {}}).status_code == 422
+
+
+def test_configurations() -> None:
+    assert control_names(CONFIG) == ("animal", "picture")
+    assert control_names("") == ("choice", "image")
+    assert control_names("<View><Choices/></View>") == ("choice", "image")
+    assert control_names("<!DOCTYPE x [<!ENTITY a 'aaaa'>]><Choices name='&a;'") == ("choice", "image")
