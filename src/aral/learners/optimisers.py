@@ -10,11 +10,24 @@ from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net, Training
 
 
-def rate_factor(progress: float, training: Training) -> float:
-    """The learning rate's factor at a share ``progress`` in [0, 1] of a round: flat, then linear to zero."""
+def rate_factor(index: int, steps: int, training: Training) -> float:
+    """The learning rate's factor in step ``index`` of ``steps``: rising, then flat, then linear to zero."""
+    progress = index / max(1, steps)
+    rising = min(1.0, (index + 1) / training.warm_up) if training.warm_up else 1.0
     if progress <= training.flat_share:
-        return 1.0
-    return (1.0 - progress) / (1.0 - training.flat_share)
+        return rising
+    return rising * (1.0 - progress) / (1.0 - training.flat_share)
+
+
+def laid_out_like(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient with its numbers in memory in the order of the parameter's.
+
+    Convolutions of channels-last maps give channels-last gradients, and PyTorch's fused Adam on a processor
+    pairs numbers by their place in memory (measured with 2.14): it would move the wrong weights.
+    """
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 class NetOptimisers:
@@ -40,13 +53,14 @@ class NetOptimisers:
             for net, parameters in self._parameters.items()
         }
 
-    def descend(self, loss: Float[Tensor, ""], trains: frozenset[Net], progress: float) -> bool:
+    def descend(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
         """One step down ``loss`` for the networks in ``trains``; every other network is left alone.
 
         Args:
             loss: a phase's weighted total.
             trains: the networks that move.
-            progress: share of the round that is over, in [0, 1].
+            index: the training step, from 0.
+            steps: how many there are in this round.
 
         Returns:
             Whether the step was taken: with a loss or gradient that is not finite, nothing moves.
@@ -61,8 +75,8 @@ class NetOptimisers:
         if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
             return False
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        factor = rate_factor(progress, self._model.training) * self.scale
+            parameter.grad = None if gradient is None else laid_out_like(gradient, parameter)
+        factor = rate_factor(index, steps, self._model.training) * self.scale
         for net in nets:
             optimiser = self._optimisers[net]
             rate = max(self._model.optimisers.of(net).rate * factor, self._model.training.rate_floor)

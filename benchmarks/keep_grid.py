@@ -1,0 +1,98 @@
+"""Keep what a finished grid showed: rows as JSON, the chart, and the table of docs/benchmarks.md.
+
+    aral compare digits --methods random,aral --seeds 5 --folder runs/digits
+    python benchmarks/keep_grid.py runs/digits digits --note "Other work ran on the machine."
+
+Rows go to benchmarks/results/NAME.json, the chart to docs/images/NAME.svg, the table to the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from curves import RESULTS, ROOT, commit, machine
+
+KEPT = {"accuracy": "accuracy", "train seconds": "train_seconds", "query seconds": "query_seconds"}
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Each run's labels, accuracies and seconds by round, by name of the run."""
+    runs: dict[str, dict[str, Any]] = {}
+    for row in json.loads((folder / "comparison.json").read_text()):
+        if row["metric"] not in KEPT or row["round"] < 0:
+            continue
+        run = runs.setdefault(row["run"], {"method": row["method"], "seed": row["seed"], "rounds": {}})
+        at = run["rounds"].setdefault(row["round"], {"labelled": row["n_labelled"]})
+        at[KEPT[row["metric"]]] = round(row["value"], 6)
+    for run in runs.values():
+        run["rounds"] = [run["rounds"][number] for number in sorted(run["rounds"])]
+    return runs
+
+
+def table(runs: dict[str, dict[str, Any]], verdicts: dict[str, Any], budgets: list[int]) -> str:
+    """Markdown: mean ± s.d. over seeds at some budgets and over the curve, and the verdict on the curve."""
+    by_method: dict[str, list[dict[int, float]]] = defaultdict(list)
+    for run in runs.values():
+        by_method[run["method"]].append({at["labelled"]: at["accuracy"] for at in run["rounds"]})
+    words = {
+        row["method"]: f"{row['words']} ({row['baseline']})"
+        for row in verdicts["verdicts"]
+        if row["measure"] == "area"
+    }
+    head = ["method", *map(str, budgets), "mean over the curve", "better than random (same rule for all)"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for method, curves in by_method.items():
+        cells = [spread([curve[budget] for curve in curves]) for budget in budgets]
+        whole = spread([mean(curve.values()) for curve in curves])
+        lines.append("| " + " | ".join([f"`{method}`", *cells, whole, words.get(method, "–")]) + " |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± s.d. in %."""
+    middle = f"{100 * mean(values):.1f}"
+    return middle if len(values) == 1 else f"{middle} ± {100 * stdev(values):.1f}"
+
+
+def main() -> None:
+    """Read the grid folder and write the three."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the grid")
+    parser.add_argument("name", help="of the files that are kept")
+    parser.add_argument("--command", default="", help="as it was typed")
+    parser.add_argument("--commit", default="", help="the grid ran at; default: this one")
+    parser.add_argument("--note", default="")
+    parser.add_argument("--budgets", default="10,20,50,100")
+    arguments = parser.parse_args()
+    runs = rows_of(arguments.folder)
+    verdicts = json.loads((arguments.folder / "verdicts.json").read_text())
+    grid = json.loads((arguments.folder / "grid.json").read_text())
+    kept = {
+        "command": arguments.command,
+        "commit": arguments.commit or commit(),
+        "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "seeds": sorted({run["seed"] for run in runs.values()}),
+        "note": arguments.note,
+        "grid": grid["grid"],
+        "parity": grid["parity"],
+        "full": grid["full"],
+        "runs": list(runs.values()),
+        "verdicts": verdicts["verdicts"],
+    }
+    (RESULTS / f"{arguments.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    images = ROOT.parent / "docs" / "images"
+    images.mkdir(exist_ok=True)
+    shutil.copyfile(arguments.folder / "curves.svg", images / f"{arguments.name}.svg")
+    print(table(runs, verdicts, [int(budget) for budget in arguments.budgets.split(",")]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""A step moves each weight by its own gradient, however gradient and weight lie in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from aral.learners.optimisers import NetOptimisers, laid_out_like
+from aral.learners.phased import PhasedLearner
+from aral.learners.spec import Model, Net
+from aral.learners.supervised import supervised
+from aral.networks import CompactFamily
+from aral.randomness import Stream
+
+CPU = torch.device("cpu")
+
+
+def conv_learner() -> PhasedLearner:
+    family = CompactFamily(widths=(4, 6))
+    return supervised(Model(networks=family), (3, 12, 12), 2, Stream.root(0), CPU)
+
+
+def test_a_gradient_is_laid_out_like_its_weight() -> None:
+    weight = torch.arange(24.0).reshape(2, 3, 2, 2)
+    gradient = weight.contiguous(memory_format=torch.channels_last)
+    assert gradient.stride() != weight.stride()
+    found = laid_out_like(gradient, weight)
+    assert found.stride() == weight.stride()
+    assert torch.equal(found, weight)
+    assert laid_out_like(weight, weight) is weight
+
+
+def test_the_first_adam_step_of_a_convolution_has_the_sign_of_its_gradient() -> None:
+    """Adam's first step is −rate·g/(|g| + ε): its sign is known for every single weight."""
+    learner = conv_learner()
+    module = learner.nets.discriminator
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 3, 12, 12))).float()
+    loss = module(images).square().sum()
+    parameters = list(module.parameters())
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    before = [parameter.detach().clone() for parameter in parameters]
+    optimisers = NetOptimisers(learner.nets, Model(networks=learner._model.networks))
+    assert optimisers.descend(loss, frozenset({Net.DISCRIMINATOR}), 0, 10)
+    odd_layout = 0
+    for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
+        if gradient is None:
+            assert torch.equal(parameter, old)
+            continue
+        odd_layout += gradient.stride() != parameter.stride()
+        clear = gradient.abs() > 1e-4
+        moved = (parameter - old).detach()
+        assert torch.equal(moved[clear].sign(), -gradient[clear].sign())
+    assert odd_layout, "no gradient was stored in another order: the test shows nothing"
