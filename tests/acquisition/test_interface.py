@@ -91,7 +91,10 @@ def test_get_gives_the_output_that_was_asked_for() -> None:
         Need.FEATURES: torch.rand(2, 5),
         Need.LATENTS: torch.rand(2, 6),
         Need.SAMPLER_LOGITS: torch.rand(2),
+        Need.SYNTHESISED: torch.rand(7, 5),
+        Need.GROUPS: torch.rand(2, 9),
     }
+    assert outputs.keys() == set(Need)
     full = Predictions(id_array(0, 1), *outputs.values())
     for need, value in outputs.items():
         assert full.get(need) is value

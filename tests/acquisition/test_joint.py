@@ -17,11 +17,18 @@ from aral.randomness import Stream
 
 from .pools import id_array, predictions, view, view_of
 
-ALL = """acs-fw aral-diverse badge batchbald cluster-margin committee committee-divergence core-set entropy
-least-confidence margin mean-std power-bald probcover robust-core-set softmax-bald softrank-bald
-variation-ratio vote-variation-ratio""".split()
+ALL = """acs-fw aral-diverse aral-typical badge batchbald cluster-margin committee committee-divergence
+core-set entropy least-confidence margin mean-std power-bald probcover robust-core-set softmax-bald softrank-bald
+typical-entropy typical-groups variation-ratio vote-variation-ratio""".split()
 COLD = ["core-set", "probcover", "robust-core-set"]
-PER_IMAGE = (Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.LATENTS, Need.SAMPLER_LOGITS)
+PER_IMAGE = {
+    Need.PROBABILITIES: "probabilities",
+    Need.MC_PROBABILITIES: "mc_probabilities",
+    Need.FEATURES: "features",
+    Need.LATENTS: "latents",
+    Need.SAMPLER_LOGITS: "sampler_logits",
+    Need.GROUPS: "groups",
+}
 STREAM = Stream.root(0).child("query")
 every = pytest.mark.parametrize("name", ALL)
 
@@ -53,7 +60,7 @@ def copies(count: int) -> Predictions:
     rows = torch.zeros(count, dtype=torch.int64)
     return Predictions(
         np.arange(count, dtype=np.int64)[::-1].copy(),
-        *(single.get(need)[rows] for need in PER_IMAGE),
+        **{name: single.get(need)[rows] for need, name in PER_IMAGE.items()},
     )
 
 
@@ -88,7 +95,9 @@ def test_impossible_queries_are_refused(name: str) -> None:
 def test_needs_are_what_is_read(name: str) -> None:
     full = predictions(np.arange(8, dtype=np.int64))
     needs = ACQUISITIONS[name].needs
-    bare = Predictions(full.ids, *(full.get(need) if need in needs else None for need in PER_IMAGE))
+    bare = Predictions(
+        full.ids, **{name: full.get(need) for need, name in PER_IMAGE.items() if need in needs}
+    )
     assert len(ACQUISITIONS[name](view(bare), 3, STREAM)) == 3
     with pytest.raises(ValueError, match="were not computed"):
         ACQUISITIONS[name](view(Predictions(full.ids)), 3, STREAM)
@@ -103,7 +112,11 @@ def test_cold_start_needs_nothing_but_features(name: str) -> None:
     assert np.unique(ACQUISITIONS[name](pool, 7, STREAM).ids).size == 7
 
 
-@pytest.mark.parametrize("name", [*COLD, "badge", "cluster-margin", "aral-diverse", "typiclust"])
+READS_FEATURES = """aral-diverse aral-typical badge cluster-margin typical-entropy typical-groups
+typiclust""".split()
+
+
+@pytest.mark.parametrize("name", [*COLD, *READS_FEATURES])
 def test_half_precision_features_are_read(name: str) -> None:
     """A learner that computes in bfloat16 hands out bfloat16 features, which NumPy does not know."""
     full = predictions(np.arange(12, dtype=np.int64))

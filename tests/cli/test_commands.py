@@ -11,17 +11,28 @@ import pytest
 from aral.cli import main
 from aral.store import Store
 
-TINY = [
+SHORT = [
     "--threads=1",
     "--budget=6",
     "--query-size=3",
     "--steps=2",
     "--pool-size=60",
     "--test-size=20",
+]
+PERCEPTRONS = [
     "--set=model.networks.encoder_sizes=[8]",
     "--set=model.networks.generator_sizes=[8]",
     "--set=model.networks.discriminator_sizes=[8]",
 ]
+COMPACT = [
+    "--set=model.partitioning.steps=3",
+    "--set=model.training.unlabelled_batch=12",
+    "--set=model.networks.widths=[4, 6]",
+    "--set=model.networks.encoder_widths=[4, 4, 4]",
+    "--set=model.networks.generator_widths=[4, 4, 4]",
+]
+TINY = [*SHORT, *COMPACT]
+"""For `aral`, the method of a run for which none is named."""
 
 
 def aral(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -44,7 +55,7 @@ def test_run_leaves_everything_that_is_promised(here, monkeypatch, capsys) -> No
     assert aral(monkeypatch, "run", "digits", *TINY) == 0
     said = capsys.readouterr()
     assert "Report:" in said.out and "3 labels" in said.err and "6 labels" in said.err
-    folder = here / "runs" / "digits-aral-released+aral-diverse-seed0"
+    folder = here / "runs" / "digits-aral+aral-typical-seed0"
     for name in ("store.sqlite", "settings.json", "report.html", "curve.png", "rounds.csv", "rounds.json"):
         assert (folder / name).stat().st_size > 0, name
     assert len(list((folder / "checkpoints").iterdir())) == 2
@@ -59,14 +70,14 @@ def test_a_finished_run_is_not_run_again(here, monkeypatch, capsys) -> None:
     first = json.loads(capsys.readouterr().out)
     aral(monkeypatch, "run", "digits", *TINY, "--json")
     assert json.loads(capsys.readouterr().out) == first
-    aral(monkeypatch, "resume", "runs/digits-aral-released+aral-diverse-seed0", "--json")
+    aral(monkeypatch, "resume", "runs/digits-aral+aral-typical-seed0", "--json")
     assert json.loads(capsys.readouterr().out) == first
     assert [row["labelled"] for row in first["rounds"]] == [3, 6]
 
 
 def test_report_of_one_and_of_several_runs(here, monkeypatch, capsys) -> None:
     for method in ("supervised+random", "supervised+max-entropy"):
-        aral(monkeypatch, "run", "digits", "--method", method, *TINY)
+        aral(monkeypatch, "run", "digits", "--method", method, *SHORT, *PERCEPTRONS)
     folders = [f"runs/digits-supervised+{name}-seed0" for name in ("random", "max-entropy")]
     assert aral(monkeypatch, "report", folders[0]) == 0
     assert aral(monkeypatch, "report", *folders, "--target", "both") == 0
@@ -95,7 +106,9 @@ def test_dry_run_and_settings_print_json_and_do_nothing(here, monkeypatch, capsy
         (["run", "digits", "--set", "nonsense"], "is no setting"),
         (["run", "digits", "--query-size", "5000"], "has only 1437 images"),
         (["run", "digits", "--method", "supervised+aral"], "does not supply"),
-        (["run", "digits", "--first-query", "bald"], "cannot make the first query"),
+        (["run", "digits", "--method", "vaal", "--first-query", "bald"], "cannot make the first query"),
+        (["run", "digits", "--method", "vaal", "--first-query", "typical-groups"], "has not trained yet"),
+        (["compare", "digits", "--methods", "aral,random"], "would not be compared fairly"),
         (["run", "mnist"], "Looked at:"),
         (["report", "nowhere"], "nowhere"),
         (["resume", "nowhere"], "is not a run folder"),
@@ -138,11 +151,14 @@ def test_demo_compares_three_methods(here, monkeypatch, capsys) -> None:
     from aral.cli import demo
 
     real = demo.resolve
-    settings = [word.removeprefix("--set=") for word in TINY if word.startswith("--set=")]
-    settings += ["rounds.budget=6", "rounds.query_size=3", "model.training.steps=2"]
-    monkeypatch.setattr(
-        demo, "resolve", lambda data, method, **fields: real(data, method, settings, **fields)
-    )
+
+    def small(data, method, **fields):
+        sizes = COMPACT if method.learner == "aral" else PERCEPTRONS
+        settings = [word.removeprefix("--set=") for word in sizes]
+        settings += ["rounds.budget=6", "rounds.query_size=3", "model.training.steps=2"]
+        return real(data, method, settings, **fields)
+
+    monkeypatch.setattr(demo, "resolve", small)
     assert aral(monkeypatch, "demo", "--threads", "1") == 0
     said = capsys.readouterr().out
     assert "supervised+random" in said and "supervised+max-entropy" in said and "aral" in said

@@ -8,6 +8,7 @@ import re
 from rich.console import Console
 
 from aral.cli.screen import Screen, duration
+from aral.experiments import Job, State
 
 LOSSES = {"tell real": 0.5, "total D": 0.5123, "total S": 1.2, "total E+G": 213.0}
 
@@ -27,6 +28,38 @@ def test_a_line_of_80_columns_says_everything() -> None:
     for part in ("round 3 training", "left", "74.44 %", "D 0.51", "S 1.2", "E+G 2.1e+02"):
         assert part in last, (part, last)
     assert len(last.rstrip()) <= 80
+
+
+def test_training_before_labels_has_a_line_and_a_pace_of_its_own() -> None:
+    """It belongs to no round, its time left is its own, and the rounds' estimate does not count its steps."""
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=80)
+    with Screen(console, "digits aral", 10) as screen:
+        screen.stage(-1, "training before labels")
+        screen.step(-1, 1, 40, LOSSES)
+        now, first = screen._started or (0.0, 0)
+        assert first == 0
+        screen._started = (now - 30.0, first)  # 20 steps in 30 seconds
+        screen.step(-1, 20, 40, LOSSES)
+        screen._progress.refresh()
+        (task,) = screen._progress.tasks
+        assert task.description == "training before labels" and (task.completed, task.total) == (20, 40)
+        assert task.fields["left"] == "30 s left"
+        screen.stage(0, "querying")
+        screen.stage(0, "training")
+        screen.step(0, 1, 5, LOSSES)
+        now, first = screen._started or (0.0, 0)
+        assert first == 0
+        screen._started = (now - 10.0, first)  # 5 of 10 rounds of 5 steps
+        screen.step(0, 5, 5, LOSSES)
+        assert task.fields["left"] == "90 s left" or task.fields["left"] == "2 min left"
+        assert task.description == "round 0 training"
+
+
+def test_a_units_steps_before_labels_are_not_of_its_rounds() -> None:
+    job = Job("unit", {}, rounds=10, steps=50, round=-1, step=700, state=State.RUNNING)
+    assert job.steps_done == 0
+    assert Job("unit", {}, rounds=10, steps=50, round=2, step=7, state=State.RUNNING).steps_done == 107
 
 
 def test_durations_as_people_say_them() -> None:

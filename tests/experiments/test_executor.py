@@ -186,7 +186,7 @@ def _kill(process: int) -> None:
 
 @pytest.mark.slow
 def test_twenty_units_survive_kills_of_workers_and_of_the_coordinator(tmp_path: Path) -> None:
-    methods = ("random", "supervised+max-entropy", "vaal", "aral")
+    methods = ("random", "supervised+max-entropy", "vaal", "aral-released+aral-diverse")
     grid = GridSpec(name="kills", data="digits", methods=methods, seeds=(0, 1, 2, 3, 4), settings=TINY)
     calm = run_grid(grid, tmp_path / "calm", Resources(workers=2))
     assert [unit.state for unit in calm.units] == [State.DONE] * 20

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -101,6 +101,7 @@ def test_labels_given_as_a_share_of_the_pool_shrink_with_it() -> None:
     assert (spec.pool_size, spec.rounds.query_size, spec.rounds.budget) == (12812, 641, 5128)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PANELS), st.floats(1e-6, 1.0))
 def test_any_scale_leaves_a_pool_that_holds_the_budget(place: tuple[str, str], scale: float) -> None:
     spec = units(grid_of(*place, scale))[0].spec

@@ -18,7 +18,10 @@ from aral.types import ImageSet
 @pytest.mark.parametrize(
     ("text", "learner", "acquisition"),
     [
-        ("aral", "aral-released", "aral-diverse"),
+        ("aral", "aral", "aral-typical"),
+        ("aral+random", "aral", "random"),
+        ("aral-released", "aral-released", "aral"),
+        ("aral-released+aral-diverse", "aral-released", "aral-diverse"),
         ("random", "supervised", "random"),
         ("supervised", "supervised", "random"),
         ("vaal", "vaal", "vaal"),
@@ -48,7 +51,8 @@ def test_every_name_in_the_tables_exists() -> None:
         ("aral-papr+bald", "Unknown method 'aral-papr'", "Did you mean 'aral-paper'"),
         ("supervised+bold", "Unknown acquisition 'bold'", "Did you mean 'bald'"),
         ("supervised+", "names no acquisition", "Try 'supervised+random'"),
-        ("aral+bald", "'aral' is short for 'aral-released+aral-diverse'", "Try 'aral-released+bald'"),
+        ("aral+bold", "Unknown acquisition 'bold'", "Did you mean 'bald'"),
+        ("ceal+bald", "'ceal' is short for 'pseudo-label+least-confidence'", "Try 'pseudo-label+bald'"),
         ("random+", "'random' is short for 'supervised+random'", "Try 'supervised+random'"),
     ],
 )

@@ -20,7 +20,8 @@ from aral.testing import planted_data
 from aral.types import Selection
 
 SPEC = resolve("digits", Method.parse("random"), seed=1, threads=1)
-ARAL = resolve("digits", Method.parse("aral"), seed=1, threads=1)
+OTHER = "aral-released+aral-diverse"
+ARAL = resolve("digits", Method.parse(OTHER), seed=1, threads=1)
 IDS = np.array([7, 3, 5])
 
 
@@ -65,7 +66,7 @@ def test_the_hash_is_of_the_table_as_sorted_json() -> None:
     ],
 )
 def test_what_must_be_equal_changes_the_hash_and_is_named(setting: str) -> None:
-    changed = resolve("digits", Method.parse("aral"), [setting], seed=1)
+    changed = resolve("digits", Method.parse(OTHER), [setting], seed=1)
     changed = changed if setting.startswith("threads") else changed.model_copy(update={"threads": 1})
     assert parity_hash(changed, "f", IDS) != parity_hash(SPEC, "f", IDS)
     compared = [Unit("a", SPEC), Unit("b", changed)]
@@ -92,9 +93,20 @@ def test_what_must_be_equal_changes_the_hash_and_is_named(setting: str) -> None:
     ],
 )
 def test_what_belongs_to_a_method_is_free(setting: str) -> None:
-    own = resolve("digits", Method.parse("aral"), [setting], seed=1, threads=1)
+    own = resolve("digits", Method.parse(OTHER), [setting], seed=1, threads=1)
     assert parity_hash(own, "f", IDS) == parity_hash(SPEC, "f", IDS)
     assert check_equal([Unit("a", SPEC), Unit("b", own)], allow=False) == {1: ()}
+
+
+def test_a_learner_with_a_preset_of_its_own_is_compared_with_itself() -> None:
+    """`aral` trains other networks for other steps, which is said; its queries can be compared fairly."""
+    few = {name: resolve("digits", Method.parse(name), seed=1, threads=1) for name in ("aral", "aral+random")}
+    one, other = (Unit(name, spec) for name, spec in few.items())
+    assert check_equal([one, other], allow=False) == {1: ()}
+    with pytest.raises(BadInput, match="would not be compared fairly") as error:
+        check_equal([Unit("a", SPEC), one], allow=False)
+    for name in ("model.networks.scale", "model.training.steps", "rounds.first_query"):
+        assert f"{name}: " in error.value.problem
 
 
 def test_data_and_first_labels_belong_to_the_hash() -> None:
@@ -128,7 +140,7 @@ def record(folder: Path, unit: Unit, ids: list[int], fingerprint: str = "f") -> 
 
 
 def test_parity_is_verified_from_what_the_units_recorded(tmp_path: Path) -> None:
-    grid = GridSpec(name="g", data="digits", methods=("random", "vaal", "aral"), seeds=(0, 1))
+    grid = GridSpec(name="g", data="digits", methods=("random", "vaal", OTHER), seeds=(0, 1))
     made = units(grid)
     for unit in made[:5]:
         record(tmp_path, unit, [4, 2] if unit.spec.seed == 0 else [1, 2])

@@ -8,10 +8,22 @@ import pytest
 
 from aral.data import NAMES
 from aral.errors import BadInput
+from aral.experiments import spec as specification
 from aral.experiments.methods import LEARNERS, Method
-from aral.experiments.spec import RunSpec, differences, preset_names, read_preset, resolve, validated
+from aral.experiments.spec import (
+    RunSpec,
+    differences,
+    flattened,
+    preset_names,
+    read_learner_preset,
+    read_preset,
+    resolve,
+    validated,
+)
 
 ARAL = Method.parse("aral")
+RELEASED = Method.parse("aral-released+aral-diverse")
+"""A method whose learner has no preset of its own."""
 
 
 def test_every_data_set_has_a_preset_and_folders_too() -> None:
@@ -40,12 +52,63 @@ def test_every_setting_of_a_preset_arrives(name: str, tmp_path: Path) -> None:
 
     preset = read_preset(name)
     preset.pop("learner", None)
-    check(preset, resolve(str(tmp_path) if name == "folder" else name, ARAL).model_dump())
+    check(preset, resolve(str(tmp_path) if name == "folder" else name, RELEASED).model_dump())
+
+
+def leaves(table: dict[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in table.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+@pytest.mark.parametrize("data", NAMES)
+def test_a_learners_own_preset_arrives_on_every_data_set(data: str) -> None:
+    """Its settings win over the data's, but for the data's part for it; labels a round stay the data's."""
+    own = leaves(read_learner_preset("aral"))
+    assert own["rounds.first_query"] == "typical-groups" and own["model.networks.scale"] == "compact"
+    own |= leaves(read_preset(data).get("learner", {}).get("aral", {}))
+    spec, plain = flattened(resolve(data, ARAL)), flattened(resolve(data, RELEASED))
+    assert {name: spec[name] for name in own} == own
+    for name in ("rounds.query_size", "rounds.budget", "side", "pool_size"):
+        assert spec[name] == plain[name]
+    assert "model.networks.discriminator_sizes" not in spec, "sizes of another scale are left behind"
+
+
+def test_only_some_learners_have_a_preset() -> None:
+    files = Path(specification.__file__).parent / "presets" / "learners"
+    assert {file.stem for file in files.iterdir()} <= set(LEARNERS)
+    assert read_learner_preset("supervised") == {}
+    assert resolve("digits", Method.parse("supervised")).rounds.first_query == "typiclust"
+
+
+def test_the_datas_part_for_a_learner_wins_over_the_learners_and_single_settings_over_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = read_preset("digits")
+    data["model"]["training"] |= {"steps": 1, "labelled_batch": 2, "mc_passes": 3}
+    special = {"model": {"training": {"steps": 11}, "networks": {"scale": "conv32", "sampler_width": 9}}}
+    data["learner"] = {"aral": special, "vaal": {"model": {"training": {"steps": 12}}}}
+    own = {
+        "model": {
+            "training": {"steps": 21, "labelled_batch": 22},
+            "networks": {"scale": "compact", "depth": 1},
+        }
+    }
+    monkeypatch.setattr(specification, "read_preset", lambda name: {**data, "learner": dict(data["learner"])})
+    monkeypatch.setattr(specification, "read_learner_preset", lambda name: own if name == "aral" else {})
+    training = resolve("digits", ARAL).model.training
+    assert (training.steps, training.labelled_batch, training.mc_passes) == (11, 22, 3)
+    networks = resolve("digits", ARAL).model.networks.model_dump()
+    assert (networks["scale"], networks["sampler_width"]) == ("conv32", 9) and "depth" not in networks
+    assert resolve("digits", ARAL, ["model.training.steps=31"]).model.training.steps == 31
+    assert resolve("digits", RELEASED).model.training.steps == 1
+    assert resolve("digits", Method.parse("vaal")).model.training.steps == 12
 
 
 def test_paper_settings_of_mnist_and_cifar10() -> None:
     """Section 4.1: rates, latents, labels a round, the distance of feature matching."""
-    mnist, cifar10 = resolve("mnist", ARAL), resolve("cifar10", ARAL)
+    mnist, cifar10 = resolve("mnist", RELEASED), resolve("cifar10", RELEASED)
     assert (mnist.rounds.query_size, cifar10.rounds.query_size) == (10, 500)
     assert (mnist.model.latent_size, cifar10.model.latent_size) == (100, 100)
     assert (mnist.model.matching_norm, cifar10.model.matching_norm) == ("squared", "absolute")
@@ -60,18 +123,20 @@ def test_paper_settings_of_mnist_and_cifar10() -> None:
 def test_a_folder_takes_the_folder_preset(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    spec = resolve(str(photos), ARAL)
+    spec = resolve(str(photos), RELEASED)
     assert spec.data == str(photos)
     assert spec.model.networks.scale == "conv32"
     assert spec.folder_name == "photos-aral-released+aral-diverse-seed0"
+    few = resolve(str(photos), ARAL)
+    assert few.model.networks.scale == "compact" and few.folder_name == "photos-aral+aral-typical-seed0"
 
 
 def test_the_folder_here_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "birds"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert resolve(".", ARAL, seed=3).folder_name == "birds-aral-released+aral-diverse-seed3"
-    assert resolve("mnist", ARAL).folder_name == "mnist-aral-released+aral-diverse-seed0"
+    assert resolve(".", RELEASED, seed=3).folder_name == "birds-aral-released+aral-diverse-seed3"
+    assert resolve("mnist", RELEASED).folder_name == "mnist-aral-released+aral-diverse-seed0"
 
 
 def test_settings_are_numbers_words_and_nested() -> None:
@@ -85,7 +150,7 @@ def test_settings_are_numbers_words_and_nested() -> None:
         "model.weights.generated_ramp.end=50",
         " seed = 9 ",
     ]
-    spec, plain = resolve("digits", ARAL, settings), resolve("digits", ARAL)
+    spec, plain = resolve("digits", RELEASED, settings), resolve("digits", RELEASED)
     assert spec.model.training.steps == 7
     assert spec.model.weights.trd == 0.01
     assert spec.model.training.warm_start is False
@@ -100,14 +165,14 @@ def test_settings_are_numbers_words_and_nested() -> None:
 
 
 def test_later_settings_win_over_earlier_ones_and_all_over_fields() -> None:
-    assert resolve("digits", ARAL, ["seed=1", "seed=2"], seed=5).seed == 2
-    assert resolve("digits", ARAL, seed=5).seed == 5
+    assert resolve("digits", RELEASED, ["seed=1", "seed=2"], seed=5).seed == 2
+    assert resolve("digits", RELEASED, seed=5).seed == 5
 
 
 def test_a_field_that_is_none_leaves_the_preset() -> None:
-    assert resolve("imagenet", ARAL, side=None).side == 128
-    assert resolve("imagenet", ARAL, side=64, pool_size=10).side == 64
-    assert resolve("imagenet", ARAL, rounds={"budget": 70000}).rounds.query_size == 64058
+    assert resolve("imagenet", RELEASED, side=None).side == 128
+    assert resolve("imagenet", RELEASED, side=64, pool_size=10).side == 64
+    assert resolve("imagenet", RELEASED, rounds={"budget": 70000}).rounds.query_size == 64058
 
 
 @pytest.mark.parametrize(
@@ -120,12 +185,15 @@ def test_a_field_that_is_none_leaves_the_preset() -> None:
         ("digits", "model.networks.encoder_size=[4]", "model.networks.encoder_sizes"),
         ("cifar10", "model.networks.encoder_sizes=[4]", "model.networks.encoder_widths"),
         ("cifar10", "model.networks.discriminator_widht=4", "model.networks.discriminator_width"),
+        ("aral on digits", "model.networks.width=[4]", "model.networks.widths"),
+        ("aral on digits", "model.networks.encoder_sizes=[4]", "model.networks.encoder_widths"),
+        ("aral on digits", "model.partitioning.step=4", "model.partitioning.steps"),
     ],
 )
 def test_an_unknown_setting_names_the_nearest_that_exists(data: str, setting: str, meant: str) -> None:
     """Each scale of networks has settings of its own, and only those are suggested."""
     with pytest.raises(BadInput) as caught:
-        resolve(data, ARAL, [setting])
+        resolve(data.rpartition(" ")[2], ARAL if " on " in data else RELEASED, [setting])
     assert caught.value.problem == f"Unknown setting '{setting.partition('=')[0]}'."
     assert f"Did you mean '{meant}'?" in caught.value.hint
 
@@ -147,17 +215,17 @@ def test_an_unknown_setting_names_the_nearest_that_exists(data: str, setting: st
 )
 def test_a_wrong_value_names_its_setting(setting: str, problem: str) -> None:
     with pytest.raises(BadInput) as caught:
-        resolve("digits", ARAL, [setting])
+        resolve("digits", RELEASED, [setting])
     assert caught.value.problem.startswith(problem)
     assert caught.value.hint
 
 
 def test_an_unknown_data_set_suggests_the_nearest_and_folders() -> None:
     with pytest.raises(BadInput, match="Did you mean 'mnist'") as caught:
-        resolve("mnits", ARAL)
+        resolve("mnits", RELEASED)
     assert "./photos" in caught.value.hint
     with pytest.raises(BadInput, match="Unknown data set '/no/such/folder'"):
-        resolve("/no/such/folder", ARAL)
+        resolve("/no/such/folder", RELEASED)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +238,7 @@ def test_an_unknown_data_set_suggests_the_nearest_and_folders() -> None:
 )
 def test_names_given_as_settings_are_looked_up(setting: str, kind: str, meant: str) -> None:
     with pytest.raises(BadInput, match=f"Unknown {kind} .*\n.*Did you mean '{meant}'"):
-        resolve("digits", ARAL, [setting])
+        resolve("digits", RELEASED, [setting])
 
 
 def test_an_unknown_preset_suggests_the_nearest() -> None:
@@ -184,7 +252,7 @@ def test_validated_refuses_what_is_missing() -> None:
 
 
 def test_differences_by_name() -> None:
-    one = resolve("digits", ARAL)
+    one = resolve("digits", RELEASED)
     other = resolve("digits", Method.parse("supervised+bald"), ["model.training.steps=9"], pool_size=50)
     assert differences(one, one) == []
     assert differences(one, other) == [
@@ -196,13 +264,13 @@ def test_differences_by_name() -> None:
 
 
 def test_differences_between_scales_list_both_sides() -> None:
-    found = differences(resolve("mnist", ARAL), resolve("svhn", ARAL))
+    found = differences(resolve("mnist", RELEASED), resolve("svhn", RELEASED))
     assert "model.networks.scale: mlp → conv32" in found
     assert "model.networks.discriminator_width: None → 64" in found
     assert any(line.startswith("model.networks.encoder_sizes: [500, 500] → None") for line in found)
 
 
 def test_a_specification_is_frozen() -> None:
-    spec = resolve("digits", ARAL)
+    spec = resolve("digits", RELEASED)
     with pytest.raises(ValueError, match="frozen"):
         spec.seed = 4  # type: ignore[misc]

@@ -26,7 +26,9 @@ LABELLED = LabelledSet(DATA.pool.subset(IDS), DATA.pool_classes[IDS], 3)
 UNLABELLED = DATA.pool.without(IDS)
 SMALL = tiny_model(steps=2, mc_passes=3, synthesised=5)
 SAMPLER, CODES, GENERATOR = {Need.SAMPLER_LOGITS}, {Need.LATENTS}, {Need.SYNTHESISED}
+GROUPS = {Need.GROUPS}
 SUPPLIES = {
+    "aral": SAMPLER | CODES | GENERATOR | GROUPS,
     "supervised": set(),
     "pseudo-label": set(),
     "consistency": set(),
@@ -45,7 +47,9 @@ every_learner = pytest.mark.parametrize("name", sorted(LEARNERS))
 
 
 def made(name: str) -> Learner:
-    return make_learner(name, SMALL, DATA.pool, 3, Stream.root(0))
+    learner = make_learner(name, SMALL, DATA.pool, 3, Stream.root(0))
+    learner.meet_pool(DATA.pool, Stream.root(3))
+    return learner
 
 
 def begun(name: str, unlabelled: ImageSet = UNLABELLED) -> Learner:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -87,9 +89,10 @@ def test_each_part_trains_apart() -> None:
         before = {
             net: {k: v.clone() for k, v in m.named_parameters()} for net, m in learner.nets.modules.items()
         }
-        step_phases, learner._phases = learner._phases, (phase,)
+        stage = learner._stage
+        learner._stage = replace(stage, phases=(phase,))
         learner.step(0)
-        learner._phases = step_phases
+        learner._stage = stage
         moved = {
             net
             for net, module in learner.nets.modules.items()

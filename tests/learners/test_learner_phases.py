@@ -32,7 +32,7 @@ from aral.types import LabelledSet
 
 from .test_phases import REACHES, D, E, G, S
 
-DECODER, CRITIC = Net.DECODER, Net.CRITIC
+DECODER, CRITIC, P = Net.DECODER, Net.CRITIC, Net.PARTITION
 LABELLED, UNLABELLED, GENERATED = Part.LABELLED, Part.UNLABELLED, Part.GENERATED
 # Everything is sure enough: a new network's opinion counts too.
 TRUSTING = SelfTraining(entropy=2.0, confidence=0.0, strong=Augmentation(shift=0.2, cut_out=0.4))
@@ -50,8 +50,10 @@ FURTHER = {
 OF_LEARNER = {
     "bgadl": {"fool discriminator": {E, G}},
     "no-co-training": {"reconstruction": {E, DECODER}, "tell real pairs": {CRITIC}},
+    "aral": {"keep neighbours together": {D, P}, "use all groups": {D, P}},
 }
 NAMES = [
+    "aral",
     "pseudo-label",
     "consistency",
     "bgadl",
@@ -68,6 +70,7 @@ each = pytest.mark.parametrize("name", NAMES)
 def ready(name: str, model: Model = MODEL):
     data = planted_data()
     learner = make_learner(name, model, data.pool, 3, Stream.root(1))
+    learner.meet_pool(data.pool, Stream.root(3))
     ids = np.arange(6, dtype=np.int64)
     labelled = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], 3)
     learner.start_round(0, labelled, data.pool.without(ids), Stream.root(2))
@@ -80,12 +83,13 @@ def a_step(learner) -> Step:
     blueprint = learner._blueprint
     return Step(
         learner.nets,
-        lambda: learner._labelled(0),
-        lambda: learner._unlabelled(0),
+        lambda: learner._stage.labelled(0),
+        lambda: learner._stage.unlabelled(0),
         Stream.root(5),
         10,
         blueprint.encoded,
         blueprint.model.self_training,
+        learner._neighbourhood,
     )
 
 
@@ -127,7 +131,7 @@ def test_a_phase_moves_its_own_networks_and_no_other(name: str) -> None:
             net: [parameter.detach().clone() for parameter in module.parameters()]
             for net, module in learner.nets.modules.items()
         }
-        _, done = learner._run(phase, step, 0.0)
+        _, done = learner._run(phase, step, 0, 5)
         assert done
         for net, module in learner.nets.modules.items():
             pairs = zip(before[net], module.parameters(), strict=True)
@@ -179,12 +183,12 @@ def test_generated_only_trains_d_alike_whatever_the_unlabelled_images_show() -> 
         for change in (lambda images: images, lambda images: 1 - images):
             learner = ready(name)
             step = a_step(learner)
-            batch = learner._unlabelled(0)
+            batch = learner._stage.unlabelled(0)
             # Batch norm makes E's codes of labelled images depend on their company: first make the codes.
             _ = step.codes, step.pseudo_labels
             step.__dict__["unlabelled"] = replace(batch, images=change(batch.images))
             with Stream.root(3).governs_torch():  # the same noise in D̃
-                learner._run(next(phase for phase in learner.phases if phase.name == "D"), step, 0.0)
+                learner._run(next(phase for phase in learner.phases if phase.name == "D"), step, 0, 5)
             moved.append(learner.nets.discriminator.state_dict())
         assert all(torch.equal(moved[0][key], moved[1][key]) for key in moved[0]) == same
 

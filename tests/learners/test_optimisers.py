@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 
+from aral.learners.nets import Nets
 from aral.learners.optimisers import NetOptimisers, laid_out_like
 from aral.learners.phased import PhasedLearner
-from aral.learners.spec import Model, Net
+from aral.learners.spec import Adam, Model, Net, Optimisers, Training
 from aral.learners.supervised import supervised
 from aral.networks import CompactFamily
+from aral.networks.layers import ChannelsLast, GlobalMean
 from aral.randomness import Stream
 
 CPU = torch.device("cpu")
@@ -51,3 +55,29 @@ def test_the_first_adam_step_of_a_convolution_has_the_sign_of_its_gradient() -> 
         moved = (parameter - old).detach()
         assert torch.equal(moved[clear].sign(), -gradient[clear].sign())
     assert odd_layout, "no gradient was stored in another order: the test shows nothing"
+
+
+def convolutions() -> nn.Sequential:
+    generator = torch.Generator().manual_seed(0)
+    made = nn.Sequential(ChannelsLast(), nn.Conv2d(3, 4, 3), nn.LeakyReLU(), nn.Conv2d(4, 2, 3), GlobalMean())
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 3)
+    return made
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_channels_last_convolutions_move_as_by_adam_without_fusion(steps: int) -> None:
+    ours, theirs = convolutions(), convolutions()
+    settings = Adam(rate=0.01, beta1=0.9, beta2=0.99)
+    model = Model(optimisers=Optimisers(discriminator=settings), training=Training(flat_share=1))
+    optimisers = NetOptimisers(Nets({Net.DISCRIMINATOR: ours}, 2, 2, True), model)
+    plain = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=(0.9, 0.99), foreach=False, fused=False)
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    for index in range(steps):
+        assert optimisers.descend(ours(images).square().sum(), frozenset({Net.DISCRIMINATOR}), index, steps)
+        plain.zero_grad()
+        torch.autograd.backward(theirs(images).square().sum())
+        plain.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)

@@ -86,13 +86,48 @@ def test_slowing_down_halves_rates_and_survives_a_save() -> None:
 
 def test_the_rate_is_flat_and_then_falls_to_zero() -> None:
     training = Training(flat_share=2 / 3)
-    factors = [rate_factor(progress, training) for progress in (0.0, 0.5, 2 / 3, 5 / 6, 1.0)]
+    factors = [rate_factor(index, 12, training) for index in (0, 6, 8, 10, 12)]
     assert factors == pytest.approx([1, 1, 1, 0.5, 0])
 
 
+def test_the_rate_rises_in_the_first_steps() -> None:
+    """A quarter, two, three and four quarters; then flat to step 6 of 12, then from 1 down by sixths."""
+    training = Training(flat_share=0.5, warm_up=4)
+    factors = [rate_factor(index, 12, training) for index in range(12)]
+    falling = [5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, *falling])
+
+
+def test_a_warm_up_longer_than_the_flat_part_multiplies_the_fall() -> None:
+    """Steps 2 and 3 of 4 have (3/8, 4/8) of the rise and (1, 1/2) of the fall."""
+    factors = [rate_factor(index, 4, Training(flat_share=0.5, warm_up=8)) for index in range(4)]
+    assert factors == pytest.approx([1 / 8, 2 / 8, 3 / 8, 4 / 8 / 2])
+    assert rate_factor(0, 0, Training()) == 1
+
+
+@pytest.mark.parametrize("warm_up", [0, 4])
+def test_the_first_step_is_as_long_as_the_warm_up_allows(warm_up: int) -> None:
+    """Adam's first step is its rate in every weight that has a gradient."""
+    learner = ready("supervised", warm_up=warm_up, steps=100)
+    before = weights(learner)
+    learner.step(0)
+    after = weights(learner)
+    rate = learner._model.optimisers.discriminator.rate
+    moved = max(
+        float((after[name] - value).abs().max())
+        for name, value in before.items()
+        if name.startswith("discriminator.")
+    )
+    assert moved == pytest.approx(rate / 4 if warm_up else rate, rel=1e-2)
+
+
 def test_a_ramp_rises_between_its_ends() -> None:
-    assert [Ramp(begin=10, end=20).at(age) for age in (0, 10, 15, 20, 99)] == [0, 0, 0.5, 1, 1]
-    assert Ramp().at(0) == 1
+    ages = (0, 10, 15, 20, 99)
+    assert [Ramp(begin=10, end=20).at(age) for age in ages] == [0, 0, 0.5, 1, 1]
+    assert [Ramp(begin=10, end=20, falling=True).at(age) for age in ages] == [1, 1, 0.5, 0, 0]
+    assert Ramp().at(0) == 1 and Ramp(falling=True).at(0) == 0
+    switch = Ramp(begin=7, end=7)
+    assert [switch.at(6), switch.at(7)] == [0, 1]
 
 
 def test_predictions_come_in_order_of_id_whatever_the_chunk() -> None:
@@ -162,7 +197,7 @@ def test_a_second_round_continues_or_starts_anew(warm: bool) -> None:
     learner = ready("released", warm_start=warm)
     learner.step(0)
     before = weights(learner)
-    labelled = LabelledSet(ready("released")._labelled._labelled.images, np.zeros(6, dtype=np.int64), 3)
+    labelled = LabelledSet(ready("released")._stage.labelled._labelled.images, np.zeros(6, dtype=np.int64), 3)
     learner.start_round(1, labelled, planted_data().pool.without(labelled.ids), Stream.root(9))
     after = weights(learner)
     name = "generator.body.0.weight"

@@ -50,9 +50,8 @@ def ready(kind: str, **training: object):
 def a_step(learner) -> Step:
     for module in learner.nets.modules.values():
         module.train()
-    return Step(
-        learner.nets, lambda: learner._labelled(0), lambda: learner._unlabelled(0), Stream.root(5), age=10
-    )
+    stage = learner._stage
+    return Step(learner.nets, lambda: stage.labelled(0), lambda: stage.unlabelled(0), Stream.root(5), age=10)
 
 
 @pytest.mark.parametrize("kind", ["paper", "released", "vaal", "supervised"])
@@ -95,7 +94,7 @@ def test_a_phase_moves_its_own_networks_and_no_other(kind: str) -> None:
             net: [parameter.detach().clone() for parameter in module.parameters()]
             for net, module in learner.nets.modules.items()
         }
-        _, done = learner._run(phase, step, 0.0)
+        _, done = learner._run(phase, step, 0, 5)
         assert done
         for net, module in learner.nets.modules.items():
             moved = any(
@@ -140,7 +139,7 @@ def test_weights_multiply_terms() -> None:
     learner = ready("released")
     step = a_step(learner)
     phase = next(phase for phase in learner.phases if phase.name == "E+G")
-    values, _ = learner._run(phase, step, 0.0)
+    values, _ = learner._run(phase, step, 0, 5)
     expected = sum(term.weight * values[term.name] for term in phase.terms)
     assert values["total E+G"] == pytest.approx(expected, rel=1e-4)
 

@@ -1,4 +1,4 @@
-"""One seed for every test, and small families of all four scales."""
+"""One seed for every test, and small families of all scales."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aral.networks import (
     BigganFamily,
+    CompactFamily,
     Conv32Family,
     Discriminator,
     Encoder,
@@ -18,6 +19,7 @@ from aral.networks import (
     Generator,
     ImageShape,
     MlpFamily,
+    PixelRange,
     ResnetFamily,
     Sampler,
 )
@@ -78,6 +80,15 @@ SMALL: dict[str, tuple[Family, ImageShape]] = {
         ),
         (1, 7, 5),
     ),
+    "compact": (
+        CompactFamily(
+            widths=(4, 6),
+            encoder_widths=(4, 6, 8),
+            generator_widths=(8, 6, 4),
+            sampler_width=16,
+        ),
+        (1, 9, 12),
+    ),
     "conv32": (
         Conv32Family(
             encoder_widths=(4, 6, 8), generator_widths=(8, 6, 4), discriminator_width=6, sampler_width=16
@@ -107,7 +118,7 @@ def build(scale: str, class_count: int) -> Nets:
         generator=family.generator(image_shape, class_count, LATENT_SIZE),
         discriminator=family.discriminator(image_shape, class_count, LATENT_SIZE),
         sampler=family.sampler(LATENT_SIZE),
-        images=images if scale == "mlp" else 2 * images - 1,
+        images=images if family.pixel_range is PixelRange.UNIT else 2 * images - 1,
         latents=torch.randn(count, LATENT_SIZE),
         class_probs=torch.softmax(torch.randn(count, class_count), dim=1),
     )

@@ -1,4 +1,4 @@
-"""What every family promises, at each of the four scales."""
+"""What every family promises, at each scale."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aral.networks import (
     AnyFamily,
     BigganDiscriminator,
     BigganFamily,
+    CompactFamily,
     Conv32Family,
     Family,
     GaussianNoise,
@@ -42,7 +43,7 @@ def test_every_output_has_its_shape_type_and_range(scale: str, class_count: int)
     assert all(output.dtype == torch.float32 and output.isfinite().all() for output in outputs.values())
     assert outputs["log_variance"].abs().max() < LOG_VARIANCE_BOUND
     symmetric = nets.family.pixel_range is PixelRange.SYMMETRIC
-    assert symmetric == (scale != "mlp")
+    assert symmetric == (scale not in ("mlp", "compact"))
     # About half of the pixels of an untrained generator lie on each side of the middle of the range.
     generated = outputs["generated"]
     assert -1 <= generated.min() < 0 < generated.max() <= 1 if symmetric else 0 <= generated.min() < 0.5
@@ -133,18 +134,23 @@ def test_weights_can_be_written_as_safetensors(nets: Nets) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "noises", "dropouts"), [("mlp", 3, 0), ("conv32", 1, 3), ("resnet", 0, 4), ("biggan", 0, 4)]
+    ("scale", "noises", "dropouts", "norms"),
+    [("mlp", 3, 0, 0), ("compact", 0, 0, 3), ("conv32", 1, 3, 0), ("resnet", 0, 4, 0), ("biggan", 0, 4, 0)],
 )
-def test_monte_carlo_passes_find_their_modules(scale: str, noises: int, dropouts: int) -> None:
+def test_monte_carlo_passes_find_their_modules(scale: str, noises: int, dropouts: int, norms: int) -> None:
+    """Batch norm is in one discriminator only, and no Monte-Carlo pass may wake it up."""
     modules = list(build(scale, 3).discriminator.modules())
     assert sum(isinstance(module, GaussianNoise) for module in modules) == noises
     assert sum(isinstance(module, nn.Dropout) for module in modules) == dropouts
-    assert not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in modules)
+    assert sum(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in modules) == norms
 
 
 @pytest.mark.parametrize(
     ("family", "image_shape", "accepted", "instead"),
     [
+        (CompactFamily(), (1, 7, 8), "from 8 pixels up", "mlp"),
+        (CompactFamily(), (3, 28, 7), "from 8 pixels up", "mlp"),
+        (CompactFamily(widths=(2, 2, 2, 2, 2)), (1, 15, 16), "from 16 pixels up", "mlp"),
         (Conv32Family(), (3, 8, 8), "from 9 pixels up", "mlp"),
         (Conv32Family(), (3, 32, 8), "from 9 pixels up", "mlp"),
         (ResnetFamily(), (3, 28, 28), "multiples of 16, from 32 up", "conv32"),
@@ -177,12 +183,12 @@ def test_a_family_survives_json_and_is_told_by_its_scale(scale: str) -> None:
     adapter: TypeAdapter[AnyFamily] = TypeAdapter(AnyFamily)
     assert adapter.validate_json(family.model_dump_json()) == family
     with pytest.raises(ValidationError, match="Extra inputs"):
-        adapter.validate_python({"scale": scale, "depth": 3})
+        adapter.validate_python({"scale": scale, "colour": 3})
 
 
 def test_an_unknown_scale_and_impossible_sizes_are_refused() -> None:
     adapter: TypeAdapter[AnyFamily] = TypeAdapter(AnyFamily)
-    with pytest.raises(ValidationError, match="'mlp', 'conv32', 'resnet', 'biggan'"):
+    with pytest.raises(ValidationError, match="'mlp', 'compact', 'conv32', 'resnet', 'biggan'"):
         adapter.validate_python({"scale": "vgg"})
     with pytest.raises(ValidationError):
         MlpFamily(discriminator_sizes=())
@@ -190,6 +196,8 @@ def test_an_unknown_scale_and_impossible_sizes_are_refused() -> None:
         ResnetFamily(block_dropout=1.0)
     with pytest.raises(ValidationError):
         Conv32Family(discriminator_width=0)
+    with pytest.raises(ValidationError):
+        CompactFamily(depth=0)
 
 
 def test_every_public_name_exists() -> None:

@@ -8,9 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aral.networks import BigganFamily, GaussianNoise, RealnessHead
+from aral.networks import BigganFamily, CompactFamily, GaussianNoise, Partition, RealnessHead
 from aral.networks.encoders import LOG_VARIANCE_BOUND, bounded_gaussian
-from aral.networks.layers import append_class_maps, he_initialised, spectrally_normalised, weight_normalised
+from aral.networks.layers import (
+    append_class_maps,
+    fixed_statistics,
+    he_initialised,
+    spectrally_normalised,
+    weight_normalised,
+)
 from aral.networks.residual import ConditionalBatchNorm, ResidualDown, SelfAttention
 
 
@@ -205,3 +211,67 @@ def test_the_rotation_head_reads_the_shared_features() -> None:
         logits = discriminator.rotation(discriminator.features(images))
     assert logits.shape == (3, 4)
     assert logits.dtype == torch.float32
+
+
+def test_heads_of_a_partition_by_hand() -> None:
+    """Two features, heads of one and of two groups: the rows of one layer, in order."""
+    partition = Partition(2, (1, 2))
+    set_weight(partition.layer, [[1.0, 2.0], [0.0, 3.0], [-1.0, 0.0]])
+    with torch.no_grad():
+        partition.layer.bias.copy_(torch.tensor([0.0, 10.0, 20.0]))
+    first, second = partition(torch.tensor([[1.0, 1.0], [2.0, 0.0]]))
+    assert first.tolist() == [[3.0], [2.0]]
+    assert second.tolist() == [[13.0, 19.0], [10.0, 18.0]]
+
+
+def test_heads_of_a_partition_are_as_many_as_asked_for_and_float32() -> None:
+    partition = Partition(5, (3, 9, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        heads = partition(torch.randn(7, 5))
+    assert [tuple(head.shape) for head in heads] == [(7, 3), (7, 9), (7, 4)]
+    assert {head.dtype for head in heads} == {torch.float32}
+    (only,) = Partition(5, (3,))(torch.randn(7, 5))
+    assert only.shape == (7, 3)
+
+
+def statistics(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.named_buffers()}
+
+
+def test_fixed_statistics_are_used_and_kept_while_gradient_flows() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.BatchNorm2d(2))
+    network[3].eval()  # one that is in evaluation anyway
+    images = 4 + torch.randn(6, 1, 5, 5)
+    for _ in range(3):
+        network(images)
+    before = statistics(network)
+    with fixed_statistics(network):
+        assert not network[1].training and network[0].training and network[2].training
+        kept = network(images)
+    assert [layer.training for layer in network] == [True, True, True, False]
+    assert all(torch.equal(value, before[name]) for name, value in statistics(network).items())
+    (gradient,) = torch.autograd.grad(kept.square().sum(), network[0].weight)
+    assert gradient.abs().min() > 0
+    network(images)
+    changed = {name for name, value in statistics(network).items() if not torch.equal(value, before[name])}
+    assert changed == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+
+
+def test_with_fixed_statistics_an_image_is_seen_as_in_evaluation() -> None:
+    """Its neighbours in the batch do not matter, and training mode comes back even after an error."""
+    discriminator = CompactFamily(widths=(4, 6)).discriminator((1, 9, 9), 3, 2)
+    images = torch.rand(6, 1, 9, 9)
+    for _ in range(3):
+        discriminator.features(images)
+    with fixed_statistics(discriminator):
+        together = discriminator.features(images)
+        alone = discriminator.features(images[:1])
+    torch.testing.assert_close(alone[0], together[0])
+    torch.testing.assert_close(discriminator.eval().features(images), together)
+    assert not torch.allclose(discriminator.train().features(images), together, atol=1e-3)
+    with pytest.raises(RuntimeError), fixed_statistics(discriminator):
+        discriminator.features(torch.rand(1, 2, 9, 9))
+    assert all(module.training for module in discriminator.modules())
+    with fixed_statistics(discriminator.eval()):
+        pass
+    assert not any(module.training for module in discriminator.modules())

@@ -1,4 +1,4 @@
-"""Parameter counts at the paper's sizes, by formulas written out here, and images of odd sides."""
+"""Parameter counts at the paper's sizes and the compact ones, by formulas written out here; odd sides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from aral.networks import BigganFamily, Conv32Family, Family, ImageShape, MlpFamily, ResnetFamily
+from aral.networks import (
+    BigganFamily,
+    CompactFamily,
+    Conv32Family,
+    Family,
+    ImageShape,
+    MlpFamily,
+    ResnetFamily,
+)
 from aral.networks.residual import ResidualDown, ResidualUp, SelfAttention
 
 K = 10
@@ -64,6 +72,44 @@ def test_conv32_at_paper_size() -> None:
 
     assert count(discriminator) == trunk(96) + weight_normed(192, K) + realness_count(192) == 1_443_893
     assert count(for_svhn) == trunk(64) + weight_normed(128, K) + realness_count(128)
+
+
+def test_compact_at_its_own_size() -> None:
+    """One convolution at full resolution, two at each half; no bias before a batch norm, none shared."""
+    family, shape = CompactFamily(), (1, 28, 28)
+    with torch.device("meta"):
+        encoder = family.encoder(shape, K, Z)
+        generator = family.generator(shape, K, Z)
+        discriminator = family.discriminator(shape, K, Z)
+    trunk = 9 * (1 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 2 * (32 + 64 + 64 + 128 + 128)
+    assert count(discriminator) == trunk + 128 * K + K + realness_count(128) == 307_435
+    assert discriminator.feature_size == 128
+    # 28 is halved to 14, 7 and 4
+    norms = 2 * (16 + 32 + 64)
+    convolutions = 25 * ((1 + K) * 16 + 16 * 32 + 32 * 64)
+    assert count(encoder) == convolutions + norms + 64 * 4 * 4 * 2 * Z + 2 * Z
+    convolutions = 25 * (64 * 32 + 32 * 16 + 16 * 1) + 1
+    assert count(generator) == (Z + K) * 4 * 4 * 64 + 4 * 4 * 64 + convolutions + norms
+    sides: list[int] = []
+    for module in discriminator.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, __, output: sides.append(output.shape[-1]))
+    discriminator(torch.zeros(1, *shape, device="meta"))
+    assert sides == [28, 14, 14, 7, 7]
+    deeper = CompactFamily(widths=(2, 3), depth=3).discriminator((1, 8, 8), 2, 2)
+    assert sum(isinstance(module, nn.Conv2d) for module in deeper.modules()) == 1 + 3
+
+
+@given(height=st.integers(8, 33), width=st.integers(8, 33), channels=st.sampled_from([1, 3]))
+@settings(max_examples=15, deadline=None)
+def test_compact_takes_any_side_from_eight(height: int, width: int, channels: int) -> None:
+    family = CompactFamily(widths=(2, 2, 2), encoder_widths=(2, 2, 2), generator_widths=(2, 2, 2))
+    shape = (channels, height, width)
+    with torch.device("meta"):
+        images = family.generator(shape, 2, 3)(torch.zeros(2, 3), torch.zeros(2, 2))
+        assert images.shape == (2, *shape)
+        assert family.encoder(shape, 2, 3)(images, torch.zeros(2, 2))[0].shape == (2, 3)
+        assert family.discriminator(shape, 2, 3)(images).shape == (2, 2)
 
 
 def test_sampler_at_paper_size() -> None:

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from aral.errors import BadInput
 from aral.reports.record import LossTrace, read_run
+from aral.reports.summary import as_json
 from aral.store.rows import Stage
 from aral.store.store import Store
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
@@ -52,6 +53,20 @@ def test_the_rounds_of_a_run(make_run: MakeRun) -> None:
     assert second.selection is not None
     assert second.selection.ids.tolist() == [25, 23]
     assert second.answers == {25: ClassAnswer(25, 2), 23: NoClassAnswer(23, NoClass.SKIP)}
+
+
+def test_training_before_labels_is_no_round_but_costs_time(make_run: MakeRun) -> None:
+    """Two rounds of 42.5 seconds, and 100 before them."""
+    folder = make_run()
+    assert read_run(folder).seconds == 85
+    with Store.open(folder, create=False) as store:
+        store.record_metrics(-1, 50, {"loss total P": 3.0})
+        store.record_metrics(-1, 4, {"train seconds": 100.0})
+    record = read_run(folder)
+    assert record.seconds_before_labels == 100 and record.seconds == 185
+    assert [each.round for each in record.rounds] == [0, 1]
+    assert as_json(record)["seconds"] == 185
+    assert not any("total P" in each.losses for each in record.rounds)
 
 
 def test_losses_are_traces_and_all_else_is_a_number(make_run: MakeRun) -> None:

@@ -12,12 +12,14 @@ from aral.acquisition.core_set import CORE_SET, ROBUST_CORE_SET
 from aral.acquisition.dispersion import MEAN_STD, VARIATION_RATIO, VOTE_VARIATION_RATIO
 from aral.acquisition.diverse import ARAL_DIVERSE
 from aral.acquisition.gaal import GAAL
+from aral.acquisition.groups import TYPICAL_OF_GROUPS
 from aral.acquisition.interface import Acquisition
 from aral.acquisition.prob_cover import PROBCOVER
 from aral.acquisition.random import RANDOM
 from aral.acquisition.sampler import ARAL, VAAL
 from aral.acquisition.stochastic import POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.typical import TYPICLUST
+from aral.acquisition.typical_doubts import ARAL_TYPICAL, TYPICAL_ENTROPY
 from aral.acquisition.uncertainty import BALD, MAX_ENTROPY
 from aral.errors import unknown_name
 
@@ -29,7 +31,8 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (COMMITTEE, COMMITTEE_DIVERGENCE),
     (CORE_SET, ROBUST_CORE_SET, TYPICLUST, PROBCOVER),
     (BADGE, CLUSTER_MARGIN),
-    (VAAL, ARAL, ARAL_DIVERSE),
+    (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL),
+    (TYPICAL_OF_GROUPS, TYPICAL_ENTROPY),
     (GAAL,),
 )
 

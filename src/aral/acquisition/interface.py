@@ -30,6 +30,7 @@ class Need(StrEnum):
     LATENTS = "latents"
     SAMPLER_LOGITS = "sampler logits"
     SYNTHESISED = "synthesised images"
+    GROUPS = "groups"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class Predictions:
         features: N×F, the classifier's last hidden layer.
         latents: N×Z, the mean of q(z|x, C(x)).
         sampler_logits: N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign.
+        groups: N×G, probabilities of the groups of images that look alike; rows sum to one.
         synthesised: Q×F, features of images made to be uncertain, the most uncertain first; they are not of
             the N images, and Q is the learner's own.
     """
@@ -54,6 +56,7 @@ class Predictions:
     latents: Float[Tensor, "N Z"] | None = None
     sampler_logits: Float[Tensor, " N"] | None = None
     synthesised: Float[Tensor, "Q F"] | None = None
+    groups: Float[Tensor, "N G"] | None = None
 
     def get(self, need: Need) -> Tensor:
         """One output, N×… (or Q×F); raises ``ValueError`` when it was not computed."""
@@ -64,6 +67,7 @@ class Predictions:
             Need.LATENTS: self.latents,
             Need.SAMPLER_LOGITS: self.sampler_logits,
             Need.SYNTHESISED: self.synthesised,
+            Need.GROUPS: self.groups,
         }[need]
         if value is None:
             raise ValueError(f"{need} were not computed; the acquisition must declare them in `needs`")

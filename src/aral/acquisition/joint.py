@@ -99,6 +99,7 @@ def _sorted(predictions: Predictions) -> Predictions:
         taken(predictions.latents),
         taken(predictions.sampler_logits),
         predictions.synthesised,
+        taken(predictions.groups),
     )
 
 

@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from aral.cli import compare, demo, figures, listing, report, run
+from aral.cli import compare, demo, doctor, export, figures, label, listing, predict, report, run, status
 from aral.errors import AralError
 
 app = typer.Typer(
@@ -24,6 +24,11 @@ figures.add_to(app)
 demo.add_to(app)
 report.add_to(app)
 listing.add_to(app)
+label.add_to(app)
+status.add_to(app)
+doctor.add_to(app)
+predict.add_to(app)
+export.add_to(app)
 
 TRACEBACK = "ARAL_TRACEBACK"
 

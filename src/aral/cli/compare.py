@@ -29,7 +29,8 @@ from aral.experiments import (
 )
 
 RUNS = Path("runs")
-METHODS = "random,aral"
+METHODS = "aral+random,aral"
+"""One learner with random queries and with its own: what the queries are worth, all else being equal."""
 
 Workers = Annotated[
     int | None, typer.Option(help="Units at once. Default: as many as cores and free memory allow.")
@@ -65,7 +66,7 @@ def compare_command(
     if (dataset is None) == (grid is None):
         raise BadInput(
             "Give a data set or a grid, one of both.",
-            "Try: aral compare digits --methods random,aral --seeds 3",
+            "Try: aral compare digits --methods aral+random,aral --seeds 3",
         )
     if grid is not None:
         spec = read_grid(grid)

@@ -84,8 +84,10 @@ class GridScreen(Watcher):
         newest = [job for job in self._jobs.values() if job.state is State.RUNNING]
         for job in newest[:SHOWN_LINES]:
             accuracy = "" if job.accuracy is None else f"{100 * job.accuracy:.2f}"
-            place = f"{job.round + 1} of {job.rounds}"
-            table.add_row(job.name, job.stage or job.state, place, f"{job.step} of {job.steps}", accuracy)
+            begun = job.round >= 0
+            place = f"{job.round + 1} of {job.rounds}" if begun else f"none of {job.rounds}"
+            step = f"{job.step} of {job.steps}" if begun else str(job.step)
+            table.add_row(job.name, job.stage or job.state, place, step, accuracy)
         return table
 
 

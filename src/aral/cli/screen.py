@@ -56,17 +56,22 @@ class Screen(Observer):
 
     def stage(self, round_number: int, what: str) -> None:
         """Name what begins."""
-        self._progress.update(self._task, description=f"round {round_number} {what}", news=self._accuracy)
+        if round_number == 0 and what == "training":
+            self._started = None  # the steps before labels went at a pace of their own
+        name = f"round {round_number} {what}" if round_number >= 0 else what
+        self._progress.update(self._task, description=name, news=self._accuracy)
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
-        """Move the bar and estimate the time left for the training of all rounds."""
-        done = round_number * steps + step
+        """Move the bar and estimate the time left for the training of all rounds, or of that before labels."""
+        before_labels = round_number < 0
+        done = step if before_labels else round_number * steps + step
+        total = steps if before_labels else self._rounds * steps
         if self._started is None:
             self._started = (time.monotonic(), done - 1)
         if not self._live or (step % 10 and step != steps):
             return
         since, first = self._started
-        seconds = (time.monotonic() - since) / max(1, done - first) * (self._rounds * steps - done)
+        seconds = (time.monotonic() - since) / max(1, done - first) * (total - done)
         # A phase's total says enough for a line; the single terms are in the store and in the report.
         totals = [
             f"{name.removeprefix(TOTAL)} {value:.2g}" for name, value in losses.items() if TOTAL in name

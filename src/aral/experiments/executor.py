@@ -46,7 +46,7 @@ class Job:
         rounds: how many it has.
         steps: training steps of each round.
         state: where it is.
-        round: the round it is in, from 0.
+        round: the round it is in, from 0; −1 in the training before labels.
         step: steps done in this round.
         stage: what it does there.
         accuracy: of the last evaluated round, on the test set, in [0, 1]; None before.
@@ -72,8 +72,10 @@ class Job:
 
     @property
     def steps_done(self) -> int:
-        """Training steps done so far in all rounds."""
+        """Training steps done so far in all rounds; those before labels do not count."""
         total = self.rounds * self.steps
+        if self.round < 0:
+            return 0
         return total if self.state is State.DONE else min(total, self.round * self.steps + self.step)
 
 

@@ -17,6 +17,7 @@ from aral.learners import (
     aral,
     bgadl,
     consistency,
+    few_labels,
     generated_only,
     no_active_learning,
     no_co_training,
@@ -55,6 +56,7 @@ def _trained_by(new: WithObjective, objective: Objective) -> Make:
 
 
 LEARNERS: dict[str, Make] = {
+    "aral": _plain(few_labels),
     "supervised": _plain(supervised),
     "pseudo-label": _plain(pseudo_label),
     "consistency": _plain(consistency),
@@ -71,6 +73,7 @@ LEARNERS: dict[str, Make] = {
 }
 
 OWN_ACQUISITION = {
+    "aral": "aral-typical",
     "supervised": "random",
     "pseudo-label": "least-confidence",
     "consistency": "random",
@@ -88,7 +91,6 @@ OWN_ACQUISITION = {
 """The acquisition of a method that names only its learner."""
 
 SHORT_NAMES = {
-    "aral": "aral-released+aral-diverse",
     "random": "supervised+random",
     "no-active-learning": "aral-no-active+random",
     "no-encoder": "aral-no-encoder+bald",
@@ -105,7 +107,7 @@ class Method:
 
     @classmethod
     def parse(cls, text: str) -> Method:
-        """Read ``learner+acquisition``, a learner alone, or a short name such as ``aral``.
+        """Read ``learner+acquisition``, a learner alone, or a short name such as ``random``.
 
         Raises:
             BadInput: a part is unknown; the nearest name is suggested.

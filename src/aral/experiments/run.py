@@ -119,7 +119,7 @@ def drive(
         left = min(budget, len(session.pool)) - spent
         if left <= 0 and session.store.query(session.round_number) is None:
             return
-        selection = session.ask(min(query_size, max(left, 1)))
+        selection = session.ask(min(query_size, max(left, 1)), stopping)
         waiting = session.waiting()
         if waiting.size:
             oracle.request(selection.only(waiting))

@@ -19,7 +19,7 @@ from aral.experiments.methods import Method
 from aral.learners.spec import Model, Settings
 
 FOLDER_PRESET = "folder"
-SCALES = ("mlp", "conv32", "resnet", "biggan")
+SCALES = ("mlp", "compact", "conv32", "resnet", "biggan")
 """Tags of :data:`aral.networks.AnyFamily`."""
 
 
@@ -78,8 +78,14 @@ def read_preset(name: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
+def read_learner_preset(learner: str) -> dict[str, Any]:
+    """What a learner asks for on every data set; an empty table for one that has no wishes."""
+    file = resources.files("aral.experiments").joinpath("presets", "learners", f"{learner}.toml")
+    return tomllib.loads(file.read_text()) if file.is_file() else {}
+
+
 def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: Any) -> RunSpec:
-    """The specification of a run: preset, then the preset's part for the learner, then single settings.
+    """The specification of a run: the data's preset, the learner's, the data's part for it, single settings.
 
     Args:
         data: name of a data set, or a folder of class folders.
@@ -96,7 +102,8 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
     table = read_preset(name)
     for_learner = table.pop("learner", {}).get(method.learner, {})
-    table = _merged(table, for_learner)
+    for own in (read_learner_preset(method.learner), for_learner):
+        table = _merged(_without_other_scale(table, own), own)
     table |= {"data": data, "learner": method.learner, "acquisition": method.acquisition}
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
     for setting in settings:

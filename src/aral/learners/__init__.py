@@ -5,6 +5,7 @@ from aral.learners.aral import aral, aral_phases
 from aral.learners.bgadl import bgadl
 from aral.learners.blueprint import Blueprint
 from aral.learners.evaluation import Evaluation, evaluate, evaluate_probabilities
+from aral.learners.few_labels import few_labels, few_labels_phases, phases_before_labels
 from aral.learners.interface import Gallery, Learner, StepLosses
 from aral.learners.no_co_training import no_co_training
 from aral.learners.phased import PhasedLearner
@@ -31,10 +32,13 @@ __all__ = [
     "consistency",
     "evaluate",
     "evaluate_probabilities",
+    "few_labels",
+    "few_labels_phases",
     "generated_only",
     "no_active_learning",
     "no_co_training",
     "no_encoder",
+    "phases_before_labels",
     "pseudo_label",
     "supervised",
     "synthesise",

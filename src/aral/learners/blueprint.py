@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -11,7 +12,8 @@ from torch import nn
 from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net
 from aral.learners.step import BOTH_POOLS, Part
-from aral.networks.interface import ImageShape
+from aral.networks.interface import Discriminator, ImageShape
+from aral.networks.partition import Partition
 from aral.randomness import Stream
 
 
@@ -51,8 +53,16 @@ class Blueprint:
             Net.DECODER: lambda: family.generator(shape, conditions, latent_size),
             Net.CRITIC: lambda: family.discriminator(shape, self.class_count, latent_size),
         }
-        modules = {}
-        for net in sorted(self.nets):
+        modules: dict[Net, nn.Module] = {}
+        for net in sorted(self.nets - {Net.PARTITION}):
             with stream.child(net).governs_torch():
                 modules[net] = factories[net]().to(self.device)
+        if Net.PARTITION in self.nets:
+            times = self.model.partitioning
+            counts = (*times.groups_per_class, times.communities_per_class)
+            feature_size = cast(Discriminator, modules[Net.DISCRIMINATOR]).feature_size
+            with stream.child(Net.PARTITION).governs_torch():
+                modules[Net.PARTITION] = Partition(
+                    feature_size, tuple(self.class_count * count for count in counts)
+                ).to(self.device)
         return Nets(modules, latent_size, self.class_count, self.conditional)

@@ -45,8 +45,10 @@ class Gallery:
 class Learner(ABC):
     """Trains in steps, predicts by image id, and can be saved and restored between any two steps.
 
-    A session calls :meth:`start_round`, then :meth:`step` for each step from 0 to ``steps_per_round`` − 1. All
-    randomness of a step is a function of the round's stream and the step.
+    A session calls :meth:`start_round`, then :meth:`step` for each step from 0 to ``steps_per_round`` − 1; a
+    learner that can begin without labels is first started with :meth:`start_before_labels` and stepped
+    ``steps_before_labels`` times. All randomness of a step is a function of the stream it was started with and
+    the step.
     """
 
     @property
@@ -63,6 +65,27 @@ class Learner(ABC):
     @abstractmethod
     def steps_per_round(self) -> int:
         """Training steps of each round."""
+
+    @property
+    def steps_before_labels(self) -> int:
+        """Training steps before the first query, on images alone; 0 for a learner that needs labels."""
+        return 0
+
+    def meet_pool(self, pool: ImageSet, stream: Stream) -> None:  # noqa: B027 doing nothing is right for most
+        """Take note of the whole pool, once, before anything else; most learners have no use for it.
+
+        Args:
+            pool: every image, labelled or not; the rounds' images are among them.
+            stream: decides what is derived from the pool.
+        """
+
+    def start_before_labels(self, stream: Stream) -> None:
+        """Begin the training before labels, on the pool that was met.
+
+        Raises:
+            ValueError: this learner has none.
+        """
+        raise ValueError(f"'{self.name}' does not train without labels")
 
     @abstractmethod
     def start_round(

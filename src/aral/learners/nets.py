@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aral.learners.spec import Net
 from aral.networks.interface import Discriminator, Encoder, Generator, Sampler
+from aral.networks.partition import Partition
 
 
 class Nets:
@@ -64,6 +65,11 @@ class Nets:
     def sampler(self) -> Sampler:
         """S."""
         return cast(Sampler, self.modules[Net.SAMPLER])
+
+    @property
+    def partition(self) -> Partition:
+        """P."""
+        return cast(Partition, self.modules[Net.PARTITION])
 
     @property
     def device(self) -> torch.device:

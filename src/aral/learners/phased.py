@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import LabelledBatches, UnlabelledBatches
+from aral.data.neighbours import Neighbourhood
 from aral.errors import BadInput
+from aral.learners.averages import Averages
 from aral.learners.blueprint import Blueprint
 from aral.learners.interface import Gallery, Learner, StepLosses
+from aral.learners.naming import name_groups
 from aral.learners.nets import Nets
 from aral.learners.optimisers import NetOptimisers
 from aral.learners.prediction import Predictor
+from aral.learners.spec import Net
 from aral.learners.step import Step
 from aral.learners.terms import Phase
 from aral.networks.interface import PixelRange
 from aral.randomness import Stream
-from aral.types import ImageSet, LabelledSet
+from aral.types import ImageSet, LabelledBatch, LabelledSet
 
-AVERAGE = "average"
+
+@dataclass(frozen=True)
+class _Stage:
+    """What :meth:`PhasedLearner.step` works on: a round, or the time before the first label."""
+
+    phases: tuple[Phase, ...]
+    steps: int
+    stream: Stream
+    labelled: LabelledBatches | None
+    unlabelled: UnlabelledBatches
 
 
 class PhasedLearner(Learner):
@@ -33,12 +46,24 @@ class PhasedLearner(Learner):
         blueprint: the networks.
         phases: what a step does; each phase trains its own networks and no others.
         stream: decides the initial weights.
+        before_labels: what a step does before the first query, on the pool alone.
     """
 
-    def __init__(self, name: str, blueprint: Blueprint, phases: tuple[Phase, ...], stream: Stream) -> None:
+    _optimisers: NetOptimisers
+
+    def __init__(
+        self,
+        name: str,
+        blueprint: Blueprint,
+        phases: tuple[Phase, ...],
+        stream: Stream,
+        before_labels: tuple[Phase, ...] = (),
+    ) -> None:
         self._name = name
         self._blueprint = blueprint
         self._phases = phases
+        self._before_labels = before_labels
+        self._neighbourhood: Neighbourhood | None = None
         self._stream = stream
         self._model = blueprint.model
         self._age = 0
@@ -69,13 +94,36 @@ class PhasedLearner(Learner):
         """Training steps of each round."""
         return self._model.training.steps
 
+    @property
+    def steps_before_labels(self) -> int:
+        """Training steps before the first query."""
+        return self._model.partitioning.steps if self._before_labels else 0
+
+    def meet_pool(self, pool: ImageSet, stream: Stream) -> None:
+        """Remember the pool; who neighbours whom is found out when it is first needed."""
+        settings = self._model.partitioning
+        self._pool = pool
+        self._neighbourhood = Neighbourhood(
+            pool, settings.components, settings.neighbours, self._symmetric, stream.child("neighbours")
+        )
+
+    def start_before_labels(self, stream: Stream) -> None:
+        """Take the whole pool as unlabelled images."""
+        if not self.steps_before_labels:
+            super().start_before_labels(stream)
+        self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
+        self._stage = _Stage(
+            self._before_labels,
+            self.steps_before_labels,
+            stream,
+            None,
+            self._unlabelled_batches(self._pool, stream),
+        )
+
     def _initialise(self, round_number: int) -> None:
         self._nets = self._blueprint.build(self._stream.child("initial weights", round_number))
-        discriminator = self._nets.discriminator
-        self._average = deepcopy(discriminator) if self._model.training.average_decay else discriminator
-        if self._average is not discriminator:
-            self._average.requires_grad_(False)
-        self._predictor = Predictor(self._nets, self._average, self._model, self._blueprint.device)
+        self._averages = Averages(self._nets, self._model.training.average_decay)
+        self._predictor = Predictor(self._nets, self._averages.modules, self._model, self._blueprint.device)
         self._optimisers = NetOptimisers(self._nets, self._model)
         self._age = 0
 
@@ -89,19 +137,36 @@ class PhasedLearner(Learner):
             )
         self._check_fit(labelled)
         training = self._model.training
+        if round_number == 0 and self.steps_before_labels:
+            self._name_groups(labelled)
         if round_number > 0 and not training.warm_start:
             self._initialise(round_number)
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
-        symmetric = self._model.networks.pixel_range is PixelRange.SYMMETRIC
-        self._round_stream = stream
-        self._labelled = LabelledBatches(
-            labelled, training.labelled_batch, symmetric, stream.child("labelled")
-        )
         # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
         rest = unlabelled if len(unlabelled) else labelled.images
-        self._unlabelled = UnlabelledBatches(
-            rest, training.unlabelled_batch, symmetric, stream.child("unlabelled")
+        self._stage = _Stage(
+            self._phases,
+            self.steps_per_round,
+            stream,
+            LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
+            self._unlabelled_batches(rest, stream),
         )
+
+    def _name_groups(self, labelled: LabelledSet) -> None:
+        """Let C begin with what the groups know."""
+        groups = self.predict(labelled.images, {Need.GROUPS}, self._stream).get(Need.GROUPS).argmax(dim=1)
+        named = torch.from_numpy(labelled.classes)
+        for modules in (self._nets.modules, self._averages.modules):
+            if modules:
+                name_groups(modules[Net.DISCRIMINATOR], modules[Net.PARTITION], groups, named)
+
+    def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> UnlabelledBatches:
+        size = self._model.training.unlabelled_batch
+        return UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
+
+    @property
+    def _symmetric(self) -> bool:
+        return self._model.networks.pixel_range is PixelRange.SYMMETRIC
 
     def _check_fit(self, labelled: LabelledSet) -> None:
         """Refuse data that the networks were not built for."""
@@ -120,32 +185,45 @@ class PhasedLearner(Learner):
 
     def step(self, index: int) -> StepLosses:
         """Run every phase once; a phase whose loss or gradient is not finite is skipped."""
-        device = self._blueprint.device
-        stream = self._round_stream.child("step", index)
-        step = Step(
-            self._nets,
-            lambda: self._labelled(index).to(device),
-            lambda: self._unlabelled(index).to(device),
-            stream,
-            self._age,
-            self._blueprint.encoded,
-            self._model.self_training,
-        )
+        stage = self._stage
+        stream = stage.stream.child("step", index)
+        step = self._new_step(stage, index, stream)
         for module in self._nets.modules.values():
             module.train()
         values: dict[str, float] = {}
         skipped = []
         with stream.child("layers").governs_torch():
-            for phase in self._phases:
-                losses, done = self._run(phase, step, index / max(1, self.steps_per_round))
+            for phase in stage.phases:
+                if index % phase.every:
+                    continue
+                losses, done = self._run(phase, step, index, stage.steps)
                 values |= losses
                 if not done:
                     skipped.append(phase.name)
         self._age += 1
-        self._follow_average()
+        self._averages.follow(self._age)
         return StepLosses(values, tuple(skipped))
 
-    def _run(self, phase: Phase, step: Step, progress: float) -> tuple[dict[str, float], bool]:
+    def _new_step(self, stage: _Stage, index: int, stream: Stream) -> Step:
+        device = self._blueprint.device
+
+        def labelled() -> LabelledBatch:
+            if stage.labelled is None:
+                raise ValueError("there are no labels yet")
+            return stage.labelled(index).to(device)
+
+        return Step(
+            self._nets,
+            labelled,
+            lambda: stage.unlabelled(index).to(device),
+            stream,
+            self._age,
+            self._blueprint.encoded,
+            self._model.self_training,
+            self._neighbourhood,
+        )
+
+    def _run(self, phase: Phase, step: Step, index: int, steps: int) -> tuple[dict[str, float], bool]:
         view = phase.view(step)
         values = {}
         with torch.autocast(
@@ -158,23 +236,9 @@ class PhasedLearner(Learner):
                     value = term.compute(view)
                     values[term.name] = value
                     total = total + weight * value
-        done = self._optimisers.descend(total, phase.trains, progress)
+        done = self._optimisers.descend(total, phase.trains, index, steps)
         numbers = {name: float(value.detach()) for name, value in values.items()}
         return numbers | {f"total {phase.name}": float(total.detach())}, done
-
-    @torch.no_grad()
-    def _follow_average(self) -> None:
-        discriminator = self._nets.discriminator
-        if self._average is discriminator:
-            return
-        # A young average forgets its random start sooner than the final decay would.
-        decay = min(self._model.training.average_decay, self._age / (self._age + 10))
-        mean, newest = self._average.state_dict(), discriminator.state_dict()
-        for name, value in mean.items():
-            if value.is_floating_point():
-                value.lerp_(newest[name], 1 - decay)
-            else:
-                value.copy_(newest[name])
 
     def slow_down(self) -> None:
         """Halve every learning rate for the rest of the run."""
@@ -199,8 +263,7 @@ class PhasedLearner(Learner):
             for net, module in self._nets.modules.items()
             for name, value in module.state_dict().items()
         }
-        if self._average is not self._nets.discriminator:
-            state |= {f"{AVERAGE}.{name}": value for name, value in self._average.state_dict().items()}
+        state |= self._averages.state_dict()
         state |= {f"optimiser.{name}": value for name, value in self._optimisers.state_dict().items()}
         state["age"] = torch.tensor(self._age)
         return {name: value.detach().cpu().clone() for name, value in state.items()}
@@ -212,8 +275,7 @@ class PhasedLearner(Learner):
             BadInput: names or shapes do not belong to these networks.
         """
         modules = {str(net): module for net, module in self._nets.modules.items()}
-        if self._average is not self._nets.discriminator:
-            modules[AVERAGE] = self._average
+        modules |= self._averages.named
         try:
             for prefix, module in modules.items():
                 module.load_state_dict(_below(state, prefix))

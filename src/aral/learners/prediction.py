@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from aral.learners.synthesis import synthesise
 from aral.losses import gaussian
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import GaussianNoise
+from aral.networks.partition import Partition
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -32,14 +34,18 @@ class Predictor:
 
     Args:
         nets: the networks.
-        classifier: the discriminator to classify with, averaged or not.
+        averages: averaged networks, which classify and sort into groups instead of those being trained.
         model: pixel range, chunk size, passes and precision.
         device: where to compute.
     """
 
-    def __init__(self, nets: Nets, classifier: Discriminator, model: Model, device: torch.device) -> None:
+    def __init__(
+        self, nets: Nets, averages: Mapping[Net, nn.Module], model: Model, device: torch.device
+    ) -> None:
         self._nets = nets
-        self._classifier = classifier
+        self._classifier = cast(Discriminator, averages.get(Net.DISCRIMINATOR, nets.discriminator))
+        if Net.PARTITION in nets.modules:
+            self._partition = cast(Partition, averages.get(Net.PARTITION, nets.partition))
         self._model = model
         self._device = device
         self._symmetric = model.networks.pixel_range is PixelRange.SYMMETRIC
@@ -54,6 +60,8 @@ class Predictor:
                 supplies.add(Need.SAMPLER_LOGITS)
         if Net.GENERATOR in self._nets.modules:
             supplies.add(Need.SYNTHESISED)
+        if Net.PARTITION in self._nets.modules:
+            supplies.add(Need.GROUPS)
         return frozenset(supplies)
 
     @torch.no_grad()
@@ -76,6 +84,7 @@ class Predictor:
             joined.get(Need.LATENTS),
             joined.get(Need.SAMPLER_LOGITS),
             joined.get(Need.SYNTHESISED),
+            joined.get(Need.GROUPS),
         )
 
     def _synthesised(self, stream: Stream) -> Float[Tensor, "Q F"]:
@@ -92,6 +101,8 @@ class Predictor:
             outputs[Need.LATENTS] = mean
             if Need.SAMPLER_LOGITS in needs:
                 outputs[Need.SAMPLER_LOGITS] = self._nets.sampler(mean)
+        if Need.GROUPS in needs:
+            outputs[Need.GROUPS] = softmax(self._partition(features)[0], dim=1)
         if Need.MC_PROBABILITIES in needs:
             outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch)
         return {need: outputs[need] for need in needs}
@@ -168,7 +179,7 @@ class Predictor:
 
     @contextmanager
     def _eval_mode(self) -> Iterator[None]:
-        modules = [self._classifier, *self._nets.modules.values()]
+        modules = [self._classifier, *self._nets.modules.values()]  # an averaged P has no mode
         before = [module.training for module in modules]
         for module in modules:
             module.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from aral.data.augmentation import Augmentation
 from aral.networks import AnyFamily, MlpFamily
@@ -21,6 +21,7 @@ class Net(StrEnum):
     SAMPLER = "sampler"
     DECODER = "decoder"  # E's own, where G belongs to a GAN that is trained apart
     CRITIC = "critic"  # the discriminator of that GAN
+    PARTITION = "partition"  # groups of images that look alike, on D̃'s features
 
 
 class Settings(BaseModel):
@@ -46,6 +47,7 @@ class Optimisers(Settings):
     sampler: Adam = Adam(rate=3e-3)
     decoder: Adam | None = None  # none: the generator's
     critic: Adam | None = None  # none: the discriminator's
+    partition: Adam | None = None  # none: the discriminator's
 
     def of(self, net: Net) -> Adam:
         """The settings of one network."""
@@ -56,6 +58,7 @@ class Optimisers(Settings):
             Net.SAMPLER: self.sampler,
             Net.DECODER: self.decoder or self.generator,
             Net.CRITIC: self.critic or self.discriminator,
+            Net.PARTITION: self.partition or self.discriminator,
         }[net]
 
 
@@ -65,6 +68,7 @@ class Training(Settings):
     steps: int = Field(1000, ge=0)  # training steps a round
     labelled_batch: int = Field(100, ge=1)  # labelled images a step
     unlabelled_batch: int = Field(100, ge=1)  # unlabelled and generated images a step
+    warm_up: int = Field(0, ge=0)  # steps of a round in which the rate rises to its full height
     flat_share: float = Field(2 / 3, ge=0, le=1)  # share of the round before the rate falls linearly to 0
     rate_floor: float = Field(0.0, ge=0)  # the rate never falls below this
     warm_start: bool = True  # networks continue from the round before; otherwise they start anew
@@ -73,6 +77,7 @@ class Training(Settings):
     mc_passes: int = Field(20, ge=2)  # stochastic passes for Monte-Carlo probabilities
     scoring_batch: int = Field(2000, ge=1)  # images a chunk in evaluation and scoring
     synthesised: int = Field(100, ge=1)  # images that query synthesis (gaal) makes a query
+    generate_every: int = Field(1, ge=1)  # E, G and S train in every so many steps only
 
 
 class Ramp(Settings):
@@ -80,12 +85,14 @@ class Ramp(Settings):
 
     begin: int = Field(0, ge=0)
     end: int = Field(0, ge=0)
+    falling: bool = False  # from 1 to 0 instead
 
     def at(self, age: int) -> float:
         """The factor after ``age`` training steps since the networks were initialised."""
-        if age >= self.end:
-            return 1.0
-        return max(0.0, (age - self.begin) / max(1, self.end - self.begin))
+        risen = 1.0
+        if age < self.end:
+            risen = max(0.0, (age - self.begin) / max(1, self.end - self.begin))
+        return 1.0 - risen if self.falling else risen
 
 
 class Weights(Settings):
@@ -112,6 +119,21 @@ class SelfTraining(Settings):
     align: bool = False  # consistency: predictions are brought nearer to equal shares of the classes
     weak: Augmentation = Augmentation(shift=0.1)  # of labelled images, and of those that are given a label
     strong: Augmentation = Augmentation(shift=0.1, scale=0.2, rotation=20, shear=10, cut_out=0.4)
+
+
+class Partitioning(Settings):
+    """Groups of images that look alike, found from neighbours and augmentation without any label."""
+
+    steps: int = Field(0, ge=0)  # training steps before the first query
+    groups_per_class: tuple[PositiveInt, ...] = (1, 3)  # groups of each head, in multiples of K
+    components: int = Field(50, ge=1)  # neighbours are sought in this many principal components
+    neighbours: int = Field(5, ge=1)  # nearest images that may stand for an image
+    disagreement: float = Field(1.0, ge=0)  # weight of neighbours in different groups
+    imbalance: float = Field(2.0, ge=0)  # weight of groups that share the pool unequally
+    communities_per_class: int = Field(2, ge=1)  # parts of the neighbour graph, in multiples of K
+    imitation: float = Field(1.0, ge=0)  # weight of telling the communities apart, before labels
+    imitation_steps: int = Field(500, ge=0)  # of the steps before labels, the first ones
+    in_rounds: float = Field(1.0, ge=0)  # factor on both once there are labels
 
 
 class SeparateGan(Settings):
@@ -144,3 +166,4 @@ class Model(Settings):
     sampler_sees: Literal["mean", "sample"] = "mean"  # of q(z|x, y), for both pools alike
     separate_gan: SeparateGan = SeparateGan()
     self_training: SelfTraining = SelfTraining()
+    partitioning: Partitioning = Partitioning()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softmax
 
 from aral.data.augmentation import augment
+from aral.data.neighbours import Neighbourhood
 from aral.learners.nets import Nets
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
@@ -31,7 +32,9 @@ class Part(StrEnum):
     LABELLED = "labelled"
     UNLABELLED = "unlabelled"
     WEAK_LABELLED = "weakly augmented labelled"
+    STRONG_LABELLED = "strongly augmented labelled"
     STRONG_UNLABELLED = "strongly augmented unlabelled"
+    STRONG_NEIGHBOUR = "strongly augmented neighbours of unlabelled"
     GENERATED = "generated"
     RECONSTRUCTED = "reconstructed labelled"
 
@@ -50,6 +53,7 @@ class Step:
         age: training steps since the networks were initialised.
         encoded: the pools whose images E sees; the labelled one at least.
         self_training: how far images are augmented.
+        neighbourhood: who neighbours whom; for learners that met the pool.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Step:
         age: int,
         encoded: frozenset[Part] = BOTH_POOLS,
         self_training: SelfTraining | None = None,
+        neighbourhood: Neighbourhood | None = None,
     ) -> None:
         self.nets = nets
         self.age = age
@@ -69,6 +74,7 @@ class Step:
         self._stream = stream
         self._encodes_unlabelled = Part.UNLABELLED in encoded
         self._self_training = self_training or SelfTraining()
+        self._neighbourhood = neighbourhood
 
     @cached_property
     def labelled(self) -> LabelledBatch:
@@ -106,10 +112,31 @@ class Step:
         return augment(batch.images, batch.ids, self._self_training.weak, self._stream.child("weak labelled"))
 
     @cached_property
+    def strong_labelled_images(self) -> Float[Tensor, "L C H W"]:
+        """x_L, strongly augmented."""
+        return self._strong(self.labelled, "strong labelled")
+
+    @cached_property
     def strong_unlabelled_images(self) -> Float[Tensor, "U C H W"]:
         """x_U, strongly augmented."""
-        batch = self.unlabelled
-        return augment(batch.images, batch.ids, self._self_training.strong, self._stream.child("strong"))
+        return self._strong(self.unlabelled, "strong")
+
+    @cached_property
+    def strong_neighbour_images(self) -> Float[Tensor, "U C H W"]:
+        """One of the neighbours of each of x_U, strongly augmented."""
+        batch = self.neighbourhood(self.unlabelled.ids, self._stream.child("neighbours"))
+        return self._strong(batch.to(self.nets.device), "strong neighbours")
+
+    @property
+    def neighbourhood(self) -> Neighbourhood:
+        """Who neighbours whom in the pool.
+
+        Raises:
+            ValueError: the learner has not met the pool.
+        """
+        if self._neighbourhood is None:
+            raise ValueError("this learner has not met the pool, and knows no neighbours")
+        return self._neighbourhood
 
     @cached_property
     def images(self) -> Float[Tensor, "B C H W"]:
@@ -168,8 +195,13 @@ class Step:
             Part.LABELLED: lambda: self.labelled.images,
             Part.UNLABELLED: lambda: self.unlabelled.images,
             Part.WEAK_LABELLED: lambda: self.weak_labelled_images,
+            Part.STRONG_LABELLED: lambda: self.strong_labelled_images,
             Part.STRONG_UNLABELLED: lambda: self.strong_unlabelled_images,
+            Part.STRONG_NEIGHBOUR: lambda: self.strong_neighbour_images,
         }[part]()
+
+    def _strong(self, batch: LabelledBatch | UnlabelledBatch, name: str) -> Float[Tensor, "n C H W"]:
+        return augment(batch.images, batch.ids, self._self_training.strong, self._stream.child(name))
 
     def _normal(self, name: str, count: int) -> Float[Tensor, "count Z"]:
         noise = torch.randn(count, self.nets.latent_size, generator=self._stream.child(name).torch())

@@ -56,6 +56,9 @@ class Phase:
         terms: the weighted terms.
         sees: the images the judge passes over.
         judged_by: whose features, class logits and realness the terms use: D̃, or a critic's.
+        apart: images that the judge reads with the batch norm of evaluation, so that they neither shift the
+            statistics of the others nor are remembered; of no consequence to a judge without batch norm.
+        every: the phase runs in every so many steps.
     """
 
     name: str
@@ -63,10 +66,12 @@ class Phase:
     terms: tuple[Term, ...]
     sees: frozenset[Part] = frozenset()
     judged_by: Net = Net.DISCRIMINATOR
+    apart: frozenset[Part] = frozenset()
+    every: int = 1
 
     def view(self, step: Step) -> View:
         """A step as this phase sees it."""
-        return View(step, self.trains, self.sees, self.judged_by)
+        return View(step, self.trains, self.sees, self.judged_by, self.apart)
 
 
 def reconstruct(pixel_range: PixelRange) -> Compute:
@@ -150,4 +155,5 @@ def variational_terms(model: Model) -> tuple[Term, ...]:
 
 def sampler_phase(model: Model) -> Phase:
     """Eq. 13: S alone."""
-    return Phase("S", frozenset({Net.SAMPLER}), (Term("tell labelled", tell_labelled(model.sampler_sees)),))
+    found = Term("tell labelled", tell_labelled(model.sampler_sees))
+    return Phase("S", frozenset({Net.SAMPLER}), (found,), every=model.training.generate_every)

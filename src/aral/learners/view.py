@@ -15,8 +15,16 @@ from aral.losses.rotation import quarter_turns
 from aral.losses.self_training import hardened
 from aral.networks.biggan import BigganDiscriminator
 from aral.networks.interface import Discriminator
+from aral.networks.layers import fixed_statistics
 
-_REAL = (Part.LABELLED, Part.UNLABELLED, Part.WEAK_LABELLED, Part.STRONG_UNLABELLED)
+_REAL = (
+    Part.LABELLED,
+    Part.UNLABELLED,
+    Part.WEAK_LABELLED,
+    Part.STRONG_LABELLED,
+    Part.STRONG_UNLABELLED,
+    Part.STRONG_NEIGHBOUR,
+)
 _MADE = (Part.GENERATED, Part.RECONSTRUCTED)
 
 
@@ -28,16 +36,23 @@ class View:
         trains: the networks of the phase.
         sees: the images whose features the judge computes in this phase.
         judged_by: D̃, or the critic of a GAN trained apart.
+        apart: images that the judge reads with the batch norm of evaluation.
     """
 
     def __init__(
-        self, step: Step, trains: frozenset[Net], sees: frozenset[Part], judged_by: Net = Net.DISCRIMINATOR
+        self,
+        step: Step,
+        trains: frozenset[Net],
+        sees: frozenset[Part],
+        judged_by: Net = Net.DISCRIMINATOR,
+        apart: frozenset[Part] = frozenset(),
     ) -> None:
         self.step = step
         self.trains = trains
         self.nets = step.nets
         self._sees = sees
         self._judged_by = judged_by
+        self._apart = apart
 
     @property
     def judge(self) -> Discriminator:
@@ -74,14 +89,21 @@ class View:
             return self._features_of(images | made)
         with torch.no_grad():
             features = self._features_of(images)
-        return features | {part: self.judge.features(value) for part, value in made.items()}
+        for part, value in made.items():
+            features |= self._features_of({part: value})
+        return features
 
     def _features_of(self, images: dict[Part, Float[Tensor, "_ C H W"]]) -> dict[Part, Float[Tensor, "_ F"]]:
-        if not images:
-            return {}
-        sizes = [len(part) for part in images.values()]
-        features = self.judge.features(torch.cat(list(images.values())))
-        return dict(zip(images, torch.split(features, sizes), strict=True))
+        together = {part: value for part, value in images.items() if part not in self._apart}
+        found = {}
+        if together:
+            sizes = [len(value) for value in together.values()]
+            features = self.judge.features(torch.cat(list(together.values())))
+            found = dict(zip(together, torch.split(features, sizes), strict=True))
+        with fixed_statistics(self.judge):
+            return found | {
+                part: self.judge.features(value) for part, value in images.items() if part in self._apart
+            }
 
     @cached_property
     def real_logits(self) -> tuple[Float[Tensor, " L"], Float[Tensor, " U"]]:
@@ -122,6 +144,12 @@ class View:
         if part is Part.STRONG_UNLABELLED:
             return self.step.weak_pseudo_labels
         return self.step.labelled.class_probs
+
+    def group_logits(self, part: Part, to_trunk: bool = True) -> tuple[Float[Tensor, "n _"], ...]:
+        """Logits of the groups of a part's images, one tensor a head of P; gradient to D̃ only if ``to_trunk``."""
+        features = self.features[part]
+        heads: tuple[Tensor, ...] = self.nets.partition(features if to_trunk else features.detach())
+        return heads
 
     def turn_logits(self, part: Part) -> Float[Tensor, "M 4"]:
         """The judge's logits of the quarter turns of the first quarter of a part's images."""

@@ -1,6 +1,7 @@
-"""The four networks E, G, D̃ and S at four scales, sized by arguments."""
+"""The four networks E, G, D̃ and S at several scales, sized by arguments."""
 
 from aral.networks.biggan import BigganDiscriminator, BigganFamily
+from aral.networks.compact import CompactFamily
 from aral.networks.conv32 import Conv32Family
 from aral.networks.discriminators import RealnessHead
 from aral.networks.families import AnyFamily
@@ -15,12 +16,14 @@ from aral.networks.interface import (
 )
 from aral.networks.layers import GaussianNoise
 from aral.networks.mlp import MlpFamily
+from aral.networks.partition import Partition
 from aral.networks.resnet import ResnetFamily
 
 __all__ = [
     "AnyFamily",
     "BigganDiscriminator",
     "BigganFamily",
+    "CompactFamily",
     "Conv32Family",
     "Discriminator",
     "Encoder",
@@ -29,6 +32,7 @@ __all__ = [
     "Generator",
     "ImageShape",
     "MlpFamily",
+    "Partition",
     "PixelRange",
     "RealnessHead",
     "ResnetFamily",

@@ -7,11 +7,12 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from aral.networks.biggan import BigganFamily
+from aral.networks.compact import CompactFamily
 from aral.networks.conv32 import Conv32Family
 from aral.networks.mlp import MlpFamily
 from aral.networks.resnet import ResnetFamily
 
 AnyFamily: TypeAlias = Annotated[
-    MlpFamily | Conv32Family | ResnetFamily | BigganFamily, Field(discriminator="scale")
+    MlpFamily | CompactFamily | Conv32Family | ResnetFamily | BigganFamily, Field(discriminator="scale")
 ]
-"""One of the four families; ``scale`` says which when it is read from a file."""
+"""One of the families; ``scale`` says which when it is read from a file."""

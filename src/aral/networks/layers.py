@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 _Net = TypeVar("_Net", bound=nn.Module)
@@ -51,6 +54,22 @@ class ChannelsLast(nn.Module):
     def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """The same maps, in channels-last order."""
         return maps.contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def fixed_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norms use and keep the statistics they have, as in evaluation; all other layers stay as they are.
+
+    Gradient still flows through. Without batch norm nothing changes.
+    """
+    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    for layer in norms:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.train()
 
 
 class GlobalMean(nn.Module):

@@ -18,6 +18,7 @@ from jaxtyping import Int64
 
 from aral.errors import BadInput
 from aral.reports.pictures import Pictures, read_pictures
+from aral.session.progress import BEFORE_LABELS
 from aral.store.reading import StoreReading, store_reading
 from aral.store.rows import EventRow, Json, MetricRow, RoundRow, Stage
 from aral.types import Answer, Selection
@@ -101,6 +102,7 @@ class RunRecord:
         events: what the user should know, in the order of recording.
         unreadable: files of pictures that were passed over, and why.
         settings: the content of settings.json; None if there is no such file.
+        seconds_before_labels: time spent on training before the first query; 0 for most learners.
     """
 
     name: str
@@ -117,6 +119,7 @@ class RunRecord:
     events: tuple[EventRow, ...]
     unreadable: tuple[str, ...]
     settings: Json
+    seconds_before_labels: float = 0.0
 
     @property
     def data_title(self) -> str:
@@ -131,8 +134,8 @@ class RunRecord:
 
     @property
     def seconds(self) -> float:
-        """Time spent on training and on choosing images in all rounds, as far as it was recorded."""
-        return sum((each.seconds for each in self.rounds), 0.0)
+        """Time spent on training, also before labels, and on choosing images, as far as it was recorded."""
+        return sum((each.seconds for each in self.rounds), self.seconds_before_labels)
 
     def class_name(self, index: int) -> str:
         """The name of a class, or its number where it has none."""
@@ -175,6 +178,9 @@ def read_run(folder: Path) -> RunRecord:
             events=tuple(store.events()),
             unreadable=tuple(look.problem for look in found.values() if look.problem),
             settings=settings,
+            seconds_before_labels=sum(
+                (metric.value for metric in metrics[BEFORE_LABELS] if metric.name == "train seconds"), 0.0
+            ),
         )
 
 

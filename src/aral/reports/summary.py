@@ -113,6 +113,6 @@ def as_json(record: RunRecord) -> dict[str, Json]:
         "note": record.note,
         "method": record.method,
         "seed": record.seed,
-        "seconds": round(sum(each.seconds for each in record.rounds), 1),
+        "seconds": round(record.seconds, 1),
         "rounds": rounds,
     }

@@ -9,7 +9,10 @@ class Observer:
     """Hears of progress; this one says nothing. Override what you want to show."""
 
     def stage(self, round_number: int, what: str) -> None:
-        """A round begins something: ``querying``, ``training``, ``evaluating``."""
+        """A round begins something: ``querying``, ``training``, ``evaluating``.
+
+        The training before the first query has the number −1 and is called ``training before labels``.
+        """
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
         """``step`` of ``steps`` training steps are done."""

@@ -14,6 +14,8 @@ from aral.session.observer import Observer
 from aral.store import Store
 
 CHECKPOINTS = "checkpoints"
+BEFORE_LABELS = -1
+"""The number of the training before the first query, in place of a round's."""
 
 
 class Stopped(AralError):
@@ -46,6 +48,12 @@ class Position:
     skips: int = 0  # steps in a row that were not finite
     halvings: int = 0  # how often the learning rates were halved
 
+    @property
+    def where(self) -> str:
+        """The round, in words."""
+        before = self.round_number == BEFORE_LABELS
+        return "the training before labels" if before else f"round {self.round_number}"
+
 
 class Progress:
     """Moves a learner forward, and writes and reads its checkpoints.
@@ -69,9 +77,9 @@ class Progress:
         observer: Observer,
         after_step: Callable[[int, int, int], None] = lambda number, step, steps: None,
     ) -> None:
-        self.position = Position()
         self._store = store
         self._learner = learner
+        self.position = Position(self._first)
         self._pace = pace
         self._observer = observer
         self._after_step = after_step
@@ -98,7 +106,7 @@ class Progress:
         for damage in damaged:
             self.tell("damaged checkpoint", f"{damage.problem} An earlier one is used.")
         self.position = Position(**{str(key): int(str(value)) for key, value in checkpoint.document.items()})
-        if self.position.step < self._learner.steps_per_round:
+        if self.position.step < self._steps():
             start_round(self.position.round_number)
         self._learner.load_state_dict(checkpoint.tensors)
 
@@ -111,25 +119,35 @@ class Progress:
             Stopped: ``stopping`` said so; a checkpoint was written.
             RunFailed: losses stay non-finite although learning rates were halved.
         """
-        steps = self._learner.steps_per_round
-        while (self.position.round_number, self.position.step) < (round_number, steps):
-            if self.position.step >= steps:
+        while self.position.round_number < round_number or (
+            self.position.round_number == round_number and self.position.step < self._steps()
+        ):
+            if self.position.step >= self._steps():
                 self.position = Position(self.position.round_number + 1, 0, 0, self.position.halvings)
                 start_round(self.position.round_number)
-            elif (self.position.round_number, self.position.step) == (0, 0):
-                start_round(0)
+            elif self.position.step == 0 and self.position.round_number == self._first:
+                start_round(self._first)
                 self.save()
             self._train(start_round, stopping)
 
+    @property
+    def _first(self) -> int:
+        return BEFORE_LABELS if self._learner.steps_before_labels else 0
+
+    def _steps(self) -> int:
+        """Steps of the round under way."""
+        before = self.position.round_number == BEFORE_LABELS
+        return self._learner.steps_before_labels if before else self._learner.steps_per_round
+
     def _train(self, start_round: Callable[[int], None], stopping: Callable[[], bool]) -> None:
-        position, steps = self.position, self._learner.steps_per_round
+        position, steps = self.position, self._steps()
         saved_at = time.monotonic()
         while position.step < steps:
             losses = self._learner.step(position.step)
             position.step += 1
             position.skips = position.skips + 1 if losses.skipped else 0
             if losses.skipped:
-                where = f"round {position.round_number}, step {position.step}"
+                where = f"{position.where}, step {position.step}"
                 self.tell("not finite", f"Phases {', '.join(losses.skipped)} were skipped in {where}.")
             if position.skips > self.MOST_SKIPS:
                 self._back_off(start_round)
@@ -142,8 +160,7 @@ class Progress:
             if position.step < steps and stopping():
                 self.save()
                 raise Stopped(
-                    f"Stopped in round {position.round_number} at step {position.step} of {steps}; "
-                    "everything is saved.",
+                    f"Stopped in {position.where} at step {position.step} of {steps}; everything is saved.",
                     "Run the same command again to go on.",
                 )
             if time.monotonic() - saved_at > self._pace.checkpoint_seconds and position.step < steps:
@@ -155,7 +172,7 @@ class Progress:
         halvings = self.position.halvings + 1
         if halvings > self.MOST_HALVINGS:
             raise RunFailed(
-                f"Training is not finite in round {self.position.round_number} at step {self.position.step}, "
+                f"Training is not finite in {self.position.where} at step {self.position.step}, "
                 f"after the learning rates were halved {self.MOST_HALVINGS} times.",
                 "Lower the learning rates, for instance --set model.optimisers.discriminator.rate=0.001",
             )
@@ -165,7 +182,7 @@ class Progress:
         self.position.skips = 0
         self.tell(
             "learning rates halved",
-            f"Back to round {self.position.round_number}, step {self.position.step}, after "
+            f"Back to {self.position.where}, step {self.position.step}, after "
             f"{self.MOST_SKIPS + 1} steps in a row that were not finite.",
         )
         self.save()

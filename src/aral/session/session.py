@@ -22,7 +22,7 @@ from aral.learners.interface import Learner
 from aral.randomness import Stream
 from aral.session.observer import Observer
 from aral.session.pictures import save_pictures
-from aral.session.progress import Pace, Progress
+from aral.session.progress import BEFORE_LABELS, Pace, Progress
 from aral.session.strategy import Strategy, check_strategy
 from aral.session.validation import Validation, Validator
 from aral.store import Store
@@ -86,6 +86,7 @@ class Session:
             self._validator = Validator(validation, store, learner, pool, class_count, kept, self._tell)
         after_step = [self._validator.after_step] if self._validator else []
         self._progress = Progress(store, learner, pace or Pace(), self._observer, *after_step)
+        learner.meet_pool(pool, stream.child("pool"))
         self._progress.restore(self._start_round)
 
     @property
@@ -98,18 +99,24 @@ class Session:
         ids, classes = self.store.labels()
         return LabelledSet(self.pool.subset(ids), classes, self.class_count)
 
-    def ask(self, query_size: int) -> Selection:
+    def ask(self, query_size: int, stopping: Callable[[], bool] = lambda: False) -> Selection:
         """The images to label in this round; asked again, the same ones.
+
+        A learner that can begin without labels is trained before the first query.
 
         Args:
             query_size: how many; a query that is recorded already keeps its size.
+            stopping: asked after every step of that training; true stops with everything saved.
 
         Raises:
             BadInput: fewer images than this are left.
+            Stopped: ``stopping`` said so.
         """
         recorded = self.store.query(self.round_number)
         if recorded is not None:
             return recorded
+        if self.round_number == 0:
+            self._begin(stopping)
         self._observer.stage(self.round_number, "querying")
         started = time.monotonic()
         selection = self._choose(query_size)
@@ -193,18 +200,32 @@ class Session:
         if self.round_number:
             self._progress.finish_round(self.round_number - 1, self._start_round, lambda: False)
 
+    def _begin(self, stopping: Callable[[], bool]) -> None:
+        """Train on the pool alone, as far as that was not done; nothing for a learner that needs labels."""
+        if self.learner.steps_before_labels:
+            self._observer.stage(BEFORE_LABELS, "training before labels")
+            started = time.monotonic()
+            self._progress.finish_round(BEFORE_LABELS, self._start_round, stopping)
+            self._record(BEFORE_LABELS, {"train seconds": time.monotonic() - started})
+
+    def _choose_first(self, candidates: ImageSet, query_size: int, stream: Stream) -> Selection:
+        first = self._strategy.first
+        if self.learner.steps_before_labels:
+            known = self.learner.predict(candidates, first.needs, stream.child("unlabelled passes"))
+        else:
+            features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
+            known = Predictions(candidates.ids, features=features)
+        nobody = np.empty(0, dtype=np.int64)
+        nothing = Predictions(nobody, features=None if known.features is None else known.features[:0])
+        return first(PoolView(known, nothing, nobody, self.class_count), query_size, stream)
+
     def _choose(self, query_size: int) -> Selection:
         number = self.round_number
         stream = self._stream.child("query", number)
         asked = np.array([answer.image_id for answer in self.store.answers()], dtype=np.int64)
         candidates = self.pool.without(asked)
         if number == 0:
-            features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
-            nothing = Predictions(np.empty(0, dtype=np.int64), features=features[:0])
-            view = PoolView(
-                Predictions(candidates.ids, features=features), nothing, nothing.ids, self.class_count
-            )
-            return self._strategy.first(view, query_size, stream)
+            return self._choose_first(candidates, query_size, stream)
         self.repair()
         labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs
         view = PoolView(
@@ -257,6 +278,9 @@ class Session:
         return labelled, self.pool.without(np.concatenate([ids, excluded]))
 
     def _start_round(self, number: int) -> None:
+        if number == BEFORE_LABELS:
+            self.learner.start_before_labels(self._stream.child("before labels"))
+            return
         labelled, unlabelled = self._training_set(number)
         self.learner.start_round(number, labelled, unlabelled, self._stream.child("round", number))
 

@@ -15,7 +15,8 @@ class Strategy:
 
     Attributes:
         acquisition: every query but the first.
-        first: the first query, before any label and any training; sees features of the pixels only.
+        first: the first query, before any label; sees what a learner that begins without labels supplies,
+            and features of the pixels otherwise.
     """
 
     acquisition: Acquisition
@@ -35,10 +36,10 @@ def check_strategy(strategy: Strategy, learner: Learner) -> None:
             f"'{learner.name}' does not supply.",
             "Choose another acquisition, or a learner with those parts.",
         )
-    extra = strategy.first.needs - {Need.FEATURES}
+    extra = strategy.first.needs - (learner.supplies if learner.steps_before_labels else {Need.FEATURES})
     if extra:
         raise BadInput(
             f"'{strategy.first.name}' cannot make the first query: it needs {', '.join(sorted(extra))}, and "
-            "nothing has been trained yet.",
+            f"'{learner.name}' has not trained yet.",
             "Use 'random' or 'typiclust' for the first query.",
         )

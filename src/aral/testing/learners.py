@@ -22,7 +22,9 @@ class FakeLearner(Learner):
         sampler_logit: S of an image, by id.
         probabilities: class probabilities by ids, N×K; uniform if left out.
         steps: training steps a round.
-        troubled_steps: steps, counted over all rounds, that report a skipped phase.
+        troubled_steps: steps, counted over everything, that report a skipped phase.
+        steps_before_labels: training steps before the first query.
+        groups: probabilities of groups by ids, N×G; one group if left out.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class FakeLearner(Learner):
         probabilities: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N K"]] | None = None,
         steps: int = 2,
         troubled_steps: frozenset[int] = frozenset(),
+        steps_before_labels: int = 0,
+        groups: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N G"]] | None = None,
     ) -> None:
         self.class_count = class_count
         self.calls: list[str] = []
@@ -43,6 +47,8 @@ class FakeLearner(Learner):
         self._probabilities = probabilities
         self._steps = steps
         self._troubled = troubled_steps
+        self._steps_before_labels = steps_before_labels
+        self._groups = groups
 
     @property
     def name(self) -> str:
@@ -58,6 +64,21 @@ class FakeLearner(Learner):
     def steps_per_round(self) -> int:
         """As given."""
         return self._steps
+
+    @property
+    def steps_before_labels(self) -> int:
+        """As given."""
+        return self._steps_before_labels
+
+    def meet_pool(self, pool: ImageSet, stream: Stream) -> None:
+        """Say so."""
+        self.calls.append(f"meet {len(pool)} images")
+
+    def start_before_labels(self, stream: Stream) -> None:
+        """Say so."""
+        if not self._steps_before_labels:
+            super().start_before_labels(stream)
+        self.calls.append("start before labels")
 
     def start_round(
         self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
@@ -92,6 +113,7 @@ class FakeLearner(Learner):
             number,
             logits.float(),
             number[:1],
+            number.new_ones(len(images), 1) if self._groups is None else self._groups(ids),
         )
 
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:

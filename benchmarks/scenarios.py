@@ -1,0 +1,184 @@
+"""Pools that are not as tidy as a benchmark's: unbalanced, with foreign images, with classes missing at first.
+
+    python benchmarks/scenarios.py --methods aral,supervised+random --seeds 3
+
+Each row is one scenario, method and seed: labels spent, test accuracy and classes seen after every round. Runs
+live in runs/scenarios and are resumed when the command is repeated; rows are written after each run.
+
+* ``unbalanced``: class k of MNIST keeps a share 10^(−k/9) of its images, the rarest a tenth of the commonest.
+* ``foreign``: a fifth of the pool is Fashion-MNIST; a person answers 'none of these', which costs a label.
+* ``missing``: the first query is replaced by images of eight of the ten classes; the others must be discovered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aral import (
+    GroundTruth,
+    Method,
+    Session,
+    Store,
+    Strategy,
+    Stream,
+    acquisition,
+    load,
+    make_learner,
+    resolve,
+)
+from aral.acquisition import PoolView
+from aral.data import DataSet
+from aral.experiments.run import drive
+from aral.types import Answer, ImageSet, NoClass, NoClassAnswer, Selection
+from curves import RESULTS, commit, machine
+
+RUNS = Path("runs/scenarios")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A pool, its images of no class, and a first query that replaces the method's own if it is given."""
+
+    data: DataSet
+    foreign: frozenset[int] = frozenset()
+    first: Callable[[Selection], Selection] | None = None
+
+
+class Person(GroundTruth):
+    """Knows the classes, and says 'none of these' to images of no class."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario.data.pool.ids, scenario.data.pool_classes)
+        self._foreign = scenario.foreign
+
+    def collect(self) -> list[Answer]:
+        """The answers to what was asked."""
+        return [
+            NoClassAnswer(answer.image_id, NoClass.NONE_OF_THESE)
+            if answer.image_id in self._foreign
+            else answer
+            for answer in super().collect()
+        ]
+
+
+def unbalanced(data: DataSet, stream: Stream) -> Scenario:
+    """Class k keeps a share 10^(−k/9) of its images."""
+    chance = stream.uniform(data.pool.ids)
+    kept = np.flatnonzero(chance < 10.0 ** (-data.pool_classes / 9))
+    return Scenario(_cut(data, kept))
+
+
+def foreign(data: DataSet, stream: Stream) -> Scenario:
+    """A fifth of the images come from Fashion-MNIST."""
+    other = load("fashion-mnist").pool
+    rows = np.argsort(stream.uniform(data.pool.ids))
+    replaced = np.sort(rows[: len(data.pool) // 5])
+    pixels = data.pool.pixels.clone()
+    pixels[torch.from_numpy(replaced)] = other.pixels[torch.from_numpy(replaced)]
+    # Their classes stay in the table but are never said.
+    return Scenario(replace(data, pool=ImageSet.of(pixels)), frozenset(replaced.tolist()))
+
+
+def missing(data: DataSet, stream: Stream) -> Scenario:
+    """The first ten labels are of the classes 0 to 7 only."""
+    ids = data.pool.ids[data.pool_classes < 8]
+    chosen = ids[np.argsort(stream.uniform(ids))]
+
+    def first(selection: Selection) -> Selection:
+        wanted = chosen[: len(selection)]
+        return Selection(wanted, np.zeros(len(wanted)), "given", ("given",) * len(wanted))
+
+    return Scenario(data, first=first)
+
+
+SCENARIOS = {"unbalanced": unbalanced, "foreign": foreign, "missing": missing}
+
+
+def _cut(data: DataSet, kept: np.ndarray) -> DataSet:
+    pixels = data.pool.pixels[torch.from_numpy(kept)]
+    return replace(data, pool=ImageSet.of(pixels), pool_classes=data.pool_classes[kept])
+
+
+@dataclass(frozen=True)
+class Given:
+    """An acquisition whose choice is replaced."""
+
+    own: object
+    first: Callable[[Selection], Selection]
+    name: str = "given"
+
+    @property
+    def needs(self) -> frozenset:
+        """Those of the method's own first query."""
+        return self.own.needs
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
+        """As many images as the method would have asked."""
+        return self.first(self.own(pool, n, stream))
+
+
+def one_run(
+    name: str, method: Method, seed: int, settings: list[str], folder: Path
+) -> list[dict[str, float]]:
+    """Run or resume one scenario, method and seed; one row a round."""
+    torch.set_num_threads(1)
+    spec = resolve("mnist", method, settings, seed=seed, threads=1)
+    stream = Stream.root(seed)
+    scenario = SCENARIOS[name](load("mnist"), stream.child("scenario", name))
+    data = scenario.data
+    learner = make_learner(spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"))
+    first = acquisition(spec.rounds.first_query)
+    if scenario.first is not None:
+        first = Given(first, scenario.first)
+    with Store.open(folder, create=True) as store:
+        strategy = Strategy(acquisition(spec.acquisition), first)
+        session = Session(store, data.pool, data.class_count, learner, strategy, stream.child("session"))
+        drive(session, Person(scenario), data.test, spec.rounds.query_size, spec.rounds.budget)
+        rows: dict[int, dict[str, float]] = {}
+        for metric in store.metrics():
+            if metric.name in ("accuracy", "classes seen"):
+                rows.setdefault(metric.round, {})[metric.name] = metric.value
+        spent = np.cumsum([len(store.query(number)) for number in sorted(rows)])
+        return [{"spent": int(n), **rows[number]} for n, number in zip(spent, sorted(rows), strict=True)]
+
+
+def main() -> None:
+    """Everything that is asked for, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--methods", default="aral,supervised+random")
+    parser.add_argument("--scenarios", default=",".join(SCENARIOS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    target = RESULTS / "scenarios.json"
+    kept = json.loads(target.read_text())["rows"] if target.exists() else []
+    for seed in range(arguments.seeds):
+        for name in arguments.scenarios.split(","):
+            for text in arguments.methods.split(","):
+                method = Method.parse(text)
+                key = {"scenario": name, "method": str(method), "seed": seed, "settings": arguments.set}
+                if any({part: row[part] for part in key} == key for row in kept):
+                    continue
+                folder = RUNS / f"{name}-{method}-seed{seed}"
+                kept.append(key | {"rounds": one_run(name, method, seed, arguments.set, folder)})
+                body = {
+                    "command": "python benchmarks/scenarios.py",
+                    "commit": commit(),
+                    "machine": machine(),
+                    "date": datetime.now(UTC).date().isoformat(),
+                    "rows": kept,
+                }
+                target.write_text(json.dumps(body, indent=1) + "\n")
+                print(key, kept[-1]["rounds"][-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()

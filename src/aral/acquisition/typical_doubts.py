@@ -1,0 +1,74 @@
+"""ARAL with typicality: doubtful images of which there are many alike.
+
+The most doubtful image of a pool is often one of a kind, and its label teaches nothing else. So the images that
+sampler and classifier rank highest (see :mod:`aral.acquisition.diverse`), a share of the pool, are cut into n
+clusters of their features, and the one nearest to each centre is asked: what it stands for is a whole region in
+which the classifier is unsure and nothing has been labelled. While labels are few these regions are large, so
+typicality counts most; as the classifier grows sure they become the few images that are left in doubt.
+
+Sampler logits N, probabilities N×K, features N×F; a score is the number of doubtful images in the cluster,
+higher = label first. Cost that of one k-means on share·N images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aral.acquisition.clusters import k_means
+from aral.acquisition.confidence import entropy_scores
+from aral.acquisition.distances import features_of, squared_distances
+from aral.acquisition.diverse import combined_scores
+from aral.acquisition.groups import directions
+from aral.acquisition.interface import Need, PoolView
+from aral.acquisition.joint import Choice, JointBatch, first_of_best
+from aral.randomness import Stream
+
+
+@dataclass(frozen=True)
+class TypicalDoubts:
+    """The centres of n clusters of doubtful images.
+
+    Attributes:
+        share: of the pool that counts as doubtful, by the combined score.
+        uses_sampler: rank by sampler and entropy, or by entropy alone.
+    """
+
+    share: float = 0.05
+    uses_sampler: bool = True
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows, those of the largest clusters first."""
+        score = combined_scores if self.uses_sampler else entropy_scores
+        scores = score(pool, stream.child("scores"))
+        ties = stream.child("ties").uniform(pool.unlabelled.ids)
+        count = min(len(scores), max(n, round(self.share * len(scores))))
+        order = np.lexsort((ties, -scores))[:count]
+        doubtful = np.sort(order)
+        features = directions(features_of(pool.unlabelled)[doubtful])
+        clusters = k_means(features, n, stream.child("clusters"))
+        sizes = np.bincount(clusters, minlength=n)
+        rows: list[int] = []
+        for cluster in np.argsort(-sizes, kind="stable"):
+            inside = np.flatnonzero(clusters == cluster)
+            if inside.size:
+                centre = features[inside].mean(axis=0, keepdims=True)
+                nearness = -squared_distances(features[inside], centre)
+                rows.append(int(doubtful[inside[first_of_best(nearness, ties[doubtful[inside]])]]))
+        # Exact copies make fewer clusters than were asked for; the most doubtful of the rest fill up.
+        rest = [int(row) for row in order if row not in rows]
+        worth = [float(size) for size in sorted(sizes[sizes > 0], reverse=True)]
+        chosen = np.array((rows + rest)[:n], dtype=np.int64)
+        values = np.array((worth + [1.0] * n)[:n])
+        return Choice(chosen, values, tuple(f"stands for {value:.0f} doubtful images" for value in values))
+
+
+ARAL_TYPICAL = JointBatch(
+    "aral-typical",
+    frozenset({Need.SAMPLER_LOGITS, Need.PROBABILITIES, Need.FEATURES}),
+    TypicalDoubts(),
+)
+TYPICAL_ENTROPY = JointBatch(
+    "typical-entropy", frozenset({Need.PROBABILITIES, Need.FEATURES}), TypicalDoubts(uses_sampler=False)
+)

@@ -1,0 +1,76 @@
+"""``aral export`` and ``aral import``: labels and classifiers out, labels in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aral.cli.desk import said_of_labels
+from aral.cli.options import AsJson
+from aral.labelling import FORMS, USUAL, Exported, Placing, export, session_folders
+from aral.project import Project
+from aral.reports import write_report
+
+REPORT = "report.html"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("export")(export_command)
+    app.command("import")(import_command)
+
+
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write to.")],
+    form: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(FORMS)}; may be given again. Default: {', '.join(USUAL)}."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every form; ONNX needs its extra.")] = False,
+    images: Annotated[Placing, typer.Option(help="How an ImageFolder gets its images.")] = "copy",
+    as_json: AsJson = False,
+) -> None:
+    """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
+    with Project.open(folder) as project:
+        done = export(project, target, FORMS if everything else form or USUAL, images)
+        report = export_report(project, target)
+    files = [*done.files, *([REPORT] if report else [])]
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "target": str(target), "files": files}, indent=2))
+        return
+    _say(done, files)
+
+
+def export_report(project: Project, target: Path) -> bool:
+    """The HTML report of the newest session that was trained; False when there is none."""
+    sessions = session_folders(project.folder)
+    if not sessions or not project.models():
+        return False
+    shutil.copyfile(write_report(sessions[-1][1]), target / REPORT)
+    return True
+
+
+def _say(done: Exported, files: list[str]) -> None:
+    typer.echo(f"{done.labels} labels are exported to {done.target}: {', '.join(files)}")
+    for note in done.notes:
+        typer.echo(note)
+    if done.left_out:
+        typer.echo(f"{len(done.left_out)} images are gone or changed and were left out.")
+
+
+def import_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    labels: Annotated[Path, typer.Argument(help=".csv, .jsonl, Label Studio's .json, or class folders.")],
+    annotator: Annotated[
+        str, typer.Option(help="Who gave labels of which the file does not tell.")
+    ] = "import",
+) -> None:
+    """Take labels from elsewhere into a project; the same file counts once."""
+    with Project.open(folder) as project:
+        typer.echo(said_of_labels(project, labels, annotator))

@@ -1,0 +1,32 @@
+"""``aral predict``: what a classifier says of new photos."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aral.cli.options import AsJson
+from aral.labelling import find_classifier, predict
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("predict")(predict_command)
+
+
+def predict_command(
+    model: Annotated[Path, typer.Argument(help="An export, a model folder, or a project: its newest model.")],
+    photos: Annotated[Path, typer.Argument(help="The folder of new images.")],
+    target: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("predictions.csv"),
+    as_json: AsJson = False,
+) -> None:
+    """Classify every image below a folder and write a CSV file with all probabilities."""
+    done = predict(find_classifier(model), photos, target)
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "target": str(target)}))
+        return
+    typer.echo(f"{done.images} images are classified, {done.unreadable} files could not be read: {target}")

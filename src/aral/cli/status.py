@@ -1,0 +1,35 @@
+"""``aral status``: how a project stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aral.cli.options import AsJson
+from aral.labelling import status
+from aral.project import Project
+from aral.web import link_of_running_server
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("status")(status_command)
+
+
+def status_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say how far labelling and training are, how good the classifier is, and where the page runs."""
+    with Project.open(folder) as project:
+        found = status(project)
+        link = link_of_running_server(project.folder)
+    if as_json:
+        typer.echo(json.dumps({**found.facts, "page": link}, indent=2))
+        return
+    for sentence in found.sentences:
+        typer.echo(sentence)
+    typer.echo(f"The page is open at {link}" if link else f"The page is not open: aral label {folder}")

@@ -1,0 +1,76 @@
+"""How a project stands, as plain facts and as sentences."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aral.labelling.advice import Unknown, advise
+from aral.labelling.estimate import FAIR
+from aral.labelling.model_card import in_words
+from aral.labelling.sessions import session_folders
+from aral.project import Project
+
+DEFAULT_NEXT = 50
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a project stands.
+
+    Attributes:
+        facts: for programs; what JSON can say.
+        sentences: for people.
+    """
+
+    facts: dict[str, Any]
+    sentences: tuple[str, ...]
+
+    def as_json(self) -> str:
+        """The facts as JSON."""
+        return json.dumps(self.facts, indent=2)
+
+
+def status(project: Project) -> Status:
+    """How a project stands now; nothing is changed."""
+    counts, settings = project.answered_count(), project.settings()
+    models, training = project.models(), project.training_state()
+    labels = [label for label in project.labels() if not label.inherited]
+    per_class = {each.name: sum(label.class_id == each.id for label in labels) for each in project.classes()}
+    estimate = next((model.estimate for model in reversed(models) if model.estimate), None)
+    advice = advise(models, DEFAULT_NEXT)
+    unreadable = project.unreadable()
+    sessions = session_folders(project.folder)
+    facts = {
+        "photos": str(project.photos.name),
+        "images": project.image_count(),
+        "unreadable": len(unreadable),
+        "classes": per_class,
+        "budget": settings.budget,
+        "counts": asdict(counts),
+        "estimate slice": int(project.estimate_slice().size),
+        "queue left": project.queue_left(),
+        "training": asdict(training),
+        "models": len(models),
+        "estimate": asdict(estimate) if estimate else None,
+        "advice": advice.reason if isinstance(advice, Unknown) else asdict(advice),
+        "annotators": [each.name for each in project.annotators()],
+        "session": sessions[-1][1].name if sessions else None,
+    }
+    budget = f" of {settings.budget}" if settings.budget is not None else ""
+    said = ", ".join(f"{name} {count}" for name, count in per_class.items()) or "no classes yet"
+    sentences = [
+        f"{project.image_count()} images; {len(unreadable)} files could not be read.",
+        f"{counts.labelled}{budget} labels: {counts.for_training} for training, {counts.for_estimate} for "
+        f"measuring ({said}).",
+        f"{counts.skipped} skipped, {counts.unsure} unsure, {counts.bad} bad images, {counts.none} with none of "
+        f"the classes, {counts.conflicts} in conflict.",
+        f"Trainer: {training.phase}. {training.message}".strip(),
+        f"{len(models)} rounds are trained. {in_words(estimate)}" if models else "Nothing is trained yet.",
+    ]
+    if estimate is not None:
+        sentences.append(FAIR)
+    if models:
+        sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
+    return Status(facts, tuple(sentences))

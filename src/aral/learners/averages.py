@@ -1,0 +1,61 @@
+"""Running means of the weights of some networks, which classify and sort in their stead."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from aral.learners.nets import Nets
+from aral.learners.spec import Net
+
+AVERAGED = {Net.DISCRIMINATOR: "average", Net.PARTITION: "average partition"}
+"""The networks that have an average beside them, and its name in a checkpoint."""
+
+
+class Averages:
+    """Exponential means of D̃'s and P's weights and statistics.
+
+    Args:
+        nets: the networks being trained.
+        decay: share of the old mean that a step keeps; 0 for no averages.
+
+    Attributes:
+        modules: the averages by role; empty without averages.
+    """
+
+    def __init__(self, nets: Nets, decay: float) -> None:
+        self._nets = nets
+        self._decay = decay
+        self.modules: dict[Net, nn.Module] = {
+            net: deepcopy(nets.modules[net]).requires_grad_(False)
+            for net in AVERAGED
+            if decay and net in nets.modules
+        }
+
+    @property
+    def named(self) -> dict[str, nn.Module]:
+        """The averages by their names in a checkpoint."""
+        return {AVERAGED[net]: module for net, module in self.modules.items()}
+
+    @torch.no_grad()
+    def follow(self, age: int) -> None:
+        """Move towards the networks, after ``age`` steps since they were initialised."""
+        # A young average forgets its random start sooner than the final decay would.
+        decay = min(self._decay, age / (age + 10))
+        for net, average in self.modules.items():
+            newest = self._nets.modules[net].state_dict()
+            for name, value in average.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(newest[name], 1 - decay)
+                else:
+                    value.copy_(newest[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All averages, each name below that of its network."""
+        return {
+            f"{prefix}.{name}": value
+            for prefix, module in self.named.items()
+            for name, value in module.state_dict().items()
+        }

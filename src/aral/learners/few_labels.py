@@ -1,0 +1,154 @@
+"""ARAL for a handful of labels: one representation, begun without labels, that classifies, generates and chooses.
+
+The trunk D̃ is trained before the first query: an image and its neighbours fall into the same group, under any
+augmentation (SCAN; Van Gansbeke et al. 2020), so that ten typical images show ten classes. With labels, C is
+trained on them and on its own confident answers (FixMatch; Sohn et al. 2020), on the same trunk and beside the
+same groups. Around it, as in the paper: G learns to match the trunk's features, E to encode, S to tell labelled
+from unlabelled codes, whose answer chooses the next images. Each part is a term or a phase, and a weight of 0
+leaves it out.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from aral.learners import terms
+from aral.learners.blueprint import Blueprint
+from aral.learners.phased import PhasedLearner
+from aral.learners.semi_supervised import agree
+from aral.learners.spec import Model, Net, Ramp
+from aral.learners.step import Part
+from aral.learners.terms import Compute, Phase, Term
+from aral.learners.view import View
+from aral.losses import neighbour_agreement, self_training
+from aral.networks.interface import ImageShape
+from aral.randomness import Stream
+
+D, E, G, S, P = Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR, Net.SAMPLER, Net.PARTITION
+PAIR = (Part.STRONG_UNLABELLED, Part.STRONG_NEIGHBOUR)
+"""Two pictures of what is probably one thing."""
+
+
+def keep_together(to_trunk: bool) -> Compute:
+    """Neighbours fall into the same group, mean over the heads of P, nats; to P, and to D̃ if ``to_trunk``."""
+    return lambda view: torch.stack(
+        [neighbour_agreement.disagreement(*pair) for pair in _pairs(view, to_trunk)]
+    ).mean()
+
+
+def use_all_groups(to_trunk: bool) -> Compute:
+    """The groups share the batch, mean over the heads of P, nats; to P, and to D̃ if ``to_trunk``."""
+    return lambda view: torch.stack(
+        [neighbour_agreement.imbalance(torch.cat(pair)) for pair in _pairs(view, to_trunk)]
+    ).mean()
+
+
+def _pairs(view: View, to_trunk: bool) -> list[tuple[Tensor, Tensor]]:
+    """Logits of the two pictures in every head but the last, which belongs to the communities."""
+    one, other = (view.group_logits(part, to_trunk)[:-1] for part in PAIR)
+    return list(zip(one, other, strict=True))
+
+
+def imitate_communities(view: View) -> Float[Tensor, ""]:
+    """Cross-entropy of an image's community in P's last head, mean, nats; to D̃ and P.
+
+    The neighbour stands in for the image as well. Before anything else this puts the trunk on the track of
+    shapes: neighbours also agree in how thick their strokes are, which is easier to see.
+    """
+    logits = torch.cat([view.group_logits(part)[-1] for part in PAIR])
+    wanted = view.step.neighbourhood.communities(view.step.unlabelled.ids, logits.shape[1])
+    return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
+
+
+def learn_from_generated(confidence: float) -> Compute:
+    """Second term of eq. 9 where C agrees: generated images whose class C has at ``confidence``; to D̃ and C."""
+
+    def compute(view: View) -> Float[Tensor, ""]:
+        logits = view.judge.classify(view.features[Part.GENERATED])
+        wanted = view.step.prior_classes
+        used = (logits.detach().softmax(dim=1) * wanted).sum(dim=1) >= confidence
+        return self_training.cross_entropy_where(logits, wanted, used)
+
+    return compute
+
+
+def partition_terms(
+    model: Model, factor: float = 1.0, ramp: Ramp = terms.ALWAYS, to_trunk: bool = True
+) -> tuple[Term, ...]:
+    """The groups' two terms."""
+    settings = model.partitioning
+    names = ("keep neighbours together", "use all groups")
+    if not to_trunk:
+        names = ("sort into groups", "use all groups, trunk given")
+    return (
+        Term(names[0], keep_together(to_trunk), factor * settings.disagreement, ramp),
+        Term(names[1], use_all_groups(to_trunk), factor * settings.imbalance, ramp),
+    )
+
+
+def phases_before_labels(model: Model) -> tuple[Phase, ...]:
+    """One phase: first the trunk learns the communities while P only follows, then both find better groups."""
+    settings = model.partitioning
+    end = settings.imitation_steps if settings.imitation else 0
+    first, then = Ramp(begin=end, end=end, falling=True), Ramp(begin=end, end=end)
+    found = (
+        Term("imitate communities", imitate_communities, settings.imitation, first),
+        *partition_terms(model, ramp=first, to_trunk=False),
+        *partition_terms(model, ramp=then),
+    )
+    return (Phase("P", frozenset({D, P}), found, frozenset(PAIR)),)
+
+
+def few_labels_phases(model: Model) -> tuple[Phase, ...]:
+    """The circle of Algorithm 1: D̃ with C and P, then S, then E and G."""
+    w, settings = model.weights, model.self_training
+    groups = partition_terms(model, model.partitioning.in_rounds)
+    sees = {Part.STRONG_LABELLED, Part.STRONG_UNLABELLED}
+    if model.partitioning.in_rounds:
+        sees.add(Part.STRONG_NEIGHBOUR)
+    if w.generated:
+        sees.add(Part.GENERATED)
+    of_d = (
+        Term("classify labelled", terms.classify(Part.STRONG_LABELLED), w.cls),
+        Term(
+            "agree",
+            agree(settings.confidence, settings.align),
+            w.cls * w.self_training,
+            w.self_training_ramp,
+        ),
+        *groups,
+        Term(
+            "classify generated",
+            learn_from_generated(settings.confidence),
+            w.cls * w.generated,
+            w.generated_ramp,
+        ),
+    )
+    matching = Term("feature matching", terms.match_features(model.matching_norm), w.feature_matching)
+    seen_by_g = frozenset({Part.UNLABELLED, Part.GENERATED})
+    generated = frozenset({Part.GENERATED})
+    every = model.training.generate_every
+    return (
+        Phase("D", frozenset({D, P}), of_d, frozenset(sees), apart=generated),
+        terms.sampler_phase(model),
+        Phase(
+            "E+G",
+            frozenset({E, G}),
+            (*terms.variational_terms(model), matching),
+            seen_by_g,
+            apart=seen_by_g,
+            every=every,
+        ),
+    )
+
+
+def few_labels(
+    model: Model, image_shape: ImageShape, class_count: int, stream: Stream, device: torch.device
+) -> PhasedLearner:
+    """A new learner for few labels; arguments as for :func:`aral.learners.aral.aral`."""
+    nets = frozenset({D, E, G, S, P})
+    blueprint = Blueprint(model, image_shape, class_count, nets, conditional=True, device=device)
+    return PhasedLearner("aral", blueprint, few_labels_phases(model), stream, phases_before_labels(model))

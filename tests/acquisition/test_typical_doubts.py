@@ -1,0 +1,128 @@
+"""Doubtful images of which there are many alike: centres of planted clusters, and what counts as doubtful."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from aral.acquisition import Need, PoolView, Predictions
+from aral.acquisition.joint import JointBatch
+from aral.acquisition.typical_doubts import ARAL_TYPICAL, TYPICAL_ENTROPY, TypicalDoubts
+from aral.randomness import Stream
+
+from .pools import id_array, view
+
+STREAM = Stream.root(0)
+# Doubtful clusters of 7, 5 and 3 images around 0°, 60° and 120°; 45 images of which the classifier is sure lie
+# everywhere.
+CENTRES = {100: (0.0, 7), 200: (60.0, 5), 300: (120.0, 3)}
+SURE = 45
+
+
+def planted() -> dict[str, np.ndarray]:
+    ids, degrees, doubts = [], [], []
+    for first, (centre, size) in CENTRES.items():
+        for member in range(size):
+            ids.append(first + member)
+            # 1°, −2°, 3°, −4° … from the centre: the image ``first`` is the nearest to their mean.
+            degrees.append(centre + (member + 1) * (-1.0) ** member)
+            doubts.append(0.30 + 0.005 * member)
+    ids += list(range(SURE))
+    degrees += [8.0 * member for member in range(SURE)]
+    doubts += [0.01 + 0.001 * member for member in range(SURE)]
+    return {"ids": np.array(ids), "degrees": np.array(degrees), "doubts": np.array(doubts)}
+
+
+def pool(order: np.ndarray | None = None, sampler: np.ndarray | None = None) -> PoolView:
+    known = planted()
+    rows = np.arange(len(known["ids"])) if order is None else order
+    angles = np.radians(known["degrees"][rows])
+    features = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (1 + known["ids"][rows, None] % 7)
+    doubts = torch.from_numpy(known["doubts"][rows]).float()
+    logits = np.zeros(len(rows)) if sampler is None else sampler[rows]
+    return view(
+        Predictions(
+            known["ids"][rows],
+            probabilities=torch.stack([1 - doubts, doubts], dim=1),
+            features=torch.from_numpy(features).float(),
+            sampler_logits=torch.from_numpy(logits).float(),
+        )
+    )
+
+
+def strategy(**options: object) -> JointBatch:
+    return JointBatch("test", ARAL_TYPICAL.needs, replace(TypicalDoubts(), **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("uses_sampler", [True, False])
+def test_the_middle_of_each_doubtful_cluster_the_largest_first(seed: int, uses_sampler: bool) -> None:
+    """A quarter of the pool, 15 of 60, is what was planted as doubtful."""
+    found = strategy(share=0.25, uses_sampler=uses_sampler)(pool(), 3, Stream.root(seed))
+    assert found.ids.tolist() == [100, 200, 300]
+    assert found.scores.tolist() == [7, 5, 3]
+    assert found.reasons == tuple(f"stands for {count} doubtful images" for count in (7, 5, 3))
+
+
+def test_one_query_is_the_middle_of_the_doubtful_and_not_the_most_doubtful() -> None:
+    """Of fifteen directions from −6° to 123° the mean is at about 41°: 203, at 56°, is the nearest to it."""
+    found = strategy(share=0.25, uses_sampler=False)(pool(), 1, STREAM)
+    assert found.ids.tolist() == [203] and found.scores.tolist() == [15]
+    known = planted()
+    assert known["ids"][known["doubts"].argmax()] == 106
+
+
+def test_a_small_share_leaves_the_most_doubtful_themselves() -> None:
+    """Never fewer are looked at than are asked for: then it is the n highest scores, whatever they look like."""
+    found = strategy(share=0.0, uses_sampler=False)(pool(), 4, STREAM)
+    assert set(found.ids.tolist()) == {104, 105, 106, 204}
+    assert found.scores.tolist() == [1, 1, 1, 1]
+
+
+def test_the_sampler_has_its_say_only_where_it_is_asked() -> None:
+    """S says that everything in the largest cluster looks labelled: its ranks fall to the bottom."""
+    logits = np.where(np.arange(60) < 7, 5.0, 0.0)
+    found = strategy(share=8 / 60)(pool(sampler=logits), 2, STREAM)
+    assert set((found.ids // 100).tolist()) == {2, 3}
+    same = strategy(share=8 / 60, uses_sampler=False)(pool(sampler=logits), 2, STREAM)
+    assert 1 in (same.ids // 100).tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [1, 4, 20])
+def test_the_listing_does_not_matter(seed: int, n: int) -> None:
+    order = np.random.default_rng(seed).permutation(60)
+    for chooser in (ARAL_TYPICAL, TYPICAL_ENTROPY, strategy(share=0.25)):
+        one, other = chooser(pool(), n, STREAM), chooser(pool(order), n, STREAM)
+        assert one.ids.tolist() == other.ids.tolist() and len(set(one.ids.tolist())) == n
+        assert one.scores.tolist() == other.scores.tolist()
+
+
+def test_copies_fill_up_by_doubt() -> None:
+    """Six copies and two others, four asked: two clusters have an image each, then the copies follow."""
+    doubts = torch.tensor([0.45, 0.44, 0.43, 0.42, 0.41, 0.40, 0.3, 0.3])
+    features = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]] * 2)
+    found = strategy(share=1.0, uses_sampler=False)(
+        view(
+            Predictions(
+                id_array(*range(8)),
+                probabilities=torch.stack([1 - doubts, doubts], dim=1),
+                features=features,
+                sampler_logits=torch.zeros(8),
+            )
+        ),
+        5,
+        STREAM,
+    )
+    ids = found.ids.tolist()
+    assert ids[0] in range(6) and ids[1] in (6, 7) and len(set(ids)) == 5
+    assert ids[2:] == [image for image in range(6) if image != ids[0]][:3]
+    assert found.scores.tolist() == [6, 2, 1, 1, 1]
+
+
+def test_what_they_read() -> None:
+    assert TYPICAL_ENTROPY.needs == {Need.PROBABILITIES, Need.FEATURES}
+    assert ARAL_TYPICAL.needs == TYPICAL_ENTROPY.needs | {Need.SAMPLER_LOGITS}

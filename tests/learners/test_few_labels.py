@@ -1,0 +1,373 @@
+"""The learner for few labels: groups before labels, names for them, and generated images kept apart."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from aral.acquisition import Need
+from aral.data.augmentation import Augmentation
+from aral.learners import PhasedLearner, evaluate, few_labels, few_labels_phases, phases_before_labels
+from aral.learners.few_labels import PAIR
+from aral.learners.spec import Model, Net, Partitioning, SelfTraining
+from aral.learners.step import Part
+from aral.learners.terms import Phase
+from aral.losses.neighbour_agreement import disagreement, imbalance
+from aral.networks import CompactFamily
+from aral.randomness import Stream
+from aral.testing import planted_data, planted_pool, tiny_model
+from aral.types import ImageSet, LabelledSet
+
+from .test_learner_phases import P, a_step, names_of, reached
+from .test_phases import CPU, D
+
+DATA = planted_data()
+STEPS = 6
+REACHES = {
+    "imitate communities": {D, P},
+    "sort into groups": {P},
+    "use all groups, trunk given": {P},
+    "keep neighbours together": {D, P},
+    "use all groups": {D, P},
+}
+
+
+def model(steps: int = STEPS, training: dict[str, object] | None = None, **partitioning: object) -> Model:
+    settings = {"steps": steps, "imitation_steps": 3} | partitioning
+    return tiny_model(**(training or {})).model_copy(
+        update={
+            "partitioning": Partitioning.model_validate(settings),
+            # Shifted or turned rows would be rows of another class.
+            "self_training": SelfTraining(
+                confidence=0.0, weak=Augmentation(), strong=Augmentation(cut_out=0.1)
+            ),
+        }
+    )
+
+
+def made(settings: Model, pool: ImageSet = DATA.pool) -> PhasedLearner:
+    learner = few_labels(settings, pool.shape, 3, Stream.root(1), CPU)
+    learner.meet_pool(pool, Stream.root(3))
+    return learner
+
+
+def begun(settings: Model, pool: ImageSet = DATA.pool) -> PhasedLearner:
+    learner = made(settings, pool)
+    learner.start_before_labels(Stream.root(4))
+    return learner
+
+
+def labelled(ids: list[int], pool: ImageSet = DATA.pool) -> LabelledSet:
+    chosen = np.array(sorted(ids), dtype=np.int64)
+    return LabelledSet(pool.subset(chosen), chosen % 3, 3)
+
+
+def started(settings: Model, pool: ImageSet = DATA.pool, round_number: int = 0) -> PhasedLearner:
+    learner = made(settings, pool)
+    known = labelled(list(range(6)), pool)
+    learner.start_round(round_number, known, pool.without(known.ids), Stream.root(2))
+    return learner
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+# Before labels
+
+
+def test_before_labels_each_term_reaches_its_networks() -> None:
+    learner = begun(model())
+    step = a_step(learner)
+    phases = phases_before_labels(model())
+    for phase in phases:
+        assert phase.trains == {D, P} and phase.sees == set(PAIR)
+        for term in phase.terms:
+            value = term.compute(phase.view(step))
+            assert reached(value, learner.nets.modules, learner.nets.modules) == REACHES[term.name], term.name
+    assert {term.name for phase in phases for term in phase.terms} == REACHES.keys()
+
+
+def test_before_labels_only_the_trunk_and_the_groups_move_and_no_label_is_asked_for() -> None:
+    learner = begun(model())
+    before = learner.state_dict()
+    losses = learner.step(0)
+    assert not losses.skipped and losses.values["total P"] > 0
+    after = learner.state_dict()
+    nets = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
+    assert nets == {"discriminator", "partition", "average", "average partition", "age"}
+    heads = [name for name in after if "class_layer" in name or "realness_head" in name]
+    assert heads and all(
+        torch.equal(before[name], after[name]) for name in heads if name.startswith("discriminator")
+    )
+    with pytest.raises(ValueError, match="no labels yet"):
+        _ = a_step_before(learner).labelled
+
+
+def a_step_before(learner: PhasedLearner):
+    return learner._new_step(learner._stage, 0, Stream.root(5))
+
+
+def test_the_trunk_imitates_first_and_finds_groups_of_its_own_afterwards() -> None:
+    learner = begun(model(imitation_steps=2))
+    found = [set(learner.step(index).values) - {"total P"} for index in range(4)]
+    imitating = {"imitate communities", "sort into groups", "use all groups, trunk given"}
+    assert found == [imitating] * 2 + [{"keep neighbours together", "use all groups"}] * 2
+    without = begun(model(imitation=0.0))
+    assert set(without.step(0).values) == {"keep neighbours together", "use all groups", "total P"}
+
+
+def test_imitation_by_hand() -> None:
+    """−log of the probability of an image's community, by the image and by its neighbour, in the last head."""
+    learner = begun(model())
+    step = a_step_before(learner)
+    (phase,) = phases_before_labels(model())
+    view = phase.view(step)
+    term = next(term for term in phase.terms if term.name == "imitate communities")
+    count = learner.nets.partition.group_counts[-1]
+    assert count == 3 * learner._model.partitioning.communities_per_class
+    wanted = step.neighbourhood.communities(step.unlabelled.ids, count)
+    total = 0.0
+    for part in PAIR:
+        chances = view.group_logits(part)[-1].detach().log_softmax(dim=1)
+        total -= sum(float(row[place]) for row, place in zip(chances, wanted, strict=True))
+    assert float(term.compute(view).detach()) == pytest.approx(total / (2 * len(wanted)), rel=1e-5)
+
+
+@pytest.mark.parametrize("to_trunk", [True, False])
+def test_the_groups_terms_are_means_over_the_heads(to_trunk: bool) -> None:
+    """Heads of 3 and 9 groups; the head of the communities is none of them."""
+    learner = begun(model())
+    (phase,) = phases_before_labels(model())
+    view = phase.view(a_step_before(learner))
+    names = ("keep neighbours together", "use all groups")
+    names = names if to_trunk else ("sort into groups", "use all groups, trunk given")
+    terms = {term.name: term for term in phase.terms}
+    one, other = (view.group_logits(part) for part in PAIR)
+    assert [head.shape[1] for head in one[:2]] == [3, 9]
+    kept = [float(disagreement(one[head], other[head]).detach()) for head in (0, 1)]
+    used = [float(imbalance(torch.cat([one[head], other[head]])).detach()) for head in (0, 1)]
+    for name, parts in zip(names, (kept, used), strict=True):
+        assert float(terms[name].compute(view).detach()) == pytest.approx(sum(parts) / 2, rel=1e-5)
+
+
+def test_before_labels_training_resumes_bit_for_bit() -> None:
+    straight = begun(model())
+    for index in range(STEPS):
+        straight.step(index)
+    first, resumed = begun(model()), begun(model())
+    for index in range(2):
+        first.step(index)
+    torch.rand(3)
+    resumed.load_state_dict(first.state_dict())
+    for index in range(2, STEPS):
+        resumed.step(index)
+    assert same(straight.state_dict(), resumed.state_dict())
+
+
+def test_the_pool_decides_and_its_listing_does_not() -> None:
+    order = np.random.default_rng(0).permutation(DATA.pool.ids)
+    one, other = begun(model()), begun(model(), DATA.pool.subset(order))
+    part = begun(model(), DATA.pool.subset(DATA.pool.ids[:30]))
+    for learner in (one, other, part):
+        for index in range(2):
+            learner.step(index)
+    assert same(one.state_dict(), other.state_dict()) and not same(one.state_dict(), part.state_dict())
+
+
+def test_who_has_not_met_the_pool_knows_no_neighbours() -> None:
+    learner = few_labels(model(), DATA.pool.shape, 3, Stream.root(1), CPU)
+    known = labelled([0, 1, 2])
+    with pytest.raises(ValueError, match="has not met the pool"):
+        learner.start_round(1, known, DATA.pool.without(known.ids), Stream.root(2))
+        learner.step(0)
+
+
+# Groups and names
+
+
+def grouped(steps: int = 90) -> PhasedLearner:
+    learner = begun(model(steps, {"unlabelled_batch": 30}, imitation_steps=30))
+    for index in range(steps):
+        learner.step(index)
+    return learner
+
+
+def test_ten_labels_are_not_needed_where_groups_are_classes() -> None:
+    """Planted rows are found without labels; one label in each group then names them all, without a step."""
+    learner = grouped()
+    groups = learner.predict(DATA.pool, [Need.GROUPS], Stream.root(0)).get(Need.GROUPS).argmax(dim=1).numpy()
+    purity = sum(np.bincount(DATA.pool_classes[groups == group]).max() for group in np.unique(groups))
+    assert purity / len(groups) > 0.95
+    assert evaluate(learner, DATA.test).accuracy < 0.7
+    known = labelled([0, 1, 2])
+    learner.start_round(0, known, DATA.pool.without(known.ids), Stream.root(2))
+    assert evaluate(learner, DATA.test).accuracy > 0.95
+
+
+def test_names_are_given_once_and_only_to_groups_that_were_trained() -> None:
+    for settings, round_number, named in (
+        (model(), 0, True),
+        (model(), 1, False),
+        (model(steps=0), 0, False),
+    ):
+        fresh, learner = made(settings).state_dict(), started(settings, round_number=round_number)
+        after = learner.state_dict()
+        for prefix in ("discriminator.", "average."):
+            names = [name for name in fresh if name.startswith(f"{prefix}class_layer.")]
+            assert names
+            assert any(not torch.equal(fresh[name], after[name]) for name in names) == named
+        assert same({"": fresh["partition.layer.weight"]}, {"": after["partition.layer.weight"]})
+
+
+def test_groups_are_the_averaged_networks_opinion_of_the_first_head() -> None:
+    learner = begun(model())
+    for index in range(STEPS):
+        learner.step(index)
+    found = learner.predict(DATA.pool, [Need.GROUPS, Need.FEATURES], Stream.root(0))
+    groups = found.get(Need.GROUPS)
+    assert groups.shape == (len(DATA.pool), 3)
+    torch.testing.assert_close(groups.sum(dim=1), torch.ones(len(groups)))
+    state = {name: value.double() for name, value in learner.state_dict().items()}
+    weight, bias = (state[f"average partition.layer.{name}"][:3] for name in ("weight", "bias"))
+    by_hand = torch.softmax(found.get(Need.FEATURES).double() @ weight.T + bias, dim=1)
+    torch.testing.assert_close(groups.double(), by_hand, atol=1e-5, rtol=1e-4)
+    newest = state["partition.layer.weight"][:3]
+    assert not torch.allclose(weight, newest, atol=1e-4)
+
+
+def test_the_age_of_the_networks_counts_the_steps_before_labels() -> None:
+    learner = begun(model())
+    for index in range(STEPS):
+        learner.step(index)
+    known = labelled(list(range(6)))
+    learner.start_round(0, known, DATA.pool.without(known.ids), Stream.root(2))
+    learner.step(0)
+    assert int(learner.state_dict()["age"]) == STEPS + 1
+
+
+# In rounds
+
+
+def test_the_circle_is_the_papers_and_a_weight_of_zero_leaves_a_part_out() -> None:
+    whole = {phase.name: phase for phase in few_labels_phases(model())}
+    assert names_of(few_labels_phases(model())) == {
+        "D": [
+            "classify labelled",
+            "agree",
+            "keep neighbours together",
+            "use all groups",
+            "classify generated",
+        ],
+        "S": ["tell labelled"],
+        "E+G": ["reconstruction", "divergence", "hide from sampler", "feature matching"],
+    }
+    assert whole["D"].trains == {D, P}
+    assert whole["D"].sees == {Part.STRONG_LABELLED, *PAIR, Part.GENERATED}
+    bare = model(in_rounds=0.0)
+    bare = bare.model_copy(update={"weights": bare.weights.model_copy(update={"generated": 0.0})})
+    (of_d, *_) = few_labels_phases(bare)
+    assert of_d.sees == {Part.STRONG_LABELLED, Part.STRONG_UNLABELLED}
+    assert [term.name for term in of_d.terms if term.weight] == ["classify labelled", "agree"]
+    # Then nobody asks for neighbours, and the pool need not be met.
+    learner = few_labels(bare, DATA.pool.shape, 3, Stream.root(1), CPU)
+    known = labelled([0, 1, 2])
+    learner.start_round(1, known, DATA.pool.without(known.ids), Stream.root(2))
+    assert not learner.step(0).skipped
+
+
+def test_generator_encoder_and_sampler_train_in_every_so_many_steps() -> None:
+    learner = started(model(training={"generate_every": 3, "steps": 9}))
+    for index in range(7):
+        before = learner.state_dict()
+        totals = {name for name in learner.step(index).values if name.startswith("total")}
+        after = learner.state_dict()
+        trained = index in (0, 3, 6)
+        assert totals == ({"total D", "total S", "total E+G"} if trained else {"total D"})
+        for net in ("encoder", "generator", "sampler"):
+            names = [f"{net}.{name}" for name, _ in learner.nets.modules[Net(net)].named_parameters()]
+            assert any(not torch.equal(before[name], after[name]) for name in names) == trained
+
+
+def test_generated_images_count_where_the_classifier_agrees() -> None:
+    """−log p(wanted) of those whose wanted class has 40 % or more, divided by all of them."""
+    settings = model()
+    settings = settings.model_copy(
+        update={"self_training": settings.self_training.model_copy(update={"confidence": 0.4})}
+    )
+    learner = started(settings)
+    with torch.no_grad():  # a classifier that prefers class 0
+        learner.nets.discriminator.class_layer.bias.add_(torch.tensor([2.0, 0.0, 0.0]))
+    phase = learner.phases[0]
+    view = phase.view(a_step(learner))
+    wanted = view.step.prior_classes.argmax(dim=1)
+    logits = view.judge.classify(view.features[Part.GENERATED]).detach().double()
+    chances = [float(row[place]) for row, place in zip(logits.softmax(dim=1), wanted, strict=True)]
+    used = [chance for chance in chances if chance >= 0.4]
+    assert 0 < len(used) < len(chances)
+    term = next(term for term in phase.terms if term.name == "classify generated")
+    by_hand = -sum(math.log(chance) for chance in used) / len(chances)
+    assert float(term.compute(view).detach()) == pytest.approx(by_hand, rel=1e-5)
+
+
+# Batch norm
+
+
+POOL, _ = planted_pool(30, 3, Stream.root(8), side=8)
+COMPACT = CompactFamily(widths=(4, 6), encoder_widths=(4, 4, 4), generator_widths=(4, 4, 4), sampler_width=8)
+
+
+def compact(generated: float = 1.0) -> PhasedLearner:
+    settings = model().model_copy(update={"networks": COMPACT})
+    weights = settings.weights.model_copy(update={"generated": generated})
+    return started(settings.model_copy(update={"weights": weights}), POOL)
+
+
+def statistics(learner: PhasedLearner) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in learner.nets.discriminator.named_buffers()}
+
+
+def phase_named(learner: PhasedLearner, name: str) -> Phase:
+    return next(phase for phase in learner.phases if phase.name == name)
+
+
+def test_generated_images_do_not_move_the_statistics_of_the_trunk() -> None:
+    """D's phase leaves the same statistics with and without them, and the phase of E and G leaves all alone."""
+    found = []
+    for generated in (1.0, 0.0):
+        learner = compact(generated)
+        before, step = statistics(learner), a_step(learner)
+        for name in ("S", "E+G"):
+            learner._run(phase_named(learner, name), step, 0, 5)
+        assert before and same(before, statistics(learner))
+        learner._run(phase_named(learner, "D"), step, 0, 5)
+        found.append(statistics(learner))
+        assert not same(before, found[-1])
+    assert same(*found)
+
+
+def test_generated_images_are_read_with_the_statistics_of_the_real_ones() -> None:
+    learner = compact()
+    with torch.no_grad():
+        for index in range(3):
+            learner.step(index)
+        view = phase_named(learner, "D").view(a_step(learner))
+        features = view.features
+        judge = learner.nets.discriminator
+        torch.testing.assert_close(features[Part.GENERATED], judge.eval().features(view.generated))
+        plain = judge.features(view.step.real_images(Part.STRONG_UNLABELLED))
+        assert not torch.allclose(features[Part.STRONG_UNLABELLED], plain, atol=1e-3)
+
+
+def test_gradient_reaches_the_generator_through_fixed_statistics() -> None:
+    learner = compact()
+    phase = phase_named(learner, "E+G")
+    term = next(term for term in phase.terms if term.name == "feature matching")
+    value = term.compute(phase.view(a_step(learner)))
+    gradients = torch.autograd.grad(value, list(learner.nets.generator.parameters()), allow_unused=True)
+    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
+    assert learner.nets.discriminator.training
