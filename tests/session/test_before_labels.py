@@ -283,3 +283,13 @@ def test_listing_the_pool_in_another_order_selects_the_same_images(tmp_path: Pat
         pool = DATA.pool.subset(order)
         active = Session(opened, pool, 3, real(), strategy, Stream.root(3), EAGER)
         assert finished(active) == undisturbed
+
+
+def test_a_query_that_is_too_large_is_refused_before_training_for_it(store: Store) -> None:
+    learner = FakeLearner(3, steps=2, steps_before_labels=3)
+    active = session(store, learner)
+    with pytest.raises(BadInput, match="only 60 are unlabelled"):
+        active.ask(61)
+    assert learner.steps_taken == 0
+    active.ask(4)
+    assert learner.steps_taken == 3

@@ -2,10 +2,10 @@
 
 The trunk D̃ is trained before the first query: an image and its neighbours fall into the same group, under any
 augmentation (SCAN; Van Gansbeke et al. 2020), so that ten typical images show ten classes. With labels, C is
-trained on them and on its own confident answers (FixMatch; Sohn et al. 2020), on the same trunk and beside the
-same groups. Around it, as in the paper: G learns to match the trunk's features, E to encode, S to tell labelled
-from unlabelled codes, whose answer chooses the next images. Each part is a term or a phase, and a weight of 0
-leaves it out.
+trained on them and on its own confident answers (FixMatch; Sohn et al. 2020), on the same trunk, beside the
+groups if ``model.partitioning.in_rounds`` is above 0. Around it, as in the paper: G learns to match the trunk's
+features, E to encode, S to tell labelled from unlabelled codes, whose answer chooses the next images. Each part
+is a term or a phase, and a weight of 0 leaves it out.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def _pairs(view: View, to_trunk: bool) -> list[tuple[Tensor, Tensor]]:
 def imitate_communities(view: View) -> Float[Tensor, ""]:
     """Cross-entropy of an image's community in P's last head, mean, nats; to D̃ and P.
 
-    The neighbour stands in for the image as well. Before anything else this puts the trunk on the track of
-    shapes: neighbours also agree in how thick their strokes are, which is easier to see.
+    The neighbour stands in for the image as well. The communities are coarser than classes are wanted, but nearly
+    pure, so the trunk has something to hold on to before its own groups mean anything.
     """
     logits = torch.cat([view.group_logits(part)[-1] for part in PAIR])
     wanted = view.step.neighbourhood.communities(view.step.unlabelled.ids, logits.shape[1])

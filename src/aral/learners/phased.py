@@ -63,6 +63,7 @@ class PhasedLearner(Learner):
         self._blueprint = blueprint
         self._phases = phases
         self._before_labels = before_labels
+        self._pool: ImageSet | None = None
         self._neighbourhood: Neighbourhood | None = None
         self._stream = stream
         self._model = blueprint.model
@@ -111,6 +112,8 @@ class PhasedLearner(Learner):
         """Take the whole pool as unlabelled images."""
         if not self.steps_before_labels:
             super().start_before_labels(stream)
+        if self._pool is None:
+            raise ValueError(f"'{self.name}' has not met a pool")
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
         self._stage = _Stage(
             self._before_labels,

@@ -7,20 +7,16 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import nn
 
-from aral.networks.conv32 import transposed_body
 from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
-from aral.networks.encoders import ClassMapEncoder, strided_body
-from aral.networks.generators import PlainGenerator
-from aral.networks.interface import Discriminator, Encoder, Generator, ImageShape, PixelRange
+from aral.networks.interface import Discriminator, ImageShape, PixelRange
 from aral.networks.layers import ChannelsLast, GlobalMean
-from aral.networks.sampler import FamilyWithSamplerMlp
-from aral.networks.shapes import refuse_unless
+from aral.networks.plain import PlainFamily
 
 _SLOPE = 0.1
 _SMALLEST_SIDE = 8  # D̃ halves a side twice, E and G three times
 
 
-class CompactFamily(FamilyWithSamplerMlp):
+class CompactFamily(PlainFamily):
     """Convolutions for images with sides from 8 pixels up.
 
     D̃ is a stack of 3×3 convolutions with batch norm and leaky ReLU and no dropout: augmentation and the
@@ -46,21 +42,14 @@ class CompactFamily(FamilyWithSamplerMlp):
         """[0, 1]."""
         return PixelRange.UNIT
 
-    def encoder(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Encoder:
-        """A new E."""
-        self._check(image_shape)
-        return ClassMapEncoder(strided_body(image_shape, class_count, latent_size, self.encoder_widths, 5))
-
-    def generator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Generator:
-        """A new G."""
-        self._check(image_shape)
-        start_width, *widths = self.generator_widths
-        body = transposed_body(image_shape, latent_size + class_count, start_width, tuple(widths))
-        return PlainGenerator(body, nn.Sigmoid())
+    @property
+    def smallest_side(self) -> int:
+        """Set by how often the nets halve a side."""
+        return max(_SMALLEST_SIDE, 2 ** (len(self.widths) - 1))
 
     def discriminator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Discriminator:
         """A new D̃ with C and c_rf."""
-        self._check(image_shape)
+        self.check(image_shape)
         layers: list[nn.Module] = []
         channels = image_shape[0]
         for stage, width in enumerate(self.widths):
@@ -78,16 +67,6 @@ class CompactFamily(FamilyWithSamplerMlp):
             channels,
             class_head(channels, class_count),
             RealnessHead(channels, latent_size, class_count),
-        )
-
-    def _check(self, image_shape: ImageShape) -> None:
-        smallest = max(_SMALLEST_SIDE, 2 ** (len(self.widths) - 1))
-        refuse_unless(
-            min(image_shape[1:]) >= smallest,
-            self.scale,
-            image_shape,
-            f"any height and width from {smallest} pixels up",
-            "Use scale = 'mlp', which takes images of any size, or enlarge the images.",
         )
 
 

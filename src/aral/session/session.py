@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from aral.acquisition import PoolView, Predictions
+from aral.acquisition.interface import check_query_size
 from aral.data.components import principal_components
 from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, evaluate
@@ -115,6 +116,7 @@ class Session:
         recorded = self.store.query(self.round_number)
         if recorded is not None:
             return recorded
+        check_query_size(query_size, len(self.pool) - len(self.store.answers()))
         if self.round_number == 0:
             self._begin(stopping)
         self._observer.stage(self.round_number, "querying")
