@@ -8,6 +8,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from aral.data.communities import communities
+from aral.data.graph import similarity_graph
 from aral.data.neighbours import nearest_neighbours
 from aral.randomness import Stream
 
@@ -25,7 +26,8 @@ def rings(members: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def found(points: np.ndarray, count: int, links: int = 4, stream: Stream = STREAM) -> np.ndarray:
-    return communities(*nearest_neighbours(torch.from_numpy(points).float(), links), count, stream)
+    graph = similarity_graph(*nearest_neighbours(torch.from_numpy(points).float(), links))
+    return communities(graph, count, stream)
 
 
 def same_partition(one: np.ndarray, other: np.ndarray) -> bool:

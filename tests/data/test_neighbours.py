@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aral.data import neighbours
 from aral.data.neighbours import Neighbourhood, nearest_neighbours
 from aral.randomness import Stream
-from aral.types import ImageSet
+from aral.types import LabelledSet, ImageSet
 
 STREAM = Stream.root(0)
 
@@ -79,7 +79,7 @@ POOL = shaded([0, 200, 10, 220, 25, 250])
 
 
 def neighbourhood(pool: ImageSet = POOL, count: int = 2, symmetric: bool = False) -> Neighbourhood:
-    return Neighbourhood(pool, 5, count, symmetric, STREAM)
+    return Neighbourhood(pool, "pixels", 5, count, symmetric, STREAM)
 
 
 def test_the_table_holds_ids_the_nearest_first() -> None:
@@ -127,7 +127,7 @@ def test_communities_are_of_images_and_sought_once(monkeypatch: pytest.MonkeyPat
     values = [*range(0, 40, 4), *range(200, 240, 4)]
     order = Stream.root(3).numpy().permutation(len(values))
     pool = shaded([values[place] for place in order])
-    known = Neighbourhood(pool, 5, 2, False, STREAM, links=3)
+    known = Neighbourhood(pool, "pixels", 5, 2, False, STREAM, links=3)
     calls = []
     sought = neighbours.communities
     monkeypatch.setattr(neighbours, "communities", lambda *given: calls.append(1) or sought(*given))
@@ -136,3 +136,35 @@ def test_communities_are_of_images_and_sought_once(monkeypatch: pytest.MonkeyPat
     assert (known.communities(ids, 2) == found[ids]).all() and len(calls) == 1
     light = order >= 10
     assert len(set(found[light])) == len(set(found[~light])) == 1 and found[light][0] != found[~light][0]
+
+
+@pytest.mark.parametrize("seen_as", ["gradients", "pixels"])
+def test_an_image_that_is_alone_is_its_own_neighbour(seen_as: neighbours.SeenAs) -> None:
+    pool = ImageSet(torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 1, 8, 8), np.array([2]))
+    found = Neighbourhood(pool, seen_as, 50, 5, False, STREAM)
+    assert found.table.tolist() == [[2]]
+    assert found(np.array([2, 2]), STREAM).ids.tolist() == [2, 2]
+    assert found.communities(np.array([2]), 4).tolist() == [0]
+
+
+def test_labels_spread_to_the_images_that_are_asked_for() -> None:
+    """One dark and one light image are named; half as many links as there are images of each."""
+    pool = shaded([*range(0, 40, 4), *range(200, 240, 4)])
+    known = Neighbourhood(pool, "pixels", 5, 2, False, STREAM, links=3)
+    ids = np.array([2, 15], dtype=np.int64)
+    spread = known.spread(LabelledSet(pool.subset(ids), np.array([1, 0]), 3))
+    asked = np.array([19, 0, 11, 9], dtype=np.int64)
+    assert spread(asked).argmax(dim=1).tolist() == [0, 1, 0, 1]
+    assert (spread(asked)[:, 2] == 0).all() and spread.class_probs.shape == (20, 3)
+
+
+def test_edges_find_the_image_that_pixels_do_not() -> None:
+    """The nearest to an upright stroke: by its edges the one beside it, by its pixels the turned one."""
+    upright = torch.zeros(28, 28, dtype=torch.uint8)
+    upright[4:24, 12] = 255
+    pool = ImageSet.of(torch.stack([upright, upright.roll(1, 1), upright.T.contiguous()])[:, None])
+    by_edges, by_pixels = (
+        Neighbourhood(pool, seen_as, 2, 1, False, STREAM).table[0].tolist()
+        for seen_as in ("gradients", "pixels")
+    )
+    assert by_edges == [1] and by_pixels == [2]

@@ -13,7 +13,7 @@ from aral.acquisition import Need
 from aral.data.augmentation import Augmentation
 from aral.learners import PhasedLearner, evaluate, few_labels, few_labels_phases, phases_before_labels
 from aral.learners.few_labels import PAIR
-from aral.learners.spec import Model, Net, Partitioning, SelfTraining
+from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
 from aral.losses.neighbour_agreement import disagreement, imbalance
@@ -312,6 +312,75 @@ def test_generated_images_count_where_the_classifier_agrees() -> None:
     term = next(term for term in phase.terms if term.name == "classify generated")
     by_hand = -sum(math.log(chance) for chance in used) / len(chances)
     assert float(term.compute(view).detach()) == pytest.approx(by_hand, rel=1e-5)
+
+
+# Labels along the graph
+
+SPREADING = {"weight": 0.5, "margin": 0.3}
+
+
+def spread_terms(
+    own: list[tuple[float, ...]], graph: list[tuple[float, ...]]
+) -> tuple[dict[str, float], Tensor]:
+    """The two terms and C's logits, with opinions laid into the step."""
+    settings = model().model_copy(
+        update={
+            "spreading": Spreading(**SPREADING),
+            "self_training": model().self_training.model_copy(update={"confidence": 0.8}),
+        }
+    )
+    learner = started(
+        settings.model_copy(
+            update={"training": settings.training.model_copy(update={"unlabelled_batch": len(own)})}
+        )
+    )
+    phase = learner.phases[0]
+    step = a_step(learner)
+    step.weak_pseudo_labels, step.spread_labels = torch.tensor(own), torch.tensor(graph)
+    view = phase.view(step)
+    terms = {term.name: term for term in phase.terms}
+    values = {name: float(terms[name].compute(view).detach()) for name in ("agree", "follow the graph")}
+    assert terms["follow the graph"].weight == 0.5
+    return values, view.judge.classify(view.features[Part.STRONG_UNLABELLED]).detach().log_softmax(dim=1)
+
+
+def test_an_image_has_its_label_from_the_classifier_or_from_the_graph_or_none() -> None:
+    """Both sure and at one; both sure of different classes; only C; only the graph; neither; both unsure."""
+    sure_0, sure_1, unsure = (0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.4, 0.35, 0.25)
+    own = [sure_0, sure_0, sure_0, unsure, unsure, sure_1]
+    graph = [sure_0, sure_1, unsure, sure_1, unsure, sure_1]
+    values, log_chances = spread_terms(own, graph)
+    from_own = [(0, 0), (2, 0), (5, 1)]
+    from_graph = [(3, 1)]
+    for name, pairs in (("agree", from_own), ("follow the graph", from_graph)):
+        by_hand = -sum(float(log_chances[image, label]) for image, label in pairs) / len(own)
+        assert values[name] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_labels_spread_from_the_rounds_own_labels() -> None:
+    """The step asks the graph with the labels of its round: an image's likeliest class is its neighbours'."""
+    settings = model().model_copy(update={"spreading": Spreading(**SPREADING)})
+    learner = started(settings)
+    step = learner._new_step(learner._stage, 0, Stream.root(5))
+    wanted = learner._neighbourhood.spread(labelled(list(range(6))))
+    assert torch.equal(step.spread_labels, wanted(step.unlabelled.ids))
+    assert float(step.spread_labels.sum()) == pytest.approx(len(step.unlabelled.ids))
+    assert {"agree", "follow the graph"} <= learner.step(0).values.keys()
+    with pytest.raises(ValueError, match="no labels yet"):
+        _ = a_step_before(begun(settings)).spread_labels
+
+
+def test_spreading_teaches_the_trunk_and_the_classifier_only() -> None:
+    strict = model().self_training.model_copy(update={"confidence": 0.8})
+    settings = model().model_copy(update={"spreading": Spreading(**SPREADING), "self_training": strict})
+    learner = started(settings)
+    phase = learner.phases[0]
+    term = next(term for term in phase.terms if term.name == "follow the graph")
+    step = a_step(learner)
+    step.weak_pseudo_labels = torch.full((len(step.unlabelled.ids), 3), 1 / 3)
+    step.spread_labels = torch.eye(3)[torch.zeros(len(step.unlabelled.ids), dtype=torch.long)]
+    value = term.compute(phase.view(step))
+    assert reached(value, learner.nets.modules, learner.nets.modules) == {D}
 
 
 # Batch norm

@@ -9,7 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aral.losses.self_training import aligned, certain, confident, cross_entropy_where, hardened
+from aral.losses.self_training import (
+    aligned,
+    certain,
+    confident,
+    contradicting,
+    cross_entropy_where,
+    hardened,
+    leading,
+)
 
 PROBS = torch.tensor([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]])
 
@@ -63,3 +71,16 @@ def test_equal_predictions_are_aligned_to_the_prior(weights: list[float]) -> Non
     prior = torch.tensor(weights) / sum(weights)
     same = torch.tensor([[0.6, 0.3, 0.1]]).repeat(4, 1)
     torch.testing.assert_close(aligned(same, prior), prior.repeat(4, 1), atol=1e-5, rtol=1e-4)
+
+
+def test_a_leading_class_includes_its_threshold() -> None:
+    probs = torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.625, 0.125], [0.4, 0.3, 0.3]])
+    assert leading(probs, 0.25).tolist() == [True, True, False]
+    assert leading(probs, 0.375).tolist() == [False, True, False]
+
+
+def test_two_contradict_each_other_only_where_both_are_sure_and_differ() -> None:
+    one = torch.tensor([[0.9, 0.1]] * 4)
+    other = torch.tensor([[0.2, 0.8], [0.8, 0.2], [0.2, 0.8], [0.2, 0.8]])
+    sure, others = torch.tensor([True, True, False, True]), torch.tensor([True, True, True, False])
+    assert contradicting(one, sure, other, others).tolist() == [True, False, False, False]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from aral.networks import BigganFamily, CompactFamily, GaussianNoise, Partition, RealnessHead
 from aral.networks.encoders import LOG_VARIANCE_BOUND, bounded_gaussian
 from aral.networks.layers import (
+    ChannelsLast,
     append_class_maps,
     fixed_statistics,
     he_initialised,
@@ -275,3 +276,23 @@ def test_with_fixed_statistics_an_image_is_seen_as_in_evaluation() -> None:
     with fixed_statistics(discriminator.eval()):
         pass
     assert not any(module.training for module in discriminator.modules())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_convolution_makes_of_maps_in_channels_last_order_is_in_that_order(channels: int) -> None:
+    """A grey image lies in both orders at once; only the stride of its one channel tells a convolution which."""
+    maps = torch.rand(2, channels, 6, 5)
+    convolution = nn.Conv2d(channels, 4, 3, padding=1)
+    plain, reordered = convolution(maps), convolution(ChannelsLast()(maps))
+    assert torch.equal(ChannelsLast()(maps), maps)
+    assert reordered.is_contiguous(memory_format=torch.channels_last)
+    assert not plain.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(reordered, plain)
+
+
+def test_gradient_passes_through_the_order_of_channels() -> None:
+    maps = torch.rand(2, 1, 3, 3, requires_grad=True)
+    weights = torch.rand(2, 1, 3, 3)
+    (ChannelsLast()(maps) * weights).sum().backward()
+    assert maps.grad is not None
+    torch.testing.assert_close(maps.grad, weights)

@@ -15,51 +15,37 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from aral.data.graph import SMALL
 from aral.randomness import Stream
 
 _TOLERANCE = 1e-4
 _SMALLEST_FOR_LANCZOS = 200
 
 
-def communities(
-    neighbours: Int64[np.ndarray, "N k"], distances: Float64[np.ndarray, "N k"], count: int, stream: Stream
-) -> Int64[np.ndarray, " N"]:
+def communities(graph: sparse.csr_matrix, count: int, stream: Stream) -> Int64[np.ndarray, " N"]:
     """The community of each row, 0 to ``count`` − 1.
 
     Args:
-        neighbours: rows of each row's nearest other rows.
-        distances: how far each of them is.
+        graph: :func:`aral.data.graph.similarity_graph`.
         count: communities wanted; fewer come out when the graph has fewer different places.
         stream: decides the start of the decomposition and of k-means.
     """
-    count = min(count, len(neighbours))
-    places = _embedding(_graph(neighbours, distances), count, stream)
+    count = min(count, graph.shape[0])
+    places = _embedding(graph, count, stream)
     model = KMeans(count, n_init=3, random_state=int(stream.child("k-means").numpy().integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # exact copies make fewer clusters
         return model.fit_predict(places).astype(np.int64)
 
 
-def _graph(neighbours: Int64[np.ndarray, "N k"], distances: Float64[np.ndarray, "N k"]) -> sparse.csr_matrix:
-    """Symmetric weights exp(−4 d²/r²), r the distance of a row's last neighbour: dense regions count alike."""
-    rows, each = neighbours.shape
-    reach = np.maximum(distances[:, -1:], 1e-12)
-    weights = np.exp(-4.0 * (distances / reach) ** 2)
-    at = (np.repeat(np.arange(rows), each), neighbours.ravel())
-    one_way = sparse.csr_matrix((weights.ravel(), at), shape=(rows, rows))
-    return one_way.maximum(one_way.T)
-
-
 def _embedding(graph: sparse.csr_matrix, count: int, stream: Stream) -> Float64[np.ndarray, "N c"]:
-    """The leading eigenvectors of D^−½ W D^−½, each row brought to length one."""
-    scale = sparse.diags(1.0 / np.sqrt(np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1e-12)))
-    normalised = scale @ graph @ scale
+    """The leading eigenvectors, each row brought to length one."""
     if graph.shape[0] < max(_SMALLEST_FOR_LANCZOS, 2 * count):
-        vectors = np.linalg.eigh(normalised.toarray())[1][:, ::-1][:, :count]
+        vectors = np.linalg.eigh(graph.toarray())[1][:, ::-1][:, :count]
     else:
         start = stream.child("start").numpy().normal(size=graph.shape[0])
         try:
-            _, vectors = eigsh(normalised, k=count, which="LA", v0=start, tol=_TOLERANCE)
+            _, vectors = eigsh(graph, k=count, which="LA", v0=start, tol=_TOLERANCE)
         except ArpackNoConvergence as some:  # those that were found are still the leading ones
             vectors = some.eigenvectors
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SMALL)

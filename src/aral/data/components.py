@@ -20,7 +20,12 @@ def principal_components(images: ImageSet, count: int, stream: Stream) -> Float[
         count: components wanted; fewer if there are fewer images or pixels.
         stream: decides the randomised decomposition.
     """
-    flat = gather(images, images.ids, symmetric=False).flatten(1).numpy()
+    return leading_components(gather(images, images.ids, symmetric=False).flatten(1), count, stream)
+
+
+def leading_components(features: Float[Tensor, "N F"], count: int, stream: Stream) -> Float[Tensor, "N c"]:
+    """The leading principal components of any features; arguments as for :func:`principal_components`."""
+    flat = features.numpy()
     count = min(count, *flat.shape)
     if (flat == flat[0]).all():  # one image, or copies of one: no variance to divide by
         return torch.zeros(len(flat), count)

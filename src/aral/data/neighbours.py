@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from aral.data.augmentation import occurrences
 from aral.data.batches import gather
 from aral.data.communities import communities
-from aral.data.components import principal_components
+from aral.data.components import leading_components, principal_components
+from aral.data.gradients import gradient_features
+from aral.data.graph import similarity_graph, spread_labels
 from aral.randomness import Stream
-from aral.types import Ids, ImageSet, UnlabelledBatch
+from aral.types import Ids, ImageSet, LabelledSet, UnlabelledBatch
+
+SeenAs = Literal["gradients", "pixels"]
+"""In what neighbours resemble each other: :func:`aral.data.gradients.oriented_gradients`, or the plain pixels."""
 
 _CHUNK_BYTES = 2**28
 
@@ -49,21 +57,40 @@ def nearest_neighbours(
     return torch.cat(found).numpy(), torch.cat(lengths).double().numpy()
 
 
+@dataclass(frozen=True)
+class SpreadLabels:
+    """Class probabilities of a pool's images, from the labels of a few of them.
+
+    Attributes:
+        ids: of the pool, ascending.
+        class_probs: rows in the same order, each with sum 1.
+    """
+
+    ids: Ids
+    class_probs: Float32[np.ndarray, "N K"]
+
+    def __call__(self, ids: Ids) -> Float[Tensor, "n K"]:
+        """Those of some images, in the order asked for."""
+        return torch.from_numpy(self.class_probs[np.searchsorted(self.ids, ids)])
+
+
 class Neighbourhood:
     """The images of a pool and each one's nearest neighbours, sought when they are first needed.
 
     Args:
-        pool: at least two images.
-        components: neighbours are nearest in this many principal components of the pixels.
+        pool: the images; one that is alone is its own neighbour.
+        seen_as: what is compared, the directions of edges or the pixels.
+        components: neighbours are nearest in this many principal components of that.
         count: neighbours of each image.
         symmetric: the range of the batches, [-1, 1] or [0, 1].
         stream: decides the randomised decomposition and the communities.
-        links: neighbours that each image is linked to where communities are sought.
+        links: neighbours that each image is linked to where communities are sought and labels spread.
     """
 
     def __init__(
         self,
         pool: ImageSet,
+        seen_as: SeenAs,
         components: int,
         count: int,
         symmetric: bool,
@@ -71,6 +98,7 @@ class Neighbourhood:
         links: int = 10,
     ) -> None:
         self._pool = pool
+        self._seen_as: SeenAs = seen_as
         self._components = components
         self._count = count
         self._symmetric = symmetric
@@ -80,7 +108,12 @@ class Neighbourhood:
 
     @cached_property
     def _nearest(self) -> tuple[Int64[np.ndarray, "N k"], Float64[np.ndarray, "N k"]]:
-        features = principal_components(self._pool, self._components, self._stream)
+        if len(self._pool) == 1:
+            return np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1))
+        if self._seen_as == "pixels":
+            features = principal_components(self._pool, self._components, self._stream)
+        else:
+            features = leading_components(gradient_features(self._pool), self._components, self._stream)
         return nearest_neighbours(features, max(self._count, self._links))
 
     @cached_property
@@ -93,8 +126,18 @@ class Neighbourhood:
         return self._communities(count)[np.searchsorted(self._pool.ids, ids)]
 
     def _sought(self, count: int) -> Int64[np.ndarray, " N"]:
+        return communities(self._graph, count, self._stream.child("communities"))
+
+    @cached_property
+    def _graph(self) -> csr_matrix:
         rows, distances = (part[:, : self._links] for part in self._nearest)
-        return communities(rows, distances, count, self._stream.child("communities"))
+        return similarity_graph(rows, distances)
+
+    def spread(self, labelled: LabelledSet) -> SpreadLabels:
+        """What the labels of some images say of the whole pool: :func:`aral.data.graph.spread_labels`."""
+        rows = np.searchsorted(self._pool.ids, labelled.images.ids)
+        found = spread_labels(self._graph, rows, labelled.classes, labelled.class_count)
+        return SpreadLabels(self._pool.ids, found)
 
     def __call__(self, ids: Ids, stream: Stream) -> UnlabelledBatch:
         """One neighbour of each image, any of its nearest with equal chance.

@@ -9,12 +9,14 @@ from typing import cast
 import torch
 from torch import nn
 
+from aral.errors import BadInput
 from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net
 from aral.learners.step import BOTH_POOLS, Part
 from aral.networks.interface import Discriminator, ImageShape
 from aral.networks.partition import Partition
 from aral.randomness import Stream
+from aral.types import LabelledSet
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,21 @@ class Blueprint:
                     feature_size, tuple(self.class_count * count for count in counts)
                 ).to(self.device)
         return Nets(modules, latent_size, self.class_count, self.conditional)
+
+    def check_fit(self, labelled: LabelledSet, learner: str) -> None:
+        """Refuse data that these networks are not for.
+
+        Raises:
+            BadInput: another count of classes, or another shape of images.
+        """
+        if labelled.class_count != self.class_count:
+            raise BadInput(
+                f"The data have {labelled.class_count} classes, the networks of '{learner}' {self.class_count}.",
+                "Make the learner with the data's count of classes.",
+            )
+        if labelled.images.shape != self.image_shape:
+            raise BadInput(
+                f"Images are {labelled.images.shape} (channels, height, width), the networks of '{learner}' "
+                f"take {self.image_shape}.",
+                "Make the learner with the data's shape, or resize the images.",
+            )

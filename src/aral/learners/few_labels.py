@@ -63,6 +63,45 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
 
 
+def agree_unless_contradicted(confidence: float, margin: float) -> Compute:
+    """FixMatch's cross-entropy on C's own confident labels, but where the graph is sure of another; to C."""
+
+    def compute(view: View) -> Float[Tensor, ""]:
+        own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
+        sure, graph_sure = self_training.confident(own, confidence), self_training.leading(graph, margin)
+        used = sure & ~self_training.contradicting(own, sure, graph, graph_sure)
+        logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
+        return self_training.cross_entropy_where(logits, self_training.hardened(own), used)
+
+    return compute
+
+
+def follow_the_graph(confidence: float, margin: float) -> Compute:
+    """Cross-entropy on labels that spread along the graph, where it is sure and C is not; to C."""
+
+    def compute(view: View) -> Float[Tensor, ""]:
+        own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
+        used = self_training.leading(graph, margin) & ~self_training.confident(own, confidence)
+        logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
+        return self_training.cross_entropy_where(logits, self_training.hardened(graph), used)
+
+    return compute
+
+
+def own_labels(model: Model) -> tuple[Term, ...]:
+    """Labels that no person gave: C's own and, with ``spreading``, the graph's; where the two differ, none."""
+    w, settings, spreading = model.weights, model.self_training, model.spreading
+    weight = w.cls * w.self_training
+    if not spreading.weight:
+        compute = agree(settings.confidence, settings.align)
+        return (Term("agree", compute, weight, w.self_training_ramp),)
+    limits = (settings.confidence, spreading.margin)
+    return (
+        Term("agree", agree_unless_contradicted(*limits), weight, w.self_training_ramp),
+        Term("follow the graph", follow_the_graph(*limits), w.cls * spreading.weight),
+    )
+
+
 def learn_from_generated(confidence: float) -> Compute:
     """Second term of eq. 9 where C agrees: generated images whose class C has at ``confidence``; to D̃ and C."""
 
@@ -113,12 +152,7 @@ def few_labels_phases(model: Model) -> tuple[Phase, ...]:
         sees.add(Part.GENERATED)
     of_d = (
         Term("classify labelled", terms.classify(Part.STRONG_LABELLED), w.cls),
-        Term(
-            "agree",
-            agree(settings.confidence, settings.align),
-            w.cls * w.self_training,
-            w.self_training_ramp,
-        ),
+        *own_labels(model),
         *groups,
         Term(
             "classify generated",

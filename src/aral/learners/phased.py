@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import LabelledBatches, UnlabelledBatches
-from aral.data.neighbours import Neighbourhood
+from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.errors import BadInput
 from aral.learners.averages import Averages
 from aral.learners.blueprint import Blueprint
@@ -36,6 +37,7 @@ class _Stage:
     stream: Stream
     labelled: LabelledBatches | None
     unlabelled: UnlabelledBatches
+    spread: Callable[[], SpreadLabels] | None = None
 
 
 class PhasedLearner(Learner):
@@ -105,7 +107,12 @@ class PhasedLearner(Learner):
         settings = self._model.partitioning
         self._pool = pool
         self._neighbourhood = Neighbourhood(
-            pool, settings.components, settings.neighbours, self._symmetric, stream.child("neighbours")
+            pool,
+            settings.neighbours_in,
+            settings.components,
+            settings.neighbours,
+            self._symmetric,
+            stream.child("neighbours"),
         )
 
     def start_before_labels(self, stream: Stream) -> None:
@@ -138,7 +145,7 @@ class PhasedLearner(Learner):
             raise BadInput(
                 "Training needs at least one labelled image.", "Label some images, then train again."
             )
-        self._check_fit(labelled)
+        self._blueprint.check_fit(labelled, self._name)
         training = self._model.training
         if round_number == 0 and self.steps_before_labels:
             self._name_groups(labelled)
@@ -153,6 +160,7 @@ class PhasedLearner(Learner):
             stream,
             LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
             self._unlabelled_batches(rest, stream),
+            cache(lambda: self._met.spread(labelled)),
         )
 
     def _name_groups(self, labelled: LabelledSet) -> None:
@@ -163,6 +171,12 @@ class PhasedLearner(Learner):
             if modules:
                 name_groups(modules[Net.DISCRIMINATOR], modules[Net.PARTITION], groups, named)
 
+    @property
+    def _met(self) -> Neighbourhood:
+        if self._neighbourhood is None:
+            raise ValueError(f"'{self.name}' has not met a pool")
+        return self._neighbourhood
+
     def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> UnlabelledBatches:
         size = self._model.training.unlabelled_batch
         return UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
@@ -170,21 +184,6 @@ class PhasedLearner(Learner):
     @property
     def _symmetric(self) -> bool:
         return self._model.networks.pixel_range is PixelRange.SYMMETRIC
-
-    def _check_fit(self, labelled: LabelledSet) -> None:
-        """Refuse data that the networks were not built for."""
-        if labelled.class_count != self._blueprint.class_count:
-            raise BadInput(
-                f"The data have {labelled.class_count} classes, the networks of '{self._name}' "
-                f"{self._blueprint.class_count}.",
-                "Make the learner with the data's count of classes.",
-            )
-        if labelled.images.shape != self._blueprint.image_shape:
-            raise BadInput(
-                f"Images are {labelled.images.shape} (channels, height, width), the networks of '{self._name}' "
-                f"take {self._blueprint.image_shape}.",
-                "Make the learner with the data's shape, or resize the images.",
-            )
 
     def step(self, index: int) -> StepLosses:
         """Run every phase once; a phase whose loss or gradient is not finite is skipped."""
@@ -224,6 +223,7 @@ class PhasedLearner(Learner):
             self._blueprint.encoded,
             self._model.self_training,
             self._neighbourhood,
+            stage.spread,
         )
 
     def _run(self, phase: Phase, step: Step, index: int, steps: int) -> tuple[dict[str, float], bool]:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from aral.data.augmentation import Augmentation
+from aral.data.neighbours import SeenAs
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
 
@@ -126,7 +127,8 @@ class Partitioning(Settings):
 
     steps: int = Field(0, ge=0)  # training steps before the first query
     groups_per_class: tuple[PositiveInt, ...] = (1, 3)  # groups of each head, in multiples of K
-    components: int = Field(50, ge=1)  # neighbours are sought in this many principal components
+    neighbours_in: SeenAs = "gradients"  # neighbours are sought in the directions of edges, or in the pixels
+    components: int = Field(50, ge=1)  # in this many principal components of either
     neighbours: int = Field(5, ge=1)  # nearest images that may stand for an image
     disagreement: float = Field(1.0, ge=0)  # weight of neighbours in different groups
     imbalance: float = Field(2.0, ge=0)  # weight of groups that share the pool unequally
@@ -134,6 +136,15 @@ class Partitioning(Settings):
     imitation: float = Field(1.0, ge=0)  # weight of telling the communities apart, before labels
     imitation_steps: int = Field(500, ge=0)  # of the steps before labels, the first ones
     in_rounds: float = Field(1.0, ge=0)  # factor on both once there are labels
+
+
+class Spreading(Settings):
+    """Labels that spread along the graph of neighbours, beside those the classifier gives itself."""
+
+    weight: float = Field(
+        0.0, ge=0
+    )  # of an image with a label from the graph, relative to people's; 0 = none
+    margin: float = Field(0.3, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
 
 
 class SeparateGan(Settings):
@@ -167,3 +178,4 @@ class Model(Settings):
     separate_gan: SeparateGan = SeparateGan()
     self_training: SelfTraining = SelfTraining()
     partitioning: Partitioning = Partitioning()
+    spreading: Spreading = Spreading()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softmax
 
 from aral.data.augmentation import augment
-from aral.data.neighbours import Neighbourhood
+from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.learners.nets import Nets
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
@@ -54,6 +54,7 @@ class Step:
         encoded: the pools whose images E sees; the labelled one at least.
         self_training: how far images are augmented.
         neighbourhood: who neighbours whom; for learners that met the pool.
+        spread: gives what the round's labels say of the pool along its graph.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Step:
         encoded: frozenset[Part] = BOTH_POOLS,
         self_training: SelfTraining | None = None,
         neighbourhood: Neighbourhood | None = None,
+        spread: Callable[[], SpreadLabels] | None = None,
     ) -> None:
         self.nets = nets
         self.age = age
@@ -75,6 +77,7 @@ class Step:
         self._encodes_unlabelled = Part.UNLABELLED in encoded
         self._self_training = self_training or SelfTraining()
         self._neighbourhood = neighbourhood
+        self._spread = spread
 
     @cached_property
     def labelled(self) -> LabelledBatch:
@@ -137,6 +140,17 @@ class Step:
         if self._neighbourhood is None:
             raise ValueError("this learner has not met the pool, and knows no neighbours")
         return self._neighbourhood
+
+    @cached_property
+    def spread_labels(self) -> Float[Tensor, "U K"]:
+        """What the round's labels say of x_U along the graph of neighbours.
+
+        Raises:
+            ValueError: there are no labels yet, or the learner has not met the pool.
+        """
+        if self._spread is None:
+            raise ValueError("there are no labels yet that could spread")
+        return self._spread()(self.unlabelled.ids).to(self.nets.device)
 
     @cached_property
     def images(self) -> Float[Tensor, "B C H W"]:

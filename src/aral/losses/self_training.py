@@ -24,6 +24,22 @@ def confident(class_probs: Float[Tensor, "N K"], confidence: float) -> Bool[Tens
     return class_probs.amax(dim=1) >= confidence
 
 
+def leading(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
+    """Images whose likeliest class leads the second by at least ``margin``, in [0, 1]."""
+    first, second = class_probs.topk(2, dim=1).values.unbind(dim=1)
+    return first - second >= margin
+
+
+def contradicting(
+    one: Float[Tensor, "N K"],
+    one_sure: Bool[Tensor, " N"],
+    other: Float[Tensor, "N K"],
+    other_sure: Bool[Tensor, " N"],
+) -> Bool[Tensor, " N"]:
+    """Images of which two opinions are both sure, and of different classes."""
+    return one_sure & other_sure & (one.argmax(dim=1) != other.argmax(dim=1))
+
+
 def hardened(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
     """One-hot rows of the most probable class; the first of equals."""
     return one_hot(class_probs.argmax(dim=1), class_probs.shape[1]).to(class_probs.dtype)

@@ -53,7 +53,11 @@ class ChannelsLast(nn.Module):
 
     def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """The same maps, in channels-last order."""
-        return maps.contiguous(memory_format=torch.channels_last)
+        if maps.shape[1] > 1:
+            return maps.contiguous(memory_format=torch.channels_last)
+        # One channel lies in both orders at once. Convolutions go by its stride, which must be that of a
+        # last dimension, or their result comes in the other order and is copied.
+        return maps.contiguous().squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
 
 
 @contextmanager
