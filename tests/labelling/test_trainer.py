@@ -17,7 +17,7 @@ from aral.session import Observer
 from aral.store import Store
 from aral.store.reading import store_reading
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
-from tests.labelling.conftest import OPTIONS, answer_cards, class_of, given, work
+from tests.labelling.conftest import OPTIONS, MakeProject, answer_cards, class_of, given, work
 
 
 def queue_ids(project: Project) -> list[int]:
@@ -54,6 +54,22 @@ def test_it_asks_before_the_first_label_and_trains_when_they_are_in(project: Pro
     assert generated is not None and generated.startswith(b"\xff\xd8")
     trainer.close()
     assert project.training_state().phase == "off"
+
+
+def test_the_last_labels_of_the_budget_are_trained_on(make_project: MakeProject) -> None:
+    # Twenty images measure; 23 labels are left for training in rounds of five.
+    project = make_project(budget=43)
+    trainer = Trainer(project, OPTIONS)
+    while project.answered_count().labelled < 43:
+        work(trainer)
+        answer_cards(project, 1)
+    assert [model.trained_on for model in project.models()][-1] == 20 and project.queue_left() > 0
+    work(trainer)
+    assert project.models()[-1].trained_on == 23 == project.answered_count().for_training
+    answer_cards(project, 1)
+    work(trainer)
+    trainer.close()
+    assert project.models()[-1].trained_on == 23, "beyond the budget whole rounds are waited for again"
 
 
 def test_the_estimate_slice_is_never_trained_on(project: Project) -> None:

@@ -163,7 +163,14 @@ class Course:
             return False
         wanted = self.query_size if number else first_query_size(self.class_count, self.query_size)
         asked = self.store.document(number, QUEUED) is not None
-        return news >= wanted or (asked and self.project.queue_left() == 0)
+        return news >= wanted or (asked and self.project.queue_left() == 0) or self._budget_is_spent()
+
+    def _budget_is_spent(self) -> bool:
+        """Whether nobody is to answer more, and the last training knew only a part of the labels."""
+        budget, counts = self.project.settings().budget, self.project.answered_count()
+        if budget is None or counts.labelled < budget:
+            return False
+        return len(self.trained_on(self.session.round_number - 1)) + counts.for_estimate < budget
 
     def labels(self) -> dict[int, int]:
         """Class index by image, as the session has them now."""
