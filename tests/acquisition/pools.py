@@ -27,6 +27,7 @@ def predictions(ids: np.ndarray) -> Predictions:
     passes = draws(ids, 5 * CLASSES, "passes").reshape(-1, 5, CLASSES).round(1) ** 3 + 0.0
     passes[..., 0] += 1e-3
     passes /= passes.sum(axis=2, keepdims=True)
+    spread = draws(ids, CLASSES, "spread").round(1) ** 3 + 1e-3
     groups = draws(ids, GROUPS, "groups").round(1) + 1e-3
     return Predictions(
         ids,
@@ -35,6 +36,7 @@ def predictions(ids: np.ndarray) -> Predictions:
         features=torch.from_numpy(draws(ids, 3, "features")).float(),
         latents=torch.from_numpy(draws(ids, 6, "latents") - 0.5).float(),
         sampler_logits=torch.from_numpy(4 * draws(ids, 1, "sampler")[:, 0].round(1) - 2).float(),
+        spread=torch.from_numpy(spread / spread.sum(axis=1, keepdims=True)).float(),
         groups=torch.from_numpy(groups / groups.sum(axis=1, keepdims=True)).float(),
     )
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions
-from aral.acquisition.diverse import ARAL_DIVERSE, WithoutNearDuplicates, combined_scores, typical_distance
+from aral.acquisition.confidence import entropy_scores
+from aral.acquisition.diverse import ARAL_DIVERSE, WithoutNearDuplicates, typical_distance, with_sampler
 from aral.acquisition.joint import JointBatch
 from aral.randomness import Stream
 
@@ -41,7 +42,7 @@ def strategy(**options: object) -> JointBatch:
 
 def test_products_of_ranks() -> None:
     """Ranks by −S are 4, 3, 2, 1 of 4, by entropy 3, 4, 1, 2."""
-    found = combined_scores(pool([0, 10, 20, 30]), STREAM)
+    found = with_sampler(entropy_scores)(pool([0, 10, 20, 30]), STREAM)
     assert found.tolist() == pytest.approx([12 / 16, 12 / 16, 2 / 16, 2 / 16])
 
 

@@ -93,6 +93,7 @@ def test_get_gives_the_output_that_was_asked_for() -> None:
         Need.SAMPLER_LOGITS: torch.rand(2),
         Need.SYNTHESISED: torch.rand(7, 5),
         Need.GROUPS: torch.rand(2, 9),
+        Need.SPREAD: torch.rand(2, 3),
     }
     assert outputs.keys() == set(Need)
     full = Predictions(id_array(0, 1), *outputs.values())

@@ -17,9 +17,9 @@ from aral.randomness import Stream
 
 from .pools import id_array, predictions, view, view_of
 
-ALL = """acs-fw aral-diverse aral-typical badge batchbald cluster-margin committee committee-divergence
+ALL = """acs-fw aral-diverse aral-graph aral-typical badge batchbald cluster-margin committee committee-divergence
 core-set entropy least-confidence margin mean-std power-bald probcover robust-core-set softmax-bald softrank-bald
-typical-entropy typical-groups variation-ratio vote-variation-ratio""".split()
+typical-entropy typical-graph typical-groups variation-ratio vote-variation-ratio""".split()
 COLD = ["core-set", "probcover", "robust-core-set"]
 PER_IMAGE = {
     Need.PROBABILITIES: "probabilities",
@@ -28,6 +28,7 @@ PER_IMAGE = {
     Need.LATENTS: "latents",
     Need.SAMPLER_LOGITS: "sampler_logits",
     Need.GROUPS: "groups",
+    Need.SPREAD: "spread",
 }
 STREAM = Stream.root(0).child("query")
 every = pytest.mark.parametrize("name", ALL)
@@ -78,7 +79,13 @@ def test_two_classes(name: str) -> None:
     full = predictions(np.arange(9, dtype=np.int64))
     passes = full.get(Need.MC_PROBABILITIES)[:, :, :2] + 1e-3
     passes = passes / passes.sum(dim=2, keepdim=True)
-    two = replace(full, mc_probabilities=passes, probabilities=passes.mean(dim=1))
+    spread = full.get(Need.SPREAD)[:, :2]
+    two = replace(
+        full,
+        mc_probabilities=passes,
+        probabilities=passes.mean(dim=1),
+        spread=spread / spread.sum(dim=1, keepdim=True),
+    )
     pool = PoolView(two, Predictions(id_array()), id_array(), 2)
     assert np.unique(ACQUISITIONS[name](pool, 9, STREAM).ids).size == 9
 
@@ -112,7 +119,7 @@ def test_cold_start_needs_nothing_but_features(name: str) -> None:
     assert np.unique(ACQUISITIONS[name](pool, 7, STREAM).ids).size == 7
 
 
-READS_FEATURES = """aral-diverse aral-typical badge cluster-margin typical-entropy typical-groups
+READS_FEATURES = """aral-diverse aral-typical badge cluster-margin typical-entropy typical-graph typical-groups
 typiclust""".split()
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from aral.acquisition import Need, PoolView, Predictions
+from aral.acquisition.confidence import entropy_scores, shared_margin_scores
+from aral.acquisition.diverse import with_sampler
 from aral.acquisition.joint import JointBatch
-from aral.acquisition.typical_doubts import ARAL_TYPICAL, TYPICAL_ENTROPY, TypicalDoubts
+from aral.acquisition.typical_doubts import (
+    ARAL_GRAPH,
+    ARAL_TYPICAL,
+    TYPICAL_ENTROPY,
+    TYPICAL_GRAPH,
+    TypicalDoubts,
+)
 from aral.randomness import Stream
 
 from .pools import id_array, view
@@ -53,8 +59,12 @@ def pool(order: np.ndarray | None = None, sampler: np.ndarray | None = None) -> 
     )
 
 
-def strategy(**options: object) -> JointBatch:
-    return JointBatch("test", ARAL_TYPICAL.needs, replace(TypicalDoubts(), **options))  # type: ignore[arg-type]
+ALL_NEEDS = ARAL_GRAPH.needs
+DOUBTS = {False: entropy_scores, True: with_sampler(entropy_scores)}
+
+
+def strategy(uses_sampler: bool = True, share: float = 0.05) -> JointBatch:
+    return JointBatch("test", ALL_NEEDS, TypicalDoubts(DOUBTS[uses_sampler], share))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -126,3 +136,36 @@ def test_copies_fill_up_by_doubt() -> None:
 def test_what_they_read() -> None:
     assert TYPICAL_ENTROPY.needs == {Need.PROBABILITIES, Need.FEATURES}
     assert ARAL_TYPICAL.needs == TYPICAL_ENTROPY.needs | {Need.SAMPLER_LOGITS}
+    assert TYPICAL_GRAPH.needs == TYPICAL_ENTROPY.needs | {Need.SPREAD}
+    assert ARAL_GRAPH.needs == TYPICAL_GRAPH.needs | {Need.SAMPLER_LOGITS}
+
+
+def opinions() -> PoolView:
+    """Both sure of the same; of different classes; only C sure; only the graph; neither."""
+    sure_0, sure_1, torn = (0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.4, 0.3, 0.3)
+    return view(
+        Predictions(
+            id_array(*range(5)),
+            probabilities=torch.tensor([sure_0, sure_0, sure_0, torn, torn]),
+            spread=torch.tensor([sure_0, sure_1, torn, sure_0, torn]),
+            features=torch.eye(5),
+            sampler_logits=torch.tensor([0.0, 0.0, 0.0, 0.0, -1.0]),
+        )
+    )
+
+
+def test_shared_doubt_by_hand() -> None:
+    """The mean of 0.9, 0.1 and 0.4, 0.3 is 0.65, 0.2: a lead of 0.45; contradictions have none."""
+    assert shared_margin_scores(opinions(), STREAM) == pytest.approx(
+        [-0.8, 0.0, -0.45, -0.45, -0.1], abs=1e-6
+    )
+
+
+def test_graph_queries_ask_where_the_two_contradict_each_other_although_the_classifier_is_sure() -> None:
+    by_graph = JointBatch("test", ALL_NEEDS, TypicalDoubts(shared_margin_scores, 0.0))
+    assert by_graph(opinions(), 1, STREAM).ids.tolist() == [1]
+    by_entropy = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, 0.0))
+    assert set(by_entropy(opinions(), 2, STREAM).ids.tolist()) == {3, 4}
+    with_s = JointBatch("test", ALL_NEEDS, TypicalDoubts(with_sampler(shared_margin_scores), 0.0))
+    # Ranks by −S: 4/5 for the four, 1 for image 4; by doubt: 1 for image 1, 4/5 for image 4. Equal products.
+    assert set(with_s(opinions(), 2, STREAM).ids.tolist()) == {1, 4}

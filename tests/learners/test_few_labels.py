@@ -370,6 +370,21 @@ def test_labels_spread_from_the_rounds_own_labels() -> None:
         _ = a_step_before(begun(settings)).spread_labels
 
 
+def test_a_query_is_given_what_the_labels_say_along_the_graph() -> None:
+    """The labels that were met last, those of the round or more."""
+    learner = started(model())
+    asked = DATA.pool.subset(np.array([40, 7, 21], dtype=np.int64))
+    with pytest.raises(ValueError, match="has not met any labels"):
+        learner.predict(asked, [Need.SPREAD], Stream.root(0))
+    for ids in ([0, 1, 2], list(range(9))):
+        known = labelled(ids)
+        learner.meet_labels(known)
+        found = learner.predict(asked, [Need.SPREAD, Need.PROBABILITIES], Stream.root(0))
+        wanted = learner._neighbourhood.spread(known)(np.array([7, 21, 40]))
+        assert found.ids.tolist() == [7, 21, 40] and torch.equal(found.get(Need.SPREAD), wanted)
+        assert found.get(Need.PROBABILITIES).shape == wanted.shape
+
+
 def test_spreading_teaches_the_trunk_and_the_classifier_only() -> None:
     strict = model().self_training.model_copy(update={"confidence": 0.8})
     settings = model().model_copy(update={"spreading": Spreading(**SPREADING), "self_training": strict})

@@ -78,6 +78,7 @@ def test_a_pair_runs_or_is_refused(name: str, query: str) -> None:
         return
     learner = trained(name)
     check_strategy(strategy, learner)
+    learner.meet_labels(LABELLED)
     view = PoolView(
         learner.predict(UNLABELLED, acquisition.needs, Stream.root(2)),
         learner.predict(LABELLED.images, acquisition.needs, Stream.root(3)),
@@ -90,7 +91,7 @@ def test_a_pair_runs_or_is_refused(name: str, query: str) -> None:
 
 @every_learner
 def test_what_a_learner_supplies(name: str) -> None:
-    always = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES}
+    always = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.SPREAD}
     found = trained(name).supplies & frozenset(Need)
     assert found >= always | SUPPLIES[name]
     assert not found & ({*SAMPLER, *CODES, *GENERATOR} - SUPPLIES[name])
@@ -101,7 +102,8 @@ def test_what_is_supplied_arrives_and_predicting_changes_nothing(name: str) -> N
     learner = begun(name)
     learner.step(0)
     before = learner.state_dict()
-    needs = [Need.PROBABILITIES, Need.FEATURES, *SUPPLIES[name]]
+    learner.meet_labels(LABELLED)
+    needs = [Need.PROBABILITIES, Need.FEATURES, Need.SPREAD, *SUPPLIES[name]]
     found = learner.predict(UNLABELLED, needs, Stream.root(2))
     for need in needs:
         assert torch.isfinite(found.get(need)).all()

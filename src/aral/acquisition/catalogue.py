@@ -19,7 +19,7 @@ from aral.acquisition.random import RANDOM
 from aral.acquisition.sampler import ARAL, VAAL
 from aral.acquisition.stochastic import POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.typical import TYPICLUST
-from aral.acquisition.typical_doubts import ARAL_TYPICAL, TYPICAL_ENTROPY
+from aral.acquisition.typical_doubts import ARAL_GRAPH, ARAL_TYPICAL, TYPICAL_ENTROPY, TYPICAL_GRAPH
 from aral.acquisition.uncertainty import BALD, MAX_ENTROPY
 from aral.errors import unknown_name
 
@@ -31,8 +31,8 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (COMMITTEE, COMMITTEE_DIVERGENCE),
     (CORE_SET, ROBUST_CORE_SET, TYPICLUST, PROBCOVER),
     (BADGE, CLUSTER_MARGIN),
-    (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL),
-    (TYPICAL_OF_GROUPS, TYPICAL_ENTROPY),
+    (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL, ARAL_GRAPH),
+    (TYPICAL_OF_GROUPS, TYPICAL_ENTROPY, TYPICAL_GRAPH),
     (GAAL,),
 )
 

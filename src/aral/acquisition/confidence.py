@@ -26,6 +26,17 @@ def margin_scores(pool: PoolView, stream: Stream) -> Scores:
     return as_scores(best[:, 1] - best[:, 0])
 
 
+def shared_margin_scores(pool: PoolView, stream: Stream) -> Scores:
+    """The same of the mean of two opinions, C's and that of the labels along the graph.
+
+    High where either is in doubt or the two contradict each other; a classifier that trains on its own answers
+    grows sure of its mistakes, and the graph does not.
+    """
+    shared = (pool.unlabelled.get(Need.PROBABILITIES) + pool.unlabelled.get(Need.SPREAD)).double() / 2
+    best = shared.topk(2, dim=1).values
+    return as_scores(best[:, 1] - best[:, 0])
+
+
 def entropy_scores(pool: PoolView, stream: Stream) -> Scores:
     """H[p] of the one pass in nats, between 0 and log K; ``max-entropy`` averages over passes first."""
     return as_scores(entropy(pool.unlabelled.get(Need.PROBABILITIES).double()))

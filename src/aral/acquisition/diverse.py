@@ -19,6 +19,7 @@ descending but for the passed-over images at the end. Cost n·N·F, memory N·F.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,7 @@ class WithoutNearDuplicates:
         radius = self.radius
         if radius is None:
             radius = self.share * typical_distance(points, ids, self.pairs, stream.child("pairs"))
-        values = combined_scores(pool, stream)
+        values = with_sampler(entropy_scores)(pool, stream)
         ties = stream.child("ties").uniform(ids)
         # One more than any value keeps images that are no near-duplicates ahead of all that are.
         places = values + 1.0
@@ -74,10 +75,14 @@ class WithoutNearDuplicates:
         return Choice(chosen, values[chosen], tuple(reasons))
 
 
-def combined_scores(pool: PoolView, stream: Stream) -> Scores:
-    """Product of the image's ranks by −S and by entropy, each a share of the pool: above 0, at most 1."""
-    sampler, entropy = unlabelled_scores(pool, stream), entropy_scores(pool, stream)
-    return rankdata(sampler, "max") * rankdata(entropy, "max") / float(sampler.size) ** 2
+def with_sampler(doubts: Callable[[PoolView, Stream], Scores]) -> Callable[[PoolView, Stream], Scores]:
+    """Product of an image's ranks by −S and by its doubt, each a share of the pool: above 0, at most 1."""
+
+    def combined(pool: PoolView, stream: Stream) -> Scores:
+        sampler, doubt = unlabelled_scores(pool, stream), doubts(pool, stream)
+        return rankdata(sampler, "max") * rankdata(doubt, "max") / float(sampler.size) ** 2
+
+    return combined
 
 
 def typical_distance(points: Features, ids: Ids, pairs: int, stream: Stream) -> float:

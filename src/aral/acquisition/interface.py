@@ -31,6 +31,7 @@ class Need(StrEnum):
     SAMPLER_LOGITS = "sampler logits"
     SYNTHESISED = "synthesised images"
     GROUPS = "groups"
+    SPREAD = "labels along the graph"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Predictions:
         latents: N×Z, the mean of q(z|x, C(x)).
         sampler_logits: N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign.
         groups: N×G, probabilities of the groups of images that look alike; rows sum to one.
+        spread: N×K, what the labels given so far say of each image along the pool's graph of neighbours; rows sum
+            to one, equal where no label reaches.
         synthesised: Q×F, features of images made to be uncertain, the most uncertain first; they are not of
             the N images, and Q is the learner's own.
     """
@@ -57,6 +60,7 @@ class Predictions:
     sampler_logits: Float[Tensor, " N"] | None = None
     synthesised: Float[Tensor, "Q F"] | None = None
     groups: Float[Tensor, "N G"] | None = None
+    spread: Float[Tensor, "N K"] | None = None
 
     def get(self, need: Need) -> Tensor:
         """One output, N×… (or Q×F); raises ``ValueError`` when it was not computed."""
@@ -68,6 +72,7 @@ class Predictions:
             Need.SAMPLER_LOGITS: self.sampler_logits,
             Need.SYNTHESISED: self.synthesised,
             Need.GROUPS: self.groups,
+            Need.SPREAD: self.spread,
         }[need]
         if value is None:
             raise ValueError(f"{need} were not computed; the acquisition must declare them in `needs`")

@@ -100,6 +100,7 @@ def _sorted(predictions: Predictions) -> Predictions:
         taken(predictions.sampler_logits),
         predictions.synthesised,
         taken(predictions.groups),
+        taken(predictions.spread),
     )
 
 

@@ -6,22 +6,25 @@ clusters of their features, and the one nearest to each centre is asked: what it
 which the classifier is unsure and nothing has been labelled. While labels are few these regions are large, so
 typicality counts most; as the classifier grows sure they become the few images that are left in doubt.
 
-Sampler logits N, probabilities N×K, features N×F; a score is the number of doubtful images in the cluster,
-higher = label first. Cost that of one k-means on share·N images.
+Doubt is the entropy of the classifier's answer, or the margin of what classifier and graph say together.
+
+Sampler logits N, probabilities N×K, labels along the graph N×K, features N×F; a score is the number of doubtful
+images in the cluster, higher = label first. Cost that of one k-means on share·N images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from aral.acquisition.clusters import k_means
-from aral.acquisition.confidence import entropy_scores
+from aral.acquisition.confidence import entropy_scores, shared_margin_scores
 from aral.acquisition.distances import features_of, squared_distances
-from aral.acquisition.diverse import combined_scores
+from aral.acquisition.diverse import with_sampler
 from aral.acquisition.groups import directions
-from aral.acquisition.interface import Need, PoolView
+from aral.acquisition.interface import Need, PoolView, Scores
 from aral.acquisition.joint import Choice, JointBatch, first_of_best
 from aral.randomness import Stream
 
@@ -31,17 +34,16 @@ class TypicalDoubts:
     """The centres of n clusters of doubtful images.
 
     Attributes:
-        share: of the pool that counts as doubtful, by the combined score.
-        uses_sampler: rank by sampler and entropy, or by entropy alone.
+        score: higher = more doubtful.
+        share: of the pool that counts as doubtful.
     """
 
+    score: Callable[[PoolView, Stream], Scores]
     share: float = 0.05
-    uses_sampler: bool = True
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, those of the largest clusters first."""
-        score = combined_scores if self.uses_sampler else entropy_scores
-        scores = score(pool, stream.child("scores"))
+        scores = self.score(pool, stream.child("scores"))
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
         count = min(len(scores), max(n, round(self.share * len(scores))))
         order = np.lexsort((ties, -scores))[:count]
@@ -64,11 +66,10 @@ class TypicalDoubts:
         return Choice(chosen, values, tuple(f"stands for {value:.0f} doubtful images" for value in values))
 
 
-ARAL_TYPICAL = JointBatch(
-    "aral-typical",
-    frozenset({Need.SAMPLER_LOGITS, Need.PROBABILITIES, Need.FEATURES}),
-    TypicalDoubts(),
-)
-TYPICAL_ENTROPY = JointBatch(
-    "typical-entropy", frozenset({Need.PROBABILITIES, Need.FEATURES}), TypicalDoubts(uses_sampler=False)
-)
+_DOUBTS = frozenset({Need.PROBABILITIES, Need.FEATURES})
+_SHARED = _DOUBTS | {Need.SPREAD}
+_SAMPLER = frozenset({Need.SAMPLER_LOGITS})
+ARAL_TYPICAL = JointBatch("aral-typical", _DOUBTS | _SAMPLER, TypicalDoubts(with_sampler(entropy_scores)))
+ARAL_GRAPH = JointBatch("aral-graph", _SHARED | _SAMPLER, TypicalDoubts(with_sampler(shared_margin_scores)))
+TYPICAL_ENTROPY = JointBatch("typical-entropy", _DOUBTS, TypicalDoubts(entropy_scores))
+TYPICAL_GRAPH = JointBatch("typical-graph", _SHARED, TypicalDoubts(shared_margin_scores))

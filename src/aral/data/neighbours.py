@@ -105,6 +105,7 @@ class Neighbourhood:
         self._stream = stream
         self._links = links
         self._communities = lru_cache(maxsize=1)(self._sought)
+        self._spread = lru_cache(maxsize=1)(self._spread_from)
 
     @cached_property
     def _nearest(self) -> tuple[Int64[np.ndarray, "N k"], Float64[np.ndarray, "N k"]]:
@@ -136,7 +137,13 @@ class Neighbourhood:
     def spread(self, labelled: LabelledSet) -> SpreadLabels:
         """What the labels of some images say of the whole pool: :func:`aral.data.graph.spread_labels`."""
         rows = np.searchsorted(self._pool.ids, labelled.images.ids)
-        found = spread_labels(self._graph, rows, labelled.classes, labelled.class_count)
+        return self._spread(rows.tobytes(), labelled.classes.astype(np.int64).tobytes(), labelled.class_count)
+
+    def _spread_from(self, rows: bytes, classes: bytes, class_count: int) -> SpreadLabels:
+        # Bytes, because the last labels are remembered by them: training and query ask for the same.
+        found = spread_labels(
+            self._graph, np.frombuffer(rows, np.int64), np.frombuffer(classes, np.int64), class_count
+        )
         return SpreadLabels(self._pool.ids, found)
 
     def __call__(self, ids: Ids, stream: Stream) -> UnlabelledBatch:

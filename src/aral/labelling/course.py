@@ -22,7 +22,7 @@ from aral.project import Project
 from aral.randomness import Stream
 from aral.session import Observer, Pace, Session, Strategy
 from aral.store.rows import Json
-from aral.types import Answer, ClassAnswer, NoClass, NoClassAnswer, Selection
+from aral.types import Answer, ClassAnswer, LabelledSet, NoClass, NoClassAnswer, Selection
 
 TRAINING_SET = "training set"
 PUBLISHED = "published"
@@ -252,11 +252,14 @@ class Course:
         ranked = candidates[np.argsort(stream.uniform(candidates))[:MOST_RANKED]]
         needs = self.strategy.acquisition.needs
         learner = self.session.learner
-        labelled = np.array(sorted(labels), dtype=np.int64)
+        ids = np.array(sorted(labels), dtype=np.int64)
+        classes = np.array([labels[int(image_id)] for image_id in ids], dtype=np.int64)
+        labelled = LabelledSet(self.images.pool.subset(ids), classes, self.class_count)
+        learner.meet_labels(labelled)
         view = PoolView(
             learner.predict(self.images.pool.subset(ranked), needs, stream.child("unlabelled passes")),
-            learner.predict(self.images.pool.subset(labelled), needs, stream.child("labelled passes")),
-            np.array([labels[int(image_id)] for image_id in labelled], dtype=np.int64),
+            learner.predict(labelled.images, needs, stream.child("labelled passes")),
+            labelled.classes,
             self.class_count,
         )
         count = min(RESERVED_ROUNDS * self.query_size, ranked.size)

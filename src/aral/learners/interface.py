@@ -79,6 +79,13 @@ class Learner(ABC):
             stream: decides what is derived from the pool.
         """
 
+    def meet_labels(self, labelled: LabelledSet) -> None:  # noqa: B027 likewise
+        """Take note of the labels that a query may count with; called before :meth:`predict` for a query.
+
+        Args:
+            labelled: all labels given so far, of images of the pool.
+        """
+
     def start_before_labels(self, stream: Stream) -> None:
         """Begin the training before labels, on the pool that was met.
 

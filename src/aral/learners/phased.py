@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -21,23 +20,12 @@ from aral.learners.nets import Nets
 from aral.learners.optimisers import NetOptimisers
 from aral.learners.prediction import Predictor
 from aral.learners.spec import Net
+from aral.learners.stage import Stage
 from aral.learners.step import Step
 from aral.learners.terms import Phase
 from aral.networks.interface import PixelRange
 from aral.randomness import Stream
-from aral.types import ImageSet, LabelledBatch, LabelledSet
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """What :meth:`PhasedLearner.step` works on: a round, or the time before the first label."""
-
-    phases: tuple[Phase, ...]
-    steps: int
-    stream: Stream
-    labelled: LabelledBatches | None
-    unlabelled: UnlabelledBatches
-    spread: Callable[[], SpreadLabels] | None = None
+from aral.types import ImageSet, LabelledSet
 
 
 class PhasedLearner(Learner):
@@ -67,6 +55,7 @@ class PhasedLearner(Learner):
         self._before_labels = before_labels
         self._pool: ImageSet | None = None
         self._neighbourhood: Neighbourhood | None = None
+        self._spread: Callable[[], SpreadLabels] | None = None
         self._stream = stream
         self._model = blueprint.model
         self._age = 0
@@ -89,8 +78,8 @@ class PhasedLearner(Learner):
 
     @property
     def supplies(self) -> frozenset[Need]:
-        """Probabilities and features always; latents and sampler logits with E and S."""
-        return self._predictor.supplies
+        """Probabilities, features and labels along the graph always; latents and sampler logits with E and S."""
+        return self._predictor.supplies | {Need.SPREAD}
 
     @property
     def steps_per_round(self) -> int:
@@ -115,6 +104,10 @@ class PhasedLearner(Learner):
             stream.child("neighbours"),
         )
 
+    def meet_labels(self, labelled: LabelledSet) -> None:
+        """Let them spread along the graph of neighbours, once somebody asks."""
+        self._spread = lambda: self._met.spread(labelled)
+
     def start_before_labels(self, stream: Stream) -> None:
         """Take the whole pool as unlabelled images."""
         if not self.steps_before_labels:
@@ -122,7 +115,7 @@ class PhasedLearner(Learner):
         if self._pool is None:
             raise ValueError(f"'{self.name}' has not met a pool")
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
-        self._stage = _Stage(
+        self._stage = Stage(
             self._before_labels,
             self.steps_before_labels,
             stream,
@@ -154,13 +147,13 @@ class PhasedLearner(Learner):
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
         # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
         rest = unlabelled if len(unlabelled) else labelled.images
-        self._stage = _Stage(
+        self._stage = Stage(
             self._phases,
             self.steps_per_round,
             stream,
             LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
             self._unlabelled_batches(rest, stream),
-            cache(lambda: self._met.spread(labelled)),
+            lambda: self._met.spread(labelled),
         )
 
     def _name_groups(self, labelled: LabelledSet) -> None:
@@ -206,17 +199,12 @@ class PhasedLearner(Learner):
         self._averages.follow(self._age)
         return StepLosses(values, tuple(skipped))
 
-    def _new_step(self, stage: _Stage, index: int, stream: Stream) -> Step:
+    def _new_step(self, stage: Stage, index: int, stream: Stream) -> Step:
         device = self._blueprint.device
-
-        def labelled() -> LabelledBatch:
-            if stage.labelled is None:
-                raise ValueError("there are no labels yet")
-            return stage.labelled(index).to(device)
 
         return Step(
             self._nets,
-            labelled,
+            lambda: stage.labelled_batch(index).to(device),
             lambda: stage.unlabelled(index).to(device),
             stream,
             self._age,
@@ -249,7 +237,13 @@ class PhasedLearner(Learner):
 
     def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
         """Outputs on images in eval mode, classifier averaged; E is conditioned on C(x)."""
-        return self._predictor.predict(images, frozenset(needs), stream)
+        wanted = frozenset(needs)
+        found = self._predictor.predict(images, wanted - {Need.SPREAD}, stream)
+        if Need.SPREAD not in wanted:
+            return found
+        if self._spread is None:
+            raise ValueError(f"'{self.name}' has not met any labels that could spread")
+        return replace(found, spread=self._spread()(images.ids))
 
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
         """See :meth:`aral.learners.prediction.Predictor.diagnose`; empty without an encoder."""

@@ -230,6 +230,7 @@ class Session:
             return self._choose_first(candidates, query_size, stream)
         self.repair()
         labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs
+        self.learner.meet_labels(labelled)
         view = PoolView(
             self.learner.predict(candidates, needs, stream.child("unlabelled passes")),
             self.learner.predict(labelled.images, needs, stream.child("labelled passes")),
