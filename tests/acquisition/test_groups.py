@@ -106,6 +106,14 @@ def test_one_image_of_each_group_the_largest_first() -> None:
     )
 
 
+def test_an_image_that_is_a_group_of_its_own() -> None:
+    alone = {10: (1, 0.9, 0.0), 11: (1, 0.8, 5.0), 30: (2, 0.7, 90.0)}
+    assert TYPICAL_OF_GROUPS(grouped(alone), 2, STREAM).reasons == (
+        "typical of a group of 2 images that look alike",
+        "unlike any other image",
+    )
+
+
 def test_fewer_queries_than_groups_leave_out_the_smallest() -> None:
     assert TYPICAL_OF_GROUPS(grouped(MEMBERS), 1, STREAM).ids.tolist() == [11]
     assert TYPICAL_OF_GROUPS(grouped(MEMBERS), 2, STREAM).ids.tolist() == [11, 3]

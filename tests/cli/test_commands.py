@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -42,13 +41,6 @@ def aral(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     code = stopped.value.code
     assert code is None or isinstance(code, int)
     return code or 0
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ARAL_DATA", str(tmp_path / "data"))
-    return tmp_path
 
 
 def test_run_leaves_everything_that_is_promised(here, monkeypatch, capsys) -> None:

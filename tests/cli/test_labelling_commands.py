@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
+from PIL import Image
 
+from aral.cli.desk import Desk, Start, Work, label_photos, said_of_import
 from aral.labelling import Trainer, TrainingOptions, read_options
 from aral.project import Project
+from aral.web import link_of_running_server
 from tests.cli.test_commands import aral
 from tests.labelling.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
+from tests.web.conftest import paint
 
 
-@pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Twenty-four digits as a project with a classifier."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "photos"
+@pytest.fixture(scope="session")
+def kept_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("commands") / "photos"
     save_digits(folder, 24)
     with Project.create_or_open(folder, class_names=CLASSES, budget=20) as project:
         project.import_images()
@@ -35,6 +41,12 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         trainer.close()
         assert project.models()
     return folder
+
+
+@pytest.fixture
+def photos(kept_photos: Path, here: Path) -> Path:
+    """Twenty-four digits as a project with a classifier, in the working folder."""
+    return shutil.copytree(kept_photos, here / "photos")
 
 
 def test_status_says_how_it_stands(photos: Path, monkeypatch, capsys) -> None:
@@ -98,6 +110,78 @@ def test_what_is_wrong_is_said_in_words(photos: Path, monkeypatch, capsys, words
     assert said in problem and "Traceback" not in problem
 
 
+def test_an_import_says_what_it_found(here: Path) -> None:
+    save_digits(here / "photos", 3)
+    frames = [Image.new("L", (8, 8), value) for value in (9, 200)]
+    frames[0].save(here / "photos" / "a.gif", save_all=True, append_images=frames[1:])
+    shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
+    (here / "photos" / "broken.png").write_bytes(b"no image")
+    with Project.create_or_open(here / "photos") as project:
+        said = said_of_import(project.import_images())
+    assert said == (
+        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations the first frame counts."
+    )
+
+
+@pytest.mark.parametrize("names", [[], ["broken.png"]])
+def test_a_folder_without_images_is_said_and_not_served(here: Path, monkeypatch, capsys, names) -> None:
+    (here / "photos").mkdir()
+    for name in names:
+        (here / "photos" / name).write_bytes(b"no image")
+    assert aral(monkeypatch, "label", "photos", "--no-browser", "--no-train") == 2
+    problem = capsys.readouterr().err
+    assert "holds no readable image" in problem and "Traceback" not in problem
+    assert all(f"'{name}': not_an_image" in problem for name in names)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "holds no readable image"),
+        ({"cat/a.png": 1}, "two classes are needed"),
+        ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
+        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
+        ({"a.png": 1, "b.png": 2}, "two classes are needed"),
+        ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
+    ],
+)
+def test_folders_that_nothing_can_be_learned_from(here: Path, monkeypatch, capsys, files, said) -> None:
+    (here / "photos").mkdir()
+    for name, seed in files.items():
+        paint(here / "photos" / name, seed)
+    assert aral(monkeypatch, "run", "./photos", "--threads", "1") == 2
+    problem = capsys.readouterr().err
+    assert said in problem and "Traceback" not in problem
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "photos", "/sys/out"],
+        ["predict", "photos", "photos", "--target", "/sys/out.csv"],
+        ["export", "photos", "occupied"],
+        ["predict", "photos", "photos", "--target", "occupied/out.csv"],
+        ["report", "run", "--target", "occupied"],
+        ["label", "photos", "--project", "/sys/project", "--no-browser", "--no-train"],
+        ["label", "photos", "--project", "occupied/project", "--no-browser", "--no-train"],
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_named(photos: Path, monkeypatch, capsys, words) -> None:
+    """``/sys`` refuses even the root user; ``occupied`` is a file."""
+    Path("occupied").write_text("mine")
+    assert aral(monkeypatch, *words) in (1, 2)
+    problem = capsys.readouterr().err
+    assert re.search("/sys/|occupied|run", problem) and "Traceback" not in problem
+    assert Path("occupied").read_text() == "mine"
+
+
+def test_without_training_nobody_waits_for_the_import(photos: Path, capsys) -> None:
+    with Project.open(photos) as project:
+        Work(project, Desk(browser=False, training=False), None, lambda: False)._run()
+        assert project.training_state().phase == "off"
+    assert "24 images, 0 of them copies; 0 files could not be read." in capsys.readouterr().out
+
+
 def start(photos: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "aral", "label", str(photos), "--no-browser", *words],
@@ -118,48 +202,78 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     raise AssertionError(said)
 
 
-@pytest.mark.slow
-def test_labelling_from_the_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
-    photos = tmp_path / "photos"
+def label_a_little(photos: Path) -> str:
+    """What a person does while the page is open: start it once more, and give an answer; gives the page's link."""
+    deadline = time.monotonic() + 30
+    with Project.open(photos) as project:
+        while (link := link_of_running_server(photos / ".aral")) is None or project.image_count() < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        label_photos(photos, None, Start(), Desk(browser=False))
+        project.answer(given(0, 1))
+    return link
+
+
+def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
+    photos = here / "photos"
     for name in ("cat", "dog"):
         save_digits(photos / name, 5, first=0 if name == "cat" else 5)
-    words = ("--effort", "quick", "--budget", "8")
-    with start(photos, "--no-train", *words) as server:
+
+    over = Event()
+
+    def work() -> str:
         try:
-            read_until(server, "Classes from the folders: cat, dog")
-            link = read_until(server, r"The page is open at (http://127\.0\.0\.1:\d+/)\?token=")
-            read_until(server, "10 images")
-            with start(photos) as second:
-                again = read_until(
-                    second, r"This project is open already: (http://127\.0\.0\.1:\d+/)\?token="
-                )
-                assert second.wait(30) == 0
-            assert again[1] == link[1]
-            with Project.open(photos) as project:
-                assert [each.name for each in project.classes()] == ["cat", "dog"]
-                assert project.settings().budget == 8
-                project.answer(given(0, 1))
-            assert read_options(photos / ".aral") == TrainingOptions(effort="quick")
-            server.send_signal(signal.SIGINT)
-            read_until(server, "Everything is saved")
-            assert server.wait(30) == 0
+            while not (photos / ".aral" / "server.json").exists():
+                assert not over.wait(0.01)
+            return label_a_little(photos)
         finally:
-            server.kill()
-    with start(photos) as resumed:
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+
+    words = ("--no-browser", "--no-train", "--effort", "quick", "--budget", "8")
+    with ThreadPoolExecutor(1) as person:
+        link = person.submit(work)
         try:
-            read_until(resumed, "10 images")
+            assert aral(monkeypatch, "label", "photos", *words) == 130
+        finally:
+            over.set()
+    said = capsys.readouterr().out
+    page = link.result().partition("?")[0]
+    for line in (
+        "Classes from the folders: cat, dog",
+        f"The page is open at {page}?token=",
+        "10 images",
+        f"This project is open already: {page}?token=",
+        "Everything is saved",
+    ):
+        assert line in said, line
+    assert read_options(photos / ".aral") == TrainingOptions(effort="quick")
+    with Project.open(photos) as project:
+        assert [each.name for each in project.classes()] == ["cat", "dog"]
+        assert (project.settings().budget, project.answered_count().labelled) == (8, 1)
+
+
+@pytest.mark.slow
+def test_labelling_from_the_command_line(tmp_path: Path) -> None:
+    """As a process of its own with a trainer beside it, stopped as a system stops it."""
+    photos = tmp_path / "photos"
+    save_digits(photos, 10)
+    with start(photos, "--classes", "zero,one") as server:
+        try:
+            read_until(server, "10 images")
             log = photos / ".aral" / "trainer.log"
             deadline = time.monotonic() + 60
             with Project.open(photos) as project:
-                assert project.answered_count().labelled == 1
                 while (
                     project.training_state().phase not in ("training", "choosing")
                     and not project.queue_left()
                 ):
                     assert time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.1)
-                resumed.send_signal(signal.SIGINT)
-                assert resumed.wait(40) == 0
+                    time.sleep(0.02)
+                asked = time.monotonic()
+                server.send_signal(signal.SIGTERM)
+                assert server.wait(40) == 143
+                assert time.monotonic() - asked < 8  # 5 on a machine that does nothing else
                 assert project.training_state().phase == "off"
         finally:
-            resumed.kill()
+            server.kill()

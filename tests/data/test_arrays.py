@@ -65,7 +65,7 @@ def test_the_images_do_not_change_with_the_array() -> None:
     [
         (np.array([[[0.0, 255.0]]]), r"found 0 to 255[\s\S]*Divide by 255"),
         (np.array([[[-1.0, 1.0]]]), r"found -1 to 1[\s\S]*\(array \+ 1\) / 2"),
-        (np.array([[[0.0, np.nan]]]), "1 values that are NaN or infinite"),
+        (np.array([[[0.0, np.nan]]]), "1 value that is NaN or infinite"),
         (np.array([[[np.inf, -np.inf]]]), "2 values that are NaN or infinite"),
         (np.zeros((0, 8, 8), np.uint8), "empty"),
         (np.zeros((2, 0, 8), np.uint8), "empty"),
@@ -100,7 +100,7 @@ def test_labels_become_int64() -> None:
         (np.array([-1, 1]), 3, "found -1 to 1"),
         (np.array([0, 1.5]), 3, "found 1.5 at position 1"),
         (np.array([np.nan, 1]), 3, "found nan at position 0"),
-        (np.array([1, 1]), 3, "All 2 labels are class 1"),
+        (np.array([1, 1]), 3, "Every label is class 1"),
         (np.array(["cat", "dog"]), 2, "numpy.unique"),
         (np.array([[1, 0], [0, 1]]), 2, "argmax"),
         (np.array([], np.int64), 2, "no labels"),

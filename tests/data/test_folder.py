@@ -147,7 +147,7 @@ def test_left_out_files_are_counted_and_logged(tmp_path: Path, caplog: pytest.Lo
 def test_a_set_needs_two_classes_and_a_sensible_share(tmp_path: Path) -> None:
     _grey(tmp_path / "cats" / "a.png", 1)
     _grey(tmp_path / "loose.png", 1)
-    with pytest.raises(BadInput, match=r"in 1 class folders \(cats\) and 1 outside"):
+    with pytest.raises(BadInput, match=r"in 1 class folder \(cats\) and 1 outside"):
         folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
     _grey(tmp_path / "dogs" / "a.png", 1)
     with pytest.raises(BadInput, match=r"0\.1 of 2 images leaves a part empty"):
@@ -156,6 +156,15 @@ def test_a_set_needs_two_classes_and_a_sensible_share(tmp_path: Path) -> None:
         folder_dataset(tmp_path, 8, 1.0, Stream.root(1))
     with pytest.raises(BadInput, match="no folder"):
         folder_dataset(tmp_path / "absent", 8, 0.5, Stream.root(1))
+
+
+def test_copies_of_one_image_are_refused_whatever_their_files_are(tmp_path: Path) -> None:
+    for number, kind in enumerate(("png", "bmp", "gif", "tiff")):
+        _grey(tmp_path / ("cats", "dogs")[number % 2] / f"{number}.{kind}", 40)
+    with pytest.raises(BadInput, match=r"The 4 images of .* are all the same"):
+        folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
+    _grey(tmp_path / "dogs" / "other.png", 41)
+    assert len(folder_dataset(tmp_path, 8, 0.4, Stream.root(1)).pool) == 3
 
 
 def test_many_files_keep_their_order_across_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

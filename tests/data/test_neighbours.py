@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aral.data import neighbours
 from aral.data.neighbours import Neighbourhood, nearest_neighbours
 from aral.randomness import Stream
-from aral.types import LabelledSet, ImageSet
+from aral.types import ImageSet, LabelledSet
 
 STREAM = Stream.root(0)
 

@@ -1,4 +1,6 @@
 import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ def test_a_missing_array_is_named(tmp_path: Path, missing: str) -> None:
     ("changes", "message"),
     [
         ({"train_images": np.full((4, 6, 5), 2.0)}, "toy.npz, train_images: .*found 2 to 2"),
-        ({"test_labels": np.array([0, 0, 0])}, "toy.npz, test_labels: All 3 labels"),
+        ({"test_labels": np.array([0, 0, 0])}, "toy.npz, test_labels: Every label is class 0"),
         ({"train_labels": np.array([0, 1, 2])}, "4 images but 3 labels"),
         ({"test_labels": np.array([0, 1])}, "3 images but 2 labels"),
         ({"test_images": np.zeros((3, 6, 6), np.uint8)}, r"\(1, 6, 5\), test images \(1, 6, 6\)"),
@@ -122,6 +124,34 @@ def test_a_jpeg_without_its_end_is_refused(tmp_path: Path) -> None:
     joined[arrays["train_end"][1] - 1] = 0xD9
     with pytest.raises(BadInput, match="image 0 cannot be decoded"):
         read_npz(_save(tmp_path / "toy.npz", arrays | {"train_jpeg": joined}))
+
+
+def _zip_of(path: Path, shape: tuple[int, ...], content: bytes) -> Path:
+    """A ``.npz`` file with the array ``train_images`` alone, whatever its header says."""
+    header = io.BytesIO()
+    stated = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, stated)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("train_images.npy", header.getvalue() + content)
+    return path
+
+
+def test_a_small_file_that_unpacks_to_more_than_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = _zip_of(tmp_path / "bomb.npz", (3_000, 100, 10), bytes(3_000_000))
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(BadInput, match="it holds train_images"):
+        read_npz(bomb)
+    monkeypatch.setattr(os, "sysconf", lambda name: 1_000)  # a machine of a million bytes
+    with pytest.raises(BadInput, match=r"bomb\.npz would take .* of memory"):
+        read_npz(bomb)
+
+
+def test_a_header_that_promises_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
+    for shape in ((10**13,), (10**6,)):
+        with pytest.raises(BadInput, match=r"toy\.npz is not a readable"):
+            read_npz(_zip_of(tmp_path / "toy.npz", shape, bytes(10)))
 
 
 def test_objects_and_rubbish_are_refused_and_never_unpickled(tmp_path: Path) -> None:

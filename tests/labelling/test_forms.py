@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given, strategies
 
 from aral.errors import BadInput
 from aral.labelling import class_names_of, export, import_labels
 from aral.labelling.export import folder_names
-from aral.labelling.label_rows import RISKY, as_written, csv_bytes, harmless
+from aral.labelling.label_rows import RISKY, as_written, csv_bytes, harmless, label_rows
 from aral.labelling.label_studio import answers_of, path_of
-from aral.project import Project
+from aral.project import BROWSING, Asking, Project
 from tests.labelling.conftest import CLASSES, MakeProject, save_digits
 from tests.labelling.conftest import given as answered
 
@@ -152,6 +154,110 @@ def test_any_task_is_read_or_passed_over(task: object) -> None:
         assert (action == "class") == bool(label)
 
 
+def asked_by_name(project: Project) -> dict[str, Asking]:
+    return {project.image(image_id).name: asked for image_id, asked in project.askings().items()}
+
+
+@pytest.fixture
+def asked(make_project: MakeProject) -> Project:
+    """Labels of a query, of its reserve, by chance, of the person's own choice, and a skip."""
+    project = make_project(12, estimate_share=0.0)
+    project.set_queue(
+        3, np.array([4, 7]), np.array([-0.125, -1 / 3]), ["", ""], "aral-typical", np.array([9]), np.zeros(1)
+    )
+    cards = project.next_cards("Ann", 4)
+    project.answers([answered(card.image_id, 1) for card in cards])
+    browsed = next(each for each in range(12) if each not in {card.image_id for card in cards})
+    project.answer(replace(answered(browsed, 0), asked=Asking(None, BROWSING, None)))
+    project.answer(answered(7, "skip", "Bob"))
+    return project
+
+
+def test_every_label_says_what_asked_for_it(asked: Project, tmp_path: Path) -> None:
+    export(asked, tmp_path / "out", ["csv", "jsonl", "label-studio"])
+    table = list(csv.DictReader((tmp_path / "out" / "labels.csv").read_text().splitlines()))
+    said = {row["path"]: (row["round"], row["strategy"], row["score"]) for row in table}
+    expected = asked_by_name(asked)
+    assert {asked.image(each).name: expected[asked.image(each).name] for each in (4, 7, 9)} == {
+        asked.image(4).name: Asking(3, "aral-typical", -0.125),
+        asked.image(7).name: Asking(3, "aral-typical", -1 / 3),
+        asked.image(9).name: Asking(3, "aral-typical", 0.0),
+    }
+    assert said[asked.image(4).name] == ("3", "aral-typical", "-0.125")
+    assert [float(said[asked.image(each).name][2]) for each in (7, 9)] == [-1 / 3, 0.0]
+    assert sorted(asking for asking in said.values() if not asking[0]) == [
+        ("", "browsing", ""),
+        ("", "by chance", ""),
+    ]
+    lines = [json.loads(line) for line in (tmp_path / "out" / "labels.jsonl").read_text().splitlines()]
+    assert {row["path"]: Asking(row["round"], row["strategy"], row["score"]) for row in lines} == expected
+    tasks = json.loads((tmp_path / "out" / "label-studio.json").read_text())
+    assert {asked.image(task["data"]["aral_id"]).name: Asking(**task["meta"]) for task in tasks} == expected
+
+
+def test_an_exact_copy_was_asked_for_as_the_first_was(make_project: MakeProject, photos: Path) -> None:
+    project = make_project(6, estimate_share=0.0)
+    (photos / "copy.png").write_bytes((photos / project.image(0).name).read_bytes())
+    project.import_images()
+    project.set_queue(1, np.array([0]), np.array([0.5]), [""], "margin", np.empty(0, np.int64))
+    project.answer(answered(0, 1))
+    assert [(row.round, row.strategy, row.score, row.inherited) for row in label_rows(project)] == [
+        (1, "margin", 0.5, False),
+        (1, "margin", 0.5, True),
+    ]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl", "label-studio.json"])
+def test_what_asked_comes_in_again(asked: Project, tmp_path: Path, name: str) -> None:
+    export(asked, tmp_path / "out", ["csv", "jsonl", "label-studio"])
+    save_digits(tmp_path / "others", 12)
+    with Project.create_or_open(tmp_path / "others", class_names=CLASSES) as other:
+        other.import_images()
+        import_labels(other, tmp_path / "out" / name)
+        assert asked_by_name(other) == asked_by_name(asked)
+    import_labels(asked, tmp_path / "out" / name, "Ann")
+    assert asked_by_name(asked)[asked.image(4).name] == Asking(3, "aral-typical", -0.125)
+
+
+def test_uploads_of_label_studio_are_found_by_their_own_name(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    project = make_project(6, estimate_share=0.0)
+    result = [{"type": "choices", "value": {"choices": ["one"]}}]
+    tasks = [
+        {
+            "data": {"image": f"{folder}/0badcafe-{project.image(image_id).name}"},
+            "annotations": [{"result": result}],
+        }
+        for folder, image_id in (("/data/upload/7", 2), ("/data/elsewhere", 3))
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    done = import_labels(project, tmp_path / "tasks.json")
+    assert done.recorded == 1 and len(done.unknown) == 1
+    assert [label.image_id for label in project.labels()] == [2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "expected"),
+    [
+        ("", "", Asking(None, "import", None)),
+        (",round,score", ",3,0.5", Asking(None, "import", None)),
+        (",strategy", ",margin", Asking(None, "margin", None)),
+        (",strategy,round,score", ",margin,first,nan", Asking(None, "margin", None)),
+        (",strategy,round,score", ",margin,²,high", Asking(None, "margin", None)),
+        (",strategy,round,score", ",margin,12,-1e-9", Asking(12, "margin", -1e-9)),
+    ],
+)
+def test_what_a_table_says_of_the_asking(
+    make_project: MakeProject, tmp_path: Path, columns: str, cells: str, expected: Asking
+) -> None:
+    project = make_project(6, estimate_share=0.0)
+    table = tmp_path / "theirs.csv"
+    table.write_text(f"path,label{columns}\n{project.image(2).name},one{cells}\n")
+    import_labels(project, table)
+    assert project.askings() == {2: expected}
+
+
 def test_other_peoples_tables(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project(6, estimate_share=0.0)
     first, second = project.image(0).name, project.image(1).name
@@ -171,7 +277,7 @@ def test_other_peoples_tables(make_project: MakeProject, tmp_path: Path) -> None
         ("x.json", "{}", "list of tasks"),
         ("x.json", "[" * 100_000, "cannot be understood"),
         ("x.txt", "", "neither"),
-        ("x.csv", "path,label\nnobody.png,cat\n", "None of the 1 images"),
+        ("x.csv", "path,label\nnobody.png,cat\n", "is not in the project: 'nobody.png'"),
     ],
 )
 def test_what_cannot_be_taken_in_is_said(

@@ -12,7 +12,7 @@ from aral.labelling import Classifier, Trainer, session_folders
 from aral.labelling.course import Course
 from aral.labelling.images import read_answers
 from aral.labelling.sessions import identity_of
-from aral.project import Project
+from aral.project import Asking, Project
 from aral.session import Observer
 from aral.store import Store
 from aral.store.reading import store_reading
@@ -146,23 +146,53 @@ def session_store_of(trainer: Trainer, project: Project) -> Course:
     return Course(project, identity_of(project, OPTIONS), Observer())
 
 
-def test_unanswered_images_of_a_round_come_first_in_the_reserve(project: Project) -> None:
+def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
+    """Ann has one image of the first query on her page, nobody has another: that one alone goes back."""
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    left, *answered = queue_ids(project)
-    others = [int(each) for each in project.labelable_ids() if each not in project.estimate_slice()]
-    free = [each for each in others if each not in (left, *answered)][:1]
-    # As many answers as the round wants, one of them to an image that nobody asked for.
-    project.answers([given(each, class_of(project.image(each).name)) for each in (*answered, *free)])
-    if len({class_of(project.image(each).name) for each in (*answered, *free)}) < 2:
-        project.answer(given(answered[0], (class_of(project.image(answered[0]).name) + 1) % 3))
+    shown, left, *answered = queue_ids(project)
+    assert shown in [card.image_id for card in project.next_cards("Ann", 2)]
+    pool = [int(each) for each in project.labelable_ids() if each not in project.estimate_slice()]
+    free = [each for each in pool if each not in (shown, left, *answered)][:2]
+    # As many answers as the round wants, two of them to images that nobody asked for.
+    project.answers([given(each, place % 2, "Bob") for place, each in enumerate((*answered, *free))])
     work(trainer)
     trainer.close()
     assert project.models()[0].trained_on == 5
-    project.answers([given(each, "bad image") for each in queue_ids(project)])
-    cards = [card for card in project.next_cards("third", 30) if card.purpose != "estimate"]
-    assert (cards[0].image_id, cards[0].purpose) == (left, "reserve")
-    assert len([card for card in cards if card.purpose == "reserve"]) > 1
+    cards = [card for card in project.next_cards("Bob", 60) if card.purpose != "estimate"]
+    query = [each for each in queue_ids(project) if each != shown]
+    assert [card.image_id for card in cards[: len(query)]] == query, "nothing comes before the new query"
+    assert shown not in {card.image_id for card in cards} and {card.round for card in cards} <= {1, None}
+    # What Ann sees is still hers to answer, and her answer is one to the first query.
+    project.answer(given(shown, 1, "Ann"))
+    project.answers([given(card.image_id, 0, "Bob") for card in cards])
+    with session_store(project) as store:
+        first, second = store.query(0), store.query(1)
+    assert first is not None and second is not None
+    said = project.askings()
+    assert said[shown] == Asking(0, "typical-groups", dict(zip(first.ids, first.scores, strict=True))[shown])
+    scores = dict(zip(second.ids, second.scores, strict=True))
+    assert said[query[0]] == Asking(1, "aral-typical", scores[query[0]])
+    reserve = [said[card.image_id] for card in cards if card.purpose == "reserve"]
+    assert {(each.round, each.strategy) for each in reserve} == {(1, "aral-typical")}
+    assert all(each.score is not None for each in reserve), "each was ranked by the new model"
+    assert {label.image_id: label.class_id for label in project.labels()}[shown] == 1
+
+
+def test_what_was_left_over_can_be_asked_for_again(project: Project) -> None:
+    trainer = Trainer(project, OPTIONS)
+    work(trainer)
+    left, skipped, *answered = queue_ids(project)
+    pool = [int(each) for each in project.labelable_ids() if each not in project.estimate_slice()]
+    spare = [each for each in pool if each not in (left, skipped, *answered)][:3]
+    rest = [each for each in pool if each not in (left, skipped, *spare)]
+    project.answer(given(skipped, "skip"))
+    project.answers([given(each, class_of(project.image(each).name)) for each in rest])
+    work(trainer)
+    trainer.close()
+    assert sorted(queue_ids(project)) == sorted([left, *spare]), "all that nobody has looked at"
+    cards = {card.image_id: card for card in project.next_cards("Bob", 60) if card.purpose == "query"}
+    assert cards.keys() == {left, *spare} and {card.round for card in cards.values()} == {1}
 
 
 def test_another_class_begins_a_new_course_on_the_same_labels(trained: Project) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aral.errors import BadInput
 from aral.project import Project
+from aral.project.database import write_setting
 from aral.project.names import composed
 from aral.project.settings import ACTION_KEYS
 
@@ -124,7 +125,7 @@ def test_keys_are_given_in_order_and_avoid_those_of_actions(project: Project) ->
     keys = [known.key for known in project.classes()]
     assert keys[:12] == ["1", "2", "3", "4", "5", "6", "7", "8", "9", "0", "a", "b"]
     given_keys = [key for key in keys if key]
-    assert len(set(given_keys)) == len(given_keys) == 30 and keys[30:] == [""] * 12
+    assert len(set(given_keys)) == len(given_keys) == 28 and keys[28:] == [""] * 14
     assert not set(given_keys) & set(ACTION_KEYS.values())
     assert [known.colour for known in project.classes()] == list(range(42))
 
@@ -142,6 +143,22 @@ def test_keys_can_be_given_anew_but_not_twice(project: Project) -> None:
     project.merge_classes(0, 1, "Ann")
     change_settings(project, shortcuts_on=False)  # the key of a merged class is no obstacle
     assert not project.settings().shortcuts_on
+
+
+def test_keys_of_newer_actions_yield_to_what_a_project_has(project: Project) -> None:
+    """Before actions had them, P and I went to the classes 18 and 27, and people could choose them."""
+    with project._database.transaction() as connection:
+        connection.execute("UPDATE classes SET key = 'p' WHERE id = 1")
+        write_setting(connection, "page", {"keys": {"skip": "I"}})
+    keys = project.settings().keys
+    assert (keys["progress"], keys["guide"], keys["skip"], keys["undo"]) == ("", "", "I", "Backspace")
+    assert [known.key for known in project.classes()] == ["1", "p"]
+    change_settings(project, overlap=2)  # what is there can be kept
+    change_settings(project, keys={**keys, "skip": " ", "guide": "i", "progress": "q"})
+    keys = project.settings().keys
+    assert (keys["progress"], keys["guide"], keys["skip"]) == ("q", "i", " ")
+    with pytest.raises(BadInput, match="'i' is given to"):
+        change_settings(project, keys={**keys, "class:0": "i"})
 
 
 @pytest.mark.parametrize(

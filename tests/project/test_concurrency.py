@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import struct
 import time
@@ -114,6 +115,60 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
             assert len(keys) <= len(acknowledged) + generation + 1
             assert_views_agree(after)
     assert len(acknowledged) > 20
+
+
+def test_a_copy_of_a_project_taken_while_it_is_written_holds_all_that_was_acknowledged(
+    project: Project, photos: Path, tmp_path: Path
+) -> None:
+    """Stands in for a power failure: the writer is stopped, its files are copied with the last bytes cut off."""
+    project.close()
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+
+    def work() -> None:
+        with Project.open(photos) as writer:
+            for number in range(100_000):
+                writer.answer(given(number % 30, number % 2, key=str(number)))
+                os.write(write_end, b".")
+
+    child = forked(work)
+    copies: list[tuple[Path, int, int]] = []
+    try:
+        for number in range(6):
+            time.sleep(0.05)
+            os.kill(child, signal.SIGSTOP)
+            os.waitpid(child, os.WUNTRACED)
+            acknowledged = (copies[-1][1] if copies else 0) + _waiting(read_end)
+            copy = tmp_path / f"copy {number}" / ".aral"
+            copy.mkdir(parents=True)
+            for path in (photos / ".aral").glob("project.sqlite*"):
+                shutil.copy(path, copy)
+            cut = 777 * number if number % 2 and (copy / "project.sqlite-wal").exists() else 0
+            if cut:
+                log = copy / "project.sqlite-wal"
+                os.truncate(log, max(0, log.stat().st_size - cut))
+            copies.append((copy.parent, acknowledged, cut))
+            os.kill(child, signal.SIGCONT)
+    finally:
+        end(child)
+        os.close(read_end)
+        os.close(write_end)
+    for folder, acknowledged, cut in copies:
+        with Project.open(folder) as after:
+            keys = [int(key) for (key,) in after._database.rows("SELECT key FROM answers ORDER BY seq")]
+            assert keys == list(range(len(keys))), "a part of the history, from its beginning"
+            assert cut or len(keys) >= acknowledged
+            assert after._database.row("PRAGMA integrity_check") == ("ok",)
+            assert_views_agree(after)
+    assert copies[-1][1] > 20
+
+
+def _waiting(descriptor: int) -> int:
+    """How many bytes a pipe holds; they are read."""
+    try:
+        return len(os.read(descriptor, 1 << 20))
+    except BlockingIOError:
+        return 0
 
 
 def assert_views_agree(project: Project) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 
 from aral.errors import BadInput
-from aral.project import Card, ModelRecord, Project
+from aral.project import BY_CHANCE, Asking, Card, ModelRecord, Project
 from aral.project.cards import in_hidden_tenth
 from aral.project.leases import Claim
 from aral.project.queue import mix
@@ -253,7 +253,7 @@ def test_the_slice_is_mixed_in_evenly_and_never_part_of_the_queue(make_project: 
 
 
 def claims(count: int, first: int) -> list[Claim]:
-    return [Claim(first + number, "random", None, "") for number in range(count)]
+    return [Claim(first + number, "random", Asking(None, BY_CHANCE, None), "") for number in range(count)]
 
 
 @examples(st.integers(0, 20), st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.2, 0.5]))

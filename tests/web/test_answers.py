@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from aral.errors import RunFailed
-from aral.project import Project
+from aral.project import BROWSING, BY_CHANCE, ESTIMATE_SLICE, Asking, Project
 from aral.web.answers import MOST_EVENTS
 from tests.web.events import event
 
@@ -32,6 +33,17 @@ def test_an_answer_is_saved_once_however_often_it_is_sent(client: TestClient, pr
     assert again["counts"]["labelled"] == 1
     assert again["counts"]["skipped"] == 1
     assert [(label.image_id, label.class_id) for label in project.labels()] == [(3, 1)]
+
+
+def test_who_browses_is_noted_and_what_a_card_asked_for_is_too(client: TestClient, project: Project) -> None:
+    project.set_queue(2, np.array([3, 4]), np.array([0.5, -0.5]), ["", ""], "margin", np.empty(0, np.int64))
+    send(client, event(3, browsed=True), event(4), event(5, browsed=False))
+    measured = 5 in project.estimate_slice()
+    assert project.askings() == {
+        3: Asking(None, BROWSING, None),
+        4: Asking(2, "margin", -0.5),
+        5: Asking(None, ESTIMATE_SLICE if measured else BY_CHANCE, None),
+    }
 
 
 def test_the_five_answers_are_five_records(client: TestClient) -> None:

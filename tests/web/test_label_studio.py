@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from aral.project import Project
+from aral.project import AnswerEvent, Asking, Project
 from aral.web.label_studio import control_names
 from tests.web.conftest import BASE, SECRET
 from tests.web.models import record_model
@@ -65,6 +65,7 @@ def test_a_prediction_is_named_after_the_configuration(studio: TestClient, proje
         {"image": "IMG_004.png"},
         {"image": "/data/local-files/?d=some%20where/photos/IMG_004.png"},
         {"image": "http://studio.example/data/upload/3/IMG_004.png"},
+        {"image": "/data/upload/3/0badcafe-IMG_004.png"},
         {"image": "/srv/photos/IMG_004.png?size=1"},
         {"aral_id": 4, "image": "elsewhere.png"},
     ],
@@ -79,6 +80,7 @@ def test_images_are_found(studio: TestClient, project: Project, data: dict[str, 
     "data",
     [
         {"image": "IMG_999.png"},
+        {"image": "/photos/0badcafe-IMG_004.png"},
         {"image": "../../etc/passwd"},
         {"image": 4},
         {"aral_id": 10**9},
@@ -133,6 +135,7 @@ def test_an_annotation_becomes_an_answer_once(studio: TestClient, project: Proje
     assert hook(studio, "ANNOTATION_CREATED", result=choice("dog"))["recorded"] is True
     (answer,) = project.history("Label Studio 5")
     assert (answer.image_id, answer.action, answer.class_id) == (4, "class", 1)
+    assert project.askings() == {4: Asking(None, "label studio", None)}
 
 
 def test_updated_cancelled_and_deleted_annotations(studio: TestClient, project: Project) -> None:
@@ -141,8 +144,54 @@ def test_updated_cancelled_and_deleted_annotations(studio: TestClient, project: 
     assert [label.class_id for label in project.labels()] == [0]
     hook(studio, "ANNOTATION_CREATED", image="IMG_005.png", id=12, was_cancelled=True, result=[])
     assert project.answered_count().skipped == 1
-    hook(studio, "ANNOTATION_DELETED", updated_at="2026-01-03")
-    assert [label.class_id for label in project.labels()] == [1]
+    for _ in range(2):
+        answer = studio.post("/webhook", json={"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}]})
+        assert answer.status_code == 201
+        assert project.labels() == [] and project.answered_count().skipped == 1
+    assert answer.json()["recorded"] is False, "there was nothing left to take back"
+
+
+def test_a_deletion_takes_back_its_own_annotation_alone(studio: TestClient, project: Project) -> None:
+    hook(studio, "ANNOTATION_CREATED", result=choice("dog"), id=11)
+    hook(studio, "ANNOTATION_CREATED", result=choice("cat"), id=110, image="IMG_005.png")
+    hook(studio, "ANNOTATION_CREATED", result=choice("bird"), id=12, image="IMG_006.png")
+    project.answer(AnswerEvent("of-the-page", 7, "Ann", "class", 2))
+    body = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}, {"id": 12}, {"id": 99}, {}]}
+    assert studio.post("/webhook", json=body).json()["recorded"] is True
+    assert {label.image_id: label.class_id for label in project.labels()} == {5: 0, 7: 2}
+
+
+def test_several_annotations_at_once_go_to_their_own_images(studio: TestClient, project: Project) -> None:
+    tasks = [{"id": number, "data": {"image": f"IMG_{number:03d}.png"}} for number in (4, 5, 6)]
+    annotations = [
+        {
+            "id": 20 + number,
+            "task": number,
+            "completed_by": {"id": 5, "email": "a@b.c"},
+            "result": choice(name),
+        }
+        for number, name in ((6, "bird"), (4, "dog"), (9, "cat"))
+    ]
+    body = {"action": "ANNOTATIONS_CREATED", "task": tasks, "annotation": annotations}
+    said = studio.post("/webhook", json=body).json()
+    assert said["recorded"] is True
+    assert [each["problem"] for each in said["refused"]] == ["No image of the project fits annotation 29."]
+    assert {label.image_id: (label.class_id, label.annotators) for label in project.labels()} == {
+        4: (1, ("Label Studio 5",)),
+        6: (2, ("Label Studio 5",)),
+    }
+
+
+def test_what_is_not_taken_in_is_said(
+    studio: TestClient, project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = hook(studio, "ANNOTATION_CREATED", result=choice("elephant"))
+    assert said["recorded"] is False and "no class 'elephant'" in said["refused"][0]["problem"]
+    assert "elephant" in caplog.text, "Label Studio shows nobody what it is answered"
+    said = hook(studio, "ANNOTATION_CREATED", image="unknown.png", result=choice("dog"))
+    assert said["recorded"] is False and "annotation 11" in said["refused"][0]["problem"]
+    project.add_class("elephant", "Ann")
+    assert hook(studio, "ANNOTATION_CREATED", result=choice("elephant"))["recorded"] is True
 
 
 @pytest.mark.parametrize(

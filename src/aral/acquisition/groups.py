@@ -36,7 +36,7 @@ def typical_of_groups(pool: PoolView, n: int, stream: Stream) -> Choice:
     }
     turns = [(turn, -sizes[group], group) for group, rows in chosen.items() for turn in range(len(rows))]
     rows = np.array([chosen[group][turn] for turn, _, group in sorted(turns)], dtype=np.int64)
-    reasons = tuple(f"typical of a group of {sizes[groups[row]]} images that look alike" for row in rows)
+    reasons = tuple(_reason(int(sizes[groups[row]])) for row in rows)
     return Choice(rows, sureness[rows], reasons)
 
 
@@ -79,3 +79,7 @@ def _typical(
 
 
 TYPICAL_OF_GROUPS = JointBatch("typical-groups", frozenset({Need.GROUPS, Need.FEATURES}), typical_of_groups)
+
+
+def _reason(size: int) -> str:
+    return f"typical of a group of {size} images that look alike" if size > 1 else "unlike any other image"

@@ -19,6 +19,7 @@ from torch import Tensor
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import Ids, Selection
+from aral.words import counted
 
 
 class Need(StrEnum):
@@ -172,7 +173,7 @@ def check_query_size(n: int, available: int) -> None:
         raise BadInput(f"A query asks for at least one image, not {n}.", "Set the query size to 1 or more.")
     if n > available:
         raise BadInput(
-            f"The query asks for {n} images but only {available} are unlabelled.",
+            f"The query asks for {counted(n, 'image')} but only {counted(available, 'is', 'are')} unlabelled.",
             f"Set the query size to {available} or less.",
         )
 

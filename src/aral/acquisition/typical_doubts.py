@@ -27,6 +27,7 @@ from aral.acquisition.groups import directions
 from aral.acquisition.interface import Need, PoolView, Scores
 from aral.acquisition.joint import Choice, JointBatch, first_of_best
 from aral.randomness import Stream
+from aral.words import counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class TypicalDoubts:
         worth = [float(size) for size in sorted(sizes[sizes > 0], reverse=True)]
         chosen = np.array((rows + rest)[:n], dtype=np.int64)
         values = np.array((worth + [1.0] * n)[:n])
-        return Choice(chosen, values, tuple(f"stands for {value:.0f} doubtful images" for value in values))
+        return Choice(
+            chosen, values, tuple(f"stands for {counted(round(value), 'doubtful image')}" for value in values)
+        )
 
 
 _DOUBTS = frozenset({Need.PROBABILITIES, Need.FEATURES})

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 
 from aral.cli import compare, demo, doctor, export, figures, label, listing, predict, report, run, status
+from aral.cli.stopping import exit_code_of_signal
 from aral.errors import AralError
+from aral.session import Stopped
 
 app = typer.Typer(
     name="aral",
@@ -36,10 +38,14 @@ TRACEBACK = "ARAL_TRACEBACK"
 def main() -> None:
     """Run a command; an error becomes a message of one screen and an exit code.
 
-    Exit codes: 0 done, 1 failed while running, 2 bad input, 130 stopped by Ctrl+C (run again to go on).
+    Exit codes: 0 done, 1 failed while running, 2 bad input; 130 stopped by Ctrl+C, 143 by SIGTERM, 129 by
+    SIGHUP (run again to go on).
     """
     try:
         app()
+    except Stopped as stopped:
+        _explain(stopped)
+        sys.exit(exit_code_of_signal() or stopped.exit_code)
     except AralError as error:
         if os.environ.get(TRACEBACK):
             raise

@@ -7,11 +7,12 @@ import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import typer
 
-from aral.cli.stopping import stopping_on_signals
-from aral.errors import AralError
+from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.errors import AralError, BadInput
 from aral.labelling import (
     TrainerProcess,
     changed_options,
@@ -20,9 +21,10 @@ from aral.labelling import (
     read_options,
     write_options,
 )
-from aral.project import ImportProgress, Project, TrainingState
+from aral.project import ImportProgress, ImportResult, Project, TrainingState
 from aral.project.opening import FOLDER_NAME
 from aral.web import Served, link_of_running_server, serve
+from aral.words import counted
 
 SAID_EVERY = 2000
 """Files between two lines on how far an import is."""
@@ -107,7 +109,7 @@ def serve_project(project: Project, desk: Desk, labels: Path | None = None) -> N
                 desk.host,
                 desk.port,
                 opened=work.begin,
-                stopping=lambda: asked() or work.trouble is not None,
+                stopping=lambda: (asked() or work.trouble is not None) and work.ask_to_end(),
                 allow_remote=desk.allow_remote,
                 hosts=desk.hosts,
                 annotator=desk.annotator,
@@ -117,6 +119,7 @@ def serve_project(project: Project, desk: Desk, labels: Path | None = None) -> N
     if work.trouble is not None:
         raise work.trouble
     typer.echo("Everything is saved. The same command goes on.")
+    raise typer.Exit(exit_code_of_signal())
 
 
 class Work:
@@ -146,12 +149,20 @@ class Work:
         if self._desk.label_studio:
             typer.echo(
                 f"Label Studio: add {running.url} as model, with the user 'aral' and the password "
-                f"{running.security.secret}; set its webhook to {running.url}webhook"
+                f"{running.security.secret}; set its webhook to {running.url}webhook, with the header "
+                f"Authorization: Bearer {running.security.secret}"
             )
         typer.echo("Ctrl+C ends it; everything is saved at once.")
         if self._desk.browser:
             webbrowser.open(running.link())
         self._thread.start()
+
+    def ask_to_end(self) -> Literal[True]:
+        """Let import and trainer begin to end, while the page still does."""
+        self._ending.set()
+        if self._trainer is not None:
+            self._trainer.ask_to_stop()
+        return True
 
     def end(self) -> None:
         """Wait for the import to stop, and end the trainer."""
@@ -170,10 +181,9 @@ class Work:
             result = self._project.import_images(
                 self._progress, self._stopping, follow_links=self._desk.follow_links
             )
-            typer.echo(
-                f"{result.readable} images, {result.duplicates} of them copies; {result.unreadable} files "
-                f"could not be read."
-            )
+            typer.echo(said_of_import(result))
+            if result.complete:
+                check_images(self._project)
             if self._labels is not None and result.complete:
                 typer.echo(said_of_labels(self._project, self._labels))
         except AralError as error:
@@ -181,22 +191,53 @@ class Work:
             return
         if self._desk.training and not self._stopping():
             self._trainer = TrainerProcess(self._project).__enter__()
+        else:
+            self._project.set_training_state(TrainingState("off", message="Training is off."))
 
     def _progress(self, progress: ImportProgress) -> None:
         if progress.done - self._said >= SAID_EVERY:
             self._said = progress.done
-            typer.echo(f"{progress.done} of {progress.total} files are read.")
+            typer.echo(f"{progress.done} of {counted(progress.total, 'file')} are read.")
+
+
+def said_of_import(result: ImportResult) -> str:
+    """What came of an import."""
+    copies = counted(result.duplicates, "of them a copy", "of them copies")
+    unreadable = f"{counted(result.unreadable, 'file')} could not be read."
+    animated = counted(len(result.first_frames), "animation")
+    frames = f" Of {animated} the first frame counts." if result.first_frames else ""
+    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}"
+
+
+def check_images(project: Project) -> None:
+    """Refuse to wait for answers when there is nothing to show.
+
+    Raises:
+        BadInput: no image could be read; names the first files and why.
+    """
+    if project.image_count():
+        return
+    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.unreadable()[:3])
+    raise BadInput(
+        f"{project.photos} holds no readable image{f'; left out: {shown}' if shown else ''}.",
+        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
+    )
 
 
 def said_of_labels(project: Project, source: Path, annotator: str = "import") -> str:
     """Take labels in and say what came of it."""
     done = import_labels(project, source, annotator)
-    parts = [f"{done.recorded} labels are taken in; {done.repeated} were there already."]
+    parts = [
+        f"{counted(done.recorded, 'label is', 'labels are')} taken in; "
+        f"{counted(done.repeated, 'was', 'were')} there already."
+    ]
     if done.new_classes:
         parts.append(f"New classes: {', '.join(done.new_classes)}.")
     if done.unknown:
         shown = ", ".join(repr(path) for path in done.unknown[:3])
-        parts.append(f"{len(done.unknown)} images are not in the project, such as {shown}.")
+        parts.append(
+            f"{counted(len(done.unknown), 'image is', 'images are')} not in the project, such as {shown}."
+        )
     return " ".join(parts)
 
 

@@ -15,6 +15,7 @@ from aral.cli.options import AsJson
 from aral.labelling import FORMS, USUAL, Exported, Placing, export, session_folders
 from aral.project import Project
 from aral.reports import write_report
+from aral.words import counted
 
 REPORT = "report.html"
 
@@ -57,11 +58,14 @@ def export_report(project: Project, target: Path) -> bool:
 
 
 def _say(done: Exported, files: list[str]) -> None:
-    typer.echo(f"{done.labels} labels are exported to {done.target}: {', '.join(files)}")
+    typer.echo(
+        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(files)}"
+    )
     for note in done.notes:
         typer.echo(note)
     if done.left_out:
-        typer.echo(f"{len(done.left_out)} images are gone or changed and were left out.")
+        left_out = counted(len(done.left_out), "image is", "images are")
+        typer.echo(f"{left_out} gone or changed and left out.")
 
 
 def import_command(

@@ -14,6 +14,7 @@ from aral.cli.options import AsJson, DataRoot, Download, SetOption
 from aral.errors import AralError, BadInput
 from aral.experiments import Resources, Scaled, read_figure, scaled, units
 from aral.session import Stopped
+from aral.words import counted
 
 FIGURES = Path("figures")
 
@@ -75,7 +76,7 @@ def figures_command(
         typer.echo(json.dumps(tables, indent=2))
     if failed:
         raise BadInput(
-            f"{len(failed)} of {len(plans)} panels could not be finished: {', '.join(failed)}.",
+            f"{len(failed)} of {counted(len(plans), 'panel')} could not be finished: {', '.join(failed)}.",
             "See above; the same command goes on, and --panel NAME runs one alone.",
         )
 
@@ -95,4 +96,4 @@ def plan_lines(plan: Scaled) -> list[str]:
     lines += [f"  unit {unit.name}" for unit in made]
     if plan.grid.full is not None:
         lines.append(f"  and full training of {plan.grid.full.learner} on all labels")
-    return [*lines, f"  {len(made)} units, {plan.steps:,} training steps in all"]
+    return [*lines, f"  {counted(len(made), 'unit')}, {plan.steps:,} training steps in all"]

@@ -13,6 +13,7 @@ from aral.experiments import Difference, GridResult, State
 from aral.reports import RunRecord, Section, read_run, side_by_side, write_comparison, write_report
 from aral.reports.tables import Table
 from aral.session import Stopped
+from aral.words import counted
 
 
 def write_grid_report(result: GridResult, baseline: str | None = None) -> Path | None:
@@ -53,7 +54,7 @@ def check_result(result: GridResult) -> None:
         kind = BadInput if all(unit.code == BadInput.exit_code for unit in result.failures) else RunFailed
         first = result.failures[0]
         raise kind(
-            f"{len(result.failures)} of {len(result.units) + len(result.full)} units failed; the first: "
+            f"{len(result.failures)} of {counted(len(result.units) + len(result.full), 'unit')} failed; the first: "
             f"{first.name}: {first.problem}",
             "Correct the cause and run the same command again: finished units are kept.",
         )
@@ -64,7 +65,7 @@ def lines(result: GridResult) -> list[str]:
     found = []
     for parity in result.parity:
         verdict = "; ".join(parity.differences)
-        state = f"UNEQUAL: {verdict}" if verdict else f"{parity.verified} units verified"
+        state = f"UNEQUAL: {verdict}" if verdict else f"{counted(parity.verified, 'unit')} verified"
         found.append(f"Parity of seed {parity.seed}: {parity.hash or 'not known yet'} ({state})")
     if result.reference is not None:
         found.append(f"Full training ({_full_in_words(result)}): {100 * result.reference:.2f} %")
@@ -137,7 +138,7 @@ def _full_in_words(result: GridResult) -> str:
     full = result.grid.full
     assert full is not None
     steps = f"{full.steps:,} steps" if full.steps else "as many steps as a compared run takes in all"
-    return f"{full.learner}, all labels in one round, {steps}, mean of {len(result.full)} run(s)"
+    return f"{full.learner}, all labels in one round, {steps}, mean of {counted(len(result.full), 'run')}"
 
 
 def _validation_section(records: Sequence[RunRecord]) -> Section:

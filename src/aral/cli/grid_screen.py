@@ -12,6 +12,7 @@ from rich.text import Text
 
 from aral.cli.screen import duration
 from aral.experiments import Job, State, Watcher
+from aral.words import counted
 
 SHOWN_LINES = 30
 
@@ -75,7 +76,7 @@ class GridScreen(Watcher):
         ended = sum(job.state in (State.DONE, State.FAILED) for job in self._planned)
         seconds = self.seconds_left()
         time_left = "" if not seconds else f", about {duration(seconds)} left"
-        return f"{self._title}: {ended} of {len(self._planned)} units{time_left}"
+        return f"{self._title}: {ended} of {counted(len(self._planned), 'unit')}{time_left}"
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)

@@ -10,9 +10,10 @@ import typer
 
 from aral.cli.desk import Desk, Start, label_photos, serve_project
 from aral.cli.options import SetOption, Threads
-from aral.cli.stopping import stopping_on_signals
+from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.labelling import Effort
 from aral.project import Project
+from aral.words import counted
 
 ProjectFolder = Annotated[
     Path | None, typer.Option("--project", help="Where the project is kept. Default: .aral in the photos.")
@@ -112,11 +113,11 @@ def sync_command(
             done = project.import_images(stopping=stopping)
             if done.added or watch is None:
                 typer.echo(
-                    f"{done.added} new images, {done.missing} gone, {done.changed} changed; "
-                    f"{done.readable} in all, {done.unreadable} files could not be read."
+                    f"{counted(done.added, 'new image')}, {done.missing} gone, {done.changed} changed; "
+                    f"{done.readable} in all, {counted(done.unreadable, 'file')} could not be read."
                 )
             until = time.monotonic() + (watch or 0)
             while watch is not None and not stopping() and time.monotonic() < until:
                 time.sleep(0.1)
             if watch is None or stopping():
-                return
+                raise typer.Exit(exit_code_of_signal())

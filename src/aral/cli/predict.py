@@ -11,6 +11,7 @@ import typer
 
 from aral.cli.options import AsJson
 from aral.labelling import find_classifier, predict
+from aral.words import counted
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,4 +30,5 @@ def predict_command(
     if as_json:
         typer.echo(json.dumps({**asdict(done), "target": str(target)}))
         return
-    typer.echo(f"{done.images} images are classified, {done.unreadable} files could not be read: {target}")
+    classified = counted(done.images, "image is", "images are")
+    typer.echo(f"{classified} classified, {counted(done.unreadable, 'file')} could not be read: {target}")

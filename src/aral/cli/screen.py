@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from aral.session import Observer
+from aral.words import counted
 
 TOTAL = "total "
 
@@ -90,7 +91,7 @@ class Screen(Observer):
             if name in numbers
         ]
         line = [
-            f"{self._title}  round {round_number}: {labelled} labels",
+            f"{self._title}  round {round_number}: {counted(labelled, 'label')}",
             f"accuracy {self._accuracy}",
             *health,
         ]

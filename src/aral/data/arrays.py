@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aral.errors import BadInput
 from aral.types import ImageSet
+from aral.words import counted
 
 
 class Layout(StrEnum):
@@ -85,7 +86,7 @@ def check_labels(labels: NDArray[Any] | Tensor, class_count: int) -> Int64[np.nd
         )
     if whole.min() == whole.max():
         raise BadInput(
-            f"All {whole.size} labels are class {whole.min()}: there is nothing to tell apart.",
+            f"Every label is class {whole.min()}: there is nothing to tell apart.",
             "Give images of at least two classes.",
         )
     return whole.astype(np.int64)
@@ -103,7 +104,7 @@ def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
     if wrong.size:
         raise BadInput(
             f"Labels must be whole numbers; found {values[wrong[0]]} at position {wrong[0]} "
-            f"({wrong.size} such labels).",
+            f"({counted(wrong.size, 'such label')}).",
             "Give class indices 0, 1, 2, … and leave unlabelled images out of the labels.",
         )
     return values
@@ -146,8 +147,9 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
         )
     lowest, highest = values.min(), values.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
+        count = int((~np.isfinite(values)).sum())
         raise BadInput(
-            f"The image array holds {(~np.isfinite(values)).sum()} values that are NaN or infinite.",
+            f"The image array holds {counted(count, 'value that is', 'values that are')} NaN or infinite.",
             "Remove those images or replace the values.",
         )
     if lowest < -_FLOAT_SLACK or highest > 1 + _FLOAT_SLACK:

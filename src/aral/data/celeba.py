@@ -14,6 +14,7 @@ from aral.data.unreadable import Unreadable
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
+from aral.words import counted
 
 CLASS_NAMES = ("not male", "male")
 IMAGE_FOLDER = "img_align_celeba"
@@ -40,7 +41,7 @@ def read_celeba(folder: Path, pool_size: int = 150_000, test_size: int = 50_000,
     names, classes = _attribute(folder / ATTRIBUTE_FILE, "Male")
     if len(names) < pool_size + test_size:
         raise BadInput(
-            f"{folder / ATTRIBUTE_FILE} lists {len(names)} images; {pool_size + test_size} are needed.",
+            f"{folder / ATTRIBUTE_FILE} lists {counted(len(names), 'image')}; {pool_size + test_size} are needed.",
             "Use the complete list of 202,599 images.",
         )
     order = np.argsort(_FIXED.uniform(np.arange(len(names), dtype=np.int64)), kind="stable")

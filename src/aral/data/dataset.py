@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
+from aral.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class DataSet:
         kept_pool = _chosen(self.pool, pool_size, "pool", stream.child("pool"))
         kept_test = _chosen(self.test.images, test_size, "test set", stream.child("test"))
         changes = [
-            f"{kept.size} of {len(whole)} {part} images"
+            f"{kept.size} of {counted(len(whole), f'{part} image')}"
             for kept, whole, part in ((kept_pool, self.pool, "pool"), (kept_test, self.test, "test"))
             if kept.size < len(whole)
         ]
@@ -79,12 +80,13 @@ class DataSet:
     def _check_pool(self) -> None:
         if not len(self.pool) or not len(self.test):
             raise BadInput(
-                f"Data set '{self.name}' has {len(self.pool)} pool and {len(self.test)} test images.",
+                f"Data set '{self.name}' has {len(self.pool)} pool and "
+                f"{counted(len(self.test), 'test image')}.",
                 "Give at least one image of each.",
             )
         if len(self.pool) != len(self.pool.pixels):
             raise BadInput(
-                f"The pool of '{self.name}' holds {len(self.pool)} of {len(self.pool.pixels)} images.",
+                f"The pool of '{self.name}' holds {len(self.pool)} of {counted(len(self.pool.pixels), 'image')}.",
                 "Number a pool from 0 without gaps; DataSet.limited does this.",
             )
         if self.pool.shape != self.test.images.shape:
@@ -97,7 +99,8 @@ class DataSet:
     def _check_classes(self) -> None:
         if len(self.pool) != self.pool_classes.size:
             raise BadInput(
-                f"Data set '{self.name}' has {len(self.pool)} images but {self.pool_classes.size} labels.",
+                f"Data set '{self.name}' has {counted(len(self.pool), 'image')} but "
+                f"{counted(self.pool_classes.size, 'label')}.",
                 "Give one label an image, in the order of the images.",
             )
         if len(set(self.class_names)) != self.class_count or self.class_count < 2:
@@ -107,7 +110,7 @@ class DataSet:
             )
         if self.test.class_count != self.class_count:
             raise BadInput(
-                f"The test set of '{self.name}' has {self.test.class_count} classes, "
+                f"The test set of '{self.name}' has {counted(self.test.class_count, 'class', 'classes')}, "
                 f"but {self.class_count} are named.",
                 "Give one name a class.",
             )
@@ -120,7 +123,7 @@ def _chosen(images: ImageSet, size: int | None, part: str, stream: Stream) -> In
         return np.arange(len(images), dtype=np.int64)
     if not 1 <= size <= len(images):
         raise BadInput(
-            f"Cannot keep {size} images of the {part}: it has {len(images)}.",
+            f"Cannot keep {counted(size, 'image')} of the {part}: it has {len(images)}.",
             f"Ask for 1 to {len(images)}.",
         )
     return np.sort(np.argsort(stream.uniform(images.ids), kind="stable")[:size]).astype(np.int64)

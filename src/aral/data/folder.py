@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,13 @@ from jaxtyping import Int64
 
 from aral.data.dataset import DataSet
 from aral.data.decode import MAX_PIXELS, Channels, Fit, decode_all
+from aral.data.memory import check_memory
 from aral.data.scan import scan
 from aral.data.unreadable import Unreadable
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
+from aral.words import counted
 
 _LOG = logging.getLogger(__name__)
 _TEST_FOLDERS = ("test", "val")
@@ -73,7 +74,7 @@ def read_image_folder(
         raise BadInput(f"There is no folder {path}.", "Give the folder that holds the images.")
     found = scan(path, follow_links)
     unreadable = list(found.left_out)
-    _check_memory(len(found.files) * channels * side * side, path)
+    check_memory(len(found.files) * channels * side * side, path)
     pixels = torch.empty((len(found.files), channels, side, side), dtype=torch.uint8)
     rows = pixels.numpy()
     paths: list[str] = []
@@ -132,13 +133,18 @@ def folder_dataset(
     test_size = round(test_share * count)
     if not 0 < test_size < count:
         raise BadInput(
-            f"A test share of {test_share} of {count} images leaves a part empty.",
+            f"A test share of {test_share} of {counted(count, 'image')} leaves a part empty.",
             "Add images, or make a train and a test folder.",
         )
     order = np.argsort(stream.uniform(np.arange(count, dtype=np.int64)), kind="stable").astype(np.int64)
     pool, test = np.sort(order[test_size:]), np.sort(order[:test_size])
     classes = read.classes(read.class_names)
     pixels = read.folder.images.pixels
+    if (pixels[read.positions] == pixels[read.positions[0]]).all():
+        raise BadInput(
+            f"The {count} images of {path} are all the same.",
+            "Give images that differ: nothing can be learned.",
+        )
     return DataSet(
         path.resolve().name,
         ImageSet.of(pixels[read.positions[pool]]),
@@ -181,7 +187,7 @@ def _in_classes(path: Path, folder: FolderImages, least: int = 2) -> _InClasses:
     read = _InClasses(path, folder, positions, len(folder.unreadable) + stray)
     if len(read.class_names) < least:
         raise BadInput(
-            f"{path} has images in {len(read.class_names)} class folders "
+            f"{path} has images in {counted(len(read.class_names), 'class folder')} "
             f"({', '.join(read.class_names) or 'none'}) and {stray} outside any; two classes are needed.",
             "Make one folder a class, such as cats/ and dogs/, and put the images into them.",
         )
@@ -208,20 +214,7 @@ def _given_split(path: Path, test_folder: Path, side: int, channels: Channels) -
 
 
 def _note(left_out: int) -> str:
-    return f"{left_out} files left out" if left_out else ""
-
-
-def _check_memory(bytes_needed: int, path: Path) -> None:
-    """Refuse to fill more memory than the machine has, where the system tells how much that is."""
-    if not hasattr(os, "sysconf"):
-        return
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if bytes_needed > available:
-        raise BadInput(
-            f"The images of {path} would take {bytes_needed / 2**30:.0f} GiB of memory; this machine has "
-            f"{available / 2**30:.0f} GiB.",
-            "Choose a smaller side, or fewer images.",
-        )
+    return f"{counted(left_out, 'file')} left out" if left_out else ""
 
 
 def _no_images(path: Path, unreadable: list[Unreadable]) -> BadInput:

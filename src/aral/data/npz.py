@@ -17,8 +17,10 @@ from PIL import Image
 from aral.data.arrays import Layout, check_labels, images_from_array
 from aral.data.dataset import DataSet
 from aral.data.decode import MAX_PIXELS
+from aral.data.memory import check_memory
 from aral.errors import BadInput
 from aral.types import ImageSet, LabelledSet
+from aral.words import counted
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 JPEG_ARRAYS = ("train_jpeg", "train_end", "train_labels", "test_jpeg", "test_end", "test_labels")
@@ -59,7 +61,10 @@ def read_npz(path: Path, name: str | None = None, class_names: tuple[str, ...] |
 
     def whole() -> DataSet:
         if len(test) != test_classes.size:
-            raise BadInput(f"{len(test)} images but {test_classes.size} labels.", "Give one label an image.")
+            raise BadInput(
+                f"{counted(len(test), 'image')} but {counted(test_classes.size, 'label')}.",
+                "Give one label an image.",
+            )
         return DataSet(
             name or path.stem, pool, pool_classes, LabelledSet(test, test_classes, len(names)), names, note
         )
@@ -87,7 +92,11 @@ def write_npz(data: DataSet, path: Path) -> None:
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Every array of the file; object arrays, which would have to be unpickled, are refused."""
+    """Every array of the file; object arrays, which would have to be unpickled, are refused.
+
+    A small file can unpack to any size: the sizes that it states are added up before anything is unpacked, and
+    no more than stated is ever read.
+    """
     if not path.is_file():
         raise BadInput(f"There is no file {path}.", "Check the path.")
     try:
@@ -95,8 +104,10 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             opened = np.load(file, allow_pickle=False)
             if isinstance(opened, np.ndarray):
                 raise BadInput(f"{path} holds a single array.", "Save with numpy.savez, not numpy.save.")
-            return {key: opened[key] for key in opened.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            check_memory(sum(member.file_size for member in opened.zip.infolist()), path)
+            found = {key: opened[key] for key in opened.files}
+            return {key: array for key, array in found.items() if isinstance(array, np.ndarray)}
+    except (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInput(
             f"{path} is not a readable .npz file: {error}", "Copy or write the file again, without objects."
         ) from error
@@ -148,7 +159,9 @@ def _check_ends(joined: NDArray[Any], ends: NDArray[Any], part: str) -> None:
     tails = np.stack([joined[ends.astype(np.int64) - 2], joined[ends.astype(np.int64) - 1]], axis=1)
     cut = np.flatnonzero((tails != _END_OF_JPEG).any(axis=1))
     if cut.size:
-        raise BadInput(f"image {cut[0]} does not end as a JPEG file ({cut.size} such images).", hint)
+        raise BadInput(
+            f"image {cut[0]} does not end as a JPEG file ({counted(cut.size, 'such image')}).", hint
+        )
 
 
 def _decode(file: memoryview, row: int, shape: tuple[int, ...] | None = None) -> UInt8[np.ndarray, "H W C"]:

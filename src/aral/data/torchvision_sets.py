@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision import datasets
 
 from aral.data.arrays import Layout, check_labels, images_from_array
 from aral.data.celeba import read_celeba
@@ -49,6 +48,13 @@ ABSENT = (RuntimeError, OSError, ValueError, EOFError, ImportError)
 """What torchvision raises when files are missing or damaged, or when a download fails."""
 
 
+def _datasets() -> Any:
+    """torchvision's data sets, imported when they are asked for: that takes as long as importing PyTorch."""
+    from torchvision import datasets
+
+    return datasets
+
+
 def _of_parts(name: str, names: tuple[str, ...], layout: Layout, pool: Any, test: Any) -> DataSet:
     """A data set from two pairs of torchvision arrays (images, labels)."""
     (pool_images, pool_labels), (test_images, test_labels) = pool, test
@@ -65,28 +71,28 @@ def _of_parts(name: str, names: tuple[str, ...], layout: Layout, pool: Any, test
 
 
 def _mnist(root: Path, download: bool) -> DataSet:
-    parts = [datasets.MNIST(root, train=train, download=download) for train in (True, False)]
+    parts = [_datasets().MNIST(root, train=train, download=download) for train in (True, False)]
     return _of_parts("mnist", DIGITS, Layout.NHW, *((part.data, part.targets) for part in parts))
 
 
 def _fashion_mnist(root: Path, download: bool) -> DataSet:
-    parts = [datasets.FashionMNIST(root, train=train, download=download) for train in (True, False)]
+    parts = [_datasets().FashionMNIST(root, train=train, download=download) for train in (True, False)]
     return _of_parts("fashion-mnist", CLOTHES, Layout.NHW, *((part.data, part.targets) for part in parts))
 
 
 def _svhn(root: Path, download: bool) -> DataSet:
-    parts = [datasets.SVHN(root, split=split, download=download) for split in ("train", "test")]
+    parts = [_datasets().SVHN(root, split=split, download=download) for split in ("train", "test")]
     return _of_parts("svhn", DIGITS, Layout.NCHW, *((part.data, part.labels) for part in parts))
 
 
 def _cifar10(root: Path, download: bool) -> DataSet:
-    parts = [datasets.CIFAR10(root, train=train, download=download) for train in (True, False)]
+    parts = [_datasets().CIFAR10(root, train=train, download=download) for train in (True, False)]
     return _of_parts("cifar10", CIFAR10_CLASSES, Layout.NHWC, *((part.data, part.targets) for part in parts))
 
 
 def _celeba(root: Path, download: bool) -> DataSet:
     if download:
-        datasets.CelebA(root, split="all", download=True)
+        _datasets().CelebA(root, split="all", download=True)
     if not (root / "celeba").is_dir():
         raise FileNotFoundError("no folder celeba")
     return read_celeba(root / "celeba")

@@ -16,6 +16,7 @@ import numpy as np
 
 from aral.labelling.estimate import Z
 from aral.project import Advice, ModelRecord
+from aral.words import counted
 
 LEAST_POINTS = 3
 LEAST_MEASURED = 10
@@ -63,12 +64,12 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
     if len(points) < LEAST_POINTS:
         return Unknown(
             f"What more labels would bring can be told after {LEAST_POINTS} measured rounds; "
-            f"there are {len(points)}."
+            f"so far there {'is' if len(points) == 1 else 'are'} {len(points)}."
         )
     if points[-1].measured < LEAST_MEASURED:
         return Unknown(
             f"What more labels would bring can be told from {LEAST_MEASURED} labels of the estimate slice on; "
-            f"there are {points[-1].measured}."
+            f"so far there {'is' if points[-1].measured == 1 else 'are'} {points[-1].measured}."
         )
     # Half an error more and one image more keep the logarithm of no error at all finite.
     error = np.array([(point.measured - point.right + 0.5) / (point.measured + 1) for point in points])
@@ -102,5 +103,5 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
 
 def sentence(next_labels: int, points: float, half: float) -> str:
     """The advice in words."""
-    said = f"The next {next_labels} labels: about {points:+.1f} ± {half:.1f} points."
+    said = f"The next {counted(next_labels, 'label')}: about {points:+.1f} ± {half:.1f} points."
     return f"{said} Another batch is hardly worth it." if points + half < HARDLY else said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aral.data.scan import scan
-from aral.labelling.import_labels import read_labels
+from aral.labelling.label_files import read_labels
 
 MOST_FOLDERS = 100
 

@@ -111,7 +111,7 @@ class Classifier:
         tensors: the weights of its network.
 
     Raises:
-        BadInput: the weights do not fit the description.
+        BadInput: the weights do not fit the description, or are not all finite.
     """
 
     def __init__(self, description: Description, tensors: Mapping[str, Tensor]) -> None:
@@ -126,6 +126,9 @@ class Classifier:
             raise BadInput(
                 f"The weights do not fit their description: {str(error)[:300]}", "Export it again."
             ) from error
+        for name, value in self.network.state_dict().items():
+            if not bool(torch.isfinite(value).all()):
+                raise BadInput(f"The weights '{name}' hold NaN or an infinity.", "Use another classifier.")
         self.network.eval().requires_grad_(False)
 
     @staticmethod

@@ -51,6 +51,7 @@ class Course:
         self.identity = identity
         self.project = project
         self.images: ProjectImages = read_images(project)
+        self._left_over: frozenset[int] = frozenset()
         self.store, self.number, self.spec = open_session(project, identity, self.images)
         try:
             torch.set_num_threads(self.spec.threads)
@@ -122,10 +123,11 @@ class Course:
         """Bring the session's answers to what people say now; what they took back is taken back.
 
         Images that an earlier round has asked for and nobody has answered are closed as skipped, so that the
-        session goes on without them; people are still shown them, as the first of the reserve.
+        session goes on without them; the next model may ask for them again.
         """
         wanted = answers.told(self.class_ids, self.images.pool)
-        for image_id in self._left_over(wanted):
+        self._left_over = self._unanswered(wanted)
+        for image_id in self._left_over:
             wanted[image_id] = NoClassAnswer(image_id, NoClass.SKIP)
         have = {answer.image_id: answer for answer in self.store.answers()}
         for image_id in have.keys() - wanted.keys():
@@ -134,14 +136,11 @@ class Course:
         if news:
             self.session.tell(news, "people")
 
-    def _left_over(self, answered: dict[int, Answer]) -> list[int]:
-        """Images of earlier rounds' queries without an answer, in the order they were asked for."""
-        found: list[int] = []
-        for number in range(self.session.round_number):
-            query = self.store.query(number)
-            if query is not None:
-                found += [int(each) for each in query.ids if int(each) not in answered]
-        return list(dict.fromkeys(found))
+    def _unanswered(self, answered: dict[int, Answer]) -> frozenset[int]:
+        """Images of earlier rounds' queries without an answer."""
+        queries = [self.store.query(number) for number in range(self.session.round_number)]
+        asked = {int(image_id) for query in queries if query is not None for image_id in query.ids}
+        return frozenset(asked - answered.keys())
 
     def _forget(self, image_id: int) -> None:
         """Take back every answer to an image, the newest first."""
@@ -220,34 +219,30 @@ class Course:
             self.store.record_document(number, QUEUED, False)
             return
         size = self.query_size if number else first_query_size(self.class_count, self.query_size)
-        selection = recorded or self.session.ask(min(size, open_ids.size), stopping)
+        selection = recorded or self.session.ask(min(size, open_ids.size), stopping, self._left_over)
+        reserve = self._reserve(selection)
         self.project.set_queue(
             self.first_round + number,
             selection.ids,
             selection.scores,
             selection.reasons,
             selection.acquisition,
-            self._reserve(selection),
+            reserve.ids,
+            reserve.scores,
         )
         self.store.record_document(number, QUEUED, True)
 
     def _candidates(self) -> Int64[np.ndarray, " n"]:
-        answered = np.array([answer.image_id for answer in self.store.answers()], dtype=np.int64)
-        return self.images.pool.without(answered).ids
+        answered = {answer.image_id for answer in self.store.answers()} - self._left_over
+        return self.images.pool.without(np.array(sorted(answered), dtype=np.int64)).ids
 
-    def _reserve(self, selection: Selection) -> Int64[np.ndarray, " r"]:
-        """Left over from earlier rounds, then the next best of the same acquisition."""
-        answered: dict[int, Answer] = {
-            answer.image_id: answer
-            for answer in self.store.answers()
-            if not isinstance(answer, NoClassAnswer) or answer.reason is not NoClass.SKIP
-        }
-        first = np.array(self._left_over(answered), dtype=np.int64)
+    def _reserve(self, selection: Selection) -> Selection:
+        """The next best of the same acquisition; nothing in the first round."""
         number = self.session.round_number
         candidates = np.setdiff1d(self._candidates(), selection.ids)
         labels = self.labels()
         if not number or not candidates.size or not labels:
-            return first
+            return selection.only(np.empty(0, dtype=np.int64))
         stream = self._stream.child(number)
         ranked = candidates[np.argsort(stream.uniform(candidates))[:MOST_RANKED]]
         needs = self.strategy.acquisition.needs
@@ -263,7 +258,7 @@ class Course:
             self.class_count,
         )
         count = min(RESERVED_ROUNDS * self.query_size, ranked.size)
-        return np.concatenate([first, self.strategy.acquisition(view, count, stream.child("choice")).ids])
+        return self.strategy.acquisition(view, count, stream.child("choice"))
 
 
 def _number(value: Json) -> int:

@@ -20,6 +20,7 @@ from aral.labelling.portable import ONNX_PACKAGES
 from aral.project import Project
 from aral.project.database import FILE_NAME
 from aral.project.opening import place_of
+from aral.words import counted
 
 Verdict = Literal["good", "note", "bad"]
 LEAST_FREE = 2**30
@@ -141,7 +142,7 @@ def _photos(project: Project) -> Check:
     if not project.photos.is_dir():
         return Check("photos", "bad", f"{project.photos} is gone", "Is the drive connected?")
     count, unreadable = project.image_count(), len(project.unreadable())
-    found = f"{count} images, {unreadable} unreadable"
+    found = f"{counted(count, 'image')}, {unreadable} unreadable"
     if not count:
         return Check("photos", "bad", found, f"aral sync {project.photos}")
     return Check("photos", "note" if unreadable else "good", found)
@@ -152,7 +153,12 @@ def _pixels(project: Project) -> Check:
     ids = project.labelable_ids()
     rows = file.path.stat().st_size // file.row_bytes if file.path.exists() else 0
     if ids.size and int(ids[-1]) >= rows:
-        return Check("pixels", "bad", f"{rows} rows for {ids[-1] + 1} images", "Start a new project.")
+        return Check(
+            "pixels",
+            "bad",
+            f"{counted(rows, 'row')} for {counted(int(ids[-1]) + 1, 'image')}",
+            "Start a new project.",
+        )
     return Check("pixels", "good", f"{file.channels}×{file.side}×{file.side}")
 
 

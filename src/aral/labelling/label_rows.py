@@ -33,6 +33,9 @@ class LabelRow:
         suggestion: name of the class that the newest model would give; empty without a model.
         probability: of the suggestion; None without a model.
         sha256: of the file.
+        round: the round whose model asked for it; None when none did.
+        strategy: what asked for it, as :class:`aral.project.Asking` has it.
+        score: of the acquisition that asked; None without one.
         inherited: an exact copy of the image that was answered.
     """
 
@@ -47,6 +50,9 @@ class LabelRow:
     suggestion: str
     probability: float | None
     sha256: str
+    round: int | None
+    strategy: str
+    score: float | None
     inherited: bool
 
 
@@ -61,6 +67,9 @@ COLUMNS = (
     "suggestion",
     "probability",
     "sha256",
+    "round",
+    "strategy",
+    "score",
 )
 
 
@@ -74,9 +83,11 @@ def label_rows(project: Project) -> list[LabelRow]:
     }
     labels = {label.image_id: label for label in project.labels()}
     states = unlabelled_states(project)
+    askings = project.askings()
     rows = []
     for image_id in sorted(labels.keys() | states.keys()):
         image, label = project.image(image_id), labels.get(image_id)
+        asked = askings[image_id if image.duplicate_of is None else image.duplicate_of]
         said = project.prediction(image_id)
         rows.append(
             LabelRow(
@@ -91,6 +102,9 @@ def label_rows(project: Project) -> list[LabelRow]:
                 names.get(said.class_id, "") if said else "",
                 said.probability if said else None,
                 image.sha256,
+                asked.round,
+                asked.strategy,
+                asked.score,
                 label.inherited if label else False,
             )
         )
@@ -111,18 +125,21 @@ def as_csv(rows: Iterable[LabelRow]) -> bytes:
             row.suggestion,
             _number(row.probability),
             row.sha256,
+            row.round,
+            row.strategy,
+            row.score,
         )
         for row in rows
     ]
     return csv_bytes(COLUMNS, table)
 
 
-def csv_bytes(header: Sequence[str], table: Iterable[Sequence[str]]) -> bytes:
-    """A table as CSV; see :func:`harmless`."""
+def csv_bytes(header: Sequence[str], table: Iterable[Sequence[str | int | float | None]]) -> bytes:
+    """A table as CSV: texts as :func:`harmless` makes them, numbers to the last digit, nothing for None."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     for row in (header, *table):
-        writer.writerow([harmless(cell) for cell in row])
+        writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in row])
     return file.getvalue().encode("utf-8", "surrogateescape")
 
 

@@ -43,6 +43,7 @@ def _task(row: LabelRow, model_version: str, task_id: int, annotation_id: int) -
             "aral_id": row.image_id,
             "aral_answer": row.answer,
         },
+        "meta": {"round": row.round, "strategy": row.strategy, "score": row.score},
         "annotations": [annotation],
         "predictions": predictions,
     }

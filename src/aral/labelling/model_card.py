@@ -7,6 +7,7 @@ import json
 from aral.labelling.advice import Unknown, advise
 from aral.labelling.estimate import FAIR
 from aral.project import Estimate, ModelRecord, Project
+from aral.words import counted
 
 
 def model_card(project: Project) -> str:
@@ -16,7 +17,7 @@ def model_card(project: Project) -> str:
         BadInput: the project was damaged.
     """
     models = project.models()
-    counts = project.answered_count()
+    counts, files = project.answered_count(), project.status_counts()
     lines = [*_header(project), f"# Image classifier for {_plain(project.photos.name)}", ""]
     if not models:
         lines += ["No classifier has been trained yet; this export holds labels only.", ""]
@@ -25,11 +26,14 @@ def model_card(project: Project) -> str:
     lines += [
         "## Labels",
         "",
-        f"- {counts.labelled} images have a class: {counts.for_training} for training, "
+        f"- {counted(counts.labelled, 'image has', 'images have')} a class: {counts.for_training} for training, "
         f"{counts.for_estimate} for measuring only.",
-        f"- {counts.bad} bad images, {counts.none} with none of the classes, {counts.skipped} skipped, "
+        f"- {counted(counts.bad, 'bad image')}, {counts.none} with none of the classes, {counts.skipped} skipped, "
         f"{counts.unsure} unsure, {counts.conflicts} on which people disagree.",
-        f"- {project.image_count()} different images in all; {len(project.unreadable())} files could not be read.",
+        f"- {counted(project.image_count(), 'different image')} in all; "
+        f"{counted(len(project.unreadable()), 'file')} could not be read, "
+        f"{counted(files.get('missing', 0), 'is', 'are')} gone and "
+        f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
         *_people(project),
         "",
         "## Limits",
@@ -61,7 +65,7 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
     names = {each.id: each.name for each in project.classes()}
     shown = [_plain(names.get(class_id, f"class {class_id}")) for class_id in model.class_ids]
     lines = [
-        f"Round {model.round}, trained on {model.trained_on} labels in {model.seconds:.0f} s.",
+        f"Round {model.round}, trained on {counted(model.trained_on, 'label')} in {model.seconds:.0f} s.",
         "",
         "## Accuracy",
         "",
@@ -88,8 +92,8 @@ def in_words(estimate: Estimate | None) -> str:
     if estimate is None:
         return "The accuracy is not known: no image of the estimate slice has been labelled."
     return (
-        f"Accuracy {_percent(estimate)}, 95 % interval {_interval(estimate)}, on {estimate.count} images "
-        "drawn at random."
+        f"Accuracy {_percent(estimate)}, 95 % interval {_interval(estimate)}, on "
+        f"{counted(estimate.count, 'image')} drawn at random."
     )
 
 
@@ -98,12 +102,13 @@ def _people(project: Project) -> list[str]:
     lines = [f"- Annotators: {len(project.annotators())}."]
     if agreement.kappa is not None:
         lines.append(
-            f"- Agreement: {agreement.measure} kappa {agreement.kappa:.2f} on {agreement.images} images."
+            f"- Agreement: {agreement.measure} kappa {agreement.kappa:.2f} on {counted(agreement.images, 'image')}."
         )
     if anchoring.shown and anchoring.hidden:
         lines.append(
-            f"- Answers equal the suggestion on {anchoring.shown_equal} of {anchoring.shown} images that "
-            f"showed it, and on {anchoring.hidden_equal} of {anchoring.hidden} that hid it."
+            f"- Answers equal the suggestion on {anchoring.shown_equal} of "
+            f"{counted(anchoring.shown, 'image')} that showed it, and on "
+            f"{anchoring.hidden_equal} of {anchoring.hidden} that hid it."
         )
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from aral.errors import BadInput, RunFailed
 from aral.labelling.classifier import Classifier
+from aral.labelling.prediction import write_whole
 from aral.randomness import Stream
 
 TORCH_FILE = "model.pt2"
@@ -28,7 +30,7 @@ def export_torch(classifier: Classifier, target: Path) -> None:
     """Write a program of ``torch.export``: pixels 0..255, uint8, N×C×H×W, to probabilities N×K.
 
     Raises:
-        RunFailed: the program says something else than the classifier.
+        RunFailed: the program says something else than the classifier, or the disk is full or refuses.
     """
     images = torch.export.Dim("images", min=1, max=65_536)
     program = torch.export.export(
@@ -38,7 +40,9 @@ def export_torch(classifier: Classifier, target: Path) -> None:
     )
     graph = program.module()
     _compare(classifier, lambda pixels: graph(torch.from_numpy(pixels)).detach().numpy(), "torch.export")
-    torch.export.save(program, target)
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    write_whole(target, content.getvalue())
 
 
 def export_onnx(classifier: Classifier, target: Path) -> None:
@@ -46,7 +50,7 @@ def export_onnx(classifier: Classifier, target: Path) -> None:
 
     Raises:
         BadInput: the packages of the extra ``onnx`` are missing.
-        RunFailed: the graph says something else than the classifier.
+        RunFailed: the graph says something else than the classifier, or the disk is full or refuses.
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -57,19 +61,20 @@ def export_onnx(classifier: Classifier, target: Path) -> None:
     import onnxruntime
 
     images = torch.export.Dim("images", min=1, max=65_536)
-    torch.onnx.export(
+    program = torch.onnx.export(
         classifier.module(),
         (torch.from_numpy(_noise(classifier, 2)),),
-        target,
         input_names=["pixels"],
         output_names=["probabilities"],
         dynamic_shapes={"pixels": {0: images}},
         dynamo=True,
-        external_data=False,
         verbose=False,
     )
-    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    assert program is not None  # it is for this exporter
+    content = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     _compare(classifier, lambda pixels: np.asarray(session.run(None, {"pixels": pixels})[0]), "ONNX")
+    write_whole(target, content)
 
 
 def _noise(classifier: Classifier, count: int) -> UInt8[np.ndarray, "N C H W"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,11 @@ def find_classifier(source: Path) -> Classifier:
     for folder in (source, source / "model"):
         if (folder / DESCRIPTION).is_file():
             return Classifier.load(folder)
+    if source.is_file():
+        raise BadInput(
+            f"{source} is a file. Weights of other programs are never read: that could run what is in them.",
+            "Give the folder that aral export has written, or a project: aral export PHOTOS OUT",
+        )
     with Project.open(source) as project:
         return newest_classifier(project)
 
@@ -154,10 +160,14 @@ def write_whole(target: Path, content: bytes) -> None:
     """
     partial = target.with_name(f"{target.name}.tmp-{os.getpid()}")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise RunFailed(
             f"{target} was not written: {error}; {len(content)} bytes are needed.",
             "Free some space, or write somewhere else.",

@@ -12,7 +12,9 @@ from types import TracebackType
 from aral.project import Project, TrainingState
 
 LOG = "trainer.log"
-STOP_SECONDS = 10.0
+STOP_SECONDS = 2.5
+"""A trainer that takes longer is killed, which costs it some steps; all in all five seconds must do."""
+
 LOOK_SECONDS = 0.5
 MOST_STARTS = 3
 LONG_ENOUGH = 300.0
@@ -48,8 +50,15 @@ class TrainerProcess:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
+    def ask_to_stop(self) -> None:
+        """Ask the trainer to save and end, without waiting for it."""
+        self._ending.set()
+        process = self._process
+        if process is not None:
+            process.terminate()
+
     def stop(self) -> None:
-        """Ask the trainer to save and end; what it does not finish in ten seconds it does again next time."""
+        """End the trainer; what it does not finish in a few seconds it does again next time."""
         self._ending.set()
         self._watcher.join()
         process = self._process

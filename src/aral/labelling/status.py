@@ -11,6 +11,7 @@ from aral.labelling.estimate import FAIR
 from aral.labelling.model_card import in_words
 from aral.labelling.sessions import session_folders
 from aral.project import Project
+from aral.words import counted
 
 DEFAULT_NEXT = 50
 
@@ -40,12 +41,14 @@ def status(project: Project) -> Status:
     per_class = {each.name: sum(label.class_id == each.id for label in labels) for each in project.classes()}
     estimate = next((model.estimate for model in reversed(models) if model.estimate), None)
     advice = advise(models, DEFAULT_NEXT)
-    unreadable = project.unreadable()
+    unreadable, files = project.unreadable(), project.status_counts()
     sessions = session_folders(project.folder)
     facts = {
         "photos": str(project.photos.name),
         "images": project.image_count(),
         "unreadable": len(unreadable),
+        "missing": files.get("missing", 0),
+        "changed": files.get("changed", 0),
         "classes": per_class,
         "budget": settings.budget,
         "counts": asdict(counts),
@@ -58,16 +61,21 @@ def status(project: Project) -> Status:
         "annotators": [each.name for each in project.annotators()],
         "session": sessions[-1][1].name if sessions else None,
     }
-    budget = f" of {settings.budget}" if settings.budget is not None else ""
+    given = counted(counts.labelled, "label")
+    if settings.budget is not None:
+        given = f"{counts.labelled} of {counted(settings.budget, 'label')}"
     said = ", ".join(f"{name} {count}" for name, count in per_class.items()) or "no classes yet"
     sentences = [
-        f"{project.image_count()} images; {len(unreadable)} files could not be read.",
-        f"{counts.labelled}{budget} labels: {counts.for_training} for training, {counts.for_estimate} for "
-        f"measuring ({said}).",
-        f"{counts.skipped} skipped, {counts.unsure} unsure, {counts.bad} bad images, {counts.none} with none of "
-        f"the classes, {counts.conflicts} in conflict.",
+        f"{counted(project.image_count(), 'image')}; {counted(len(unreadable), 'file')} could not be read, "
+        f"{counted(files.get('missing', 0), 'is', 'are')} gone and "
+        f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
+        f"{given}: {counts.for_training} for training, {counts.for_estimate} for measuring ({said}).",
+        f"{counts.skipped} skipped, {counts.unsure} unsure, {counted(counts.bad, 'bad image')}, "
+        f"{counts.none} with none of the classes, {counts.conflicts} in conflict.",
         f"Trainer: {training.phase}. {training.message}".strip(),
-        f"{len(models)} rounds are trained. {in_words(estimate)}" if models else "Nothing is trained yet.",
+        f"{counted(len(models), 'round is', 'rounds are')} trained. {in_words(estimate)}"
+        if models
+        else "Nothing is trained yet.",
     ]
     if estimate is not None:
         sentences.append(FAIR)

@@ -19,6 +19,7 @@ from aral.labelling.sessions import Identity, identity_of
 from aral.project import Phase, Project, TrainingState
 from aral.session import Observer, Stopped
 from aral.session.progress import BEFORE_LABELS
+from aral.words import counted
 
 LOOK_SECONDS = 0.3
 SAY_SECONDS = 1.0
@@ -126,7 +127,7 @@ class Trainer:
             publish(course, answers)
         elif course.is_due():
             count = len(course.labels())
-            self._reporter.say("training", f"Learning from {count} labels.", number)
+            self._reporter.say("training", f"Learning from {counted(count, 'label')}.", number)
             course.session.fit(self._is_interrupted)
         elif not course.has_asked():
             self._reporter.say("choosing", "Choosing the next images.", number)
@@ -142,7 +143,9 @@ class Trainer:
         """What the trainer waits for, and what cannot be told yet."""
         told = advise(self._project.models(), course.query_size)
         reason = f" {told.reason}" if isinstance(told, Unknown) else ""
-        return f"Waiting for answers: {course.news()} new since the last training.{reason}"
+        shown = set(course.labels().values())
+        needs = " Training needs labels of two classes." if len(shown) < 2 else ""
+        return f"Waiting for answers: {course.news()} new since the last training.{needs}{reason}"
 
     def _take_up(self, identity: Identity) -> Course:
         """The course for these classes and images, opened when it is not the one at hand."""

@@ -68,7 +68,7 @@ class Training(Settings):
 
     steps: int = Field(1000, ge=0)  # training steps a round
     labelled_batch: int = Field(100, ge=1)  # labelled images a step
-    unlabelled_batch: int = Field(100, ge=1)  # unlabelled and generated images a step
+    unlabelled_batch: int = Field(100, ge=2)  # unlabelled and generated images a step; batch norm needs two
     warm_up: int = Field(0, ge=0)  # steps of a round in which the rate rises to its full height
     flat_share: float = Field(2 / 3, ge=0, le=1)  # share of the round before the rate falls linearly to 0
     rate_floor: float = Field(0.0, ge=0)  # the rate never falls below this

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aral.errors import BadInput
 from aral.networks.interface import ImageShape
+from aral.words import counted
 
 
 def refuse_unless(fits: bool, scale: str, image_shape: ImageShape, accepted: str, instead: str) -> None:
@@ -19,7 +20,7 @@ def refuse_unless(fits: bool, scale: str, image_shape: ImageShape, accepted: str
     if not fits:
         channels, height, width = image_shape
         raise BadInput(
-            f"Images of {height}×{width} pixels and {channels} channel(s) do not fit the '{scale}' networks, "
-            f"which accept {accepted}.",
+            f"Images of {height}×{width} pixels and {counted(channels, 'channel')} do not fit the '{scale}' "
+            f"networks, which accept {accepted}.",
             instead,
         )

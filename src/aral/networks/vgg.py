@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs
 
 from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.interface import ImageShape
@@ -20,7 +19,8 @@ from aral.networks.layers import DropoutRate
 from aral.networks.shapes import refuse_unless
 
 _SMALLEST_SIDE = 32
-_CONFIGURATION = "D"
+_CONFIGURATION = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512, None)
+"""Column D of the source's table 1: channels of the convolutions; None is a halving."""
 _STANDARD_WIDTH = 64
 
 
@@ -76,8 +76,8 @@ class VggFamily(BaseModel):
             "Set model.classifier.input_side = 32 to enlarge them, or leave model.classifier out.",
         )
         layers: list[nn.Module] = [] if self.input_side is None else [Resize(self.input_side)]
-        for entry in cfgs[_CONFIGURATION]:
-            if isinstance(entry, str):
+        for entry in _CONFIGURATION:
+            if entry is None:
                 layers.append(nn.MaxPool2d(2))
                 continue
             out_channels = max(1, entry * self.width // _STANDARD_WIDTH)

@@ -23,10 +23,15 @@ from aral.project.figures import (
     Phase,
     TrainingState,
 )
+from aral.project.names import ends_of
 from aral.project.pixels import PixelFile
 from aral.project.project import Project
 from aral.project.records import (
+    BROWSING,
+    BY_CHANCE,
+    ESTIMATE_SLICE,
     Annotator,
+    Asking,
     Card,
     ClassChange,
     ImageStatus,
@@ -40,6 +45,9 @@ from aral.project.records import (
 )
 
 __all__ = [
+    "BROWSING",
+    "BY_CHANCE",
+    "ESTIMATE_SLICE",
     "Action",
     "Advice",
     "Agreement",
@@ -48,6 +56,7 @@ __all__ = [
     "AnswerEvent",
     "AnswerReceipt",
     "Answered",
+    "Asking",
     "Card",
     "ClassChange",
     "ClassFigure",
@@ -72,4 +81,5 @@ __all__ = [
     "Purpose",
     "Suggestion",
     "TrainingState",
+    "ends_of",
 ]

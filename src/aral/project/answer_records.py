@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from aral.project.records import Asking
+
 Action = Literal["class", "skip", "unsure", "bad image", "none of these", "undo"]
 """What a person did with an image. Skip and unsure leave it open; the next two exclude it from training."""
 
@@ -24,6 +26,8 @@ class AnswerEvent:
         class_id: for ``class`` the class, otherwise None.
         suggestion_shown: a suggestion could be seen when the answer was given.
         seconds: how long the image was on the screen, if known.
+        asked: what brought the image when it was no card of this project; None for a card. Who answers the
+            same image once more does so as they were asked before.
     """
 
     key: str
@@ -33,6 +37,7 @@ class AnswerEvent:
     class_id: int | None = None
     suggestion_shown: bool = False
     seconds: float | None = None
+    asked: Asking | None = None
 
 
 @dataclass(frozen=True)

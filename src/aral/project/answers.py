@@ -13,8 +13,10 @@ from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt
 from aral.project.database import ProjectDatabase, clock, utc_now
 from aral.project.leases import end_lease, suggestion_columns
 from aral.project.predictions import PredictionTable
-from aral.project.queue import PURPOSE_AND_ROUND
+from aral.project.queue import AS_ASKED, WITH_ASKED
+from aral.project.records import Asking, Purpose
 from aral.project.standing import refresh
+from aral.words import counted
 
 MOST_AT_ONCE = 10_000
 
@@ -33,7 +35,9 @@ def record(
     for event in events:
         _check(event)
     if len(events) > MOST_AT_ONCE:
-        raise BadInput(f"{len(events)} answers at once are too many.", f"Send up to {MOST_AT_ONCE}.")
+        raise BadInput(
+            f"{counted(len(events), 'answer')} at once are too many.", f"Send up to {MOST_AT_ONCE}."
+        )
     with database.transaction() as connection:
         return [_record_one(connection, event, predictions) for event in events]
 
@@ -106,26 +110,22 @@ def _insert(
     cancels: int | None,
     predictions: PredictionTable,
 ) -> int:
-    """Append the event, with why the image was asked for and what the model said of it at that time."""
-    row = connection.execute(
-        """SELECT purpose, round, suggested_class, suggested_probability, suggested_by FROM leases
-        WHERE image_id = ? AND annotator_id = ?""",
+    """Append the event, with what asked for the image and what the model said of it at that time."""
+    lease = connection.execute(
+        """SELECT purpose, round, strategy, score, suggested_class, suggested_probability, suggested_by
+        FROM leases WHERE image_id = ? AND annotator_id = ?""",
         (image_id, person),
     ).fetchone()
-    if row is None:
-        row = connection.execute(
-            f"""SELECT {PURPOSE_AND_ROUND}
-            FROM images i LEFT JOIN queue q ON q.image_id = i.id WHERE i.id = ?""",
-            (image_id,),
-        ).fetchone() + suggestion_columns(predictions.of(image_id))
+    suggested = suggestion_columns(predictions.of(image_id)) if lease is None else lease[4:]
+    purpose, asked = _asked(connection, event, image_id, person, None if lease is None else lease[:4])
     seconds = event.seconds
     if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
         seconds = None
     cursor = connection.execute(
         """INSERT INTO answers (key, image_id, annotator_id, action, class_id, cancels, suggestion_shown,
-            seconds, answered_at, answered_clock,
-            purpose, round, suggested_class, suggested_probability, suggested_by)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            seconds, answered_at, answered_clock, purpose, round, strategy, score,
+            suggested_class, suggested_probability, suggested_by)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             event.key,
             image_id,
@@ -137,10 +137,43 @@ def _insert(
             seconds,
             utc_now(),
             clock(connection),
-            *row,
+            purpose,
+            asked.round,
+            asked.strategy,
+            asked.score,
+            *suggested,
         ),
     )
     return int(cursor.lastrowid or 0)
+
+
+def _asked(
+    connection: sqlite3.Connection,
+    event: AnswerEvent,
+    image_id: int,
+    person: int,
+    lease: tuple[Purpose, int | None, str, float | None] | None,
+) -> tuple[Purpose, Asking]:
+    """What asked for the image that an event is about.
+
+    The card, as long as it is leased. Otherwise what asked this person before, because the event corrects or
+    repeats what they said; then what the event itself names; at last the newest round that wanted the image,
+    because its card may have been on a page for longer than a lease.
+    """
+    purpose, *card = (
+        lease
+        or connection.execute(f"SELECT {AS_ASKED} FROM {WITH_ASKED} WHERE i.id = ?", (image_id,)).fetchone()
+    )
+    if lease is not None and event.asked is None:
+        return purpose, Asking(*card)
+    before = connection.execute(
+        """SELECT round, strategy, score FROM answers
+        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' ORDER BY seq DESC LIMIT 1""",
+        (image_id, person),
+    ).fetchone()
+    if before is not None:
+        return purpose, Asking(*before)
+    return purpose, event.asked or Asking(*card)
 
 
 def _update_standing(connection: sqlite3.Connection, image_id: int, person: int) -> None:
@@ -151,6 +184,17 @@ def _update_standing(connection: sqlite3.Connection, image_id: int, person: int)
         ORDER BY seq DESC LIMIT 1""",
         (image_id, person),
     )
+
+
+def standing_under(database: ProjectDatabase, prefix: str) -> tuple[int, int, str] | None:
+    """As :meth:`aral.project.Project.standing_under`."""
+    rows = database.rows(
+        """SELECT a.seq, a.image_id, p.name
+        FROM answers a JOIN standing s ON s.seq = a.seq JOIN annotators p ON p.id = a.annotator_id
+        WHERE a.key >= ? AND a.key < ? LIMIT 1""",
+        (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
+    )
+    return rows[0] if rows else None
 
 
 def undoable(database: ProjectDatabase, annotator: str, count: int) -> list[Answered]:

@@ -82,7 +82,7 @@ def _card(
         width,
         height,
         claim.purpose,
-        claim.round,
+        claim.asked.round,
         claim.reason,
         said if settings.suggestions_on and not hidden else None,
         hidden,

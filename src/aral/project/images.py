@@ -19,7 +19,7 @@ from aral.project.database import Part, ProjectDatabase
 from aral.project.duplicates import groups_alike
 from aral.project.importing import ImportRequest, pixel_file, run_import
 from aral.project.pixels import PixelFile
-from aral.project.records import ImportProgress, ImportResult, ProjectImage
+from aral.project.records import ImageStatus, ImportProgress, ImportResult, ProjectImage
 from aral.project.thumbnails import SIDE, as_jpeg, read_thumbnail, write_thumbnail
 
 LARGEST_SIDE = 8192
@@ -89,6 +89,12 @@ class ImagesPart(Part):
     def image_count(self) -> int:
         """How many images can be labelled: ready, exact copies counted once."""
         return int(self._database.row(f"SELECT count(*) FROM images WHERE {_LABELABLE}")[0])
+
+    def status_counts(self) -> dict[ImageStatus, int]:
+        """How many files there are of each status; one that nothing has is left out."""
+        return dict(
+            self._database.rows("SELECT status, count(*) FROM images GROUP BY status ORDER BY status")
+        )
 
     def labelable_ids(self) -> Int64[np.ndarray, " N"]:
         """Ids of the images that can be labelled, ascending."""

@@ -10,6 +10,7 @@ from itertools import groupby
 
 from aral.project.answer_records import Action, Conflict, Label
 from aral.project.database import Part
+from aral.project.records import ESTIMATE_SLICE, Asking
 from aral.project.standing import VERDICTS, Vote, live_class_of, outcome
 
 
@@ -35,6 +36,19 @@ class LabelsPart(Part):
             if first in by_image
         ]
         return sorted(own + inherited, key=lambda label: label.image_id)
+
+    def askings(self) -> dict[int, Asking]:
+        """What asked for every image that has an answer: the first answer that stands says it.
+
+        Skip and unsure say it only where there is nothing else. Exact copies go by the first of them.
+        """
+        rows = self._database.rows(
+            f"""SELECT s.image_id, a.round,
+                iif(a.strategy = '' AND a.purpose = 'estimate', '{ESTIMATE_SLICE}', a.strategy), a.score
+            FROM standing s JOIN answers a ON a.seq = s.seq
+            ORDER BY s.image_id, s.action NOT IN ('skip', 'unsure'), s.seq DESC"""
+        )
+        return {image_id: Asking(*asked) for image_id, *asked in rows}
 
     def conflicts(self) -> list[Conflict]:
         """Images on which people disagree without a majority, in ascending order of image id."""

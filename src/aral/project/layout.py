@@ -169,7 +169,26 @@ _MODELS: Migration = (
         model_number INTEGER PRIMARY KEY REFERENCES models (number), jpeg BLOB NOT NULL) STRICT""",
 )
 
+_ASKED: Migration = (
+    # What asked for each image, kept when the queue moves on: an answer may come long after its round.
+    """CREATE TABLE asked (
+        image_id INTEGER NOT NULL REFERENCES images (id),
+        round INTEGER NOT NULL CHECK (round >= 0),
+        purpose TEXT NOT NULL CHECK (purpose IN ('query', 'reserve')),
+        acquisition TEXT NOT NULL,
+        score REAL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (image_id, round)) STRICT, WITHOUT ROWID""",
+    "INSERT INTO asked SELECT image_id, round, purpose, acquisition, score, reason FROM queue",
+    # Empty for leases and answers from before: what asked for them was not noted.
+    "ALTER TABLE leases ADD COLUMN strategy TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE leases ADD COLUMN score REAL",
+    "ALTER TABLE answers ADD COLUMN strategy TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE answers ADD COLUMN score REAL",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     (f"PRAGMA application_id = {APPLICATION_ID}", *_IMAGES, *_PEOPLE, *_ANSWERS, *_QUEUE, *_MODELS),
+    _ASKED,
 )
 """Step number N, counted from 1, turns layout N-1 into layout N."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aral.project.records import Purpose, Suggestion
+from aral.project.records import Asking, Purpose, Suggestion
 
 LEASE_SECONDS = 600.0
 
@@ -18,14 +18,21 @@ class Claim:
     Attributes:
         image_id: the image.
         purpose: why it is shown.
-        round: the round whose model chose it; None when none did.
+        asked: what chose it.
         reason: one sentence for people.
     """
 
     image_id: int
     purpose: Purpose
-    round: int | None
+    asked: Asking
     reason: str
+
+
+def claim_of(
+    image_id: int, purpose: Purpose, round: int | None, strategy: str, score: float | None, reason: str
+) -> Claim:
+    """Six columns as a claim."""
+    return Claim(image_id, purpose, Asking(round, strategy, score), reason)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ def take(
     """Lease images, and keep what the newest model says of each before it is answered."""
     (given,) = connection.execute("SELECT coalesce(max(given), 0) FROM leases").fetchone()
     connection.executemany(
-        "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        """INSERT OR REPLACE INTO leases (image_id, annotator_id, tab, ends, purpose, round, strategy, score,
+            reason, suggested_class, suggested_probability, suggested_by, given)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [
             (
                 claim.image_id,
@@ -72,7 +81,9 @@ def take(
                 holder.tab,
                 holder.now + LEASE_SECONDS,
                 claim.purpose,
-                claim.round,
+                claim.asked.round,
+                claim.asked.strategy,
+                claim.asked.score,
                 claim.reason,
                 *suggestion_columns(suggestion),
                 given + place,
@@ -94,14 +105,14 @@ def own_leases(
         any_tab: take in what the person's other tabs were given.
     """
     rows = connection.execute(
-        """SELECT l.image_id, l.purpose, l.round, l.reason,
+        """SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
             l.suggested_class, l.suggested_probability, l.suggested_by
         FROM leases l JOIN images i ON i.id = l.image_id
         WHERE l.annotator_id = ? AND (l.tab = ? OR ?) AND i.open = 1 ORDER BY l.given""",
         (holder.annotator_id, holder.tab, any_tab),
     )
     held = set(but)
-    return [(Claim(*row[:4]), suggestion_of(*row[4:])) for row in rows if row[0] not in held]
+    return [(claim_of(*row[:6]), suggestion_of(*row[6:])) for row in rows if row[0] not in held]
 
 
 def end_lease(connection: sqlite3.Connection, image_id: int, annotator_id: int) -> None:

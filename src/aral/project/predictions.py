@@ -18,6 +18,7 @@ from aral.errors import BadInput
 from aral.project.database import Part, ProjectDatabase, read_setting, write_setting
 from aral.project.records import Suggestion
 from aral.project.standing import live_class_of
+from aral.words import counted
 
 BLOCK_IMAGES = 4096
 BLOCK_BYTES = 2**20
@@ -170,7 +171,8 @@ class PredictionsPart(Part):
             raise BadInput("Predictions need each image once, and only images of this project.")
         if probabilities.shape != (ids.size, len(class_ids)):
             raise BadInput(
-                f"{ids.size} images and {len(class_ids)} classes do not fit {probabilities.shape} probabilities."
+                f"{counted(ids.size, 'image')} and {counted(len(class_ids), 'class', 'classes')} do not fit "
+                f"{probabilities.shape} probabilities."
             )
         if not (
             np.isfinite(probabilities).all() and 0 <= probabilities.min() <= probabilities.max() <= 1.001

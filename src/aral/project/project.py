@@ -156,6 +156,10 @@ class Project(
         """
         return answers.record(self._database, events, self._predictions.table())
 
+    def standing_under(self, prefix: str) -> tuple[int, int, str] | None:
+        """Place, image and person of an answer that stands, among those whose key begins so; None without one."""
+        return answers.standing_under(self._database, prefix)
+
     def undoable(self, annotator: str, count: int = 50) -> list[Answered]:
         """Somebody's answers that were not taken back, the newest first."""
         return answers.undoable(self._database, annotator, count)

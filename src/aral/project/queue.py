@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -11,11 +12,15 @@ from jaxtyping import Float, Int64
 from aral.errors import BadInput
 from aral.project.answer_records import Counts
 from aral.project.database import Part
-from aral.project.leases import Claim, Holder
-from aral.project.records import Purpose
+from aral.project.leases import Claim, Holder, claim_of
+from aral.project.records import BY_CHANCE, ESTIMATE_SLICE, Purpose
+from aral.words import counted
 
 MOST_RESERVED = 2000
 """How many of the reserve are kept: some rounds' worth; beyond, chance does as well."""
+
+_Row: TypeAlias = tuple[int, Purpose, float | None, str]
+"""Image, purpose, score and reason."""
 
 _FREE = """i.verdicts + (SELECT count(*) FROM leases l
         WHERE l.image_id = i.id AND l.annotator_id <> :person) < :overlap
@@ -24,18 +29,26 @@ _NEW = (
     f"{_FREE} AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.id AND s.annotator_id = :person)"
 )
 
-_QUEUED = f"""SELECT i.id, q.purpose, q.round, q.reason FROM queue q JOIN images i ON i.id = q.image_id
+_QUEUED = f"""SELECT i.id, q.purpose, q.round, q.acquisition, q.score, q.reason
+    FROM queue q JOIN images i ON i.id = q.image_id
     WHERE q.open = 1 AND q.purpose = :purpose AND i.estimate = 0 AND {_NEW} ORDER BY q.position LIMIT :count"""
-_BY_CHANCE = f"""SELECT i.id, :purpose, NULL, '' FROM images i
+_BY_CHANCE = f"""SELECT i.id, :purpose, NULL, iif(i.estimate, '{ESTIMATE_SLICE}', '{BY_CHANCE}'), NULL, ''
+    FROM images i
     WHERE i.open = 1 AND i.estimate = (:purpose = 'estimate') AND {_NEW} ORDER BY i.shuffle LIMIT :count"""
-PURPOSE_AND_ROUND = """CASE WHEN i.estimate THEN 'estimate' ELSE coalesce(q.purpose, 'random') END,
-    CASE WHEN i.estimate THEN NULL ELSE q.round END"""
-"""Why an image would be shown now, for images ``i`` joined with the queue ``q``."""
+AS_ASKED = f"""iif(i.estimate, 'estimate', coalesce(a.purpose, 'random')),
+    iif(i.estimate, NULL, a.round),
+    iif(i.estimate, '{ESTIMATE_SLICE}', coalesce(a.acquisition, '{BY_CHANCE}')),
+    iif(i.estimate, NULL, a.score)"""
+"""Purpose, round, strategy and score of images ``i``, each as the newest round asked for it, in ``a``."""
 
-_THIS = f"""SELECT i.id, {PURPOSE_AND_ROUND}, coalesce(q.reason, '')
-    FROM images i LEFT JOIN queue q ON q.image_id = i.id WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
-_PUT_OFF = f"""SELECT i.id, {PURPOSE_AND_ROUND}, coalesce(q.reason, '')
-    FROM standing o JOIN images i ON i.id = o.image_id LEFT JOIN queue q ON q.image_id = i.id
+WITH_ASKED = """images i LEFT JOIN asked a ON a.image_id = i.id
+    AND a.round = (SELECT max(round) FROM asked WHERE image_id = i.id)"""
+
+_THIS = f"""SELECT i.id, {AS_ASKED}, coalesce(a.reason, '') FROM {WITH_ASKED}
+    WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
+_PUT_OFF = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
+    FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
+        LEFT JOIN asked a ON a.image_id = i.id AND a.round = e.round
     WHERE o.annotator_id = :person AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}
     ORDER BY o.seq LIMIT :count"""
 
@@ -51,10 +64,14 @@ class QueuePart(Part):
         reasons: Sequence[str],
         acquisition: str,
         reserve_ids: Int64[np.ndarray, " r"],
+        reserve_scores: Float[np.ndarray, " r"] | None = None,
     ) -> None:
         """Replace the queue by that of a new round; a repetition changes nothing.
 
-        Images of the estimate slice may be among them; they are never shown as part of the queue.
+        What an earlier round asked for and nobody has on a page is asked for no more, unless the new round
+        asks for it as well. What is on a page stays there, and its answer keeps the round, the acquisition
+        and the score it was asked with; these are noted for good. Images of the estimate slice may be among
+        the new ones; they are never shown as part of the queue.
 
         Args:
             round_number: the round whose model has chosen.
@@ -64,21 +81,19 @@ class QueuePart(Part):
             acquisition: name of the strategy.
             reserve_ids: the next best, in order, for people who are faster than training; the first
                 2,000 of them are kept.
+            reserve_scores: one finite number each, as ``scores``; None without.
 
         Raises:
             BadInput: the lengths differ, an image is unknown or there twice, or a score is not finite.
         """
         if not ids.size == scores.size == len(reasons):
-            raise BadInput(f"A queue of {ids.size} images has {scores.size} scores, {len(reasons)} reasons.")
+            raise BadInput(
+                f"A queue of {counted(ids.size, 'image')} has {counted(scores.size, 'score')}, "
+                f"{counted(len(reasons), 'reason')}."
+            )
         if not np.isfinite(scores).all() or np.unique(ids).size != ids.size:
             raise BadInput("A queue needs each image once, and finite scores.", "Look at the acquisition.")
-        reserve = reserve_ids[~np.isin(reserve_ids, ids)].tolist()[:MOST_RESERVED]
-        query: Purpose = "query"
-        rows: list[tuple[int, Purpose, float | None, str]] = [
-            (image_id, query, score, reason)
-            for image_id, score, reason in zip(ids.tolist(), scores.tolist(), reasons, strict=True)
-        ]
-        rows += [(image_id, "reserve", None, "") for image_id in dict.fromkeys(reserve)]
+        rows = _query_rows(ids, scores, reasons) + _reserve_rows(ids, reserve_ids, reserve_scores)
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM queue")
             for position, (image_id, purpose, score, reason) in enumerate(rows):
@@ -88,6 +103,10 @@ class QueuePart(Part):
                 )
                 if not done.rowcount:
                     raise BadInput(f"There is no image {image_id}.", "Choose among the labelable images.")
+            connection.execute(
+                """INSERT OR REPLACE INTO asked
+                SELECT image_id, round, purpose, acquisition, score, reason FROM queue"""
+            )
 
     def queue_left(self) -> int:
         """How many images of the newest round's query still wait for an answer.
@@ -122,6 +141,31 @@ class QueuePart(Part):
         )
 
 
+def _query_rows(
+    ids: Int64[np.ndarray, " n"], scores: Float[np.ndarray, " n"], reasons: Sequence[str]
+) -> list[_Row]:
+    return [
+        (image_id, "query", score, reason)
+        for image_id, score, reason in zip(ids.tolist(), scores.tolist(), reasons, strict=True)
+    ]
+
+
+def _reserve_rows(
+    query: Int64[np.ndarray, " n"],
+    ids: Int64[np.ndarray, " r"],
+    scores: Float[np.ndarray, " r"] | None,
+) -> list[_Row]:
+    """The reserve without what is in the query, each image once."""
+    if scores is not None and not np.isfinite(scores).all():
+        raise BadInput("A reserve needs finite scores.", "Look at the acquisition.")
+    known: list[float | None] = [None] * ids.size if scores is None else scores.tolist()
+    score_of: dict[int, float | None] = {}
+    for image_id, score in zip(ids.tolist(), known, strict=True):
+        score_of.setdefault(image_id, score)
+    left = [image_id for image_id in score_of if image_id not in set(query.tolist())]
+    return [(image_id, "reserve", score_of[image_id], "") for image_id in left[:MOST_RESERVED]]
+
+
 def choose(
     connection: sqlite3.Connection, holder: Holder, count: int, but: Sequence[int], estimate_share: float
 ) -> list[Claim]:
@@ -148,7 +192,7 @@ def choose(
             "purpose": purpose,
             "count": 2 * count + len(held),  # some may be held, or be in the query as well
         }
-        return [Claim(*row) for row in connection.execute(statement, values) if row[0] not in held]
+        return [claim_of(*row) for row in connection.execute(statement, values) if row[0] not in held]
 
     stages: tuple[tuple[str, Purpose], ...] = (
         (_QUEUED, "query"),
@@ -173,7 +217,7 @@ def take_again(connection: sqlite3.Connection, holder: Holder, held: Sequence[in
     claims = []
     for image_id in held:
         rows = connection.execute(_THIS, {**values, "image": image_id})
-        claims += [Claim(*row) for row in rows]
+        claims += [claim_of(*row) for row in rows]
     return claims
 
 

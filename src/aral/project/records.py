@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,33 @@ ImageStatus = Literal["pending", "ready", "missing", "changed", "unreadable"]
 
 Purpose = Literal["query", "reserve", "estimate", "random"]
 """Why an image is shown: chosen by the newest round, next best after it, for measuring only, by chance."""
+
+ESTIMATE_SLICE, BY_CHANCE, BROWSING = "estimate slice", "by chance", "browsing"
+"""What asks where no acquisition does; the last is the person, who picked the image out of many."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What brought an image to the person who answered it.
+
+    Attributes:
+        round: the round whose model chose it; None when no model did.
+        strategy: the acquisition that chose it; :data:`ESTIMATE_SLICE`, :data:`BY_CHANCE` or :data:`BROWSING`
+            where none did; of a label from elsewhere what its file says of it, or where it came from. Empty
+            for an answer that was recorded before this was noted.
+        score: the acquisition's, higher = label first, comparable within one round only; None without one.
+
+    Raises:
+        ValueError: the score is not finite.
+    """
+
+    round: int | None
+    strategy: str
+    score: float | None
+
+    def __post_init__(self) -> None:
+        if self.score is not None and not math.isfinite(self.score):
+            raise ValueError(f"a score of {self.score}")
 
 
 @dataclass(frozen=True)
@@ -127,8 +155,8 @@ class PageSettings:
 
     Attributes:
         keys: key by action: ``skip``, ``unsure``, ``bad image``, ``none of these``, ``undo``, ``previous``,
-            ``next``, ``accept``, ``hide``, ``zoom``, ``grid``, ``search``, ``help``; ``class:7`` overrides
-            the key of class 7. Keys are named as in ``KeyboardEvent.key``.
+            ``next``, ``accept``, ``hide``, ``zoom``, ``grid``, ``progress``, ``guide``, ``search``, ``help``;
+            ``class:7`` overrides the key of class 7. Keys are named as in ``KeyboardEvent.key``.
         shortcuts_on: single keys act (WCAG 2.1.4 wants a switch).
         suggestions_on: cards carry suggestions.
         budget: how many labels are to be given in all; None without a limit.

@@ -8,6 +8,7 @@ from aral.errors import BadInput
 from aral.project.database import Part, read_setting, write_setting
 from aral.project.estimate import fit_slice
 from aral.project.records import PageSettings
+from aral.words import counted
 
 ACTION_KEYS = {
     "skip": " ",
@@ -21,6 +22,8 @@ ACTION_KEYS = {
     "hide": "h",
     "zoom": "z",
     "grid": "g",
+    "progress": "p",
+    "guide": "i",
     "search": "/",
     "help": "?",
 }
@@ -68,13 +71,22 @@ def read_settings(connection: sqlite3.Connection) -> PageSettings:
     """The settings, with the defaults of a new project for what was never set."""
     kept = read_setting(connection, "page", {})
     return PageSettings(
-        keys={**ACTION_KEYS, **kept.get("keys", {})},
+        keys=_keys(connection, kept.get("keys", {})),
         shortcuts_on=kept.get("shortcuts_on", True),
         suggestions_on=kept.get("suggestions_on", True),
         budget=kept.get("budget"),
         overlap=kept.get("overlap", 1),
         estimate_share=kept.get("estimate_share", 0.2),
     )
+
+
+def _keys(connection: sqlite3.Connection, chosen: dict[str, str]) -> dict[str, str]:
+    """The keys that were chosen, and the usual ones of what has come since, where these are still free."""
+    classes = connection.execute("SELECT id, key FROM classes WHERE merged_into IS NULL").fetchall()
+    taken = {chosen.get(f"class:{class_id}", key).casefold() for class_id, key in classes}
+    taken |= {key.casefold() for key in chosen.values()}
+    usual = {action: "" if key.casefold() in taken else key for action, key in ACTION_KEYS.items()}
+    return {**usual, **chosen}
 
 
 def write_settings(connection: sqlite3.Connection, settings: PageSettings) -> None:
@@ -103,7 +115,7 @@ def check_budget(budget: int | None) -> None:
         BadInput: it is below 1.
     """
     if budget is not None and budget < 1:
-        raise BadInput(f"A budget of {budget} labels cannot be spent.", "Give 1 or more.")
+        raise BadInput(f"A budget of {counted(budget, 'label')} cannot be spent.", "Give 1 or more.")
 
 
 def _check_keys(connection: sqlite3.Connection, keys: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from aral.reports.summary import duration
 from aral.reports.tables import Table, comparison_table, curve_points, curve_rows
 from aral.reports.verdict_page import verdict_part
 from aral.reports.verdict_rows import Verdicts
+from aral.words import counted
 
 REPORT_NAME = "report.html"
 
@@ -82,7 +83,10 @@ def comparison_page(
 def curves_in_words(records: Sequence[RunRecord]) -> str:
     """The ends of the learning curves for people who do not see them."""
     ends = {point.method: point for point in curve_points(curve_rows(records))}
-    words = [f"{method} {100 * end.mean:.1f} % with {end.labelled} labels" for method, end in ends.items()]
+    words = [
+        f"{method} {100 * end.mean:.1f} % with {counted(end.labelled, 'label')}"
+        for method, end in ends.items()
+    ]
     return f"Learning curves, test accuracy at their ends: {'; '.join(words)}."
 
 

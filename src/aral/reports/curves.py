@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from aral.reports.health import LATENT_FIGURES
 from aral.reports.record import LossTrace, RunRecord
 from aral.reports.tables import CurvePoint, curve_points, curve_rows
+from aral.words import counted
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def learning_curves(
     for place, (method, points) in enumerate(methods.items()):
         labels = [point.labelled for point in points]
         means = [100 * point.mean for point in points]
-        seeds = f" ({points[0].seeds} seeds, 95 % interval)" if points[0].seeds > 1 else ""
+        seeds = f" ({counted(points[0].seeds, 'seed')}, 95 % interval)" if points[0].seeds > 1 else ""
         _line(axes, theme, place, labels, means, f"{method}{seeds}")
         bands = [point.interval for point in points if point.interval is not None]
         if bands:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from aral.reports.statistics import Interval
+from aral.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Curve:
             ValueError: a number of labels lies outside the curve; nothing is extrapolated.
         """
         if (labelled < self.first).any() or (labelled > self.last).any():
-            raise ValueError(f"the curve is known from {self.first} to {self.last} labels only")
+            raise ValueError(f"the curve is known from {self.first} to {counted(self.last, 'label')} only")
         return np.interp(labelled, self.labelled, self.accuracy)
 
 

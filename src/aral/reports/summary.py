@@ -5,6 +5,7 @@ from __future__ import annotations
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.tables import Table
 from aral.store.rows import Json, Stage
+from aral.words import counted
 
 FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
 LAST_COLUMNS = ("train seconds", "query seconds")
@@ -17,8 +18,7 @@ def state(record: RunRecord) -> str:
     last = record.rounds[-1]
     match last.stage:
         case Stage.EVALUATED:
-            count = len(record.rounds)
-            return "1 round is complete." if count == 1 else f"{count} rounds are complete."
+            return f"{counted(len(record.rounds), 'round is', 'rounds are')} complete."
         case Stage.TRAINED:
             return f"Round {last.round} is trained, but not yet evaluated."
         case None:
@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
 def curve_in_words(record: RunRecord) -> str:
     """The learning curve for people who do not see it."""
     points = [
-        f"{100 * each.accuracy:.1f} % with {each.labelled} labels"
+        f"{100 * each.accuracy:.1f} % with {counted(each.labelled, 'label')}"
         for each in record.rounds
         if each.accuracy is not None
     ]

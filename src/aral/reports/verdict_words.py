@@ -15,6 +15,7 @@ from aral.reports.statistics import MINIMUM_SEEDS, MOST_SEEDS, Interval
 from aral.reports.tables import csv_lines
 from aral.reports.verdict_rows import MARGIN, Measure, TargetRow, Verdict, VerdictRow, Verdicts
 from aral.reports.verdicts import within_margin
+from aral.words import counted
 
 NONE = "–"
 KINDS_AND_MARKS = {
@@ -60,7 +61,7 @@ def verdict_in_words(row: VerdictRow) -> str:
         case Verdict.NO_DIFFERENCE:
             return f"no: no difference worth having (within ± {100 * MARGIN:g} points)"
         case Verdict.CANNOT_TELL:
-            return f"cannot tell with {_seeds(len(row.seeds))}"
+            return f"cannot tell with {counted(len(row.seeds), 'seed')}"
 
 
 def short_name(baseline: str) -> str:
@@ -73,8 +74,9 @@ def numbers_in_words(row: VerdictRow) -> str:
     if row.test is None or row.span is None:
         return "No seed in common." if not row.seeds else "No number of labels that all runs cover."
     start, stop = row.span
-    where = f"with {stop}" if row.measure is Measure.FINAL else f"from {start} to {stop}"
-    parts = [f"{points(row.test.mean)} points on average {where} labels"]
+    labels = counted(stop, "label")
+    where = f"with {labels}" if row.measure is Measure.FINAL else f"from {start} to {labels}"
+    parts = [f"{points(row.test.mean)} points on average {where}"]
     if row.test.spread is not None:
         parts.append(f"95 % interval {_interval(row.test.spread.interval)}")
     if row.corrected_t_p is not None and row.corrected_flip_p is not None:
@@ -154,10 +156,6 @@ def _interval(interval: Interval) -> str:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed{'' if count == 1 else 's'}"
 
 
 def verdicts_csv(verdicts: Verdicts) -> str:

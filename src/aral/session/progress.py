@@ -9,11 +9,14 @@ from pathlib import Path
 
 from aral.errors import AralError, RunFailed
 from aral.learners import checkpoints
-from aral.learners.interface import Learner
+from aral.learners.interface import Learner, StepLosses
 from aral.session.observer import Observer
 from aral.store import Store
 
 CHECKPOINTS = "checkpoints"
+NO_MEMORY = ("allocate memory", "out of memory")
+"""What PyTorch says when there is not enough, on a processor and on a graphics card."""
+
 BEFORE_LABELS = -1
 """The number of the training before the first query, in place of a round's."""
 
@@ -143,7 +146,7 @@ class Progress:
         position, steps = self.position, self._steps()
         saved_at = time.monotonic()
         while position.step < steps:
-            losses = self._learner.step(position.step)
+            losses = self._step()
             position.step += 1
             position.skips = position.skips + 1 if losses.skipped else 0
             if losses.skipped:
@@ -167,6 +170,23 @@ class Progress:
                 self.save()
                 saved_at = time.monotonic()
         self.save()
+
+    def _step(self) -> StepLosses:
+        """One step; the batches are never made smaller by themselves, because a run must be repeatable.
+
+        Raises:
+            RunFailed: there is not enough memory for it.
+        """
+        try:
+            return self._learner.step(self.position.step)
+        except (MemoryError, RuntimeError) as error:
+            if not (isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)):
+                raise
+            raise RunFailed(
+                f"There is not enough memory for a training step in {self.position.where}: {str(error)[:200]}",
+                "Halve a batch, for instance --set model.training.unlabelled_batch=32, or make the networks or "
+                "images smaller.",
+            ) from error
 
     def _back_off(self, start_round: Callable[[int], None]) -> None:
         halvings = self.position.halvings + 1

@@ -1,15 +1,14 @@
 """The ask/tell core: a session proposes images, takes answers, trains and measures, all on one store.
 
-People and benchmarks drive the same object. Whatever has been asked, answered or measured is in the store
-at once; weights can always be brought back from a checkpoint or, as training is a function of seed and
-labels, by training again.
+People and benchmarks drive the same object. What was asked, answered or measured is in the store at once;
+weights come back from a checkpoint or, being a function of seed and labels, by training again.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 from jaxtyping import Int64
@@ -51,8 +50,7 @@ class Session:
         validation: a share of the labels that is kept from training; ``None`` keeps none.
 
     Raises:
-        BadInput: an acquisition needs what the learner cannot supply, the pool is empty, or there are fewer
-            than two classes.
+        BadInput: strategy and learner do not fit, the pool is empty, or there are fewer than two classes.
     """
 
     def __init__(
@@ -100,7 +98,9 @@ class Session:
         ids, classes = self.store.labels()
         return LabelledSet(self.pool.subset(ids), classes, self.class_count)
 
-    def ask(self, query_size: int, stopping: Callable[[], bool] = lambda: False) -> Selection:
+    def ask(
+        self, query_size: int, stopping: Callable[[], bool] = lambda: False, again: Collection[int] = ()
+    ) -> Selection:
         """The images to label in this round; asked again, the same ones.
 
         A learner that can begin without labels is trained before the first query.
@@ -108,6 +108,7 @@ class Session:
         Args:
             query_size: how many; a query that is recorded already keeps its size.
             stopping: asked after every step of that training; true stops with everything saved.
+            again: images that may be asked for although they have an answer, such as a skip.
 
         Raises:
             BadInput: fewer images than this are left.
@@ -116,12 +117,14 @@ class Session:
         recorded = self.store.query(self.round_number)
         if recorded is not None:
             return recorded
-        check_query_size(query_size, len(self.pool) - len(self.store.answers()))
+        answered = {answer.image_id for answer in self.store.answers()}.difference(again)
+        candidates = self.pool.without(np.array(sorted(answered), dtype=np.int64))
+        check_query_size(query_size, len(candidates))
         if self.round_number == 0:
             self._begin(stopping)
         self._observer.stage(self.round_number, "querying")
         started = time.monotonic()
-        selection = self._choose(query_size)
+        selection = self._choose(candidates, query_size)
         self.store.record_query(self.round_number, selection)
         self._record(self.round_number, {"query seconds": time.monotonic() - started})
         return selection
@@ -221,12 +224,9 @@ class Session:
         nothing = Predictions(nobody, features=None if known.features is None else known.features[:0])
         return first(PoolView(known, nothing, nobody, self.class_count), query_size, stream)
 
-    def _choose(self, query_size: int) -> Selection:
-        number = self.round_number
-        stream = self._stream.child("query", number)
-        asked = np.array([answer.image_id for answer in self.store.answers()], dtype=np.int64)
-        candidates = self.pool.without(asked)
-        if number == 0:
+    def _choose(self, candidates: ImageSet, query_size: int) -> Selection:
+        stream = self._stream.child("query", self.round_number)
+        if self.round_number == 0:
             return self._choose_first(candidates, query_size, stream)
         self.repair()
         labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs

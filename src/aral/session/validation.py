@@ -18,6 +18,7 @@ from aral.learners.interface import Learner
 from aral.randomness import Stream
 from aral.store import Store
 from aral.types import ImageSet, LabelledSet
+from aral.words import counted
 
 DOCUMENT = "validation set"
 FOLDER = "best"
@@ -89,7 +90,7 @@ class Validator:
         kept = self.kept(ids)
         if kept.all():
             raise BadInput(
-                f"All {ids.size} labelled images of round {number} are kept for validation.",
+                f"Of {counted(ids.size, 'labelled image')} of round {number} all are kept for validation.",
                 "Lower rounds.validation_share, or ask for more labels: --set rounds.query_size=20",
             )
         body = {"ids": ids[kept].tolist(), "classes": classes[kept].tolist()}

@@ -10,6 +10,7 @@ from aral.errors import BadInput
 from aral.store.database import Database
 from aral.store.labelling import now
 from aral.store.rows import CheckpointRow, EventRow, Json, MetricRow, RoundRow, Stage
+from aral.words import counted
 
 
 class Records:
@@ -62,7 +63,7 @@ class Records:
             ).fetchone()
             if recorded != labelled:
                 raise BadInput(
-                    f"Round {round} was trained on {recorded} labelled images, not {labelled}.",
+                    f"Round {round} was trained on {counted(recorded, 'labelled image')}, not {labelled}.",
                     "Put new labels into the next round.",
                 )
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from aral.errors import BadInput
-from aral.project import Action, AnswerEvent, AnswerReceipt, Project
+from aral.project import BROWSING, Action, AnswerEvent, AnswerReceipt, Asking, Project
 from aral.web.replies import LARGEST_ID, Json
 
 MOST_EVENTS = 500
@@ -20,7 +20,10 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Event(BaseModel):
-    """One answer as the page sends it; see :class:`aral.project.AnswerEvent`."""
+    """One answer as the page sends it; see :class:`aral.project.AnswerEvent`.
+
+    ``browsed`` says that no card asked: the person picked the image out of a grid, a list or their history.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -31,10 +34,12 @@ class Event(BaseModel):
     class_id: Number | None = None
     suggestion_shown: bool = False
     seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    browsed: bool = False
 
     def as_event(self) -> AnswerEvent:
         """The same for the project."""
-        return AnswerEvent(**self.model_dump())
+        asked = Asking(None, BROWSING, None) if self.browsed else None
+        return AnswerEvent(**self.model_dump(exclude={"browsed"}), asked=asked)
 
 
 class Events(BaseModel):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html.parser import HTMLParser
-from pathlib import PurePosixPath
 from threading import Lock
 from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -17,16 +16,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.project import AnswerEvent, Project, Suggestion
-from aral.web.answers import save
-from aral.web.replies import LARGEST_ID, Json
+from aral.project import Project, Suggestion, ends_of
+from aral.web.label_studio_answers import Document, Webhook, take_in
+from aral.web.replies import Json
 
 MOST_TASKS = 500
-ANNOTATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
-DELETED = ("ANNOTATION_DELETED", "ANNOTATIONS_DELETED")
-
-Document = dict[str, Any]
-"""A JSON object of Label Studio, which adds fields as it likes."""
 
 
 class Predict(BaseModel):
@@ -35,15 +29,6 @@ class Predict(BaseModel):
     model_config = ConfigDict(extra="allow")
     tasks: Annotated[list[Document], Field(max_length=MOST_TASKS)]
     label_config: str | None = None
-
-
-class Webhook(BaseModel):
-    """``POST /webhook``."""
-
-    model_config = ConfigDict(extra="allow")
-    action: str
-    task: Document | None = None
-    annotation: Document | None = None
 
 
 def add_routes(app: FastAPI, project: Project) -> None:
@@ -73,11 +58,9 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
     @app.post("/webhook")
     def webhook(body: Webhook) -> Json:
-        """An annotation becomes an answer; other events are acknowledged and change nothing."""
-        image_id = images.find(body.task or {})
-        event = None if image_id is None else answer_of(body, image_id, _class_ids(project))
-        _, refused = save(project, [event]) if event else ([], [])
-        return Json({"recorded": event is not None and not refused, "refused": refused}, 201)
+        """An annotation becomes an answer, a deletion takes it back; other events change nothing."""
+        recorded, refused = take_in(project, body, images.find)
+        return Json({"recorded": recorded, "refused": refused}, 201)
 
     @app.get("/health")
     def health() -> Json:
@@ -118,14 +101,9 @@ class ImageIndex:
     def _named(self, address: str) -> int | None:
         parts = urlsplit(address)
         local = parse_qs(parts.query).get("d")
-        path = PurePosixPath(local[0] if local else unquote(parts.path))
         self._read(self._project.image_count())
-        # The longest end of the path that is an image of the project: prefixes differ between machines.
-        for start in range(len(path.parts)):
-            found = self._by_name.get("/".join(path.parts[start:]))
-            if found is not None:
-                return found
-        return None
+        known = (self._by_name.get(name) for name in ends_of(local[0] if local else unquote(parts.path)))
+        return next((image_id for image_id in known if image_id is not None), None)
 
     def _read(self, count: int) -> None:
         """Read the names again when images were added."""
@@ -172,43 +150,3 @@ def prediction_json(
         "value": {"choices": [classes[said.class_id]]},
     }
     return {"model_version": version, "score": said.probability, "result": [result]}
-
-
-def answer_of(webhook: Webhook, image_id: int, class_ids: Mapping[str, int]) -> AnswerEvent | None:
-    """An annotation as an answer: its choice, a skip when it was cancelled, undo when it was deleted.
-
-    None for an event that says nothing of an image, and for a choice that is no class of the project.
-    The key is the annotation's number with its time of change, so an event that is reported twice counts once.
-    """
-    annotation = webhook.annotation or {}
-    number = annotation.get("id")
-    if not isinstance(number, int) or webhook.action not in (*ANNOTATED, *DELETED):
-        return None
-    stamp = annotation.get("updated_at") or annotation.get("created_at") or ""
-    key = f"label-studio:{number}:{webhook.action[:12]}:{stamp}"[:100]
-    annotator = f"Label Studio {annotation.get('completed_by', '')}".strip()
-    seconds = annotation.get("lead_time")
-    taken = float(seconds) if isinstance(seconds, int | float) and 0 <= seconds <= LARGEST_ID else None
-    if webhook.action in DELETED:
-        return AnswerEvent(key, image_id, annotator, "undo")
-    if annotation.get("was_cancelled") is True:
-        return AnswerEvent(key, image_id, annotator, "skip", seconds=taken)
-    class_id = class_ids.get(_choice(annotation))
-    if class_id is None:
-        return None
-    return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=taken)
-
-
-def _choice(annotation: Mapping[str, Any]) -> str:
-    """The choice of an annotation, empty when there is not exactly one."""
-    results = annotation.get("result")
-    for result in results if isinstance(results, list) else []:
-        value = result.get("value") if isinstance(result, dict) else None
-        choices = value.get("choices") if isinstance(value, dict) else None
-        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], str):
-            return choices[0]
-    return ""
-
-
-def _class_ids(project: Project) -> dict[str, int]:
-    return {each.name: each.id for each in project.classes()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -56,6 +57,32 @@ def test_keys_can_be_changed(page: Page, project: Project) -> None:
     page.wait_for_selector(f"#stage:not([data-shown='{second}'])[data-shown]")
     settle(page)
     assert recorded(project) == [(first, 1), (second, "unsure")]
+
+
+def test_the_keys_of_the_views_can_be_changed(page: Page, project: Project) -> None:
+    page.keyboard.press("i")
+    page.wait_for_selector("#guide[open]")
+    page.click("#open-settings")
+    for words, key in (("Progress", "m"), ("Guidelines", "y"), ("bird", "p")):
+        page.click(f"dialog [aria-label^='Key for {words}']")
+        page.keyboard.press(key)
+    page.click("text=Save settings")
+    page.wait_for_selector("dialog", state="detached")
+    until(page, "document.getElementById('guide-key').textContent === 'Y'")
+    image = press(page, "p")
+    assert page.get_attribute("body", "data-view") == "label"
+    page.keyboard.press("i")  # nobody's key now
+    page.keyboard.press("y")
+    page.wait_for_selector("#guide:not([open])")
+    page.keyboard.press("m")
+    page.wait_for_selector("#view-progress:not([hidden])")
+    page.keyboard.press("?")
+    rows = page.inner_text("dialog").split()
+    assert rows[rows.index("Progress") - 1] == "M" and rows[rows.index("Guidelines") - 1] == "Y"
+    settle(page)
+    assert recorded(project) == [(image, 2)]
+    keys = project.settings().keys
+    assert (keys["progress"], keys["guide"], keys["class:2"]) == ("m", "y", "p")
 
 
 def test_single_keys_can_be_switched_off(page: Page, project: Project) -> None:
@@ -118,13 +145,38 @@ def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], p
 def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Project) -> None:
     record_model(project)
     project.answers([AnswerEvent(f"label-{image}", image, "Bob", "class", 1) for image in (60, 63, 66)])
+    project.set_settings(replace(project.settings(), keys={**project.settings().keys, "skip": "v"}))
     page = opens("progress")
-    for image, key in ((66, "Enter"), (63, "Space"), (60, "3")):
+    for image, key in ((66, "Enter"), (63, "v"), (60, "3")):
         page.wait_for_selector(f".doubt[aria-label^='IMG_{image:03d}.png']")
+        assert page.inner_text(".doubt .plain kbd") == "V", "the key as it is set"
         page.keyboard.press(key)
     page.wait_for_selector("text=Nothing left")
     settle(page)
     assert recorded(project) == [(66, 0), (63, 1), (60, 2)]
+    assert strategies(project) == ["browsing"] * 3
+
+
+def strategies(project: Project) -> list[str]:
+    """What asked for Ann's answers, the oldest first."""
+    rows = project._database.rows(
+        "SELECT a.strategy FROM answers a JOIN annotators p ON p.id = a.annotator_id "
+        "WHERE p.name = 'Ann' ORDER BY a.seq"
+    )
+    return [strategy for (strategy,) in rows]
+
+
+def test_an_image_of_the_gallery_was_browsed_to(opens: Callable[..., Page], project: Project) -> None:
+    project.answer(AnswerEvent("by-Bob", 11, "Bob", "class", 2))
+    page = opens("progress")
+    page.click("[aria-label='Look at IMG_011.png']")
+    page.wait_for_selector("#stage[data-shown='11']")
+    page.wait_for_timeout(50)
+    press(page, "1")
+    press(page, "1")
+    settle(page)
+    first, second = strategies(project)
+    assert first == "browsing" and second in ("by chance", "estimate slice")
 
 
 def test_the_progress_view_shows_what_there_is(opens: Callable[..., Page], project: Project) -> None:

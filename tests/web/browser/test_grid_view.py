@@ -35,6 +35,7 @@ def test_a_range_and_one_key(opens: Callable[..., Page], project: Project) -> No
     page.keyboard.press("2")
     settle(page)
     assert recorded(project) == [(image, 1) for image in images(project, [names[1], names[2], names[4]])]
+    assert {asked.strategy for asked in project.askings().values()} == {"browsing"}
     assert page.inner_text(".tile >> nth=1 >> .tile-words") == "dog"
     page.keyboard.press("Backspace")
     until(page, "document.querySelectorAll('.tile.answered').length === 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,30 +13,12 @@ from aral.project import AnswerEvent, Project
 from tests.web.browser.hands import press, settle, until
 from tests.web.conftest import paint
 from tests.web.models import record_model
-
-PAYLOADS = (
-    "<img src=x onerror=alert(1)>",
-    "<script>alert(1)<&script>",
-    "<svg onload=alert(1)>",
-    "\"><img src=x onerror=alert(1)>",
-    "'-alert(1)-'",
-    "javascript:alert(1)",
-    "{{7*7}} {% raw %} ${alert(1)}",
-    "<iframe srcdoc='<script>alert(1)<&script>'>",
-    "<style>*{display:none}<&style>",
-    "<a href=javascript:alert(1)>x<&a>",
-    "&lt;img src=x onerror=alert(1)&gt;",
-    "\u202egnp.exe",
-    "line\nbreak\ttab",
-    "<!-- <base href=http:&&evil.example>",
-    "constructor",
-    "__proto__",
-)  # fmt: skip
+from tests.web.payloads import PAYLOADS
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """A project whose files, classes, guidelines and people have such names."""
+    """A project whose files, classes, guidelines, people and keys have such names."""
     photos = tmp_path / "<img src=x onerror=alert(0)>"
     for number, name in enumerate(PAYLOADS):
         paint(photos / f"{name}.png", number)
@@ -46,6 +29,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
             opened.describe_class(each.id, f"{each.name} </p>", [0, 1], each.name)
         for number, name in enumerate(PAYLOADS):
             opened.answer(AnswerEvent(f"key-{number}", number % 3, name, "class", number))
+        settings = opened.settings()
+        keys = dict(zip(("zoom", "hide", "none of these"), PAYLOADS[:3], strict=True))
+        opened.set_settings(replace(settings, keys={**settings.keys, **keys}))
         record_model(opened)
         yield opened
 
@@ -57,6 +43,7 @@ def test_every_view_shows_them_as_text(page: Page, project: Project) -> None:
     press(page, "1")
     page.wait_for_selector("#trail li")
     page.keyboard.press("?")
+    assert PAYLOADS[0] in page.inner_text("dialog"), "the key of zoom"
     page.keyboard.press("Escape")
     page.click("#open-settings")
     page.keyboard.press("Escape")

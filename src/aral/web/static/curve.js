@@ -1,6 +1,6 @@
 // The learning curve as a picture made of elements: accuracy over labels, with the interval of each estimate.
 
-import { draw } from "./dom.js";
+import { counted, draw } from "./dom.js";
 
 const WIDTH = 640;
 const HEIGHT = 300;
@@ -19,7 +19,7 @@ export function curve(points) {
   const y = (share) => HEIGHT - BOTTOM - ((share - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM);
   const picture = draw("svg", {
     class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
-    "aria-label": `Learning curve: ${points.map((point) => `${point.labels} labels, ${percent(point.accuracy)} %`).join("; ")}`,
+    "aria-label": `Learning curve: ${points.map((point) => `${counted(point.labels, "label")}, ${percent(point.accuracy)} %`).join("; ")}`,
   });
   picture.append(...grid(floor, step, most, x, y));
   const measured = points.filter((point) => point.low !== null);
@@ -39,7 +39,7 @@ export function curve(points) {
 function dot(point, x, y) {
   const range = point.low === null ? "" : ` (${percent(point.low)} to ${percent(point.high)} %)`;
   const title = draw("title");
-  title.textContent = `${point.labels} labels: ${percent(point.accuracy)} %${range}`;
+  title.textContent = `${counted(point.labels, "label")}: ${percent(point.accuracy)} %${range}`;
   return draw("circle", { class: "dot", cx: x(point.labels), cy: y(point.accuracy), r: 4.5 }, title);
 }
 

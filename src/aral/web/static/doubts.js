@@ -36,8 +36,8 @@ export class Doubts {
     const said = this.state.byId.get(item.suggestion.class_id)?.name ?? "?";
     const keep = button("Keep the label", () => this.keep(), { class: "plain" });
     const change = button(`Change to ${said}`, () => this.relabel(item.suggestion.class_id), { class: "main" });
-    keep.append(badge(shown(" ")));
-    change.append(badge(shown("Enter")));
+    keep.append(this.badge("skip"));
+    change.append(this.badge("accept"));
     return make("article", { class: "doubt", tabIndex: -1, "aria-label": `${item.name}: labelled ${labelled}, the model says ${said}` },
       make("img", { src: item.thumbnail, alt: `Image ${item.name}`, width: item.width, height: item.height }),
       make("div", {},
@@ -45,6 +45,11 @@ export class Doubts {
         make("p", {}, "The model says ", make("strong", {}, said), `, ${Math.round(100 * item.suggestion.probability)} %, without having learned from this label.`),
         make("div", { class: "row" }, change, keep),
         make("p", { class: "quiet" }, "Any class's key changes the label to that class.")));
+  }
+
+  badge(action) {
+    const { settings, keys } = this.state;
+    return badge(settings.shortcuts_on ? shown(keys.forAction(action)) : "") ?? "";
   }
 
   /** The same class once more: a label that was given twice is doubted no more. */
@@ -55,7 +60,7 @@ export class Doubts {
   relabel(classId, action = "class") {
     const item = this.items.shift();
     const answer = { key: newKey(), image_id: item.image_id, annotator: this.state.person, action, class_id: classId,
-      suggestion_shown: true, seconds: null };
+      suggestion_shown: true, seconds: null, browsed: true };
     this.outbox.add([answer]);
     this.labelling.remember([{ card: asCard(item), answer }]);
     this.draw(true);

@@ -215,7 +215,7 @@ export class Grid {
       key: newKey(), image_id: cell.image_id, annotator: this.state.person,
       action: accepted ? "class" : meaning.action,
       class_id: accepted ? cell.suggestion.class_id : meaning.class_id ?? null,
-      suggestion_shown: this.group === "predicted", seconds: null,
+      suggestion_shown: this.group === "predicted", seconds: null, browsed: true,
     };
   }
 

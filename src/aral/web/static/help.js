@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { openDialog } from "./dialogs.js";
-import { ACTIONS, EXTRAS, shown } from "./keys.js";
+import { ACTIONS, shown } from "./keys.js";
 
 const ELSEWHERE = [
   ["Wheel, + and −", "Zoom; drag or arrow keys move the image"],
@@ -22,7 +22,7 @@ export function openHelp(state) {
   const on = state.settings.shortcuts_on;
   const classes = state.classes.filter((each) => state.keys.forClass(each.id))
     .map((each) => [shown(state.keys.forClass(each.id)), each.name]);
-  const actions = Object.entries({ ...ACTIONS, ...EXTRAS }).filter(([action]) => state.keys.forAction(action))
+  const actions = Object.entries(ACTIONS).filter(([action]) => state.keys.forAction(action))
     .map(([action, [words]]) => [shown(state.keys.forAction(action)), words]);
   openDialog("Keys", [
     on ? null : make("p", { class: "notice" }, "Single keys are switched off in the settings; every button works."),

@@ -16,14 +16,10 @@ export const ACTIONS = {
   "next": ["Forward", "ArrowRight"],
   "zoom": ["Zoom in or out", "z"],
   "grid": ["Grid", "g"],
-  "search": ["Find a class by name", "/"],
-  "help": ["This help", "?"],
-};
-
-/** More of the same, on the letters below as long as no action and no class has them. */
-export const EXTRAS = {
   "progress": ["Progress", "p"],
   "guide": ["Guidelines", "i"],
+  "search": ["Find a class by name", "/"],
+  "help": ["This help", "?"],
 };
 
 const SHOWN = { " ": "Space", "ArrowLeft": "←", "ArrowRight": "→", "ArrowUp": "↑", "ArrowDown": "↓",
@@ -55,7 +51,6 @@ export class KeyMap {
     this.meaning = new Map();
     for (const [action, [, usual]] of Object.entries(ACTIONS)) this.bind({ action }, chosen[action] ?? usual);
     for (const each of classes) this.bind({ action: "class", class_id: each.id }, each.key);
-    for (const [action, [, usual]] of Object.entries(EXTRAS)) this.bind({ action }, usual);
   }
 
   bind(meaning, name) {

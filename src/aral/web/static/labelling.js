@@ -1,7 +1,7 @@
 // One image, one key: the answer is kept and the next image is painted in the same frame.
 
 import { newKey } from "./api.js";
-import { afterPaint, byId, speak, warn } from "./dom.js";
+import { afterPaint, byId, counted, speak, warn } from "./dom.js";
 import { Deck } from "./deck.js";
 import { Past } from "./past.js";
 import { Stage } from "./stage.js";
@@ -99,6 +99,7 @@ export class Labelling {
     const event = {
       key: newKey(), image_id: slot.card.image_id, annotator: this.state.person, action, class_id: classId,
       suggestion_shown: this.suggestion(slot) !== null, seconds: (at - this.stage.shownAt) / 1000,
+      browsed: slot.card.purpose === "again" || slot.card.purpose === "history",
     };
     this.outbox.add([event]);
     slot.answer = event;
@@ -113,7 +114,7 @@ export class Labelling {
     afterPaint(() => {
       this.trail.draw();
       const words = this.state.words(step[0].answer);
-      speak(step.length === 1 ? `${step[0].card.name}: ${words}` : `${step.length} images: ${words}`);
+      speak(`${step.length === 1 ? step[0].card.name : counted(step.length, "image")}: ${words}`);
       this.deck.refill();
     });
   }
@@ -147,7 +148,7 @@ export class Labelling {
     this.present();
     this.trail.draw();
     const words = this.state.words(step[0].answer);
-    speak(`Undone: ${step.length === 1 ? step[0].card.name : `${step.length} images`}, ${words}`);
+    speak(`Undone: ${step.length === 1 ? step[0].card.name : counted(step.length, "image")}, ${words}`);
     return step;
   }
 

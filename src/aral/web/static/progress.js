@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { asCard } from "./deck.js";
-import { button, byId, fill, make, warn } from "./dom.js";
+import { button, byId, counted, fill, make, warn } from "./dom.js";
 import { classTable, confusionTable } from "./figures.js";
 import { curve } from "./curve.js";
 import { Doubts } from "./doubts.js";
@@ -57,7 +57,7 @@ export class Progress {
           quiet("Measured on images drawn at random that are never trained on. Images that the model chose to ask about are no fair sample, so they are not counted here.")),
         model?.per_class.length ? section("Each class", classTable(this.state, model)) : null,
         section("What each class looks like", ...this.gallery(round.gallery)),
-        round.near.count ? section(`Near-duplicates · ${round.near.count} groups`, this.near(round.near)) : null),
+        round.near.count ? section(`Near-duplicates · ${counted(round.near.count, "group")}`, this.near(round.near)) : null),
       column(
         model ? section("Labels worth a second look", this.doubts.place) : null,
         model?.confusion.length ? section("What is taken for what", confusionTable(this.state, model)) : null,
@@ -105,11 +105,11 @@ export class Progress {
     const parts = [];
     if (agreement.images) {
       const kappa = agreement.kappa === null ? "" : ` ${agreement.measure === "cohen" ? "Cohen's" : "Fleiss'"} kappa ${agreement.kappa.toFixed(2)}.`;
-      parts.push(make("p", {}, `${agreement.annotators} people answered ${agreement.images} of the same images and agree on ${Math.round(100 * agreement.equal)} % of them.${kappa}`));
+      parts.push(make("p", {}, `${counted(agreement.images, "image was", "images were")} answered by more than one of ${agreement.annotators} people, who agree on ${Math.round(100 * agreement.equal)} % of them.${kappa}`));
     }
     if (anchoring.hidden && anchoring.shown) {
-      const share = (equal, all) => `${Math.round(100 * equal / all)} % of ${all}`;
-      parts.push(make("p", {}, `The answer equals the suggestion in ${share(anchoring.shown_equal, anchoring.shown)} images where it was shown, and in ${share(anchoring.hidden_equal, anchoring.hidden)} where it was withheld at random. A much larger first share means that suggestions pull.`));
+      const share = (equal, all) => `${Math.round(100 * equal / all)} % of ${counted(all, "image")}`;
+      parts.push(make("p", {}, `The answer equals the suggestion in ${share(anchoring.shown_equal, anchoring.shown)} where it was shown, and in ${share(anchoring.hidden_equal, anchoring.hidden)} where it was withheld at random. A much larger first share means that suggestions pull.`));
     }
     return parts.length ? section("People", ...parts) : null;
   }

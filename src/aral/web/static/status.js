@@ -1,7 +1,7 @@
 // What is always in sight: the budget, the pace, the time left, the estimate, what the model does.
 
 import { get } from "./api.js";
-import { byId, fill, make } from "./dom.js";
+import { byId, counted, fill, make } from "./dom.js";
 
 const EVERY = 2000;
 
@@ -42,11 +42,12 @@ export class Status {
   draw(status) {
     const { counts, pace, training, estimate, advice } = status;
     this.drawBudget(counts, status.budget ?? status.images);
-    figure("pace", `${Math.round(pace.labels_per_minute)}`, "labels a minute",
+    const [value, unit] = counted(Math.round(pace.labels_per_minute), "label").split(" ");
+    figure("pace", value, `${unit} a minute`,
       pace.seconds_left === null ? "" : `${duration(pace.seconds_left)} left`);
     if (estimate) {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
-      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${estimate.count} images`);
+      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}`);
       byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases.";
     } else {
       figure("estimate", "–", "accuracy", "not measured yet");
@@ -78,7 +79,7 @@ export class Status {
       byId("model"),
       make("span", { class: `lamp ${training.phase}`, "aria-hidden": "true" }),
       make("span", {}, busy ? `${words}, ${share}` : words),
-      busy ? null : make("span", { class: "quiet" }, training.message || `${queueLeft} chosen images wait`),
+      busy ? null : make("span", { class: "quiet" }, training.message || counted(queueLeft, "chosen image waits", "chosen images wait")),
     );
   }
 }

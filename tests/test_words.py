@@ -1,0 +1,54 @@
+"""Numbers and nouns agree: one function says both, and no sentence for people goes without it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aral.words import counted
+
+SOURCE = Path(__file__).parents[1] / "src" / "aral"
+SPOKEN = [
+    path
+    for part in ("cli", "labelling", "project", "reports", "web")
+    for path in (SOURCE / part).rglob("*.py")
+]
+MODULES = sorted((SOURCE / "web" / "static").glob("*.js"))
+PLURAL = r"(?: [a-z]+)? (?:images|files|labels|rounds|units|seeds|panels|runs|copies|groups|answers|scores)\b"
+
+
+def test_one_and_many() -> None:
+    assert [counted(count, "image") for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [counted(count, "class", "classes") for count in (1, 3)] == ["1 class", "3 classes"]
+    assert [counted(count, "file is", "files are") for count in (1, 0)] == ["1 file is", "0 files are"]
+
+
+def unguarded(tree: ast.AST) -> Iterator[str]:
+    """Plural nouns right after a value that might be 1; names in capitals are constants above that."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for value, text in zip(node.values, node.values[1:], strict=False):
+            if isinstance(value, ast.FormattedValue) and isinstance(text, ast.Constant):
+                name = ast.unparse(value.value)
+                if re.match(PLURAL, str(text.value)) and not name.isupper():
+                    yield f"{name}{text.value}"
+
+
+@pytest.mark.parametrize("path", SPOKEN, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_sentence_says_one_images(path: Path) -> None:
+    assert list(unguarded(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_no_sentence_of_the_page_does(path: Path) -> None:
+    assert re.findall(rf"\}}{PLURAL}", path.read_text()) == []
+
+
+def test_the_check_itself_finds_what_it_should() -> None:
+    bad = "f'{count} images', f'{len(new)} new files, {MOST} rounds', f'{name} images'"
+    assert len(list(unguarded(ast.parse(bad)))) == 3

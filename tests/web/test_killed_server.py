@@ -1,0 +1,125 @@
+"""The server is killed while people label: no acknowledged answer is lost or doubled, and the page goes on."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from threading import Thread
+
+from aral.project import Project
+from aral.web import served
+from tests.project.test_concurrency import assert_views_agree, end, forked
+from tests.web.events import event
+
+KILLS = 4
+"""The suite kills a few times; ``benchmarks/labelling_kills.py`` does so a hundred times."""
+
+
+class Person:
+    """Labels as the page does: sends again, under the same key, what was not acknowledged."""
+
+    def __init__(self, port: int, cookie: str) -> None:
+        self._port = port
+        self._cookie = cookie
+        self.sent: dict[str, dict[str, object]] = {}
+        self.acknowledged: set[str] = set()
+        self.shown = -1
+
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, object]:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            headers = {"cookie": self._cookie, "content-type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            assert answer.status == 200, content
+            return dict(json.loads(content))
+        finally:
+            connection.close()
+
+    def label(self) -> None:
+        """Label until the server is gone."""
+        try:
+            while True:
+                waiting = [each for key, each in self.sent.items() if key not in self.acknowledged]
+                if not waiting:
+                    self.look()
+                    new = event(self.shown, class_id=self.shown % 3)
+                    self.sent[str(new["key"])] = new
+                    waiting = [new]
+                receipts = self.ask("POST", "/api/answers", {"events": waiting})["receipts"]
+                self.acknowledged |= {each["key"] for each in receipts}  # type: ignore[attr-defined]
+        except (OSError, HTTPException):
+            pass
+
+    def look(self) -> int:
+        """The image that is shown next; -1 when there is none."""
+        cards = self.ask("GET", "/api/next?annotator=Ann&count=1&tab=one")["cards"]
+        self.shown = cards[0]["image_id"] if cards else -1  # type: ignore[index]
+        if self.shown < 0:
+            raise OSError("everything is labelled")
+        return self.shown
+
+
+def wait_until_open(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", "/")
+            connection.getresponse()
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        finally:
+            connection.close()
+
+
+def test_kills_of_the_server_lose_no_acknowledged_answer(project: Project) -> None:
+    folder, photos = project.folder, project.photos
+    with served(project, port=0) as running:  # chooses the port and the secret, which stay
+        port, cookie = running.port, f"aral-{running.port}={running.security.secret}"
+    project.close()
+    person = Person(port, cookie)
+    moments = random.Random(11)
+
+    def serve() -> None:
+        with Project.create_or_open(photos, folder) as own, served(own):
+            time.sleep(60)
+
+    for _ in range(KILLS):
+        child = forked(serve)
+        wait_until_open(port)
+        if person.shown >= 0 and len(person.acknowledged) == len(person.sent):
+            last = person.shown
+            assert person.look() != last, "what is answered is not shown again"
+        labelling = Thread(target=person.label)
+        labelling.start()
+        time.sleep(moments.uniform(0.02, 0.25))
+        end(child)
+        labelling.join()
+        check(folder, person)
+    assert len(person.acknowledged) >= KILLS
+    # The page of the next start: what was under way is sent again, and nothing is there twice.
+    with Project.create_or_open(photos, folder) as own, served(own):
+        person.ask("POST", "/api/answers", {"events": list(person.sent.values())})
+        person.acknowledged = set(person.sent)
+        labelled = {label.image_id: label.class_id for label in own.labels()}
+        assert labelled == {image: image % 3 for image in labelled} and len(labelled) == len(person.sent)
+        shown = person.look()
+    with Project.create_or_open(photos, folder) as own, served(own):
+        assert person.look() == shown, "a page that was loaded again shows the same image"
+    check(folder, person)
+
+
+def check(folder: Path, person: Person) -> None:
+    """What the project holds after a kill."""
+    with Project.open(folder) as after:
+        keys = [key for (key,) in after._database.rows("SELECT key FROM answers")]
+        assert len(keys) == len(set(keys)) and person.acknowledged <= set(keys) <= set(person.sent)
+        assert after._database.row("PRAGMA integrity_check") == ("ok",)
+        assert_views_agree(after)
