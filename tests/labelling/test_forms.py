@@ -103,6 +103,15 @@ def test_images_that_are_gone_are_named(labelled: Project, tmp_path: Path) -> No
     assert export(labelled, tmp_path / "out", ["imagefolder"]).left_out == (name,)
 
 
+def test_a_file_that_was_replaced_is_not_exported_under_the_old_label(
+    labelled: Project, tmp_path: Path
+) -> None:
+    name, other = labelled.image(1).name, labelled.image(0).name
+    (labelled.photos / name).write_bytes((labelled.photos / other).read_bytes())
+    assert export(labelled, tmp_path / "out", ["imagefolder"]).left_out == (name,)
+    assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 2
+
+
 @given(strategies.text())
 @example("=1")
 @example("'=1")

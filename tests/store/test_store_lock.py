@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from aral.errors import BadInput
+from aral.store.database import Database
 from aral.store.store import Store
 
 
@@ -126,3 +132,28 @@ def test_the_end_of_a_with_block_frees_the_folder_after_an_error(tmp_path: Path)
     with pytest.raises(ZeroDivisionError), Store.open(tmp_path, create=True):
         raise ZeroDivisionError
     Store.open(tmp_path, create=False).close()
+
+
+def test_the_locks_outlast_a_second_connection_so_that_nobody_else_takes_the_log_away(tmp_path: Path) -> None:
+    """Who opens the file by hand and closes it drops the locks of the whole process, as POSIX has it.
+
+    The other process would then take itself for the last one and delete the write-ahead log, and what is
+    written afterwards would be lost.
+    """
+    path = tmp_path / "store.sqlite"
+    writer = Database(path, create=True)
+    reader = Database(path, create=False)
+    other = (
+        "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('SELECT * FROM run'); it.close()"
+    )
+    for value in ("one", "two"):
+        with writer.transaction() as connection:
+            connection.execute("INSERT INTO run VALUES (?, ?)", (value, value))
+        subprocess.run([sys.executable, "-c", other, str(path)], check=True)
+        assert Path(f"{path}-wal").exists()
+    assert reader.rows("SELECT key FROM run ORDER BY key") == [("one",), ("two",)]
+    kept = shutil.copytree(tmp_path, tmp_path / "as a power failure leaves it")
+    with closing(sqlite3.connect(kept / "store.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM run").fetchone() == (2,)
+    reader.close()
+    writer.close()

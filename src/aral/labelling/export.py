@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Collection, Sequence
@@ -143,7 +144,9 @@ def _image_folder(
             if not row.label:
                 continue
             source = project.photos / row.path
-            if project.image(row.image_id).status != "ready" or not source.is_file():
+            image = project.image(row.image_id)
+            # A file that was replaced since it was labelled may show something else.
+            if image.status != "ready" or not source.is_file() or _content_hash(source) != image.sha256:
                 left_out.append(row.path)
                 continue
             place = folder / folders[row.label]
@@ -155,6 +158,12 @@ def _image_folder(
             f"The images were not written to {folder}: {error}.", "Free some space, or use --images link."
         ) from error
     return tuple(left_out)
+
+
+def _content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _place(source: Path, target: Path, placing: Placing) -> None:

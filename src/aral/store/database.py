@@ -190,7 +190,8 @@ def _rescue(path: Path, noun: str) -> str:
     )
 
 
-_MAGIC = b"SQLite format 3\0"
+_SMALLEST = 100
+"""Bytes of SQLite's header; no shorter file is a database."""
 
 
 @contextmanager
@@ -206,16 +207,18 @@ def _explained_opening(path: Path, noun: str) -> Iterator[None]:
 
 
 def _prepare_file(path: Path, create: bool, noun: str) -> None:
-    """SQLite gives the write-ahead log the access rights of the file, so these are set first."""
+    """SQLite gives the write-ahead log the access rights of the file, so these are set first.
+
+    A file that is there is never opened here: closing it would release the locks that other connections of
+    this process hold on it, and the next process to close the store would delete the log under their hands.
+    """
     if not path.exists():
         if not create:
             raise BadInput(f"There is no {noun} in {path.parent}: {path.name} is missing.", "Check the path.")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if not path.is_file():
         raise BadInput(f"{path} is no file.", f"Give the folder of a {noun}.")
-    with path.open("rb") as file:
-        head = file.read(len(_MAGIC))
-    if head not in (b"", _MAGIC):  # SQLite takes a file of a few bytes for an empty one
+    if 0 < path.stat().st_size < _SMALLEST:  # SQLite takes a file of a few bytes for an empty one
         raise sqlite3.DatabaseError("it is not in the format of SQLite")
     path.chmod(0o600)
 
