@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -58,11 +59,12 @@ def test_seeds_of_a_method_are_a_mean_and_a_band(make_run: MakeRun) -> None:
     ]
     figure = learning_curves(runs)
     drawn = lines(figure)
-    x, y = drawn[" aral+aral (2 seeds, 95 % interval)"]
+    x, y = drawn[" aral+aral (2 seeds)"]
     assert x == [10, 20]
     assert y == pytest.approx([60, 80])
-    assert drawn[" random"] == ([10, 20], [10, 20])
+    assert drawn[" random (1 seed)"] == ([10, 20], [10, 20])
     assert figure is not None
+    assert figure.axes[0].get_title().endswith("\nmean, 95 % interval")
     (band,) = figure.axes[0].collections
     heights = np.array(band.get_paths()[0].vertices)[:, 1]
     # t of 97.5 % with 1 degree of freedom is 12.7062; the deviation of 59 and 61 is √2, divided by √2 seeds.
@@ -70,6 +72,29 @@ def test_seeds_of_a_method_are_a_mean_and_a_band(make_run: MakeRun) -> None:
     assert heights.max() == pytest.approx(80)
     colours = [line.get_color() for line in figure.axes[0].lines]
     assert colours == list(LIGHT.lines[:2])
+
+
+def test_nothing_leaves_the_drawing_however_long_titles_and_names_are(make_run: MakeRun) -> None:
+    """Every text lies inside the figure: a long title breaks, long names get a column of their own."""
+    runs = [
+        read_run(make_run(f"{method}{seed}", accuracies=(0.5, 0.6 + 0.01 * seed), method=method, seed=seed))
+        for method in ("supervised+variation-ratio", "aral-released+aral-diverse", "x" * 60, "b", "c")
+        for seed in (0, 1)
+    ]
+    named = [
+        replace(run, note="JPEG copy; 20000 of 50000 pool images; 2000 of 10000 test images") for run in runs
+    ]
+    for records in (runs, named, [*named, named[0]]):
+        figure = learning_curves(records, reference=0.9)
+        assert figure is not None
+        svg_bytes(figure)
+        edge = figure.bbox
+        (legend,) = figure.legends
+        for text in (*legend.get_texts(), figure.axes[0].title, figure.axes[0].xaxis.label):
+            box = text.get_window_extent()
+            assert edge.x0 <= box.x0 and box.x1 <= edge.x1 and edge.y0 <= box.y0 and box.y1 <= edge.y1, text
+        assert figure.axes[0].get_title().endswith("\n2 seeds, 95 % interval")
+        assert " b" in lines(figure)
 
 
 def test_a_band_stays_between_none_and_all(make_run: MakeRun) -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from textwrap import wrap
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -52,6 +53,12 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+TITLE_LETTERS = 70
+"""A longer title goes on in a new line."""
+
+COLUMN_LETTERS = 45
+"""With a longer name than this the legend has one column."""
+
 TICKS = 10
 """Up to this many numbers of labels are all marked on the axis."""
 
@@ -76,7 +83,8 @@ def learning_curves(
     """Test accuracy in per cent against the number of labels; None before any accuracy is known.
 
     Several seeds of a method give one line, their mean, inside a band: the 95 % t-interval of the mean at each
-    number of labels, cut off at 0 and 100 %. A single seed has no band.
+    number of labels, cut off at 0 and 100 %. A single seed has no band. The title says how many seeds there are
+    where all methods have as many; otherwise each method's entry does.
 
     Args:
         records: runs on one data set.
@@ -86,22 +94,31 @@ def learning_curves(
     methods = steady_points(curve_points(curve_rows(records)))
     if not methods:
         return None
-    figure, axes = _figure(theme, (5.8, 4.2))
+    figure, axes = _figure(theme, (7.2, 5.0))
+    seeds = {points[0].seeds for points in methods.values()}
+    alpha = 0.18 if len(methods) <= 4 else 0.08  # many bands lie over one another
     for place, (method, points) in enumerate(methods.items()):
         labels = [point.labelled for point in points]
         means = [100 * point.mean for point in points]
-        seeds = f" ({counted(points[0].seeds, 'seed')}, 95 % interval)" if points[0].seeds > 1 else ""
-        _line(axes, theme, place, labels, means, f"{method}{seeds}")
+        own = f" ({counted(points[0].seeds, 'seed')})" if len(seeds) > 1 else ""
+        _line(axes, theme, place, labels, means, f"{method}{own}")
         bands = [point.interval for point in points if point.interval is not None]
         if bands:
             low = [max(0.0, 100 * band.low) for band in bands]
             high = [min(100.0, 100 * band.high) for band in bands]
-            axes.fill_between(labels, low, high, color=_colour(theme, place), alpha=0.18, linewidth=0)
+            axes.fill_between(labels, low, high, color=_colour(theme, place), alpha=alpha, linewidth=0)
     if reference is not None:
         axes.axhline(
             100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label=" all labels"
         )
-    axes.set_title(records[0].data_title, color=theme.ink, parse_math=False)
+    shown = (
+        ""
+        if max(seeds) == 1
+        else "mean, 95 % interval"
+        if len(seeds) > 1
+        else f"{max(seeds)} seeds, 95 % interval"
+    )
+    _title(axes, theme, records[0].data_title, shown)
     axes.set_xlabel("labelled images")
     axes.set_ylabel("test accuracy, %")
     counts = sorted({point.labelled for points in methods.values() for point in points})
@@ -217,7 +234,7 @@ def _line(axes: Axes, theme: Theme, place: int, x: Sequence[int], y: Sequence[fl
         y,
         color=_colour(theme, place),
         linestyle=DASHES[place // len(theme.lines) % len(DASHES)],
-        marker=MARKERS[place % len(MARKERS)],
+        marker=MARKERS[(place + place // len(theme.lines)) % len(MARKERS)],  # another beside each dash
         markersize=5,
         linewidth=2,
         label=f" {label}",  # the blank keeps a name that begins with _ in the legend
@@ -244,15 +261,26 @@ def round_starts(record: RunRecord) -> list[int]:
     return starts
 
 
+def _title(axes: Axes, theme: Theme, title: str, below: str) -> None:
+    """A title that stays within the drawing, and a line below it if there is something to say."""
+    lines = [*wrap(title, TITLE_LETTERS), *([below] if below else [])]
+    axes.set_title("\n".join(lines), color=theme.ink, fontsize=11, parse_math=False)
+
+
 def _legend(figure: Figure, axes: Axes, theme: Theme) -> None:
     legend = figure.legend(
         loc="outside lower center",
-        ncols=1 if len(axes.lines) <= 4 else 2,
+        ncols=1 if len(axes.lines) <= 4 or _longest(axes) > COLUMN_LETTERS else 2,
         frameon=False,
+        fontsize=9,
         labelcolor=theme.ink,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def _longest(axes: Axes) -> int:
+    return max(len(str(line.get_label())) for line in axes.lines)
 
 
 def _colour(theme: Theme, place: int) -> str:
