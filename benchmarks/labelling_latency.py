@@ -5,13 +5,12 @@
 Writes photographs of 6000 × 4000 pixels, imports them, opens the page in Chromium and presses class keys at
 a steady pace. Two clocks are read for each press: the page's own, from the time stamp of the key event to
 the first task after the frame that shows the next image, and the browser's Event Timing, from the same time
-stamp to the presentation of that frame in steps of 8 ms. Prints one line of JSON.
+stamp to the presentation of that frame in steps of 8 ms. The row goes to labelling-latency.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -24,6 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from aral.project import Project
 from aral.web import served
+from kept_rows import KeptRows
 
 SIZE = (6000, 4000)
 PICTURES = 6
@@ -51,7 +51,7 @@ addEventListener("keydown", (event) => {
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and keep the row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "--presses", type=int, default=100, help="how many keys; 500 for the figure of record"
@@ -66,7 +66,9 @@ def main() -> None:
             project.import_images()
             seconds = time.perf_counter() - begin
             row = measure(project, chosen.presses, chosen.pause)
-    print(json.dumps({"images": chosen.presses + SPARE, "import_seconds": round(seconds, 1), **row}))
+    key = {"presses": chosen.presses, "pause": chosen.pause}
+    found = {"images": chosen.presses + SPARE, "import_seconds": round(seconds, 1), **row}
+    KeptRows("labelling-latency").keep(key, found)
 
 
 def write_photographs(folder: Path, count: int) -> None:
