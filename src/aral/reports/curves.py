@@ -111,13 +111,9 @@ def learning_curves(
         axes.axhline(
             100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label=" all labels"
         )
-    shown = (
-        ""
-        if max(seeds) == 1
-        else "mean, 95 % interval"
-        if len(seeds) > 1
-        else f"{max(seeds)} seeds, 95 % interval"
-    )
+    shown = ""
+    if max(seeds) > 1:
+        shown = f"{counted(max(seeds), 'seed') if len(seeds) == 1 else 'mean'}, 95 % interval"
     _title(axes, theme, records[0].data_title, shown)
     axes.set_xlabel("labelled images")
     axes.set_ylabel("test accuracy, %")
