@@ -78,11 +78,12 @@ def test_nothing_leaves_the_drawing_however_long_titles_and_names_are(make_run: 
     """Every text lies inside the figure: a long title breaks, long names get a column of their own."""
     runs = [
         read_run(make_run(f"{method}{seed}", accuracies=(0.5, 0.6 + 0.01 * seed), method=method, seed=seed))
-        for method in ("supervised+variation-ratio", "aral-released+aral-diverse", "x" * 60, "b", "c")
+        for method in ("supervised+variation-ratio", "aral-released+aral-diverse", "x" * 60, "b", "y" * 60)
         for seed in (0, 1)
     ]
     named = [
-        replace(run, note="JPEG copy; 20000 of 50000 pool images; 2000 of 10000 test images") for run in runs
+        replace(run, note="JPEG copy; 20000 of 50000 pool images; 2000 of 10000 test images; " * 2)
+        for run in runs
     ]
     for records in (runs, named, [*named, named[0]]):
         figure = learning_curves(records, reference=0.9)

@@ -2,8 +2,9 @@
 
 The trunk D̃ is trained before the first query: an image and its neighbours fall into the same group, under any
 augmentation (SCAN; Van Gansbeke et al. 2020), so that ten typical images show ten classes. With labels, C is
-trained on them and on its own confident answers (FixMatch; Sohn et al. 2020), on the same trunk, beside the
-groups if ``model.partitioning.in_rounds`` is above 0. Around it, as in the paper: G learns to match the trunk's
+trained on them, on its own confident answers (FixMatch; Sohn et al. 2020) and on labels that spread along the
+graph of neighbours (Zhou et al. 2004), on the same trunk, beside the groups if ``model.partitioning.in_rounds``
+is above 0. Around it, as in the paper: G learns to match the trunk's
 features, E to encode, S to tell labelled from unlabelled codes, whose answer chooses the next images. Each part
 is a term or a phase, and a weight of 0 leaves it out.
 """
