@@ -142,24 +142,38 @@ def kill_the_coordinator(grid: Path, folder: Path) -> None:
     """Start the grid as a user does, kill two workers, then the coordinator while it runs others."""
     command = [sys.executable, "-m", "aral", "compare", "--grid", str(grid), "--folder", str(folder)]
     coordinator = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.DEVNULL)
-    chosen: set[int] = set()
+    try:
+        _kill_workers(coordinator, folder, 2)
+        left = _workers(coordinator, folder)
+    finally:
+        coordinator.kill()
+        coordinator.wait()
     deadline = time.monotonic() + 300
-    while len(chosen) < 3:
-        assert coordinator.poll() is None and time.monotonic() < deadline
-        holders = {holder(path) for path in folder.glob("*-seed*")} - {None} - chosen
-        if holders and len(chosen) < 2:
-            chosen.add(min(process for process in holders if process is not None))
-            os.kill(max(chosen), signal.SIGKILL)
-            for process in chosen:
-                while alive(process):
-                    time.sleep(0.005)
-        elif holders:
-            chosen |= {process for process in holders if process is not None}
-            coordinator.send_signal(signal.SIGKILL)
-            coordinator.wait()
-    while any(alive(process) for process in chosen):
+    while any(alive(process) for process in left):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def _kill_workers(coordinator: subprocess.Popen[bytes], folder: Path, count: int) -> None:
+    """Kill so many of the processes that hold a unit, one after the other."""
+    killed: set[int] = set()
+    while len(killed) < count:
+        process = min(_workers(coordinator, folder) - killed)
+        if _kill(process):
+            killed.add(process)
+        while alive(process):
+            time.sleep(0.005)
+
+
+def _workers(coordinator: subprocess.Popen[bytes], folder: Path) -> set[int]:
+    """The processes that hold units, as soon as there are any."""
+    deadline = time.monotonic() + 300
+    while True:
+        assert coordinator.poll() is None and time.monotonic() < deadline
+        found = {process for path in folder.glob("*-seed*") if (process := holder(path)) is not None}
+        if found:
+            return found
+        time.sleep(0.005)
 
 
 class RandomKiller(Watcher):
@@ -178,9 +192,13 @@ class RandomKiller(Watcher):
                 threading.Timer(self._random.uniform(0, 0.6), _kill, (job.process,)).start()
 
 
-def _kill(process: int) -> None:
-    if alive(process):
+def _kill(process: int) -> bool:
+    """Whether it still ran."""
+    try:
         os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.slow
