@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aral.data.components import principal_components
+from aral.data.components import half_whitened, principal_components
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -82,3 +82,9 @@ def test_images_without_any_difference_have_components_of_zero(count: int) -> No
     found = principal_components(images, 2, STREAM)
     assert found.shape == (count, min(count, 2))
     assert found.abs().max() == 0
+
+
+def test_half_whitening_by_hand() -> None:
+    """Standard deviations 4, 1 and 0 become 2, 1 and 0: each is divided by its root."""
+    found = half_whitened(torch.tensor([[4.0, 1.0, 7.0], [-4.0, -1.0, 7.0]]))
+    torch.testing.assert_close(found, torch.tensor([[2.0, 1.0, 7.0], [-2.0, -1.0, 7.0]]))

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from aral.data.graph import HOLD, TURNS, similarity_graph, spread_labels
 
 LINE = np.array([[1, 2], [0, 2], [1, 3], [2, 4], [3, 5], [4, 3]])
-STEPS = np.array([[1.0, 2.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 2.0]])
+STEPS = np.ones((6, 2))
 
 
 def test_weights_by_hand() -> None:
-    """Row 0 sees 1 at half its reach: exp(−1); 1 sees 0 at its whole reach: exp(−4). The larger counts."""
-    neighbours, distances = np.array([[1, 2], [0, 2], [1, 0]]), np.array([[1.0, 2.0], [3.0, 3.0], [3.0, 4.0]])
-    near, far, end = np.exp(-1.0), np.exp(-4.0 * 9 / 16), np.exp(-4.0)
-    plain = np.array([[0, near, end], [near, 0, far], [end, far, 0]])
+    """Reaches are 2, 3 and 8; 0 and 1 are 1 apart: exp(−4·1/6). Row 2 is nobody's neighbour, yet it is linked."""
+    neighbours, distances = np.array([[1], [0], [1]]), np.array([[2.0], [2.0], [4.0]])
+    reached, far = np.exp(-4.0 * 4 / 4), np.exp(-4.0 * 16 / 8)
+    plain = np.array([[0, reached, 0], [reached, 0, far], [0, far, 0]])
     sums = plain.sum(axis=1)
     assert similarity_graph(neighbours, distances).toarray() == pytest.approx(
         plain / np.sqrt(np.outer(sums, sums))

@@ -23,6 +23,16 @@ def principal_components(images: ImageSet, count: int, stream: Stream) -> Float[
     return leading_components(gather(images, images.ids, symmetric=False).flatten(1), count, stream)
 
 
+def half_whitened(components: Float[Tensor, "N c"]) -> Float[Tensor, "N c"]:
+    """Each component divided by the root of its standard deviation.
+
+    Half-way between distances in which the first components decide alone and Mahalanobis's, in which the last
+    count as much as the first. A component without variance stays as it is.
+    """
+    spread = components.std(dim=0, correction=0)
+    return components / torch.where(spread > 0, spread, 1.0).sqrt()
+
+
 def leading_components(features: Float[Tensor, "N F"], count: int, stream: Stream) -> Float[Tensor, "N c"]:
     """The leading principal components of any features; arguments as for :func:`principal_components`."""
     flat = features.numpy()

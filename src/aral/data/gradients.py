@@ -12,10 +12,10 @@ from torch.nn.functional import avg_pool2d, pad
 from aral.data.batches import gather
 from aral.types import ImageSet
 
-DIRECTIONS = 8
+DIRECTIONS = 16
 """Directions of a gradient that are told apart, over the full circle."""
 
-CELLS = 7
+CELLS = 9
 """About so many cells lie along the shorter side of an image."""
 
 _SMALLEST_CELL = 2
@@ -25,7 +25,7 @@ _CHUNK = 2000
 def oriented_gradients(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
     """Histograms of the gradients' directions in the cells of a grid, after Dalal and Triggs (2005).
 
-    Each pixel's gradient counts by its length, shared between the two nearest of eight directions; with
+    Each pixel's gradient counts by its length, shared between the two nearest of sixteen directions; with
     several channels, the channel with the longest gradient counts. A histogram is taken over a square of twice
     the grid's spacing, so a stroke that moves by a pixel changes it little. All histograms of an image are
     divided by their sum and their roots are taken (Arandjelović and Zisserman 2012): rows have length 1, or

@@ -21,16 +21,17 @@ def similarity_graph(
 ) -> sparse.csr_matrix:
     """Symmetric weights D^−½ W D^−½ of the graph's edges, D the sums of W's rows.
 
-    W has exp(−4 d²/r²), r the distance of a row's last neighbour, so dense and thin regions count alike; an edge
-    that two rows see differently has the larger weight.
+    W has exp(−4 d²/(r r')), r and r' the distances of the last neighbours of an edge's two ends (Zelnik-Manor and
+    Perona 2004), so dense and thin regions count alike, and an edge between them is no stronger than its thin end
+    allows. An edge is there when either end has the other among its neighbours.
 
     Args:
         neighbours: rows of each row's nearest other rows.
         distances: how far each of them is.
     """
     rows, each = neighbours.shape
-    reach = np.maximum(distances[:, -1:], SMALL)
-    weights = np.exp(-4.0 * (distances / reach) ** 2)
+    reach = np.maximum(distances[:, -1], SMALL)
+    weights = np.exp(-4.0 * distances**2 / (reach[:, None] * reach[neighbours]))
     at = (np.repeat(np.arange(rows), each), neighbours.ravel())
     one_way = sparse.csr_matrix((weights.ravel(), at), shape=(rows, rows))
     both_ways = one_way.maximum(one_way.T)

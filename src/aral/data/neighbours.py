@@ -15,7 +15,7 @@ from torch import Tensor
 from aral.data.augmentation import occurrences
 from aral.data.batches import gather
 from aral.data.communities import communities
-from aral.data.components import leading_components, principal_components
+from aral.data.components import half_whitened, leading_components, principal_components
 from aral.data.gradients import gradient_features
 from aral.data.graph import similarity_graph, spread_labels
 from aral.randomness import Stream
@@ -80,7 +80,7 @@ class Neighbourhood:
     Args:
         pool: the images; one that is alone is its own neighbour.
         seen_as: what is compared, the directions of edges or the pixels.
-        components: neighbours are nearest in this many principal components of that.
+        components: neighbours are nearest in this many principal components of that, half whitened.
         count: neighbours of each image.
         symmetric: the range of the batches, [-1, 1] or [0, 1].
         stream: decides the randomised decomposition and the communities.
@@ -115,7 +115,7 @@ class Neighbourhood:
             features = principal_components(self._pool, self._components, self._stream)
         else:
             features = leading_components(gradient_features(self._pool), self._components, self._stream)
-        return nearest_neighbours(features, max(self._count, self._links))
+        return nearest_neighbours(half_whitened(features), max(self._count, self._links))
 
     @cached_property
     def table(self) -> Int64[np.ndarray, "N k"]:
