@@ -1,28 +1,29 @@
-"""Wilson's interval against values worked out by hand, its coverage, and figures by class."""
+"""The exact interval against values worked out by hand, its coverage, and figures by class."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies
+from scipy.stats import binom
 
-from aral.labelling.estimate import class_figures, measure, wilson
+from aral.labelling.estimate import class_figures, exact_interval, measure
 
 
-def test_wilson_of_eight_of_ten() -> None:
-    # z² = 3.8415; centre (0.8 + 0.19207) / 1.38415 = 0.71674; half 1.96 / 1.38415 · √(0.016 + 0.0096036)
-    # = 1.41602 · 0.160014 = 0.22658.
-    found = wilson(8, 10)
+def test_eight_of_ten() -> None:
+    # The chance of 8 or more of 10 is 2.5 % at 0.4439, that of 8 or fewer at 0.9748 (Clopper and Pearson's table).
+    found = exact_interval(8, 10)
     assert (found.accuracy, found.count) == (0.8, 10)
-    assert found.low == pytest.approx(0.4902, abs=2e-4)
-    assert found.high == pytest.approx(0.9433, abs=2e-4)
+    assert found.low == pytest.approx(0.4439, abs=1e-4)
+    assert found.high == pytest.approx(0.9748, abs=1e-4)
+    assert binom.sf(7, 10, found.low) == pytest.approx(0.025) == binom.cdf(8, 10, found.high)
 
 
 def test_no_error_among_ten_is_no_proof() -> None:
-    # Of p = 1 the lower end is 1 / (1 + z²/n) = 1 / 1.38415.
-    assert wilson(10, 10).low == pytest.approx(0.72247, abs=1e-4)
-    assert wilson(10, 10).high == 1.0
-    assert wilson(0, 10).high == pytest.approx(1 - 0.72247, abs=1e-4)
+    # Ten of ten have the chance p¹⁰, which is 2.5 % at p = 0.025^(1/10).
+    assert exact_interval(10, 10).low == pytest.approx(0.025**0.1)
+    assert exact_interval(10, 10).high == 1.0
+    assert exact_interval(0, 10).high == pytest.approx(1 - 0.025**0.1)
 
 
 @given(
@@ -32,17 +33,19 @@ def test_no_error_among_ten_is_no_proof() -> None:
 )
 def test_the_share_lies_inside_and_mirrors(counts: tuple[int, int]) -> None:
     right, count = counts
-    found, mirrored = wilson(right, count), wilson(count - right, count)
+    found, mirrored = exact_interval(right, count), exact_interval(count - right, count)
     assert 0 <= found.low <= found.accuracy <= found.high <= 1
     assert found.low == pytest.approx(1 - mirrored.high, abs=1e-12)
 
 
-@pytest.mark.parametrize("truth", [0.5, 0.8, 0.95])
-def test_it_covers_the_truth_as_often_as_it_says(truth: float) -> None:
-    draws = np.random.default_rng(0).binomial(60, truth, 2000)
-    covered = [wilson(int(right), 60) for right in draws]
-    share = np.mean([each.low <= truth <= each.high for each in covered])
-    assert 0.93 <= share <= 0.985
+@pytest.mark.parametrize("truth", [0.5, 0.8, 0.95, 0.994])
+@pytest.mark.parametrize("count", [5, 25, 200])
+def test_it_covers_the_truth_at_least_as_often_as_it_says(truth: float, count: int) -> None:
+    """Exactly: the chance of every count of right answers, summed where the interval holds the truth."""
+    found = [exact_interval(right, count) for right in range(count + 1)]
+    holds = np.array([each.low <= truth <= each.high for each in found])
+    covered = float(binom.pmf(np.arange(count + 1), count, truth)[holds].sum())
+    assert 0.95 <= covered <= 1.0
 
 
 def test_measured_by_class() -> None:

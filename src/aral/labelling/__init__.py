@@ -4,7 +4,7 @@ from aral.labelling.advice import Unknown, advise
 from aral.labelling.class_names import class_names_of
 from aral.labelling.classifier import Classifier, Description
 from aral.labelling.doctor import Check, examine
-from aral.labelling.estimate import wilson
+from aral.labelling.estimate import exact_interval
 from aral.labelling.export import FORMS, USUAL, Exported, Form, Placing, export
 from aral.labelling.import_labels import Imported, import_labels
 from aral.labelling.model_card import model_card
@@ -36,6 +36,7 @@ __all__ = [
     "changed_options",
     "class_names_of",
     "classify_file",
+    "exact_interval",
     "examine",
     "export",
     "find_classifier",
@@ -46,6 +47,5 @@ __all__ = [
     "read_options",
     "session_folders",
     "status",
-    "wilson",
     "write_options",
 ]

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aral.labelling.estimate import Z
 from aral.project import Advice, ModelRecord
 from aral.words import counted
+
+NORMAL = 1.959963984540054
+"""The 97.5 % point of the normal distribution: 2.5 % are left out on either side."""
 
 LEAST_POINTS = 3
 LEAST_MEASURED = 10
@@ -90,7 +92,7 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
     step = math.log((start + next_labels) / start)
     before, after = math.exp(now), math.exp(now + slope * step)
     towards = np.array([before - after, -after * step])
-    half = 100 * Z * math.sqrt(float(towards @ covariance @ towards))
+    half = 100 * NORMAL * math.sqrt(float(towards @ covariance @ towards))
     points_gained = 100 * (before - after)
     return Advice(
         next_labels,

@@ -6,16 +6,15 @@ them would say little. Only the estimate slice counts.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from jaxtyping import Float, Int64
+from scipy.stats import beta
 
 from aral.learners import evaluate_probabilities
 from aral.project import ClassFigure, Estimate
 
-Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution: 2.5 % are left out on either side."""
+LEFT_OUT = 0.025
+"""Chance of the truth lying below the interval, and of its lying above, at most."""
 
 FAIR = (
     "Measured on images drawn at random and never trained on. The labels chosen for training are not a fair "
@@ -23,19 +22,19 @@ FAIR = (
 )
 
 
-def wilson(right: int, count: int) -> Estimate:
-    """A share with Wilson's 95 % score interval (1927), which holds for small counts and shares near 0 or 1.
+def exact_interval(right: int, count: int) -> Estimate:
+    """A share with the exact 95 % interval of Clopper and Pearson (1934), from the binomial distribution itself.
+
+    It holds the truth at least 95 times in 100, whatever the share and however few the images. Wilson's is
+    narrower, but holds a share near 1 less often than it says: 0.994 on 25 images 86 times in 100.
 
     Args:
         right: how many are.
         count: of how many, at least 1.
     """
-    share = right / count
-    scale = 1 + Z**2 / count
-    centre = (share + Z**2 / (2 * count)) / scale
-    half = Z / scale * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    # Rounding must not put the share outside its own interval.
-    return Estimate(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), count)
+    low = float(beta.ppf(LEFT_OUT, right, count - right + 1)) if right else 0.0
+    high = float(beta.ppf(1 - LEFT_OUT, right + 1, count - right)) if right < count else 1.0
+    return Estimate(right / count, low, high, count)
 
 
 def measure(
@@ -50,7 +49,7 @@ def measure(
     if not classes.size:
         return None, np.zeros((class_count, class_count), dtype=np.int64)
     confusion = evaluate_probabilities(probabilities, classes, class_count).confusion
-    return wilson(int(np.trace(confusion)), int(classes.size)), confusion
+    return exact_interval(int(np.trace(confusion)), int(classes.size)), confusion
 
 
 def class_figures(
@@ -69,7 +68,7 @@ def class_figures(
         ClassFigure(
             class_id,
             int(labels[row]),
-            wilson(int(confusion[row, row]), int(shown[row])) if shown[row] else None,
+            exact_interval(int(confusion[row, row]), int(shown[row])) if shown[row] else None,
         )
         for row, class_id in enumerate(class_ids)
     )
