@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aral.acquisition import Need, PoolView, Predictions
-from aral.acquisition.confidence import entropy_scores, shared_margin_scores
+from aral.acquisition.confidence import entropy_scores, graph_margin_scores
 from aral.acquisition.diverse import with_sampler
 from aral.acquisition.joint import JointBatch
 from aral.acquisition.typical_doubts import (
@@ -154,18 +154,16 @@ def opinions() -> PoolView:
     )
 
 
-def test_shared_doubt_by_hand() -> None:
-    """The mean of 0.9, 0.1 and 0.4, 0.3 is 0.65, 0.2: a lead of 0.45; contradictions have none."""
-    assert shared_margin_scores(opinions(), STREAM) == pytest.approx(
-        [-0.8, 0.0, -0.45, -0.45, -0.1], abs=1e-6
-    )
+def test_the_doubt_of_whichever_is_less_sure_by_hand() -> None:
+    """Leads of 0.9 over 0.1 and of 0.4 over 0.3; two that are sure of different classes are in no doubt."""
+    assert graph_margin_scores(opinions(), STREAM) == pytest.approx([-0.8, -0.8, -0.1, -0.1, -0.1], abs=1e-6)
 
 
-def test_graph_queries_ask_where_the_two_contradict_each_other_although_the_classifier_is_sure() -> None:
-    by_graph = JointBatch("test", ALL_NEEDS, TypicalDoubts(shared_margin_scores, 0.0))
-    assert by_graph(opinions(), 1, STREAM).ids.tolist() == [1]
+def test_graph_queries_ask_where_the_graph_is_in_doubt_although_the_classifier_is_sure() -> None:
+    by_graph = JointBatch("test", ALL_NEEDS, TypicalDoubts(graph_margin_scores, 0.0))
+    assert set(by_graph(opinions(), 3, STREAM).ids.tolist()) == {2, 3, 4}
     by_entropy = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, 0.0))
     assert set(by_entropy(opinions(), 2, STREAM).ids.tolist()) == {3, 4}
-    with_s = JointBatch("test", ALL_NEEDS, TypicalDoubts(with_sampler(shared_margin_scores), 0.0))
-    # Ranks by −S: 4/5 for the four, 1 for image 4; by doubt: 1 for image 1, 4/5 for image 4. Equal products.
-    assert set(with_s(opinions(), 2, STREAM).ids.tolist()) == {1, 4}
+    with_s = JointBatch("test", ALL_NEEDS, TypicalDoubts(with_sampler(graph_margin_scores), 0.0))
+    # Ranks by −S: 4/5 for the four, 1 for image 4; by doubt: 1 for images 2 to 4, 2/5 for the others.
+    assert with_s(opinions(), 1, STREAM).ids.tolist() == [4]

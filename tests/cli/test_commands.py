@@ -47,7 +47,7 @@ def test_run_leaves_everything_that_is_promised(here, monkeypatch, capsys) -> No
     assert aral(monkeypatch, "run", "digits", *TINY) == 0
     said = capsys.readouterr()
     assert "Report:" in said.out and "3 labels" in said.err and "6 labels" in said.err
-    folder = here / "runs" / "digits-aral+aral-typical-seed0"
+    folder = here / "runs" / "digits-aral+aral-graph-seed0"
     for name in ("store.sqlite", "settings.json", "report.html", "curve.png", "rounds.csv", "rounds.json"):
         assert (folder / name).stat().st_size > 0, name
     assert len(list((folder / "checkpoints").iterdir())) == 2
@@ -62,7 +62,7 @@ def test_a_finished_run_is_not_run_again(here, monkeypatch, capsys) -> None:
     first = json.loads(capsys.readouterr().out)
     aral(monkeypatch, "run", "digits", *TINY, "--json")
     assert json.loads(capsys.readouterr().out) == first
-    aral(monkeypatch, "resume", "runs/digits-aral+aral-typical-seed0", "--json")
+    aral(monkeypatch, "resume", "runs/digits-aral+aral-graph-seed0", "--json")
     assert json.loads(capsys.readouterr().out) == first
     assert [row["labelled"] for row in first["rounds"]] == [3, 6]
 

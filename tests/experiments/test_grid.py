@@ -26,9 +26,9 @@ def test_units_are_every_method_of_the_first_seed_then_of_the_next() -> None:
     made = units(GRID)
     assert [unit.name for unit in made] == [
         "supervised+random-seed4",
-        "aral+aral-typical-seed4",
+        "aral+aral-graph-seed4",
         "supervised+random-seed1",
-        "aral+aral-typical-seed1",
+        "aral+aral-graph-seed1",
     ]
     assert [unit.spec.seed for unit in made] == [4, 4, 1, 1]
     assert {unit.spec.rounds.budget for unit in made} == {40}

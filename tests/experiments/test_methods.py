@@ -18,7 +18,7 @@ from aral.types import ImageSet
 @pytest.mark.parametrize(
     ("text", "learner", "acquisition"),
     [
-        ("aral", "aral", "aral-typical"),
+        ("aral", "aral", "aral-graph"),
         ("aral+random", "aral", "random"),
         ("aral-released", "aral-released", "aral"),
         ("aral-released+aral-diverse", "aral-released", "aral-diverse"),

@@ -128,7 +128,7 @@ def test_a_folder_takes_the_folder_preset(tmp_path: Path) -> None:
     assert spec.model.networks.scale == "conv32"
     assert spec.folder_name == "photos-aral-released+aral-diverse-seed0"
     few = resolve(str(photos), ARAL)
-    assert few.model.networks.scale == "compact" and few.folder_name == "photos-aral+aral-typical-seed0"
+    assert few.model.networks.scale == "compact" and few.folder_name == "photos-aral+aral-graph-seed0"
 
 
 def test_the_folder_here_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

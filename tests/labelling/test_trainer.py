@@ -172,9 +172,9 @@ def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
     said = project.askings()
     assert said[shown] == Asking(0, "typical-groups", dict(zip(first.ids, first.scores, strict=True))[shown])
     scores = dict(zip(second.ids, second.scores, strict=True))
-    assert said[query[0]] == Asking(1, "aral-typical", scores[query[0]])
+    assert said[query[0]] == Asking(1, "aral-graph", scores[query[0]])
     reserve = [said[card.image_id] for card in cards if card.purpose == "reserve"]
-    assert {(each.round, each.strategy) for each in reserve} == {(1, "aral-typical")}
+    assert {(each.round, each.strategy) for each in reserve} == {(1, "aral-graph")}
     assert all(each.score is not None for each in reserve), "each was ranked by the new model"
     assert {label.image_id: label.class_id for label in project.labels()}[shown] == 1
 

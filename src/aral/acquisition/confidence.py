@@ -10,6 +10,8 @@ pool alike. Cost and memory N·K.
 
 from __future__ import annotations
 
+import numpy as np
+
 from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
 from aral.acquisition.uncertainty import entropy
 from aral.randomness import Stream
@@ -26,15 +28,15 @@ def margin_scores(pool: PoolView, stream: Stream) -> Scores:
     return as_scores(best[:, 1] - best[:, 0])
 
 
-def shared_margin_scores(pool: PoolView, stream: Stream) -> Scores:
-    """The same of the mean of two opinions, C's and that of the labels along the graph.
+def graph_margin_scores(pool: PoolView, stream: Stream) -> Scores:
+    """The larger of two such margins, C's and that of the labels along the graph: high where either is in doubt.
 
-    High where either is in doubt or the two contradict each other; a classifier that trains on its own answers
-    grows sure of its mistakes, and the graph does not.
+    A classifier that trains on its own answers grows sure of its mistakes; the graph, which is asked anew with
+    every label, does not.
     """
-    shared = (pool.unlabelled.get(Need.PROBABILITIES) + pool.unlabelled.get(Need.SPREAD)).double() / 2
-    best = shared.topk(2, dim=1).values
-    return as_scores(best[:, 1] - best[:, 0])
+    own = margin_scores(pool, stream)
+    best = pool.unlabelled.get(Need.SPREAD).double().topk(2, dim=1).values
+    return np.maximum(own, as_scores(best[:, 1] - best[:, 0]))
 
 
 def entropy_scores(pool: PoolView, stream: Stream) -> Scores:

@@ -6,7 +6,7 @@ clusters of their features, and the one nearest to each centre is asked: what it
 which the classifier is unsure and nothing has been labelled. While labels are few these regions are large, so
 typicality counts most; as the classifier grows sure they become the few images that are left in doubt.
 
-Doubt is the entropy of the classifier's answer, or the margin of what classifier and graph say together.
+Doubt is the entropy of the classifier's answer, or the margin of whichever is less sure, classifier or graph.
 
 Sampler logits N, probabilities N×K, labels along the graph N×K, features N×F; a score is the number of doubtful
 images in the cluster, higher = label first. Cost that of one k-means on share·N images.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aral.acquisition.clusters import k_means
-from aral.acquisition.confidence import entropy_scores, shared_margin_scores
+from aral.acquisition.confidence import entropy_scores, graph_margin_scores
 from aral.acquisition.distances import features_of, squared_distances
 from aral.acquisition.diverse import with_sampler
 from aral.acquisition.groups import directions
@@ -73,6 +73,6 @@ _DOUBTS = frozenset({Need.PROBABILITIES, Need.FEATURES})
 _SHARED = _DOUBTS | {Need.SPREAD}
 _SAMPLER = frozenset({Need.SAMPLER_LOGITS})
 ARAL_TYPICAL = JointBatch("aral-typical", _DOUBTS | _SAMPLER, TypicalDoubts(with_sampler(entropy_scores)))
-ARAL_GRAPH = JointBatch("aral-graph", _SHARED | _SAMPLER, TypicalDoubts(with_sampler(shared_margin_scores)))
+ARAL_GRAPH = JointBatch("aral-graph", _SHARED | _SAMPLER, TypicalDoubts(with_sampler(graph_margin_scores)))
 TYPICAL_ENTROPY = JointBatch("typical-entropy", _DOUBTS, TypicalDoubts(entropy_scores))
-TYPICAL_GRAPH = JointBatch("typical-graph", _SHARED, TypicalDoubts(shared_margin_scores))
+TYPICAL_GRAPH = JointBatch("typical-graph", _SHARED, TypicalDoubts(graph_margin_scores))

@@ -73,7 +73,7 @@ LEARNERS: dict[str, Make] = {
 }
 
 OWN_ACQUISITION = {
-    "aral": "aral-typical",
+    "aral": "aral-graph",
     "supervised": "random",
     "pseudo-label": "least-confidence",
     "consistency": "random",

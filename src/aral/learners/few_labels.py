@@ -77,12 +77,14 @@ def agree_unless_contradicted(confidence: float, margin: float) -> Compute:
     return compute
 
 
-def follow_the_graph(confidence: float, margin: float) -> Compute:
-    """Cross-entropy on labels that spread along the graph, where it is sure and C is not; to C."""
+def follow_the_graph(confidence: float, margin: float, overrules: float) -> Compute:
+    """Cross-entropy on labels along the graph, where it is sure and C is not, or where it overrules C; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
         own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
-        used = self_training.leading(graph, margin) & ~self_training.confident(own, confidence)
+        sure, graph_sure = self_training.confident(own, confidence), self_training.leading(graph, margin)
+        differ = self_training.contradicting(own, sure, graph, graph_sure)
+        used = (graph_sure & ~sure) | (differ & self_training.leading(graph, overrules))
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         return self_training.cross_entropy_where(logits, self_training.hardened(graph), used)
 
@@ -97,9 +99,10 @@ def own_labels(model: Model) -> tuple[Term, ...]:
         compute = agree(settings.confidence, settings.align)
         return (Term("agree", compute, weight, w.self_training_ramp),)
     limits = (settings.confidence, spreading.margin)
+    following = follow_the_graph(*limits, spreading.overrules)
     return (
         Term("agree", agree_unless_contradicted(*limits), weight, w.self_training_ramp),
-        Term("follow the graph", follow_the_graph(*limits), w.cls * spreading.weight),
+        Term("follow the graph", following, w.cls * spreading.weight),
     )
 
 
