@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aral.data.components import leading_components
-from aral.data.gradients import DIRECTIONS, gradient_features, oriented_gradients
+from aral.data.gradients import DIRECTIONS, FEW_DIRECTIONS, gradient_features, oriented_gradients
 from aral.data.neighbours import nearest_neighbours
 from aral.randomness import Stream
 from aral.types import ImageSet
@@ -20,26 +20,28 @@ def edge(turned: int = 0, height: float = 1.0, side: int = 8) -> torch.Tensor:
     return image.rot90(turned, (2, 3))
 
 
-def directions(image: torch.Tensor) -> np.ndarray:
+def directions(image: torch.Tensor, count: int) -> np.ndarray:
     """The share of each direction in a whole image, from the squares of the features."""
-    return oriented_gradients(image).square().reshape(DIRECTIONS, -1).sum(dim=1).numpy()
+    return oriented_gradients(image).square().reshape(count, -1).sum(dim=1).numpy()
 
 
-@pytest.mark.parametrize(("turned", "direction"), [(0, 0), (3, 4), (2, 8), (1, 12)])
-def test_a_step_has_one_direction(turned: int, direction: int) -> None:
-    """To the right is 0 and down is a quarter of the circle on, which is 4 of 16."""
-    shares = directions(edge(turned))
-    assert shares == pytest.approx(np.eye(DIRECTIONS)[direction], abs=1e-6)
+@pytest.mark.parametrize(("side", "count"), [(8, FEW_DIRECTIONS), (28, DIRECTIONS)])
+@pytest.mark.parametrize(("turned", "quarters"), [(0, 0), (3, 1), (2, 2), (1, 3)])
+def test_a_step_has_one_direction(turned: int, quarters: int, side: int, count: int) -> None:
+    """To the right is 0 and down is a quarter of the circle on, which is 2 of 8 and 4 of 16."""
+    shares = directions(edge(turned, side=side), count)
+    assert shares == pytest.approx(np.eye(count)[quarters * count // 4], abs=1e-6)
 
 
 def test_a_direction_between_two_is_shared() -> None:
-    """A plane that rises by 2 across for each 1 down: atan(1/2) is 1.18 sixteenths of the circle."""
+    """A plane that rises by 2 across for each 1 down: atan(1/2) is 0.59 of an eighth of the circle."""
     down, across = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
     plane = (2 * across + down)[None, None]
-    inside = oriented_gradients(plane).square().reshape(DIRECTIONS, 4, 4)[:, 1:3, 1:3].sum(dim=(1, 2))
-    at = np.arctan2(1, 2) / (2 * np.pi) * DIRECTIONS
-    assert float(inside[2] / inside[1:3].sum()) == pytest.approx(at - 1, abs=1e-5)
-    assert float(inside.sum() - inside[1:3].sum()) < 1e-6
+    inside = oriented_gradients(plane).square().reshape(FEW_DIRECTIONS, 4, 4)[:, 1:3, 1:3].sum(dim=(1, 2))
+    at = np.arctan2(1, 2) / (2 * np.pi) * FEW_DIRECTIONS
+    assert (
+        float(inside[1] / inside[:2].sum()) == pytest.approx(at, abs=1e-5) and float(inside[2:].sum()) < 1e-6
+    )
 
 
 def test_rows_have_length_one_and_blank_images_none() -> None:
@@ -71,11 +73,12 @@ def test_a_stroke_moved_by_a_pixel_is_nearer_than_one_that_is_turned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((1, 28, 28), 9 * 9), ((3, 32, 32), 10 * 10), ((1, 2, 5), 1 * 2)]
+    ("shape", "size"),
+    [((1, 28, 28), 16 * 9 * 9), ((3, 32, 32), 16 * 10 * 10), ((1, 26, 30), 8 * 13 * 15), ((1, 2, 5), 8 * 2)],
 )
 def test_sizes(shape: tuple[int, int, int], size: int) -> None:
-    """Cells of 3, of 3 and of 2 pixels."""
-    assert oriented_gradients(torch.rand(2, *shape)).shape == (2, DIRECTIONS * size)
+    """Cells of 3, of 3, of 2 and of 2 pixels."""
+    assert oriented_gradients(torch.rand(2, *shape)).shape == (2, size)
 
 
 def test_a_set_is_read_in_chunks_in_order_of_id(monkeypatch: pytest.MonkeyPatch) -> None:

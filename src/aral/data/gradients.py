@@ -12,8 +12,8 @@ from torch.nn.functional import avg_pool2d, pad
 from aral.data.batches import gather
 from aral.types import ImageSet
 
-DIRECTIONS = 16
-"""Directions of a gradient that are told apart, over the full circle."""
+DIRECTIONS, FEW_DIRECTIONS = 16, 8
+"""Directions of a gradient that are told apart, over the full circle; the fewer where cells are smallest."""
 
 CELLS = 9
 """About so many cells lie along the shorter side of an image."""
@@ -25,9 +25,10 @@ _CHUNK = 2000
 def oriented_gradients(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
     """Histograms of the gradients' directions in the cells of a grid, after Dalal and Triggs (2005).
 
-    Each pixel's gradient counts by its length, shared between the two nearest of sixteen directions; with
-    several channels, the channel with the longest gradient counts. A histogram is taken over a square of twice
-    the grid's spacing, so a stroke that moves by a pixel changes it little. All histograms of an image are
+    Each pixel's gradient counts by its length, shared between the two nearest of sixteen directions, or of eight
+    in images so small that a histogram has fewer than two pixels for each of sixteen; with several channels, the
+    channel with the longest gradient counts. A histogram is taken over a square of twice the grid's spacing, so a
+    stroke that moves by a pixel changes it little. All histograms of an image are
     divided by their sum and their roots are taken (Arandjelović and Zisserman 2012): rows have length 1, or
     0 for a blank image, so lighter and darker copies of an image are the same.
 
@@ -38,11 +39,11 @@ def oriented_gradients(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]
     across = edged[:, :, 1:-1, 2:] - edged[:, :, 1:-1, :-2]
     down = edged[:, :, 2:, 1:-1] - edged[:, :, :-2, 1:-1]
     length, channel = torch.hypot(across, down).max(dim=1, keepdim=True)
-    angle = torch.atan2(down.gather(1, channel), across.gather(1, channel)) * (DIRECTIONS / (2 * math.pi))
-    directions = torch.arange(DIRECTIONS).view(1, -1, 1, 1)
-    away = (angle - directions).remainder(DIRECTIONS)
-    share = (1 - torch.minimum(away, DIRECTIONS - away)).clamp(min=0)
     cell = max(_SMALLEST_CELL, min(images.shape[2:]) // CELLS)
+    count = DIRECTIONS if (2 * cell) ** 2 >= 2 * DIRECTIONS else FEW_DIRECTIONS
+    angle = torch.atan2(down.gather(1, channel), across.gather(1, channel)) * (count / (2 * math.pi))
+    away = (angle - torch.arange(count).view(1, -1, 1, 1)).remainder(count)
+    share = (1 - torch.minimum(away, count - away)).clamp(min=0)
     counts = avg_pool2d(share * length, 2 * cell, stride=cell, padding=cell // 2).flatten(1)
     total = counts.sum(dim=1, keepdim=True)
     return (counts / total.clamp(min=torch.finfo(counts.dtype).tiny)).sqrt()
