@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from aral.losses.self_training import (
     aligned,
+    at_one,
     certain,
     confident,
-    contradicting,
     cross_entropy_where,
     hardened,
     leading,
@@ -79,8 +79,7 @@ def test_a_leading_class_includes_its_threshold() -> None:
     assert leading(probs, 0.375).tolist() == [False, True, False]
 
 
-def test_two_contradict_each_other_only_where_both_are_sure_and_differ() -> None:
-    one = torch.tensor([[0.9, 0.1]] * 4)
-    other = torch.tensor([[0.2, 0.8], [0.8, 0.2], [0.2, 0.8], [0.2, 0.8]])
-    sure, others = torch.tensor([True, True, False, True]), torch.tensor([True, True, True, False])
-    assert contradicting(one, sure, other, others).tolist() == [True, False, False, False]
+def test_two_are_at_one_where_their_likeliest_class_is_the_same() -> None:
+    one = torch.tensor([[0.9, 0.1], [0.51, 0.49], [0.2, 0.8], [0.5, 0.5]])
+    other = torch.tensor([[0.6, 0.4], [0.49, 0.51], [0.1, 0.9], [0.7, 0.3]])
+    assert at_one(one, other).tolist() == [True, False, True, True]

@@ -17,13 +17,13 @@ from aral.networks import ImageShape
 FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
 """Training steps relative to those of the benchmarks."""
 
-STEPS = 250
-STEPS_BEFORE_LABELS = 1200
+STEPS = 200
+STEPS_BEFORE_LABELS = 600
 LEAST_BEFORE_LABELS = 200
 MOST_PASSES = 60
 """Small folders are not looked at more often than this before the first label."""
 
-IMITATION_SHARE = 5 / 12
+IMITATION_SHARE = 1 / 3
 """Of the steps before labels, those that imitate communities."""
 
 LEAST_QUERY, MOST_QUERY = 10, 100

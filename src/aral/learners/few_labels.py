@@ -64,45 +64,42 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
 
 
-def agree_unless_contradicted(confidence: float, margin: float) -> Compute:
-    """FixMatch's cross-entropy on C's own confident labels, but where the graph is sure of another; to C."""
+def agree_where_the_graph_does(confidence: float, margin: float) -> Compute:
+    """FixMatch on C's own confident labels, where the graph is unsure of the same class; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
         own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
-        sure, graph_sure = self_training.confident(own, confidence), self_training.leading(graph, margin)
-        used = sure & ~self_training.contradicting(own, sure, graph, graph_sure)
+        alike = self_training.at_one(own, graph) & ~self_training.leading(graph, margin)
+        used = self_training.confident(own, confidence) & alike
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         return self_training.cross_entropy_where(logits, self_training.hardened(own), used)
 
     return compute
 
 
-def follow_the_graph(confidence: float, margin: float, overrules: float) -> Compute:
-    """Cross-entropy on labels along the graph, where it is sure and C is not, or where it overrules C; to C."""
+def follow_the_graph(margin: float) -> Compute:
+    """Cross-entropy on labels that spread along the graph, where it is sure; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
-        own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
-        sure, graph_sure = self_training.confident(own, confidence), self_training.leading(graph, margin)
-        differ = self_training.contradicting(own, sure, graph, graph_sure)
-        used = (graph_sure & ~sure) | (differ & self_training.leading(graph, overrules))
+        graph = view.step.spread_labels
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
-        return self_training.cross_entropy_where(logits, self_training.hardened(graph), used)
+        sure = self_training.leading(graph, margin)
+        return self_training.cross_entropy_where(logits, self_training.hardened(graph), sure)
 
     return compute
 
 
 def own_labels(model: Model) -> tuple[Term, ...]:
-    """Labels that no person gave: C's own and, with ``spreading``, the graph's; where the two differ, none."""
+    """Labels no person gave: with ``spreading`` the graph's where it is sure, C's own where the two agree."""
     w, settings, spreading = model.weights, model.self_training, model.spreading
     weight = w.cls * w.self_training
     if not spreading.weight:
         compute = agree(settings.confidence, settings.align)
         return (Term("agree", compute, weight, w.self_training_ramp),)
-    limits = (settings.confidence, spreading.margin)
-    following = follow_the_graph(*limits, spreading.overrules)
+    agreeing = agree_where_the_graph_does(settings.confidence, spreading.margin)
     return (
-        Term("agree", agree_unless_contradicted(*limits), weight, w.self_training_ramp),
-        Term("follow the graph", following, w.cls * spreading.weight),
+        Term("agree", agreeing, weight, w.self_training_ramp),
+        Term("follow the graph", follow_the_graph(spreading.margin), w.cls * spreading.weight),
     )
 
 

@@ -144,10 +144,7 @@ class Spreading(Settings):
     weight: float = Field(
         0.0, ge=0
     )  # of an image with a label from the graph, relative to people's; 0 = none
-    margin: float = Field(0.3, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
-    overrules: float = Field(
-        0.5, ge=0, le=1
-    )  # … and from this one up, it is right where C is sure of another
+    margin: float = Field(0.2, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
 
 
 class SeparateGan(Settings):

@@ -30,14 +30,9 @@ def leading(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " 
     return first - second >= margin
 
 
-def contradicting(
-    one: Float[Tensor, "N K"],
-    one_sure: Bool[Tensor, " N"],
-    other: Float[Tensor, "N K"],
-    other_sure: Bool[Tensor, " N"],
-) -> Bool[Tensor, " N"]:
-    """Images of which two opinions are both sure, and of different classes."""
-    return one_sure & other_sure & (one.argmax(dim=1) != other.argmax(dim=1))
+def at_one(one: Float[Tensor, "N K"], other: Float[Tensor, "N K"]) -> Bool[Tensor, " N"]:
+    """Images of which two opinions have the same likeliest class, however sure either is."""
+    return one.argmax(dim=1) == other.argmax(dim=1)
 
 
 def hardened(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
