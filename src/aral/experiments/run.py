@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from aral.acquisition import acquisition
-from aral.data import NAMES, DataSet, folder_dataset, load
+from aral.data import NAMES, DataSet, Limits, folder_dataset, load
 from aral.errors import BadInput
 from aral.experiments.methods import make_learner
 from aral.experiments.spec import RunSpec, differences, validated
@@ -33,11 +33,10 @@ def load_data(spec: RunSpec, root: Path | None = None, download: bool = False) -
         BadInput: the data are missing or cannot be used.
     """
     # Which images a smaller pool keeps is the same for every seed and method.
+    limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
     if spec.data in NAMES:
-        data = load(spec.data, root, download)
-    else:
-        data = folder_dataset(Path(spec.data).expanduser(), spec.side, 0.2, Stream.root(0))
-    return data.limited(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
+        return load(spec.data, root, download, spec.side, limits)
+    return folder_dataset(Path(spec.data).expanduser(), spec.side, 0.2, Stream.root(0), limits=limits)
 
 
 def run(

@@ -43,7 +43,7 @@ class RunSpec(Settings):
     threads: int = Field(2, ge=1)  # of PyTorch; sums are ordered by it, so it belongs to the result
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
     test_size: int | None = Field(None, ge=1)  # None: the whole test set
-    side: int = Field(32, ge=8)  # of images read from a folder, pixels
+    side: int = Field(32, ge=8)  # of images read from class folders (a folder, imagenet), pixels
     rounds: Rounds = Rounds()
     model: Model = Model()
 
