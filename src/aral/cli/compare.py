@@ -21,6 +21,7 @@ from aral.experiments import (
     GridResult,
     GridSpec,
     Resources,
+    check_pairings,
     grid_of,
     grid_toml,
     read_grid,
@@ -84,6 +85,7 @@ def compare_command(
     if allow_unequal:
         spec = grid_of(spec.model_dump() | {"allow_unequal": True})
     if dry_run:
+        check_pairings(units(spec))
         typer.echo(grid_toml(spec))
         for unit in units(spec):
             typer.echo(f"# {unit.name}")

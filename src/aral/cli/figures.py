@@ -12,7 +12,7 @@ from aral.cli.compare import Workers, grid_on_screen
 from aral.cli.grid_report import as_table, check_result, print_grid, write_grid_report
 from aral.cli.options import AsJson, DataRoot, Download, SetOption
 from aral.errors import AralError, BadInput
-from aral.experiments import Resources, Scaled, read_figure, scaled, units
+from aral.experiments import Resources, Scaled, check_pairings, read_figure, scaled, units
 from aral.session import Stopped
 from aral.words import counted
 
@@ -51,6 +51,7 @@ def figures_command(
     plans = {each.name: scaled(figure, each, scale, seeds, setting or []) for each in chosen}
     if dry_run:
         for plan in plans.values():
+            check_pairings(units(plan.grid))
             typer.echo("\n".join(plan_lines(plan)))
         return
     failed: dict[str, AralError] = {}

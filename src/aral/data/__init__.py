@@ -5,7 +5,7 @@ from aral.data.class_folders import folder_dataset
 from aral.data.dataset import DataSet, Limits
 from aral.data.decode import Fit
 from aral.data.folder import FolderImages, read_image_folder
-from aral.data.named import NAMES, data_root, load
+from aral.data.named import NAMES, data_root, load, shape_of
 from aral.data.npz import read_npz, write_npz
 from aral.data.unreadable import Reason, Unreadable
 
@@ -25,5 +25,6 @@ __all__ = [
     "load",
     "read_image_folder",
     "read_npz",
+    "shape_of",
     "write_npz",
 ]

@@ -32,10 +32,29 @@ _CLASS_NAMES: dict[str, tuple[str, ...] | None] = {
 NAMES = tuple(_CLASS_NAMES)
 """Every name that :func:`load` takes."""
 
+_SHAPES: dict[str, tuple[int, int, int]] = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "svhn": (3, 32, 32),
+    "cifar10": (3, 32, 32),
+    "celeba": (3, 64, 64),
+}
+
 _DIGITS_TEST_SIZE = 360
 IMAGENET_SIDE = 224
 """Height and width of ImageNet's images unless another side is asked for, as most classifiers take them."""
 _FIXED = Stream.root(0)
+
+
+def shape_of(name: str, side: int = IMAGENET_SIDE) -> tuple[int, int, int]:
+    """Channels, height and width of a set's images, without reading it; a ``.npz`` may hold others.
+
+    Args:
+        name: one of :data:`NAMES`.
+        side: height and width of ``imagenet``'s.
+    """
+    return _SHAPES.get(name, (3, side, side))
 
 
 def data_root(root: Path | None = None) -> Path:

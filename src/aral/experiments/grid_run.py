@@ -14,6 +14,7 @@ from aral.experiments.capacity import bytes_needed, free_bytes, processors, work
 from aral.experiments.executor import Job, State, Watcher, execute, log_path
 from aral.experiments.grid import GridSpec, Unit, full_units, units
 from aral.experiments.grid_result import Difference, GridResult, UnitResult
+from aral.experiments.pairing import check_pairings
 from aral.experiments.parity import check_equal, verify
 from aral.experiments.run import check_budget, data_fingerprint, load_data
 from aral.experiments.spec import validated
@@ -64,7 +65,8 @@ def run_grid(
         differences: recorded with the grid, and shown in its reports.
 
     Raises:
-        BadInput: the grid is wrong or unfair, the data are missing, or another process runs it.
+        BadInput: the grid is wrong or unfair, a learner cannot answer its acquisition, the data are missing,
+            or another process runs it.
         RunFailed: the folder cannot be written.
     """
     resources = resources or Resources()
@@ -72,6 +74,7 @@ def run_grid(
     check_equal(compared, grid.allow_unequal)
     data = load_data(compared[0].spec, resources.data_root, resources.download)
     full = full_units(grid, len(data.pool))
+    check_pairings((*compared, *full), data.pool.shape, data.class_count)
     for unit in compared:
         check_budget(unit.spec, data)
     _make(folder)
