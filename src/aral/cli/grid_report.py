@@ -112,8 +112,10 @@ def _parity_section(result: GridResult) -> Section:
     text = (
         "These methods were NOT treated alike (--allow-unequal): their accuracies do not show which is better."
         if unequal
-        else "Within a seed, all methods had the same data, first labels, budget, training steps, labelled "
-        "batches, classifier, rates, precision and evaluation: the hash is of all of these."
+        else "Within a seed, all methods had the same data, first labels, budget, training steps, steps before "
+        "labels, labelled batches and their augmentation, classifier, rates, precision, evaluation, and versions "
+        "of aral and PyTorch: the hash is of all of these. What else a method trains, and on which other images, "
+        "is its own."
     )
     rows = tuple(
         (str(each.seed), each.hash, str(each.verified), "; ".join(each.differences) or "none")

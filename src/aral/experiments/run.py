@@ -14,6 +14,7 @@ import torch
 from aral.acquisition import acquisition
 from aral.data import NAMES, DataSet, Limits, folder_dataset, load
 from aral.errors import BadInput
+from aral.experiments.effective import versions
 from aral.experiments.methods import make_learner
 from aral.experiments.spec import RunSpec, differences, validated
 from aral.oracles import GroundTruth, Oracle
@@ -179,6 +180,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
         "test size": len(data.test),
         "pool fingerprint": fingerprint,
         "data fingerprint": data_fingerprint(data),
+        "versions": versions(),
     }
     for key, value in values.items():
         store.record_setting(key, value)
