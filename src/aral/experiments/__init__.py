@@ -12,6 +12,7 @@ from aral.experiments.grid import (
     read_grid,
     units,
 )
+from aral.experiments.grid_record import is_grid, read_result
 from aral.experiments.grid_result import Difference, GridResult, UnitResult
 from aral.experiments.grid_run import Resources, run_grid
 from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
@@ -45,6 +46,7 @@ __all__ = [
     "full_units",
     "grid_of",
     "grid_toml",
+    "is_grid",
     "load_data",
     "make_learner",
     "parity_hash",
@@ -52,6 +54,7 @@ __all__ = [
     "preset_names",
     "read_figure",
     "read_grid",
+    "read_result",
     "read_spec",
     "resolve",
     "run",

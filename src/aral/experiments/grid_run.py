@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from aral.data import DataSet
@@ -13,6 +12,7 @@ from aral.errors import BadInput, RunFailed
 from aral.experiments.capacity import bytes_needed, free_bytes, processors, worker_count
 from aral.experiments.executor import Job, State, Watcher, execute, log_path
 from aral.experiments.grid import GridSpec, Unit, full_units, units
+from aral.experiments.grid_record import record_result
 from aral.experiments.grid_result import Difference, GridResult, UnitResult
 from aral.experiments.pairing import check_pairings
 from aral.experiments.parity import check_equal, verify
@@ -21,9 +21,7 @@ from aral.experiments.spec import validated
 from aral.experiments.unit import WORK
 from aral.store.lock import FolderLock
 from aral.store.reading import store_reading
-from aral.store.rows import Json, Stage
-
-GRID_FILE = "grid.json"
+from aral.store.rows import Stage
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def run_grid(
             unit.name: _job(unit, folder, len(data.pool), fingerprint, resources)
             for unit in (*compared, *full)
         }
-        _record(grid, folder, differences, None)
+        record_result(grid, folder, differences, None)
         watcher = watcher or Watcher()
         watcher.planned(list(jobs.values()))
         _execute(grid, compared[0], data, list(jobs.values()), resources, watcher, stopping)
@@ -99,7 +97,7 @@ def run_grid(
             tuple(parity[seed] for seed in grid.seeds),
             tuple(differences),
         )
-        _record(grid, folder, differences, result)
+        record_result(grid, folder, differences, result)
     finally:
         lock.release()
     _check_verified(result)
@@ -177,29 +175,6 @@ def _make(folder: Path) -> None:
         raise BadInput(
             f"The folder {folder} cannot be made: {error}.", "Give another: --folder DIR"
         ) from error
-
-
-def _record(
-    grid: GridSpec, folder: Path, differences: Sequence[Difference], result: GridResult | None
-) -> None:
-    """Write grid.json in one step: the grid, and its results once there are any."""
-    table: dict[str, Json] = {
-        "grid": json.loads(grid.model_dump_json()),
-        "differences": [asdict(difference) for difference in differences],
-    }
-    if result is not None:
-        table |= {
-            "units": [asdict(unit) for unit in result.units],
-            "full": [asdict(unit) for unit in result.full],
-            "reference": result.reference,
-            "parity": [asdict(parity) for parity in result.parity],
-        }
-    partial = folder / f"{GRID_FILE}.tmp-{os.getpid()}"
-    try:
-        partial.write_text(json.dumps(table, indent=2) + "\n")
-        partial.replace(folder / GRID_FILE)
-    except OSError as error:
-        raise RunFailed(f"{folder / GRID_FILE} cannot be written: {error}.", "Free some space.") from error
 
 
 def _check_verified(result: GridResult) -> None:
