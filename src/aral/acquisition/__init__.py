@@ -14,6 +14,7 @@ from aral.acquisition.interface import (
     top_scores,
 )
 from aral.acquisition.joint import Choice, JointBatch
+from aral.acquisition.own import is_own
 
 __all__ = [
     "ACQUISITIONS",
@@ -29,5 +30,6 @@ __all__ = [
     "as_scores",
     "check_query_size",
     "confident_pseudo_labels",
+    "is_own",
     "top_scores",
 ]

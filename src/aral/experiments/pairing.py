@@ -51,4 +51,7 @@ def _check(spec: RunSpec, shape: ImageShape, class_count: int) -> None:
     device = torch.device("meta")
     with device:
         learner = LEARNERS[spec.learner](Making(spec.model, shape, class_count, Stream.root(0), device))
-    check_strategy(Strategy(acquisition(spec.acquisition), acquisition(spec.rounds.first_query)), learner)
+    check_strategy(
+        Strategy(acquisition(spec.acquisition, own=True), acquisition(spec.rounds.first_query, own=True)),
+        learner,
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aral.acquisition import acquisition
+from aral.acquisition import acquisition, is_own
 from aral.data import NAMES, DataSet, Limits, folder_dataset, load
 from aral.errors import BadInput
 from aral.experiments.effective import versions
@@ -72,7 +72,9 @@ def run(
     learner = make_learner(
         spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
     )
-    strategy = Strategy(acquisition(spec.acquisition), acquisition(spec.rounds.first_query))
+    strategy = Strategy(
+        acquisition(spec.acquisition, own=True), acquisition(spec.rounds.first_query, own=True)
+    )
     check_strategy(strategy, learner)
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
@@ -221,14 +223,18 @@ def read_spec(folder: Path) -> RunSpec:
     """The specification of a run folder.
 
     Raises:
-        BadInput: the folder is not a run's.
+        BadInput: the folder is not a run's, or asks for code of the user's own.
     """
     path = folder / SETTINGS_FILE
     try:
-        return validated(json.loads(path.read_text()))
+        spec = validated(json.loads(path.read_text()))
     except FileNotFoundError as error:
         raise BadInput(
             f"{folder} is not a run folder: it has no {SETTINGS_FILE}.", "Check the path."
         ) from error
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
+    for name in (spec.acquisition, spec.rounds.first_query):
+        if is_own(name):
+            acquisition(name)  # refused: the folder may be somebody else's
+    return spec

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from aral.acquisition import acquisition
+from aral.acquisition import acquisition, is_own
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.experiments.methods import Method
@@ -111,7 +111,8 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     spec = validated(table)
     # Names may also have come from a preset or a single setting.
     Method.parse(str(spec.method))
-    acquisition(spec.rounds.first_query)
+    if not is_own(spec.rounds.first_query):
+        acquisition(spec.rounds.first_query)
     return spec
 
 
