@@ -17,7 +17,7 @@ from aral.experiments.grid_result import Difference, GridResult, UnitResult
 from aral.experiments.grid_run import Resources, run_grid
 from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
 from aral.experiments.pairing import check_pairings
-from aral.experiments.parity import Parity, parity_hash, parity_table
+from aral.experiments.parity import Parity, parity_hash, parity_table, unequal
 from aral.experiments.run import drive, load_data, read_spec, run
 from aral.experiments.spec import Rounds, RunSpec, differences, preset_names, resolve, validated
 
@@ -60,6 +60,7 @@ __all__ = [
     "run",
     "run_grid",
     "scaled",
+    "unequal",
     "units",
     "validated",
 ]
