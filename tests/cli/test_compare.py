@@ -94,6 +94,18 @@ def test_options_that_a_file_overrules_are_refused(told: Any, here: Path, words:
     told("compare", "--grid", "grid.toml", "--dry-run")
 
 
+def test_five_seeds_unless_said_otherwise_and_too_few_are_said(
+    told: Any, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = told("compare", "digits", "--methods", "random", "--dry-run")
+    assert "seeds = [0, 1, 2, 3, 4]" in plan
+    quick = [word for word in GRID if not word.startswith("--seeds")]
+    assert aral(monkeypatch, *quick, "--seeds=1") == 0
+    assert "1 seed cannot tell whether a method is better: a verdict takes 3" in capsys.readouterr().err
+    assert aral(monkeypatch, *quick, "--methods=random", "--seeds=1") == 0
+    assert "cannot tell whether" not in capsys.readouterr().err
+
+
 def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> None:
     told(*GRID)
     folder = here / "runs" / "compare-digits"

@@ -14,7 +14,7 @@ import aral.cli.figures
 from aral.cli.app import app
 from aral.errors import BadInput
 from aral.experiments import GridSpec, figure_names, full_units, read_figure, scaled, units
-from aral.experiments.figures import Figure, Panel, Stated
+from aral.experiments.figures import OF_RELEASED_CODE, Figure, Panel, Stated
 from aral.experiments.parity import check_equal
 from aral.experiments.spec import flattened
 
@@ -87,7 +87,15 @@ def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: fl
         for key in changed - ramps:
             assert said[WORDS[key]].here == f"{one[key]:,}"
             assert said[WORDS[key]].paper != said[WORDS[key]].here
-    assert said["seeds"].paper == "not stated"
+    assert said["seeds"].paper == said["Monte-Carlo passes"].paper == "not stated"
+    assert said["Monte-Carlo passes"].here == "20"
+    learners = {unit.spec.learner for unit in units(plan.grid)}
+    assert ("aral-released" in learners) == ("objective of ARAL" in said)
+    if "objective of ARAL" in said:
+        assert said["objective of ARAL"].paper == "eq. 7 to 10"
+        assert set(OF_RELEASED_CODE) & learners == {
+            name for name in OF_RELEASED_CODE if name in said["objective of ARAL"].here
+        }
     precision = units(plan.grid)[0].spec.model.training.precision
     assert (precision == "bfloat16") == ("precision of products" in said)
 

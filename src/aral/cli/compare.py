@@ -37,9 +37,11 @@ from aral.experiments import (
     run_grid,
     units,
 )
+from aral.reports.statistics import MINIMUM_SEEDS
+from aral.words import counted
 
 RUNS = Path("runs")
-SEEDS = "3"
+SEEDS = "5"
 METHODS = "aral+random,aral"
 """One learner with random queries and with its own: what the queries are worth, all else being equal."""
 
@@ -121,6 +123,11 @@ def compare_command(
         for unit in made:
             typer.echo(f"# {unit.name}")
         return
+    if len(spec.methods) > 1 and len(spec.seeds) < MINIMUM_SEEDS:
+        few = f"{counted(len(spec.seeds), 'seed')} cannot tell whether a method is better"
+        typer.echo(
+            f"{few}: a verdict takes {MINIMUM_SEEDS} at least, and mostly more. Add --seeds {SEEDS}", err=True
+        )
     resources = Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)

@@ -21,6 +21,9 @@ FOLDER = "paper"
 POOL_FOR_A_LABEL = 10
 """A pool is never shrunk below so many images for each label of the budget, so that there is a choice."""
 
+OF_RELEASED_CODE = ("aral-released", "aral-no-active", "aral-no-encoder")
+"""Learners that are trained by what the authors' code trains instead of the printed equations."""
+
 LEAST_TEST_IMAGES = 2000
 """A test set is never shrunk below this: the standard error of an accuracy then stays below 1.2 points."""
 
@@ -196,11 +199,26 @@ def _differences(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> tuple[Di
     return (
         *([Difference("training steps a round", steps, f"{spec.model.training.steps:,}")]),
         *(Difference(what, f"{paper:,}", f"{here:,}") for what, paper, here in pairs if paper != here),
+        *_unstated(grid),
         *_ramp_differences(panel, grid),
         Difference("seeds", "not stated", str(len(grid.seeds))),
         *([Difference("precision of products", "float32", precision)] if precision != "float32" else []),
         *(Difference(each.what, each.paper, each.here) for each in panel.stated),
         *(Difference("setting", "as specified", setting) for setting in extra),
+    )
+
+
+def _unstated(grid: GridSpec) -> tuple[Difference, ...]:
+    """What the paper does not say, or says and its released code does otherwise."""
+    compared = units(grid)
+    passes = sorted({unit.spec.model.training.mc_passes for unit in compared})
+    released = [unit.spec.learner for unit in compared if unit.spec.learner in OF_RELEASED_CODE]
+    objective = Difference(
+        "objective of ARAL", "eq. 7 to 10", f"the released code's ({', '.join(dict.fromkeys(released))})"
+    )
+    return (
+        *([objective] if released else []),
+        Difference("Monte-Carlo passes", "not stated", ", ".join(map(str, passes))),
     )
 
 

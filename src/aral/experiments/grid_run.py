@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aral.data import DataSet
 from aral.errors import BadInput, RunFailed
-from aral.experiments.capacity import bytes_needed, free_bytes, processors, worker_count
+from aral.experiments.capacity import free_bytes, most_bytes_needed, processors, worker_count
 from aral.experiments.executor import Job, State, Watcher, execute, log_path
 from aral.experiments.grid import GridSpec, Unit, full_units, units
 from aral.experiments.grid_record import record_result
@@ -17,7 +17,7 @@ from aral.experiments.grid_result import Difference, GridResult, UnitResult
 from aral.experiments.pairing import check_pairings
 from aral.experiments.parity import check_equal, verify
 from aral.experiments.run import check_budget, data_fingerprint, load_data
-from aral.experiments.spec import validated
+from aral.experiments.spec import RunSpec, validated
 from aral.experiments.unit import WORK
 from aral.store.lock import FolderLock
 from aral.store.reading import store_reading
@@ -86,7 +86,8 @@ def run_grid(
         record_result(grid, folder, differences, None)
         watcher = watcher or Watcher()
         watcher.planned(list(jobs.values()))
-        _execute(grid, compared[0], data, list(jobs.values()), resources, watcher, stopping)
+        specs = [unit.spec for unit in (*compared, *full)]
+        _execute(grid.threads, specs, data, list(jobs.values()), resources, watcher, stopping)
         parity = verify(compared, folder)
         result = GridResult(
             grid,
@@ -105,8 +106,8 @@ def run_grid(
 
 
 def _execute(
-    grid: GridSpec,
-    typical: Unit,
+    threads: int,
+    specs: Sequence[RunSpec],
     data: DataSet,
     jobs: Sequence[Job],
     resources: Resources,
@@ -114,10 +115,8 @@ def _execute(
     stopping: Callable[[], bool],
 ) -> None:
     left = [job for job in jobs if job.state is not State.DONE]
-    fitting = worker_count(
-        len(left), grid.threads, bytes_needed(typical.spec, data), processors(), free_bytes()
-    )
-    execute(left, resources.workers or fitting, grid.threads, watcher, stopping, resources.work)
+    fitting = worker_count(len(left), threads, most_bytes_needed(specs, data), processors(), free_bytes())
+    execute(left, resources.workers or fitting, threads, watcher, stopping, resources.work)
 
 
 def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: Resources) -> Job:
