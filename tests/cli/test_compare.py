@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aral.cli import main
-from aral.experiments import is_grid, read_result
+from aral.cli.grid_report import verdicts_of, write_grid_report
+from aral.experiments import State, is_grid, read_result
 
 GRID = [
     "compare",
@@ -112,5 +114,13 @@ def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> 
     record = json.loads((folder / "grid.json").read_text())
     (folder / "grid.json").write_text(json.dumps({key: record[key] for key in ("grid", "differences")}))
     assert "Parity of seed 0" in told("report", "runs/compare-digits")
+    result = read_result(folder)
+    waiting = [
+        replace(unit, state=State.WAITING) if "random" in unit.method else unit for unit in result.units
+    ]
+    stopped = replace(result, units=tuple(waiting))
+    assert write_grid_report(stopped, "supervised+random") == folder / "comparison.html"
+    verdicts = verdicts_of(stopped, "supervised+random")
+    assert verdicts is not None and not verdicts.rows
     (folder / "grid.json").write_text('{"grid": 3}')
     assert "is no record of a grid" in told("report", "runs/compare-digits", code=2)

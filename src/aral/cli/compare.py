@@ -123,11 +123,7 @@ def compare_command(
         for unit in made:
             typer.echo(f"# {unit.name}")
         return
-    if len(spec.methods) > 1 and len(spec.seeds) < MINIMUM_SEEDS:
-        few = f"{counted(len(spec.seeds), 'seed')} cannot tell whether a method is better"
-        typer.echo(
-            f"{few}: a verdict takes {MINIMUM_SEEDS} at least, and mostly more. Add --seeds {SEEDS}", err=True
-        )
+    _say_if_too_few(spec)
     resources = Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)
@@ -136,6 +132,17 @@ def compare_command(
     else:
         print_grid(result, page, verdicts)
     check_result(result)
+
+
+def _say_if_too_few(grid: GridSpec) -> None:
+    """Before hours of work: that no verdict can come of it."""
+    count = len(grid.seeds)
+    if len(grid.methods) > 1 and count < MINIMUM_SEEDS:
+        typer.echo(
+            f"{counted(count, 'seed')} cannot tell whether a method is better: a verdict takes {MINIMUM_SEEDS} at "
+            f"least, and mostly more. Add --seeds {SEEDS}",
+            err=True,
+        )
 
 
 def _refuse_beside_a_grid(options: Mapping[str, object]) -> None:

@@ -39,7 +39,9 @@ def write_grid_report(
         return None
     folders = [record.folder for record in records]
     parts = sections(result, records)
-    return write_comparison(folders, result.folder, result.reference, parts, baseline, targets)
+    return write_comparison(
+        folders, result.folder, result.reference, parts, _begun(baseline, records), targets
+    )
 
 
 def verdicts_of(
@@ -47,7 +49,12 @@ def verdicts_of(
 ) -> Verdicts | None:
     """Whether the methods are better than their baselines; None if no unit is finished."""
     records = records_of(result)
-    return judge(records, baseline, targets) if records else None
+    return judge(records, _begun(baseline, records), targets) if records else None
+
+
+def _begun(baseline: str | None, records: Sequence[RunRecord]) -> str | None:
+    """The baseline, if it has a run: of a grid that was stopped it may have none, and the usual one serves."""
+    return baseline if any(record.method == baseline for record in records) else None
 
 
 def print_grid(result: GridResult, page: Path | None, verdicts: Verdicts | None) -> None:
