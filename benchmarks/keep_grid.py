@@ -1,9 +1,11 @@
 """Keep what a finished grid showed: rows as JSON, the chart, and the table of docs/benchmarks.md.
 
-    aral compare digits --methods random,aral --seeds 5 --folder runs/digits
+    aral compare digits --methods random,aral-released --seeds 5 --folder runs/digits
     python benchmarks/keep_grid.py runs/digits digits --note "Other work ran on the machine."
+    python benchmarks/keep_grid.py benchmarks/results/digits.json digits
 
-Rows go to benchmarks/results/NAME.json, the chart to docs/images/NAME.svg, the table to the screen.
+Rows go to benchmarks/results/NAME.json, the chart to docs/images/NAME.svg, the table to the screen. From rows
+that are kept already, only the table is made.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
+from aral.reports.labels import Curve, normalised_area
 from curves import RESULTS, ROOT, commit, machine
 
 KEPT = {"accuracy": "accuracy", "train seconds": "train_seconds", "query seconds": "query_seconds"}
@@ -36,23 +41,33 @@ def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
     return runs
 
 
-def table(runs: dict[str, dict[str, Any]], verdicts: dict[str, Any], budgets: list[int]) -> str:
-    """Markdown: mean ± s.d. over seeds at some budgets and over the curve, and the verdict on the curve."""
+def table(kept: dict[str, Any], budgets: list[int]) -> str:
+    """Markdown: mean ± s.d. over seeds at some budgets and over the curve, and the verdict on the curve.
+
+    The mean over the curve is the area below it divided by its range of labels, which the verdicts are on.
+    """
     by_method: dict[str, list[dict[int, float]]] = defaultdict(list)
-    for run in runs.values():
+    for run in kept["runs"]:
         by_method[run["method"]].append({at["labelled"]: at["accuracy"] for at in run["rounds"]})
     words = {
         row["method"]: f"{row['words']} ({row['baseline']})"
-        for row in verdicts["verdicts"]
+        for row in kept["verdicts"]
         if row["measure"] == "area"
     }
     head = ["method", *map(str, budgets), "mean over the curve", "better than random (same rule for all)"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for method, curves in by_method.items():
         cells = [spread([curve[budget] for curve in curves]) for budget in budgets]
-        whole = spread([mean(curve.values()) for curve in curves])
+        whole = spread([area(curve) for curve in curves])
         lines.append("| " + " | ".join([f"`{method}`", *cells, whole, words.get(method, "–")]) + " |")
     return "\n".join(lines)
+
+
+def area(curve: dict[int, float]) -> float:
+    """Mean accuracy from the first to the last number of labels, by trapezoids."""
+    labelled = sorted(curve)
+    points = Curve(np.array(labelled), np.array([curve[count] for count in labelled]))
+    return normalised_area(points, labelled[0], labelled[-1])
 
 
 def spread(values: list[float]) -> str:
@@ -64,13 +79,17 @@ def spread(values: list[float]) -> str:
 def main() -> None:
     """Read the grid folder and write the three."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the grid")
+    parser.add_argument("folder", type=Path, help="of the grid, or a file of rows")
     parser.add_argument("name", help="of the files that are kept")
     parser.add_argument("--command", default="", help="as it was typed")
     parser.add_argument("--commit", default="", help="the grid ran at; default: this one")
     parser.add_argument("--note", default="")
     parser.add_argument("--budgets", default="10,20,50,100")
     arguments = parser.parse_args()
+    budgets = [int(budget) for budget in arguments.budgets.split(",")]
+    if arguments.folder.is_file():
+        print(table(json.loads(arguments.folder.read_text()), budgets))
+        return
     runs = rows_of(arguments.folder)
     verdicts = json.loads((arguments.folder / "verdicts.json").read_text())
     grid = json.loads((arguments.folder / "grid.json").read_text())
@@ -91,7 +110,7 @@ def main() -> None:
     images = ROOT.parent / "docs" / "images"
     images.mkdir(exist_ok=True)
     shutil.copyfile(arguments.folder / "curves.svg", images / f"{arguments.name}.svg")
-    print(table(runs, verdicts, [int(budget) for budget in arguments.budgets.split(",")]))
+    print(table(kept, budgets))
 
 
 if __name__ == "__main__":

@@ -133,3 +133,27 @@ def test_more_images_than_the_passes_can_tell_of() -> None:
     found = ACQUISITIONS["batchbald"](pool_of(random_passes(30, 3, 4, 4)), 30, STREAM)
     assert np.unique(found.ids).size == 30
     assert found.scores.sum() < log(3) + 0.1
+
+
+def test_numbers_worked_out_once_for_all() -> None:
+    """Five images, three passes, two classes, in nats: joint entropies over all 2ⁿ labels, summed in plain Python.
+
+    14 nearly repeats 12: BALD asks for both first, BatchBALD for 10 in between. The joint information of the
+    batch is the sum of what its images add, as batchbald_redux reports it.
+    """
+    passes = {
+        10: [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]],
+        11: [[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]],
+        12: [[0.6, 0.4], [0.9, 0.1], [0.1, 0.9]],
+        13: [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]],
+        14: [[0.6, 0.4], [0.88, 0.12], [0.12, 0.88]],
+    }
+    images = view(Predictions(id_array(*passes), mc_probabilities=torch.tensor(list(passes.values()))))
+    single = ACQUISITIONS["bald"](images, 5, STREAM)
+    assert single.ids.tolist() == [12, 14, 10, 11, 13]
+    assert single.scores.tolist() == pytest.approx([0.249864, 0.221969, 0.184712, 0.089472, 0.0], abs=1e-6)
+    batch = ACQUISITIONS["batchbald"](images, 4, STREAM)
+    assert batch.ids.tolist() == [12, 10, 14, 11]
+    assert np.cumsum(batch.scores).tolist() == pytest.approx(
+        [0.249864, 0.428331, 0.548297, 0.594704], abs=1e-6
+    )

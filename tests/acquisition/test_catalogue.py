@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aral.acquisition import ACQUISITIONS, Need, Predictions, acquisition
+from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions, acquisition, check_query_size
 from aral.errors import BadInput
 from aral.randomness import Stream
+from aral.testing import check_acquisition
+from aral.types import Selection
 
 from .pools import predictions, view, view_of
 
-HERE = ["random", "max-entropy", "bald", "vaal", "aral", "typiclust"]
 STREAM = Stream.root(0).child("query")
-every = pytest.mark.parametrize("name", HERE)
+every = pytest.mark.parametrize("name", sorted(ACQUISITIONS))
 POOL = st.lists(st.integers(0, 500), min_size=4, max_size=16, unique=True)
 
 
 def test_names() -> None:
-    assert set(HERE) <= set(ACQUISITIONS)
     for name, strategy in ACQUISITIONS.items():
         assert strategy.name == name
         assert acquisition(name) is strategy
@@ -87,6 +90,9 @@ def test_needs_are_what_is_read(name: str) -> None:
             features=fields.get(Need.FEATURES),
             latents=fields.get(Need.LATENTS),
             sampler_logits=fields.get(Need.SAMPLER_LOGITS),
+            synthesised=fields.get(Need.SYNTHESISED),
+            groups=fields.get(Need.GROUPS),
+            spread=fields.get(Need.SPREAD),
         )
     )
     assert len(ACQUISITIONS[name](pool, 3, STREAM)) == 3
@@ -100,3 +106,51 @@ def test_the_same_stream_asks_the_same(name: str) -> None:
     pool = view_of(list(range(20)), [100])
     one, other = (ACQUISITIONS[name](pool, 5, Stream.root(3)) for _ in range(2))
     assert one.ids.tolist() == other.ids.tolist()
+
+
+@every
+def test_the_public_contract_holds(name: str) -> None:
+    check_acquisition(ACQUISITIONS[name])
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The first images as listed, with whatever is to be wrong."""
+
+    ids: Callable[[PoolView, int], np.ndarray] = lambda pool, n: np.sort(pool.unlabelled.ids)[:n]
+    name: str = "broken"
+    needs: frozenset[Need] = frozenset()
+    says: str = "broken"
+    refuses: bool = True
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
+        if self.refuses:
+            check_query_size(n, pool.unlabelled.ids.size)
+        ids = self.ids(pool, n)
+        return Selection(ids, np.zeros(ids.size), self.says, ("why",) * ids.size)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (Broken(lambda pool, n: pool.unlabelled.ids[:n]), "listed"),
+        (Broken(lambda pool, n: np.sort(pool.unlabelled.ids)[: n - 1]), "n different images"),
+        (Broken(lambda pool, n: np.arange(2000, 2000 + n)), "unlabelled pool"),
+        (Broken(says="other"), "names its strategy"),
+        (Broken(refuses=False), "refused with BadInput"),
+    ],
+)
+def test_the_public_contract_finds_what_is_broken(broken: Broken, said: str) -> None:
+    check_acquisition(Broken())
+    with pytest.raises(AssertionError, match=said):
+        check_acquisition(broken)
+
+
+def test_needs_that_are_not_declared_are_found() -> None:
+    hidden = Broken(
+        lambda pool, n: pool.unlabelled.ids[
+            pool.unlabelled.get(Need.PROBABILITIES)[:, 0].argsort()[:n].numpy()
+        ]
+    )
+    with pytest.raises(ValueError, match="were not computed"):
+        check_acquisition(hidden)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aral.data import Fit, Reason, decode, folder_dataset, read_image_folder
+from aral.data import Fit, Limits, Reason, decode, folder_dataset, read_image_folder
 from aral.errors import BadInput
 from aral.randomness import Stream
 
@@ -131,6 +131,41 @@ def test_given_parts_are_kept(tmp_path: Path, test_name: str) -> None:
     _grey(tmp_path / test_name / "birds" / "x.png", 1)
     with pytest.raises(BadInput, match="training folder lacks: birds"):
         folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
+
+
+def test_limits_choose_the_files_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images are those that the whole set would keep; only a class with none of them costs one more."""
+    for index in range(40):
+        _grey(tmp_path / "train" / ("cats" if index < 20 else "dogs") / f"{index:02}.png", 5 * index)
+        _grey(tmp_path / "val" / ("cats" if index < 20 else "dogs") / f"{index:02}.png", 5 * index)
+    _grey(tmp_path / "train" / "rare" / "x.png", 255)
+    (tmp_path / "train" / "notes").mkdir()
+    (tmp_path / "train" / "notes" / "readme.txt").write_text("no image")
+    whole = folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
+    opened: list[Path] = []
+    monkeypatch.setattr(decode, "read_image_bytes", lambda path: opened.append(path) or path.read_bytes())
+    limits = Limits(7, 3, Stream.root(2))
+    data = folder_dataset(tmp_path, 8, 0.5, Stream.root(1), limits=limits)
+    assert data.class_names == ("cats", "dogs", "rare") == whole.class_names
+    assert data.note == "1 file left out; 7 of 42 pool images; 3 of 40 test images"
+    assert len(data.pool) == 7 and len(data.test) == 3 and len(opened) <= 7 + 3 + 3
+    kept = whole.limited(None, 3, Stream.root(2))
+    assert data.test.images.pixels.equal(kept.test.images.pixels)
+    assert data.test.classes.tolist() == kept.test.classes.tolist()
+    assert data.pool_classes.tolist() == [[0, 1][value >= 100] for value in _values(data.pool.pixels)]
+
+
+def test_an_unreadable_file_gives_its_place_to_the_next(tmp_path: Path) -> None:
+    _two_classes(tmp_path / "train")
+    _grey(tmp_path / "val" / "dogs" / "x.png", 120)
+    for index in range(4):
+        (tmp_path / "train" / "cats" / f"bad{index}.png").write_bytes(b"")
+    data = folder_dataset(tmp_path, 8, 0.5, Stream.root(1), limits=Limits(12, 1, Stream.root(0)))
+    assert _values(data.pool.pixels) == [*range(6), *range(100, 106)]
+    with pytest.raises(BadInput, match="Cannot keep 13 images of the pool: it has 12"):
+        folder_dataset(tmp_path, 8, 0.5, Stream.root(1), limits=Limits(13, 1, Stream.root(0)))
 
 
 def test_left_out_files_are_counted_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

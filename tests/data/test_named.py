@@ -170,3 +170,4 @@ def test_imagenet_is_read_from_class_folders(tmp_path: Path) -> None:
     assert data.name == "imagenet" and data.pool.shape == (3, 224, 224)
     assert data.pool_classes.tolist() == [0, 0, 1, 1] and data.test.classes.tolist() == [0, 1]
     assert data.class_names == ("n01440764", "n01443537")
+    assert load("imagenet", tmp_path, side=16).pool.shape == (3, 16, 16)

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 import typer.main
+from typer.testing import CliRunner
 
 from aral.acquisition import ACQUISITIONS
 from aral.cli.app import app
 from aral.experiments import LEARNERS
+from aral.store.reading import store_reading
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -118,6 +120,27 @@ def test_code_in_extending_runs_and_works() -> None:
     labelled = LabelledSet(data.pool.subset(data.pool.ids[:6]), data.pool_classes[:6], 3)
     learner.start_round(0, labelled, data.pool.without(data.pool.ids[:6]), Stream.root(0))
     assert learner.step(0).values["confident"] > 0
+
+
+def test_the_strategy_in_extending_runs_in_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command of the page, shortened, with its own code in the working directory and real workers."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "extending.md"
+    (tmp_path / "my_module.py").write_text(blocks(page, "python")[0])
+    (command,) = (line for line in blocks(page, "sh")[0].splitlines() if line.startswith("aral compare"))
+    short = ["budget=4", "query_size=2"]
+    settings = [
+        *(f"rounds.{each}" for each in short),
+        "model.training.steps=1",
+        "pool_size=60",
+        "test_size=20",
+    ]
+    words = [*shlex.split(command)[1:-2], "--seeds=1", "--workers=1", *(f"--set={each}" for each in settings)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    with store_reading(tmp_path / "runs/compare-digits/supervised+my_module:SECOND_GUESS-seed0") as store:
+        (first, second) = (store.query(number) for number in range(2))
+    assert first and second and (first.acquisition, second.acquisition) == ("typiclust", "second-guess")
 
 
 def test_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -13,12 +13,23 @@ from pathlib import Path
 
 import pytest
 
+from aral.data.named import digits
 from aral.errors import BadInput
 from aral.experiments import GridSpec, Job, Resources, State, Watcher, grid_toml, run, run_grid, units
-from aral.experiments.capacity import bytes_needed, free_bytes, parameter_count, worker_count
+from aral.experiments.capacity import (
+    bytes_needed,
+    free_bytes,
+    most_bytes_needed,
+    parameter_count,
+    worker_count,
+)
 from aral.experiments.executor import execute
+from aral.experiments.methods import LEARNERS, Method, make_learner
 from aral.experiments.run import load_data
+from aral.experiments.spec import resolve
 from aral.experiments.unit import wait_for_folder
+from aral.learners import PhasedLearner
+from aral.randomness import Stream
 from aral.session import Stopped
 from aral.store.lock import FolderLock
 from aral.store.reading import store_reading
@@ -271,6 +282,25 @@ def test_free_memory_is_the_least_of_machine_and_container(tmp_path: Path) -> No
     (tmp_path / "memory.max").write_text("max\n")
     assert free_bytes(meminfo, tmp_path) == 5000 * 1024
     assert free_bytes(tmp_path / "none", tmp_path) is None
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_no_learner_has_more_weights_than_are_reckoned_with(name: str, data: str) -> None:
+    spec = resolve(data, Method.parse(name))
+    images = digits()
+    learner = make_learner(name, spec.model, images.pool, images.class_count, Stream.root(0))
+    assert isinstance(learner, PhasedLearner)
+    nets = learner.nets.modules.values()
+    assert sum(weight.numel() for net in nets for weight in net.parameters()) <= parameter_count(spec, images)
+
+
+def test_the_largest_unit_decides_how_many_fit() -> None:
+    small, large = (resolve("digits", Method.parse(name)) for name in ("random", "aral"))
+    images = digits()
+    needed = [bytes_needed(spec, images) for spec in (small, large)]
+    assert needed[0] != needed[1]
+    assert most_bytes_needed([small, large], images) == max(needed)
 
 
 def test_memory_grows_with_images_and_networks() -> None:

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 import aral.cli.figures
 from aral.cli.app import app
 from aral.errors import BadInput
-from aral.experiments import GridSpec, figure_names, read_figure, scaled, units
-from aral.experiments.figures import Figure, Panel, Stated
+from aral.experiments import GridSpec, figure_names, full_units, read_figure, scaled, units
+from aral.experiments.figures import OF_RELEASED_CODE, Figure, Panel, Stated
 from aral.experiments.parity import check_equal
 from aral.experiments.spec import flattened
 
@@ -79,11 +79,23 @@ def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: fl
     for here, paper in zip(units(plan.grid), units(grid_of(figure, name, 1.0)), strict=True):
         one, other = flattened(here.spec), flattened(paper.spec)
         changed = {key for key in one if one[key] != other[key]}
-        assert changed <= set(WORDS)
-        for key in changed:
+        ramps = {key for key in changed if "_ramp." in key}
+        assert changed - ramps <= set(WORDS)
+        for key in ramps:
+            ramp = key.rpartition(".")[0]
+            assert f"{one[key]:,}" in said[f"{ramp} of {here.spec.learner}"].here
+        for key in changed - ramps:
             assert said[WORDS[key]].here == f"{one[key]:,}"
             assert said[WORDS[key]].paper != said[WORDS[key]].here
-    assert said["seeds"].paper == "not stated"
+    assert said["seeds"].paper == said["Monte-Carlo passes"].paper == "not stated"
+    assert said["Monte-Carlo passes"].here == "20"
+    learners = {unit.spec.learner for unit in units(plan.grid)}
+    assert ("aral-released" in learners) == ("objective of ARAL" in said)
+    if "objective of ARAL" in said:
+        assert said["objective of ARAL"].paper == "eq. 7 to 10"
+        assert set(OF_RELEASED_CODE) & learners == {
+            name for name in OF_RELEASED_CODE if name in said["objective of ARAL"].here
+        }
     precision = units(plan.grid)[0].spec.model.training.precision
     assert (precision == "bfloat16") == ("precision of products" in said)
 
@@ -108,6 +120,33 @@ def test_any_scale_leaves_a_pool_that_holds_the_budget(place: tuple[str, str], s
     pool = spec.pool_size or panel_of(*place).pool
     assert 1 <= spec.rounds.query_size <= spec.rounds.budget <= pool
     assert spec.model.training.steps >= 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from(PANELS), st.floats(1e-6, 1.0))
+def test_a_ramp_ends_within_the_run_at_any_scale(place: tuple[str, str], scale: float) -> None:
+    grid = grid_of(*place, scale)
+    for unit in (*units(grid), *full_units(grid, panel_of(*place).pool)):
+        rounds = -(-unit.spec.rounds.budget // unit.spec.rounds.query_size)
+        weights = unit.spec.model.weights
+        for ramp in (weights.generated_ramp, weights.self_training_ramp):
+            assert ramp.end <= rounds * unit.spec.model.training.steps
+
+
+def test_a_ramp_keeps_its_place_in_a_round() -> None:
+    """The preset has 10,000 to 25,000 of 50,000 steps a round; the line of full training gets the same."""
+    plan = scaled(read_figure("fig4"), panel_of("fig4", "imagenet"), 0.001)
+    (learned,) = [unit for unit in units(plan.grid) if unit.spec.learner == "no-co-training"]
+    (full,) = full_units(plan.grid, 1281)
+    for spec in (learned.spec, full.spec):
+        ramp = spec.model.weights.generated_ramp
+        assert (ramp.begin, ramp.end) == (10, 25)
+    assert learned.spec.model.training.steps == 50
+    (said,) = [each for each in plan.differences if "generated_ramp of no-co-training" in each.what]
+    assert "from 10,000 to 25,000" in said.paper and said.here == "steps 10 to 25"
+    other = ("model.weights.generated_ramp.begin=3", "model.weights.generated_ramp.end=4")
+    changed = scaled(read_figure("fig4"), panel_of("fig4", "imagenet"), 0.001, extra=other)
+    assert {unit.spec.model.weights.generated_ramp.end for unit in units(changed.grid)} == {4}
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1.5])

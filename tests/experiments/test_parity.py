@@ -8,15 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import aral
 from aral.cli.grid_report import lines, sections
 from aral.errors import BadInput
 from aral.experiments import GridResult, GridSpec, Parity, Unit, parity_hash, parity_table, resolve, units
-from aral.experiments.methods import Method
+from aral.experiments.effective import BEGIN_WITHOUT_LABELS, LABELLED_AS, versions
+from aral.experiments.methods import LEARNERS, Method, make_learner
 from aral.experiments.parity import check_equal, verify
-from aral.experiments.run import data_fingerprint
+from aral.experiments.run import data_fingerprint, run
+from aral.experiments.spec import Rounds
+from aral.learners import PhasedLearner
+from aral.learners.spec import Net
+from aral.learners.step import Part
+from aral.randomness import Stream
 from aral.store import Store
-from aral.testing import planted_data
+from aral.store.reading import store_reading
+from aral.testing import planted_data, tiny_model
 from aral.types import Selection
 
 SPEC = resolve("digits", Method.parse("random"), seed=1, threads=1)
@@ -60,7 +69,6 @@ def test_the_hash_is_of_the_table_as_sorted_json() -> None:
         "model.optimisers.discriminator.rate=0.002",
         "model.networks.discriminator_sizes=[256, 128, 64]",
         "model.classifier.width=8",
-        "model.self_training.weak.shift=0.2",
         "model.networks.input_noise=0.1",
         "model.networks.hidden_noise=0.1",
     ],
@@ -88,6 +96,8 @@ def test_what_must_be_equal_changes_the_hash_and_is_named(setting: str) -> None:
         "model.training.mc_passes=7",
         "model.optimisers.critic.rate=0.5",
         "model.separate_gan.predictor=0.5",
+        "model.self_training.weak.shift=0.2",
+        "model.self_training.strong.shift=0.2",
         "model.networks.encoder_sizes=[9]",
         "model.networks.generator_sizes=[9]",
     ],
@@ -96,6 +106,74 @@ def test_what_belongs_to_a_method_is_free(setting: str) -> None:
     own = resolve("digits", Method.parse(OTHER), [setting], seed=1, threads=1)
     assert parity_hash(own, "f", IDS) == parity_hash(SPEC, "f", IDS)
     assert check_equal([Unit("a", SPEC), Unit("b", own)], allow=False) == {1: ()}
+
+
+def test_the_papers_methods_are_comparable() -> None:
+    names = ("random", "vaal", "bgadl", "ceal", "no-active-learning", "no-encoder", "no-co-training", OTHER)
+    compared = [Unit(name, resolve("cifar10", Method.parse(name), threads=1)) for name in names]
+    assert check_equal(compared, allow=False) == {0: ()}
+
+
+def test_augmentation_that_is_really_applied_must_be_equal() -> None:
+    """`consistency` shifts labelled images, `supervised` takes them as they are, whatever the settings say."""
+    names = ("consistency", "random")
+    compared = [Unit(name, resolve("digits", Method.parse(name), threads=1)) for name in names]
+    (line,) = check_equal(compared, allow=True)[0]
+    assert line == (
+        "labelled images are trained on: consistency+random with shift 0.1, supervised+random as they are"
+    )
+    plain = ["model.self_training.weak.shift=0"]
+    compared = [Unit(name, resolve("digits", Method.parse(name), plain, threads=1)) for name in names]
+    assert check_equal(compared, allow=False) == {0: ()}
+    strong = [(), ("model.self_training.strong.rotation=90",)]
+    compared = [Unit(str(own), resolve("digits", Method.parse("aral"), own, threads=1)) for own in strong]
+    assert not check_equal([compared[0]], allow=False)[0]
+    one, other = (parity_hash(unit.spec, "f", IDS) for unit in compared)
+    assert one != other
+
+
+def test_steps_before_labels_count_where_they_run() -> None:
+    """The setting is equal, but only one of the learners trains before labels."""
+    names = ("aral+random", "supervised+random")
+    one, other = (
+        parity_table(resolve("digits", Method.parse(name), ["model.partitioning.steps=7"]), "f")
+        for name in names
+    )
+    assert one["model.partitioning.steps"] == other["model.partitioning.steps"] == 7
+    assert (one["steps before labels"], other["steps before labels"]) == (7, 0)
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_what_is_said_of_a_learner_is_what_its_phases_do(name: str) -> None:
+    model = tiny_model(steps=2)
+    learner = make_learner(name, model, planted_data().pool, 3, Stream.root(0))
+    assert isinstance(learner, PhasedLearner)
+    seen = {
+        part
+        for phase in learner.phases
+        if Net.DISCRIMINATOR in phase.trains
+        for part in phase.sees & {Part.LABELLED, Part.WEAK_LABELLED, Part.STRONG_LABELLED}
+    }
+    assert seen == {LABELLED_AS.get(name, Part.LABELLED)}
+    assert bool(learner._before_labels) == (name in BEGIN_WITHOUT_LABELS)
+
+
+def test_versions_belong_to_the_hash_as_they_were_recorded(tmp_path: Path) -> None:
+    made = units(GridSpec(name="g", data="digits", methods=("random", "vaal", OTHER), seeds=(0,)))
+    for unit in made:
+        record(tmp_path, unit, [4, 2])
+    assert verify(made, tmp_path)[0].differences == ()
+    with Store.open(tmp_path / made[1].name, create=False) as store:
+        store.record_setting("versions", versions() | {"torch": "1.0"})
+    (line,) = verify(made, tmp_path)[0].differences
+    assert "versions" in line and "vaal+vaal-seed0" in line and OTHER not in line
+
+
+def test_a_run_records_its_versions(tmp_path: Path) -> None:
+    data = planted_data(pool_size=40)
+    spec = SPEC.model_copy(update={"model": tiny_model(steps=1), "rounds": Rounds(query_size=3, budget=3)})
+    with store_reading(run(spec, data, tmp_path / "run")) as store:
+        assert store.setting("versions") == {"aral": aral.__version__, "torch": torch.__version__}
 
 
 def test_a_learner_with_a_preset_of_its_own_is_compared_with_itself() -> None:
@@ -135,6 +213,7 @@ def record(folder: Path, unit: Unit, ids: list[int], fingerprint: str = "f") -> 
     with Store.open(folder / unit.name, create=True) as store:
         store.record_setting("spec", json.loads(unit.spec.model_dump_json()))
         store.record_setting("data fingerprint", fingerprint)
+        store.record_setting("versions", versions())
         chosen = np.array(ids, dtype=np.int64)
         store.record_query(0, Selection(chosen, np.zeros(len(ids)), "random", ("",) * len(ids)))
 

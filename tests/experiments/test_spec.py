@@ -75,6 +75,20 @@ def test_a_learners_own_preset_arrives_on_every_data_set(data: str) -> None:
     assert "model.networks.discriminator_sizes" not in spec, "sizes of another scale are left behind"
 
 
+def test_fashion_mnist_has_the_settings_of_mnist_for_every_learner() -> None:
+    for learner in LEARNERS:
+        one, other = (resolve(data, Method.parse(learner)) for data in ("mnist", "fashion-mnist"))
+        assert [line.partition(":")[0] for line in differences(one, other)] == ["data"], learner
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist", "fashion-mnist", "cifar10", "imagenet"])
+def test_images_of_a_gan_apart_come_in_from_the_middle_of_the_first_round(data: str) -> None:
+    model = resolve(data, Method.parse("no-co-training")).model
+    ramp, steps = model.weights.generated_ramp, model.training.steps
+    assert ramp.at(0) == 0 and 0 < ramp.at(steps // 3) < 1 and ramp.at(steps // 2) == 1
+    assert resolve(data, RELEASED).model.weights.generated_ramp.at(0) == 1
+
+
 def test_only_some_learners_have_a_preset() -> None:
     files = Path(specification.__file__).parent / "presets" / "learners"
     assert {file.stem for file in files.iterdir()} <= set(LEARNERS)

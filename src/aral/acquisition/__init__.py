@@ -1,7 +1,6 @@
 """Strategies: which images to label next. Scores are apart from choosing; higher = label first."""
 
 from aral.acquisition.catalogue import ACQUISITIONS, acquisition
-from aral.acquisition.ceal import confident_pseudo_labels
 from aral.acquisition.interface import (
     Acquisition,
     Need,
@@ -14,6 +13,7 @@ from aral.acquisition.interface import (
     top_scores,
 )
 from aral.acquisition.joint import Choice, JointBatch
+from aral.acquisition.own import is_own
 
 __all__ = [
     "ACQUISITIONS",
@@ -28,6 +28,6 @@ __all__ = [
     "acquisition",
     "as_scores",
     "check_query_size",
-    "confident_pseudo_labels",
+    "is_own",
     "top_scores",
 ]

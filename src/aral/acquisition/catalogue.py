@@ -14,6 +14,7 @@ from aral.acquisition.diverse import ARAL_DIVERSE
 from aral.acquisition.gaal import GAAL
 from aral.acquisition.groups import TYPICAL_OF_GROUPS
 from aral.acquisition.interface import Acquisition
+from aral.acquisition.own import is_own, own_acquisition
 from aral.acquisition.prob_cover import PROBCOVER
 from aral.acquisition.random import RANDOM
 from aral.acquisition.sampler import ARAL, VAAL
@@ -21,7 +22,7 @@ from aral.acquisition.stochastic import POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.typical import TYPICLUST
 from aral.acquisition.typical_doubts import ARAL_GRAPH, ARAL_TYPICAL, TYPICAL_ENTROPY, TYPICAL_GRAPH
 from aral.acquisition.uncertainty import BALD, MAX_ENTROPY
-from aral.errors import unknown_name
+from aral.errors import BadInput, unknown_name
 
 _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (RANDOM,),
@@ -41,12 +42,24 @@ ACQUISITIONS: dict[str, Acquisition] = {
 }
 
 
-def acquisition(name: str) -> Acquisition:
+def acquisition(name: str, own: bool = False) -> Acquisition:
     """The acquisition of this name.
 
+    Args:
+        name: one of :data:`ACQUISITIONS`, or ``module:NAME``.
+        own: whether code of the user's may be imported. Never where the name comes from a folder that somebody
+            else may have made.
+
     Raises:
-        BadInput: there is none; the nearest name is suggested.
+        BadInput: there is none, in which case the nearest name is suggested, or it may not be imported.
     """
+    if is_own(name):
+        if not own:
+            raise BadInput(
+                f"'{name}' is code of your own, which is not run because a folder asks for it.",
+                "Name it on the command line: aral run or aral compare.",
+            )
+        return own_acquisition(name)
     if name not in ACQUISITIONS:
         raise unknown_name("acquisition", name, ACQUISITIONS)
     return ACQUISITIONS[name]

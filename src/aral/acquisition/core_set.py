@@ -14,8 +14,9 @@ when it is not among the z farthest, which happens at most z times; after k + z 
 lie within twice the radius that the best k centres reach with z outliers. z = the ``outliers`` share of
 the pool, rounded up (theirs: 10⁻⁴).
 
-Features are N×F; a score is the distance to the nearest centre when chosen, higher = label first,
-descending. Cost N·F·(n + L), memory N·F + N.
+Features are N×F; a score is the distance to the nearest centre when chosen. Scores descend along the batch, but
+not those of the robust variant: an image that passed for an outlier may be chosen later, with a greater
+distance. Cost N·F·(n + L), memory N·F + N.
 """
 
 from __future__ import annotations

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from aral.cli.grid_report import as_table, check_result, print_grid, write_grid_report
+from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
 from aral.cli.grid_screen import GridScreen
-from aral.cli.options import AsJson, DataRoot, Download, SetOption
+from aral.cli.options import (
+    Accuracy,
+    AsJson,
+    Baseline,
+    DataRoot,
+    Download,
+    SetOption,
+    baseline_of,
+    targets_of,
+)
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.experiments import (
@@ -21,14 +30,18 @@ from aral.experiments import (
     GridResult,
     GridSpec,
     Resources,
+    check_pairings,
     grid_of,
     grid_toml,
     read_grid,
     run_grid,
     units,
 )
+from aral.reports.statistics import MINIMUM_SEEDS
+from aral.words import counted
 
 RUNS = Path("runs")
+SEEDS = "5"
 METHODS = "aral+random,aral"
 """One learner with random queries and with its own: what the queries are worth, all else being equal."""
 
@@ -44,15 +57,24 @@ def add_to(app: typer.Typer) -> None:
 
 def compare_command(
     dataset: Annotated[str | None, typer.Argument(help="digits, mnist, …, or a folder of classes.")] = None,
-    methods: Annotated[str, typer.Option(help="Comma-separated; see aral list.")] = METHODS,
-    seeds: Annotated[str, typer.Option(help="How many, or a list such as 0,5,7.")] = "3",
+    methods: Annotated[
+        str | None, typer.Option(help=f"Comma-separated; see aral list. Default: {METHODS}.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help=f"How many, or a list such as 0,5,7. Default: {SEEDS}.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where runs and report go. Default: runs/NAME.")] = None,
     setting: SetOption = None,
     workers: Workers = None,
-    threads: Annotated[int, typer.Option(help="Processor threads of each unit; belong to the result.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads of each unit; belong to the result. Default: 1.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also train on all labels: the upper line.")] = False,
-    full_learner: Annotated[str, typer.Option(help="The learner of --full.")] = "supervised",
-    baseline: Annotated[str | None, typer.Option(help="Method to compare the others with.")] = None,
+    full_learner: Annotated[
+        str | None, typer.Option(help="The learner of --full. Default: supervised.")
+    ] = None,
+    baseline: Baseline = None,
+    accuracy: Accuracy = None,
     grid: Annotated[Path | None, typer.Option(help="Read all this from a TOML file.")] = None,
     allow_unequal: Annotated[
         bool, typer.Option("--allow-unequal", help="Compare although settings differ; reports say so.")
@@ -69,33 +91,68 @@ def compare_command(
             "Try: aral compare digits --methods aral+random,aral --seeds 3",
         )
     if grid is not None:
+        _refuse_beside_a_grid(
+            {
+                "--methods": methods,
+                "--seeds": seeds,
+                "--set": setting,
+                "--threads": threads,
+                "--full": full or None,
+                "--full-learner": full_learner,
+            }
+        )
         spec = read_grid(grid)
     else:
         assert dataset is not None
         spec = GridSpec(
             name=f"compare-{Path(dataset).name}",
             data=dataset,
-            methods=tuple(name.strip() for name in methods.split(",")),
-            seeds=seeds_of(seeds),
+            methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
+            seeds=seeds_of(seeds or SEEDS),
             settings=tuple(setting or ()),
-            threads=threads,
-            full=FullTraining(learner=full_learner) if full else None,
+            threads=1 if threads is None else threads,
+            full=FullTraining(learner=full_learner or "supervised") if full else None,
         )
     if allow_unequal:
         spec = grid_of(spec.model_dump() | {"allow_unequal": True})
+    made, targets = units(spec), targets_of(accuracy)
+    baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if dry_run:
+        check_pairings(made)
         typer.echo(grid_toml(spec))
-        for unit in units(spec):
+        for unit in made:
             typer.echo(f"# {unit.name}")
         return
+    _say_if_too_few(spec)
     resources = Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
-    page = write_grid_report(result, baseline)
+    page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)
     if as_json:
-        typer.echo(json.dumps(as_table(result, page), indent=2))
+        typer.echo(json.dumps(as_table(result, page, verdicts), indent=2))
     else:
-        print_grid(result, page)
+        print_grid(result, page, verdicts)
     check_result(result)
+
+
+def _say_if_too_few(grid: GridSpec) -> None:
+    """Before hours of work: that no verdict can come of it."""
+    count = len(grid.seeds)
+    if len(grid.methods) > 1 and count < MINIMUM_SEEDS:
+        typer.echo(
+            f"{counted(count, 'seed')} cannot tell whether a method is better: a verdict takes {MINIMUM_SEEDS} at "
+            f"least, and mostly more. Add --seeds {SEEDS}",
+            err=True,
+        )
+
+
+def _refuse_beside_a_grid(options: Mapping[str, object]) -> None:
+    """Refuse options that a grid's file would overrule in silence; those not given are None."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise BadInput(
+            f"{', '.join(given)} cannot be given beside --grid, whose file says all this.",
+            "Change the file, or leave out --grid. To begin with a file: aral compare DATASET … --dry-run",
+        )
 
 
 def grid_on_screen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,9 @@ from rich.console import Console
 
 from aral.cli.options import Threads, processors
 from aral.cli.run import with_progress
-from aral.experiments import Method, load_data, resolve
-from aral.reports import read_run, side_by_side, write_comparison, write_report
+from aral.experiments import Method, Unit, load_data, resolve, unequal
+from aral.reports import Section, read_run, side_by_side, write_comparison, write_report
+from aral.reports.tables import Table
 
 METHODS = ("aral", "supervised+random", "supervised+max-entropy")
 
@@ -28,15 +30,30 @@ def demo_command(
 ) -> None:
     """Compare ARAL with supervised learning on 8×8 digits that need no download: 10 to 100 labels."""
     console = Console(stderr=True)
-    folders = []
+    compared = []
     for name in METHODS:
         method = Method.parse(name)
         spec = resolve("digits", method, seed=seed, threads=threads or processors())
         target = folder / spec.folder_name
         with_progress(spec, load_data(spec), target, console)
         write_report(target)
-        folders.append(target)
-    comparison = write_comparison(folders, folder)
+        compared.append(Unit(target.name, spec))
+    folders = [folder / unit.name for unit in compared]
+    differing = unequal(compared)[seed]
+    comparison = write_comparison(folders, folder, sections=[_not_equal(differing)])
     typer.echo("\nTest accuracy in % by labels spent:\n")
     typer.echo(side_by_side([read_run(target) for target in folders]))
+    names = ", ".join(line.partition(": ")[0] for line in differing)
+    typer.echo(f"Not equal, as each method has the settings of its preset (values in the report): {names}.")
     typer.echo(f"Picture: {folder / 'curves.png'}\nReport:  {comparison}")
+
+
+def _not_equal(lines: Sequence[str]) -> Section:
+    """What differs beside the methods, for the page."""
+    text = (
+        "Each method has the settings of its preset: the accuracies do not show what the queries alone are worth. "
+        "For that, compare equals: aral compare digits --methods aral,aral+random --seeds 5"
+    )
+    head = ("setting", "values")
+    rows = tuple((name, values) for name, _, values in (line.partition(": ") for line in lines))
+    return Section("Not equal", text, Table(head, rows))

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from aral.cli.compare import Workers, grid_on_screen
-from aral.cli.grid_report import as_table, check_result, print_grid, write_grid_report
-from aral.cli.options import AsJson, DataRoot, Download, SetOption
+from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
+from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
 from aral.errors import AralError, BadInput
-from aral.experiments import Resources, Scaled, read_figure, scaled, units
+from aral.experiments import Resources, Scaled, check_pairings, read_figure, scaled, units
 from aral.session import Stopped
 from aral.words import counted
 
@@ -34,6 +34,7 @@ def figures_command(
     panel: Annotated[list[str] | None, typer.Option(help="Only this panel, such as mnist.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where it goes. Default: figures/NAME.")] = None,
     setting: SetOption = None,
+    accuracy: Accuracy = None,
     workers: Workers = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -41,7 +42,7 @@ def figures_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List units and work, then stop.")] = False,
 ) -> None:
     """Run a figure of the paper. Everything that differs from the paper is printed, recorded and reported."""
-    figure = read_figure(name)
+    figure, targets = read_figure(name), targets_of(accuracy)
     chosen = [each for each in figure.panels if not panel or each.name in panel]
     if not chosen:
         raise BadInput(
@@ -51,6 +52,7 @@ def figures_command(
     plans = {each.name: scaled(figure, each, scale, seeds, setting or []) for each in chosen}
     if dry_run:
         for plan in plans.values():
+            check_pairings(units(plan.grid))
             typer.echo("\n".join(plan_lines(plan)))
         return
     failed: dict[str, AralError] = {}
@@ -62,10 +64,10 @@ def figures_command(
             result = grid_on_screen(
                 plan.grid, target, Resources(workers, data_root, download), plan.differences
             )
-            page = write_grid_report(result)
-            tables.append(as_table(result, page))
+            page, verdicts = write_grid_report(result, None, targets), verdicts_of(result, None, targets)
+            tables.append(as_table(result, page, verdicts))
             if not as_json:
-                print_grid(result, page)
+                print_grid(result, page, verdicts)
             check_result(result)
         except Stopped:
             raise

@@ -10,28 +10,61 @@ import typer
 
 from aral.errors import BadInput, RunFailed
 from aral.experiments import Difference, GridResult, State
-from aral.reports import RunRecord, Section, read_run, side_by_side, write_comparison, write_report
+from aral.reports import (
+    RunRecord,
+    Section,
+    Verdicts,
+    judge,
+    read_run,
+    side_by_side,
+    target_lines,
+    verdict_lines,
+    verdicts_json,
+    write_comparison,
+    write_report,
+)
 from aral.reports.tables import Table
 from aral.session import Stopped
 from aral.words import counted
 
 
-def write_grid_report(result: GridResult, baseline: str | None = None) -> Path | None:
+def write_grid_report(
+    result: GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+) -> Path | None:
     """Write the reports of a grid and of its finished units; the page, or None if no unit is finished."""
-    records = _records(result)
+    records = records_of(result)
     for record in records:
         write_report(record.folder, result.reference)
     if not records:
         return None
     folders = [record.folder for record in records]
-    return write_comparison(folders, result.folder, result.reference, sections(result, records), baseline)
+    parts = sections(result, records)
+    return write_comparison(
+        folders, result.folder, result.reference, parts, _begun(baseline, records), targets
+    )
 
 
-def print_grid(result: GridResult, page: Path | None) -> None:
-    """Print the table of accuracies, parity, differences, and what failed."""
-    records = _records(result)
+def verdicts_of(
+    result: GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+) -> Verdicts | None:
+    """Whether the methods are better than their baselines; None if no unit is finished."""
+    records = records_of(result)
+    return judge(records, _begun(baseline, records), targets) if records else None
+
+
+def _begun(baseline: str | None, records: Sequence[RunRecord]) -> str | None:
+    """The baseline, if it has a run: of a grid that was stopped it may have none, and the usual one serves."""
+    return baseline if any(record.method == baseline for record in records) else None
+
+
+def print_grid(result: GridResult, page: Path | None, verdicts: Verdicts | None) -> None:
+    """Print the table of accuracies, the verdicts, parity, differences, and what failed."""
+    records = records_of(result)
     if records:
         typer.echo(side_by_side(records))
+    if verdicts is not None:
+        found = (verdict_lines(verdicts), target_lines(verdicts))
+        typer.echo("\n".join(["", *filter(None, found), ""]))
     for line in lines(result):
         typer.echo(line)
     if page is not None:
@@ -73,8 +106,9 @@ def lines(result: GridResult) -> list[str]:
     return found + [f"Failed: {unit.name}: {unit.problem}" for unit in result.failures]
 
 
-def as_table(result: GridResult, page: Path | None) -> dict[str, object]:
-    """The result for other programs."""
+def as_table(result: GridResult, page: Path | None, verdicts: Verdicts | None) -> dict[str, object]:
+    """The result for other programs; verdicts and targets as in verdicts.json."""
+    judged = {} if verdicts is None else json.loads(verdicts_json(verdicts))
     return {
         "grid": json.loads(result.grid.model_dump_json()),
         "folder": str(result.folder),
@@ -83,6 +117,8 @@ def as_table(result: GridResult, page: Path | None) -> dict[str, object]:
         "units": [vars(unit) for unit in result.units],
         "full": [vars(unit) for unit in result.full],
         "reference": result.reference,
+        "verdicts": judged.get("verdicts", []),
+        "targets": judged.get("targets", []),
         "differences": [vars(difference) for difference in result.differences],
     }
 
@@ -103,8 +139,10 @@ def sections(result: GridResult, records: Sequence[RunRecord]) -> list[Section]:
     return found
 
 
-def _records(result: GridResult) -> list[RunRecord]:
-    return [read_run(result.folder / unit.name) for unit in result.units if unit.state is State.DONE]
+def records_of(result: GridResult) -> list[RunRecord]:
+    """The runs of the units that are done, or of a grid that is running still."""
+    shown = (State.DONE, State.RUNNING)
+    return [read_run(result.folder / unit.name) for unit in result.units if unit.state in shown]
 
 
 def _parity_section(result: GridResult) -> Section:
@@ -112,8 +150,10 @@ def _parity_section(result: GridResult) -> Section:
     text = (
         "These methods were NOT treated alike (--allow-unequal): their accuracies do not show which is better."
         if unequal
-        else "Within a seed, all methods had the same data, first labels, budget, training steps, labelled "
-        "batches, classifier, rates, precision and evaluation: the hash is of all of these."
+        else "Within a seed, all methods had the same data, first labels, budget, training steps, steps before "
+        "labels, labelled batches and their augmentation, classifier, rates, precision, evaluation, and versions "
+        "of aral and PyTorch: the hash is of all of these. What else a method trains, and on which other images, "
+        "is its own."
     )
     rows = tuple(
         (str(each.seed), each.hash, str(each.verified), "; ".join(each.differences) or "none")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from aral.errors import BadInput, unknown_name
+from aral.experiments import Method
 
 DataRoot = Annotated[
     Path | None,
@@ -19,6 +23,48 @@ SetOption = Annotated[
     typer.Option("--set", help="One setting, such as model.training.steps=500; may be given again."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+
+Baseline = Annotated[
+    str | None, typer.Option(help="Method to compare the others with, such as random; see docs/verdicts.md.")
+]
+Accuracy = Annotated[
+    list[float] | None,
+    typer.Option(help="Target in %: how many labels does it take? May be given again."),
+]
+
+
+def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:
+    """Targets in % as accuracies in (0, 1].
+
+    Raises:
+        BadInput: one is no accuracy.
+    """
+    for value in accuracy or ():
+        if not 0 < value <= 100:
+            raise BadInput(f"The target accuracy {value:g} % is not in (0, 100].", "Give 90 for 90 %.")
+    return tuple(value / 100 for value in accuracy or ())
+
+
+def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
+    """The whole name of a baseline, such as ``supervised+random`` for ``random``.
+
+    Args:
+        baseline: as it was typed.
+        methods: whole names of the methods that are compared.
+
+    Raises:
+        BadInput: none of them is the baseline.
+    """
+    known = tuple(dict.fromkeys(methods))
+    if baseline is None or baseline in known:
+        return baseline
+    try:
+        name = str(Method.parse(baseline))
+    except BadInput:
+        name = baseline
+    if name not in known:
+        raise unknown_name("baseline", baseline, known)
+    return name
 
 
 def processors() -> int:

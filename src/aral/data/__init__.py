@@ -1,10 +1,11 @@
 """Images in: arrays, files, folders and named sets, all as one :class:`DataSet`."""
 
 from aral.data.arrays import Layout, check_labels, images_from_array
-from aral.data.dataset import DataSet
+from aral.data.class_folders import folder_dataset
+from aral.data.dataset import DataSet, Limits
 from aral.data.decode import Fit
-from aral.data.folder import FolderImages, folder_dataset, read_image_folder
-from aral.data.named import NAMES, data_root, load
+from aral.data.folder import FolderImages, read_image_folder
+from aral.data.named import NAMES, data_root, load, shape_of
 from aral.data.npz import read_npz, write_npz
 from aral.data.unreadable import Reason, Unreadable
 
@@ -14,6 +15,7 @@ __all__ = [
     "Fit",
     "FolderImages",
     "Layout",
+    "Limits",
     "Reason",
     "Unreadable",
     "check_labels",
@@ -23,5 +25,6 @@ __all__ = [
     "load",
     "read_image_folder",
     "read_npz",
+    "shape_of",
     "write_npz",
 ]

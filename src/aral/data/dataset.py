@@ -13,6 +13,21 @@ from aral.types import ImageSet, LabelledSet
 from aral.words import counted
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How many images a reduced experiment keeps.
+
+    Attributes:
+        pool_size: images to keep in the pool; ``None`` keeps all.
+        test_size: images to keep in the test set; ``None`` keeps all.
+        stream: decides which ones, by a random number of their position.
+    """
+
+    pool_size: int | None
+    test_size: int | None
+    stream: Stream
+
+
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """A pool, its hidden classes, and a test set.
@@ -63,9 +78,8 @@ class DataSet:
         kept_pool = _chosen(self.pool, pool_size, "pool", stream.child("pool"))
         kept_test = _chosen(self.test.images, test_size, "test set", stream.child("test"))
         changes = [
-            f"{kept.size} of {counted(len(whole), f'{part} image')}"
+            kept_of(kept.size, len(whole), part)
             for kept, whole, part in ((kept_pool, self.pool, "pool"), (kept_test, self.test, "test"))
-            if kept.size < len(whole)
         ]
         return replace(
             self,
@@ -115,6 +129,11 @@ class DataSet:
                 "Give one name a class.",
             )
         LabelledSet(self.pool, self.pool_classes, self.class_count)
+
+
+def kept_of(kept: int, whole: int, part: str) -> str:
+    """That a part was made smaller, for a note; empty if it was not."""
+    return f"{kept} of {counted(whole, f'{part} image')}" if kept < whole else ""
 
 
 def _chosen(images: ImageSet, size: int | None, part: str, stream: Stream) -> Int64[np.ndarray, " n"]:

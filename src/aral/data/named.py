@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 
 from aral.data.arrays import check_labels, images_from_array
 from aral.data.celeba import CLASS_NAMES as CELEBA_CLASSES
-from aral.data.dataset import DataSet
-from aral.data.folder import folder_dataset
+from aral.data.class_folders import folder_dataset
+from aral.data.dataset import DataSet, Limits
 from aral.data.npz import ARRAYS, read_npz
 from aral.data.torchvision_sets import ABSENT, CIFAR10_CLASSES, CLOTHES, DIGITS, READERS
 from aral.errors import AralError, BadInput, RunFailed, unknown_name
@@ -32,9 +32,29 @@ _CLASS_NAMES: dict[str, tuple[str, ...] | None] = {
 NAMES = tuple(_CLASS_NAMES)
 """Every name that :func:`load` takes."""
 
+_SHAPES: dict[str, tuple[int, int, int]] = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "svhn": (3, 32, 32),
+    "cifar10": (3, 32, 32),
+    "celeba": (3, 64, 64),
+}
+
 _DIGITS_TEST_SIZE = 360
-_IMAGENET_SIDE = 224
+IMAGENET_SIDE = 224
+"""Height and width of ImageNet's images unless another side is asked for, as most classifiers take them."""
 _FIXED = Stream.root(0)
+
+
+def shape_of(name: str, side: int = IMAGENET_SIDE) -> tuple[int, int, int]:
+    """Channels, height and width of a set's images, without reading it; a ``.npz`` may hold others.
+
+    Args:
+        name: one of :data:`NAMES`.
+        side: height and width of ``imagenet``'s.
+    """
+    return _SHAPES.get(name, (3, side, side))
 
 
 def data_root(root: Path | None = None) -> Path:
@@ -44,7 +64,13 @@ def data_root(root: Path | None = None) -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or "~/.cache/aral").expanduser()
 
 
-def load(name: str, root: Path | None = None, download: bool = False) -> DataSet:
+def load(
+    name: str,
+    root: Path | None = None,
+    download: bool = False,
+    side: int = IMAGENET_SIDE,
+    limits: Limits | None = None,
+) -> DataSet:
     """A data set by name; grey images are N×1×H×W, colour N×3×H×W.
 
     Looked for in this order: ``NAME.npz`` and ``NAME-jpeg.npz`` below the root, then the files torchvision
@@ -58,24 +84,31 @@ def load(name: str, root: Path | None = None, download: bool = False) -> DataSet
         name: one of :data:`NAMES`.
         root: the folder with data sets; see :func:`data_root`.
         download: whether torchvision may use the network.
+        side: height and width that images of ``imagenet``'s class folders are brought to; all others have a size
+            of their own.
+        limits: how many images are kept; ``None`` keeps all. Of ``imagenet``'s class folders, no more are decoded.
 
     Raises:
-        BadInput: the name is unknown, or the data are missing or damaged; lists each place that was looked
-            at, and what to do.
+        BadInput: the name is unknown, a limit exceeds what there is, or the data are missing or damaged; lists
+            each place that was looked at, and what to do.
         RunFailed: the download failed.
     """
     if name not in NAMES:
         raise unknown_name("data set", name, NAMES)
-    if name == "digits":
-        return digits()
-    place = data_root(root)
+    limits = limits or Limits(None, None, _FIXED)
+    data = digits() if name == "digits" else _found(name, data_root(root), download, side, limits)
+    return data.limited(limits.pool_size, limits.test_size, limits.stream)
+
+
+def _found(name: str, place: Path, download: bool, side: int, limits: Limits) -> DataSet:
+    """The first of the places that has it."""
     looked: list[str] = []
     for path in (place / f"{name}.npz", place / f"{name}-jpeg.npz"):
         if path.is_file():
             return read_npz(path, name, _CLASS_NAMES[name])
         looked.append(str(path))
     if name == "imagenet":
-        return _imagenet(place, looked)
+        return _imagenet(place, looked, side, limits)
     try:
         return READERS[name](place, False)
     except ABSENT as error:
@@ -112,11 +145,11 @@ def digits() -> DataSet:
     )
 
 
-def _imagenet(place: Path, looked: list[str]) -> DataSet:
+def _imagenet(place: Path, looked: list[str], side: int, limits: Limits) -> DataSet:
     """ImageNet from class folders, as torchvision's own ImageNet lays them out; torchvision is not asked."""
     folder = place / "imagenet"
     if (folder / "train").is_dir() and (folder / "val").is_dir():
-        data = folder_dataset(folder, _IMAGENET_SIDE, 0.5, _FIXED)
+        data = folder_dataset(folder, side, 0.5, _FIXED, limits=limits)
         return replace(data, name="imagenet")
     looked.append(f"{folder / 'train'} and {folder / 'val'}")
     raise _missing(

@@ -12,10 +12,12 @@ from aral.experiments.grid import (
     read_grid,
     units,
 )
+from aral.experiments.grid_record import is_grid, read_result
 from aral.experiments.grid_result import Difference, GridResult, UnitResult
 from aral.experiments.grid_run import Resources, run_grid
 from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
-from aral.experiments.parity import Parity, parity_hash, parity_table
+from aral.experiments.pairing import check_pairings
+from aral.experiments.parity import Parity, parity_hash, parity_table, unequal
 from aral.experiments.run import drive, load_data, read_spec, run
 from aral.experiments.spec import Rounds, RunSpec, differences, preset_names, resolve, validated
 
@@ -37,12 +39,14 @@ __all__ = [
     "Unit",
     "UnitResult",
     "Watcher",
+    "check_pairings",
     "differences",
     "drive",
     "figure_names",
     "full_units",
     "grid_of",
     "grid_toml",
+    "is_grid",
     "load_data",
     "make_learner",
     "parity_hash",
@@ -50,11 +54,13 @@ __all__ = [
     "preset_names",
     "read_figure",
     "read_grid",
+    "read_result",
     "read_spec",
     "resolve",
     "run",
     "run_grid",
     "scaled",
+    "unequal",
     "units",
     "validated",
 ]

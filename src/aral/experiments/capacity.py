@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from aral.data import DataSet
 from aral.experiments.spec import RunSpec
+from aral.networks.partition import Partition
 
 PROCESS_BYTES = 400 << 20
 """A worker that has done nothing yet: mostly libraries, part of which it shares with its parent."""
@@ -22,14 +24,23 @@ COPIES_OF_WEIGHTS = 7
 
 
 def parameter_count(spec: RunSpec, data: DataSet) -> int:
-    """Weights of E, G, D and S together, an upper bound for every learner; nothing is allocated."""
+    """Weights of all networks that a learner may have, so that none has more; nothing is allocated.
+
+    E, G, D and S; the decoder and the critic of a GAN that is trained apart; the groups.
+    """
     family, latent_size, shape = spec.model.networks, spec.model.latent_size, data.pool.shape
+    count, parts = data.class_count, spec.model.partitioning
     with torch.device("meta"):
+        classifier = (spec.model.classifier or family).discriminator(shape, count, latent_size)
+        groups = (count * times for times in (*parts.groups_per_class, parts.communities_per_class))
         nets: list[nn.Module] = [
-            family.encoder(shape, data.class_count, latent_size),
-            family.generator(shape, data.class_count, latent_size),
-            (spec.model.classifier or family).discriminator(shape, data.class_count, latent_size),
+            classifier,
+            family.encoder(shape, count, latent_size),
+            family.generator(shape, count, latent_size),
             family.sampler(latent_size),
+            family.generator(shape, count, latent_size),
+            family.discriminator(shape, count, latent_size),
+            Partition(classifier.feature_size, tuple(groups)),
         ]
     return sum(weight.numel() for net in nets for weight in net.parameters())
 
@@ -45,6 +56,12 @@ def bytes_needed(spec: RunSpec, data: DataSet) -> int:
     activations = 64 * 4 * spec.model.training.scoring_batch * channels * height * width
     weights = 4 * COPIES_OF_WEIGHTS * parameter_count(spec, data)
     return PROCESS_BYTES + COPIES_OF_PIXELS * pixels + weights + activations
+
+
+def most_bytes_needed(specs: Iterable[RunSpec], data: DataSet) -> int:
+    """The memory of the largest of some units; those that differ in their seed alone are asked about once."""
+    alike = {spec.model_copy(update={"seed": 0, "acquisition": ""}).model_dump_json(): spec for spec in specs}
+    return max(bytes_needed(spec, data) for spec in alike.values())
 
 
 def free_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -12,11 +12,17 @@ from pydantic import Field, ValidationError
 from aral.errors import BadInput, unknown_name
 from aral.experiments.grid import FullTraining, GridSpec, units
 from aral.experiments.grid_result import Difference
+from aral.experiments.methods import Method
+from aral.experiments.ramps import PlacedRamp, ramps_of
+from aral.experiments.spec import resolve
 from aral.learners.spec import Settings
 
 FOLDER = "paper"
 POOL_FOR_A_LABEL = 10
 """A pool is never shrunk below so many images for each label of the budget, so that there is a choice."""
+
+OF_RELEASED_CODE = ("aral-released", "aral-no-active", "aral-no-encoder")
+"""Learners that are trained by what the authors' code trains instead of the printed equations."""
 
 LEAST_TEST_IMAGES = 2000
 """A test set is never shrunk below this: the standard error of an accuracy then stays below 1.2 points."""
@@ -108,7 +114,7 @@ def scaled(
 
     Training steps are multiplied by ``scale``. So are the images of pool and test set, but for a floor of ten
     pool images a label and 2,000 test images. Labels stay as they are, unless the paper gives them as a share
-    of the pool. Networks, batches and rates stay as they are.
+    of the pool. A ramp keeps its place in a round. Networks, batches and rates stay as they are.
 
     Args:
         figure: the figure.
@@ -124,7 +130,7 @@ def scaled(
         raise BadInput(f"The scale {scale} is not in (0, 1].", "1 is the paper's size: --scale 0.01")
     pool, test, query_size, budget = _sizes(panel, scale)
     steps = max(1, round(scale * panel.steps))
-    settings = [
+    settings = (
         *panel.settings,
         'rounds.first_query="random"',
         f"rounds.query_size={query_size}",
@@ -133,17 +139,39 @@ def scaled(
         *([f"pool_size={pool}"] if pool < panel.pool else []),
         *([f"test_size={test}"] if test < panel.test else []),
         *extra,
-    ]
+    )
     grid = GridSpec(
         name=f"{figure.name}-{panel.name}",
         data=panel.data,
         methods=panel.methods,
         seeds=tuple(range(seeds or panel.seeds)),
-        settings=tuple(settings),
+        settings=settings,
         method_settings=panel.method_settings,
         full=panel.full,
     )
+    grid = _with_ramps(panel, grid, extra)
     return Scaled(grid, _differences(panel, grid, extra))
+
+
+def _ramps(panel: Panel, method: str) -> tuple[PlacedRamp, ...]:
+    """Those of a method's preset, meant for the preset's steps a round."""
+    settings = (*panel.settings, *panel.method_settings.get(method, ()))
+    return ramps_of(resolve(panel.data, Method.parse(method), settings))
+
+
+def _with_ramps(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> GridSpec:
+    """The grid with every ramp where it belongs in a round; settings given as ``extra`` stay above it."""
+    steps = units(grid)[0].spec.model.training.steps
+
+    def placed(method: str) -> tuple[str, ...]:
+        found = tuple(setting for ramp in _ramps(panel, method) for setting in ramp.settings(steps))
+        return (*found, *extra) if found else ()
+
+    own = {name: (*grid.method_settings.get(name, ()), *placed(name)) for name in grid.methods}
+    full = grid.full and grid.full.model_copy(update={"settings": placed(grid.full.learner)})
+    return grid.model_copy(
+        update={"method_settings": {name: found for name, found in own.items() if found}, "full": full}
+    )
 
 
 def _sizes(panel: Panel, scale: float) -> tuple[int, int, int, int]:
@@ -171,8 +199,37 @@ def _differences(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> tuple[Di
     return (
         *([Difference("training steps a round", steps, f"{spec.model.training.steps:,}")]),
         *(Difference(what, f"{paper:,}", f"{here:,}") for what, paper, here in pairs if paper != here),
+        *_unstated(grid),
+        *_ramp_differences(panel, grid),
         Difference("seeds", "not stated", str(len(grid.seeds))),
         *([Difference("precision of products", "float32", precision)] if precision != "float32" else []),
         *(Difference(each.what, each.paper, each.here) for each in panel.stated),
         *(Difference("setting", "as specified", setting) for setting in extra),
     )
+
+
+def _unstated(grid: GridSpec) -> tuple[Difference, ...]:
+    """What the paper does not say, or says and its released code does otherwise."""
+    compared = units(grid)
+    passes = sorted({unit.spec.model.training.mc_passes for unit in compared})
+    released = [unit.spec.learner for unit in compared if unit.spec.learner in OF_RELEASED_CODE]
+    objective = Difference(
+        "objective of ARAL", "eq. 7 to 10", f"the released code's ({', '.join(dict.fromkeys(released))})"
+    )
+    return (
+        *([objective] if released else []),
+        Difference("Monte-Carlo passes", "not stated", ", ".join(map(str, passes))),
+    )
+
+
+def _ramp_differences(panel: Panel, grid: GridSpec) -> tuple[Difference, ...]:
+    """Where each ramp would lie in a round of the paper's steps, and where it lies."""
+    found = {}
+    for method, unit in zip(grid.methods, units(grid), strict=False):  # the first seed's
+        weights = unit.spec.model.weights
+        for ramp in _ramps(panel, method):
+            there, here = ramp.at(panel.steps), getattr(weights, ramp.name.rpartition(".")[2])
+            what = f"{ramp.name} of {unit.spec.learner}"
+            paper = f"not stated; at its steps, from {there.begin:,} to {there.end:,}"
+            found[what] = Difference(what, paper, f"steps {here.begin:,} to {here.end:,}")
+    return tuple(found.values())

@@ -23,6 +23,7 @@ class FullTraining(Settings):
     learner: str = "supervised"
     steps: int | None = Field(None, ge=1)  # None: as many as a compared run takes in all its rounds
     seeds: int = Field(1, ge=1)  # how many of the grid's seeds, from the first; the line is their mean
+    settings: tuple[str, ...] = ()  # laid over the grid's
 
 
 class GridSpec(Settings):
@@ -100,6 +101,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         f"rounds.budget={pool_size}",
         'rounds.first_query="random"',
         f"model.training.steps={steps}",
+        *grid.full.settings,
     )
     method = Method.parse(f"{grid.full.learner}+random")
     for seed in grid.seeds[: grid.full.seeds]:

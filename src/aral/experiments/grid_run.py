@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from aral.data import DataSet
 from aral.errors import BadInput, RunFailed
-from aral.experiments.capacity import bytes_needed, free_bytes, processors, worker_count
+from aral.experiments.capacity import free_bytes, most_bytes_needed, processors, worker_count
 from aral.experiments.executor import Job, State, Watcher, execute, log_path
 from aral.experiments.grid import GridSpec, Unit, full_units, units
+from aral.experiments.grid_record import record_result
 from aral.experiments.grid_result import Difference, GridResult, UnitResult
+from aral.experiments.pairing import check_pairings
 from aral.experiments.parity import check_equal, verify
 from aral.experiments.run import check_budget, data_fingerprint, load_data
-from aral.experiments.spec import validated
+from aral.experiments.spec import RunSpec, validated
 from aral.experiments.unit import WORK
 from aral.store.lock import FolderLock
 from aral.store.reading import store_reading
-from aral.store.rows import Json, Stage
-
-GRID_FILE = "grid.json"
+from aral.store.rows import Stage
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ def run_grid(
         differences: recorded with the grid, and shown in its reports.
 
     Raises:
-        BadInput: the grid is wrong or unfair, the data are missing, or another process runs it.
+        BadInput: the grid is wrong or unfair, a learner cannot answer its acquisition, the data are missing,
+            or another process runs it.
         RunFailed: the folder cannot be written.
     """
     resources = resources or Resources()
@@ -72,6 +72,7 @@ def run_grid(
     check_equal(compared, grid.allow_unequal)
     data = load_data(compared[0].spec, resources.data_root, resources.download)
     full = full_units(grid, len(data.pool))
+    check_pairings((*compared, *full), data.pool.shape, data.class_count)
     for unit in compared:
         check_budget(unit.spec, data)
     _make(folder)
@@ -82,10 +83,11 @@ def run_grid(
             unit.name: _job(unit, folder, len(data.pool), fingerprint, resources)
             for unit in (*compared, *full)
         }
-        _record(grid, folder, differences, None)
+        record_result(grid, folder, differences, None)
         watcher = watcher or Watcher()
         watcher.planned(list(jobs.values()))
-        _execute(grid, compared[0], data, list(jobs.values()), resources, watcher, stopping)
+        specs = [unit.spec for unit in (*compared, *full)]
+        _execute(grid.threads, specs, data, list(jobs.values()), resources, watcher, stopping)
         parity = verify(compared, folder)
         result = GridResult(
             grid,
@@ -96,7 +98,7 @@ def run_grid(
             tuple(parity[seed] for seed in grid.seeds),
             tuple(differences),
         )
-        _record(grid, folder, differences, result)
+        record_result(grid, folder, differences, result)
     finally:
         lock.release()
     _check_verified(result)
@@ -104,8 +106,8 @@ def run_grid(
 
 
 def _execute(
-    grid: GridSpec,
-    typical: Unit,
+    threads: int,
+    specs: Sequence[RunSpec],
     data: DataSet,
     jobs: Sequence[Job],
     resources: Resources,
@@ -113,10 +115,8 @@ def _execute(
     stopping: Callable[[], bool],
 ) -> None:
     left = [job for job in jobs if job.state is not State.DONE]
-    fitting = worker_count(
-        len(left), grid.threads, bytes_needed(typical.spec, data), processors(), free_bytes()
-    )
-    execute(left, resources.workers or fitting, grid.threads, watcher, stopping, resources.work)
+    fitting = worker_count(len(left), threads, most_bytes_needed(specs, data), processors(), free_bytes())
+    execute(left, resources.workers or fitting, threads, watcher, stopping, resources.work)
 
 
 def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: Resources) -> Job:
@@ -174,29 +174,6 @@ def _make(folder: Path) -> None:
         raise BadInput(
             f"The folder {folder} cannot be made: {error}.", "Give another: --folder DIR"
         ) from error
-
-
-def _record(
-    grid: GridSpec, folder: Path, differences: Sequence[Difference], result: GridResult | None
-) -> None:
-    """Write grid.json in one step: the grid, and its results once there are any."""
-    table: dict[str, Json] = {
-        "grid": json.loads(grid.model_dump_json()),
-        "differences": [asdict(difference) for difference in differences],
-    }
-    if result is not None:
-        table |= {
-            "units": [asdict(unit) for unit in result.units],
-            "full": [asdict(unit) for unit in result.full],
-            "reference": result.reference,
-            "parity": [asdict(parity) for parity in result.parity],
-        }
-    partial = folder / f"{GRID_FILE}.tmp-{os.getpid()}"
-    try:
-        partial.write_text(json.dumps(table, indent=2) + "\n")
-        partial.replace(folder / GRID_FILE)
-    except OSError as error:
-        raise RunFailed(f"{folder / GRID_FILE} cannot be written: {error}.", "Free some space.") from error
 
 
 def _check_verified(result: GridResult) -> None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 
-from aral.acquisition import ACQUISITIONS, acquisition
+from aral.acquisition import ACQUISITIONS, acquisition, is_own
 from aral.errors import BadInput, unknown_name
 from aral.learners import (
     Learner,
@@ -109,6 +109,8 @@ class Method:
     def parse(cls, text: str) -> Method:
         """Read ``learner+acquisition``, a learner alone, or a short name such as ``random``.
 
+        An acquisition ``module:NAME`` is taken as it is, and imported when it is run.
+
         Raises:
             BadInput: a part is unknown; the nearest name is suggested.
         """
@@ -121,7 +123,7 @@ class Method:
             raise unknown_name("method", learner, [*LEARNERS, *SHORT_NAMES])
         if plus and not chosen:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{learner}+random'.")
-        if chosen:
+        if chosen and not is_own(chosen):
             acquisition(chosen)
         return cls(learner, chosen or OWN_ACQUISITION[learner])
 

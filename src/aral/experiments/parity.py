@@ -1,7 +1,8 @@
 """Whether methods are compared fairly: what must be equal among all methods of a seed, as one hash.
 
 Everything in a specification must be equal unless it is listed in :data:`FREE`, so a setting that is added
-later is compared until somebody decides otherwise.
+later is compared until somebody decides otherwise. Where a setting may not reach a learner, what the learner
+really does must be equal: see :mod:`aral.experiments.effective`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aral.errors import AralError, BadInput
+from aral.experiments.effective import effective_facts, versions
 from aral.experiments.grid import Unit
 from aral.experiments.spec import RunSpec, flattened, validated
 from aral.store.reading import store_reading
@@ -33,10 +35,7 @@ FREE = (
     "model.optimisers.decoder",
     "model.optimisers.critic",
     "model.separate_gan.",
-    "model.self_training.entropy",
-    "model.self_training.confidence",
-    "model.self_training.align",
-    "model.self_training.strong.",
+    "model.self_training.",
     "model.training.synthesised",
     "model.training.unlabelled_batch",
     "model.training.mc_passes",
@@ -45,7 +44,8 @@ FREE = (
     "model.networks.class_embedding_size",
 )
 """What a method may have to itself: beginnings of names of settings. They concern how images are chosen and
-what is trained beside the classifier; none changes the classifier, its steps, its labels or its evaluation."""
+what is trained beside the classifier, or on unlabelled images; none changes the classifier, its steps, its labels,
+how it sees labelled images, or its evaluation."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +66,38 @@ class Parity:
     differences: tuple[str, ...]
 
 
-def parity_table(spec: RunSpec, fingerprint: str) -> dict[str, Json]:
+def parity_table(
+    spec: RunSpec, fingerprint: str, computed_by: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
     """Everything that must be equal among the methods of a seed, by name.
 
     Args:
         spec: of one unit.
         fingerprint: of its data; see :func:`aral.experiments.run.data_fingerprint`.
+        computed_by: versions of what computes; ``None``: those of this process.
     """
     table: dict[str, Json] = {
         name: value for name, value in flattened(spec).items() if not name.startswith(FREE)
     }
-    return table | {"data fingerprint": fingerprint}
+    table |= effective_facts(spec)
+    return table | {"data fingerprint": fingerprint, "versions": dict(computed_by or versions())}
 
 
-def parity_hash(spec: RunSpec, fingerprint: str, first_query: Ids | None = None) -> str:
+def parity_hash(
+    spec: RunSpec,
+    fingerprint: str,
+    first_query: Ids | None = None,
+    computed_by: Mapping[str, Json] | None = None,
+) -> str:
     """Twelve hexadecimal digits that are equal for units that are compared fairly.
 
     Args:
         spec: of one unit.
         fingerprint: of its data.
         first_query: ids of the images of round 0 in the order of asking; ``None`` before they are known.
+        computed_by: as for :func:`parity_table`.
     """
-    table = parity_table(spec, fingerprint)
+    table = parity_table(spec, fingerprint, computed_by)
     table["first query"] = None if first_query is None else first_query.tolist()
     text = json.dumps(table, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -148,7 +158,7 @@ def verify(compared: Sequence[Unit], folder: Path) -> dict[int, Parity]:
         first = next(iter(by_unit.values()), "")
         odd = [name for name, found in by_unit.items() if found != first]
         if odd and not lines:
-            lines = (f"recorded data or first query: {', '.join(odd)} differs from the others",)
+            lines = (f"recorded data, first query or versions: {', '.join(odd)} differs from the others",)
         result[seed] = Parity(seed, first, len(by_unit) - len(odd), lines)
     return result
 
@@ -157,13 +167,11 @@ def recorded_hash(folder: Path) -> str:
     """The parity hash of a run folder's own record; empty if it has no readable first query."""
     try:
         with store_reading(folder) as store:
-            spec, fingerprint, query = (
-                store.setting("spec"),
-                store.setting("data fingerprint"),
-                store.query(0),
-            )
+            spec, query = store.setting("spec"), store.query(0)
+            fingerprint, computed_by = store.setting("data fingerprint"), store.setting("versions")
     except AralError:  # not begun, or damaged: then the run itself says so
         return ""
     if query is None or not isinstance(spec, dict):
         return ""
-    return parity_hash(validated(spec), str(fingerprint), query.ids)
+    known = computed_by if isinstance(computed_by, dict) else {"aral": None, "torch": None}
+    return parity_hash(validated(spec), str(fingerprint), query.ids, known)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aral.acquisition import acquisition
-from aral.data import NAMES, DataSet, folder_dataset, load
+from aral.acquisition import acquisition, is_own
+from aral.data import NAMES, DataSet, Limits, folder_dataset, load
 from aral.errors import BadInput
+from aral.experiments.effective import versions
 from aral.experiments.methods import make_learner
 from aral.experiments.spec import RunSpec, differences, validated
 from aral.oracles import GroundTruth, Oracle
@@ -33,11 +34,10 @@ def load_data(spec: RunSpec, root: Path | None = None, download: bool = False) -
         BadInput: the data are missing or cannot be used.
     """
     # Which images a smaller pool keeps is the same for every seed and method.
+    limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
     if spec.data in NAMES:
-        data = load(spec.data, root, download)
-    else:
-        data = folder_dataset(Path(spec.data).expanduser(), spec.side, 0.2, Stream.root(0))
-    return data.limited(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
+        return load(spec.data, root, download, spec.side, limits)
+    return folder_dataset(Path(spec.data).expanduser(), spec.side, 0.2, Stream.root(0), limits=limits)
 
 
 def run(
@@ -72,7 +72,9 @@ def run(
     learner = make_learner(
         spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
     )
-    strategy = Strategy(acquisition(spec.acquisition), acquisition(spec.rounds.first_query))
+    strategy = Strategy(
+        acquisition(spec.acquisition, own=True), acquisition(spec.rounds.first_query, own=True)
+    )
     check_strategy(strategy, learner)
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
@@ -180,6 +182,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
         "test size": len(data.test),
         "pool fingerprint": fingerprint,
         "data fingerprint": data_fingerprint(data),
+        "versions": versions(),
     }
     for key, value in values.items():
         store.record_setting(key, value)
@@ -220,14 +223,18 @@ def read_spec(folder: Path) -> RunSpec:
     """The specification of a run folder.
 
     Raises:
-        BadInput: the folder is not a run's.
+        BadInput: the folder is not a run's, or asks for code of the user's own.
     """
     path = folder / SETTINGS_FILE
     try:
-        return validated(json.loads(path.read_text()))
+        spec = validated(json.loads(path.read_text()))
     except FileNotFoundError as error:
         raise BadInput(
             f"{folder} is not a run folder: it has no {SETTINGS_FILE}.", "Check the path."
         ) from error
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
+    for name in (spec.acquisition, spec.rounds.first_query):
+        if is_own(name):
+            acquisition(name)  # refused: the folder may be somebody else's
+    return spec

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from aral.acquisition import acquisition
+from aral.acquisition import acquisition, is_own
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.experiments.methods import Method
@@ -43,7 +43,7 @@ class RunSpec(Settings):
     threads: int = Field(2, ge=1)  # of PyTorch; sums are ordered by it, so it belongs to the result
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
     test_size: int | None = Field(None, ge=1)  # None: the whole test set
-    side: int = Field(32, ge=8)  # of images read from a folder, pixels
+    side: int = Field(32, ge=8)  # of images read from class folders (a folder, imagenet), pixels
     rounds: Rounds = Rounds()
     model: Model = Model()
 
@@ -111,7 +111,8 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     spec = validated(table)
     # Names may also have come from a preset or a single setting.
     Method.parse(str(spec.method))
-    acquisition(spec.rounds.first_query)
+    if not is_own(spec.rounds.first_query):
+        acquisition(spec.rounds.first_query)
     return spec
 
 

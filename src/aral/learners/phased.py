@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -154,6 +155,8 @@ class PhasedLearner(Learner):
             LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
             self._unlabelled_batches(rest, stream),
             lambda: self._met.spread(labelled),
+            # Images kept for validation are in neither, and must not come back as somebody's neighbours.
+            np.union1d(labelled.ids, rest.ids),
         )
 
     def _name_groups(self, labelled: LabelledSet) -> None:
@@ -212,6 +215,7 @@ class PhasedLearner(Learner):
             self._model.self_training,
             self._neighbourhood,
             stage.spread,
+            stage.trained_on,
         )
 
     def _run(self, phase: Phase, step: Step, index: int, steps: int) -> tuple[dict[str, float], bool]:

@@ -9,7 +9,7 @@ from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.data.neighbours import SpreadLabels
 from aral.learners.terms import Phase
 from aral.randomness import Stream
-from aral.types import LabelledBatch
+from aral.types import Ids, LabelledBatch
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Stage:
         labelled: the labelled batches; ``None`` before the first label.
         unlabelled: the unlabelled batches.
         spread: gives what the labels say of the pool along its graph; ``None`` before the first label.
+        trained_on: ids of the images that may be trained on; ``None``: the whole pool.
     """
 
     phases: tuple[Phase, ...]
@@ -31,6 +32,7 @@ class Stage:
     labelled: LabelledBatches | None
     unlabelled: UnlabelledBatches
     spread: Callable[[], SpreadLabels] | None = None
+    trained_on: Ids | None = None
 
     def labelled_batch(self, index: int) -> LabelledBatch:
         """That of a step.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from aral.learners.nets import Nets
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
 from aral.randomness import Stream
-from aral.types import LabelledBatch, UnlabelledBatch
+from aral.types import Ids, LabelledBatch, UnlabelledBatch
 
 
 class Part(StrEnum):
@@ -55,6 +56,7 @@ class Step:
         self_training: how far images are augmented.
         neighbourhood: who neighbours whom; for learners that met the pool.
         spread: gives what the round's labels say of the pool along its graph.
+        trained_on: ids of the images that may be trained on; ``None``: all.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Step:
         self_training: SelfTraining | None = None,
         neighbourhood: Neighbourhood | None = None,
         spread: Callable[[], SpreadLabels] | None = None,
+        trained_on: Ids | None = None,
     ) -> None:
         self.nets = nets
         self.age = age
@@ -78,6 +81,7 @@ class Step:
         self._self_training = self_training or SelfTraining()
         self._neighbourhood = neighbourhood
         self._spread = spread
+        self._trained_on = trained_on
 
     @cached_property
     def labelled(self) -> LabelledBatch:
@@ -128,7 +132,17 @@ class Step:
     def strong_neighbour_images(self) -> Float[Tensor, "U C H W"]:
         """One of the neighbours of each of x_U, strongly augmented."""
         batch = self.neighbourhood(self.unlabelled.ids, self._stream.child("neighbours"))
-        return self._strong(batch.to(self.nets.device), "strong neighbours")
+        return self._strong(self._shown(batch.to(self.nets.device)), "strong neighbours")
+
+    def _shown(self, neighbours: UnlabelledBatch) -> UnlabelledBatch:
+        """The neighbours; where one may not be trained on, the image itself."""
+        if self._trained_on is None:
+            return neighbours
+        shown, own = np.isin(neighbours.ids, self._trained_on), self.unlabelled
+        kept = torch.from_numpy(shown).to(self.nets.device)[:, None, None, None]
+        return UnlabelledBatch(
+            np.where(shown, neighbours.ids, own.ids), torch.where(kept, neighbours.images, own.images)
+        )
 
     @property
     def neighbourhood(self) -> Neighbourhood:

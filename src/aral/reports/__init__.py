@@ -15,7 +15,7 @@ from aral.reports.summary import as_json
 from aral.reports.tables import check_comparable, csv_text, json_text, side_by_side, tidy_rows
 from aral.reports.tensorboard import export_tensorboard
 from aral.reports.verdict_rows import Verdicts
-from aral.reports.verdict_words import verdict_lines, verdicts_csv, verdicts_json
+from aral.reports.verdict_words import target_lines, verdict_lines, verdicts_csv, verdicts_json
 from aral.reports.verdicts import judge
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "judge",
     "read_run",
     "side_by_side",
+    "target_lines",
     "verdict_lines",
+    "verdicts_json",
     "write_comparison",
     "write_report",
 ]

@@ -133,6 +133,15 @@ def verdict_lines(verdicts: Verdicts) -> str:
     return "\n".join(lines or [NO_BASELINE])
 
 
+def target_lines(verdicts: Verdicts) -> str:
+    """What each target accuracy costs in labels, one line a method and target; empty without a baseline."""
+    return "\n".join(
+        f"{row.method}, labels for {100 * row.target:.1f} %: {needed_in_words(row.needed)} ({row.baseline}: "
+        f"{needed_in_words(row.baseline_needed)}; {saved_in_words(row.saved)}; {counted(row.seeds, 'seed')})."
+        for row in verdicts.targets
+    )
+
+
 NO_BASELINE = (
     "No verdict: there is nothing to compare with. Add runs of supervised+random, or of the same learner with "
     "+random, with the same seeds."

@@ -1,0 +1,126 @@
+"""What `aral compare` says at its end, and what it refuses before it starts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aral.cli import main
+from aral.cli.grid_report import verdicts_of, write_grid_report
+from aral.experiments import State, is_grid, read_result
+
+GRID = [
+    "compare",
+    "digits",
+    "--methods=random,supervised+max-entropy",
+    "--seeds=3",
+    "--workers=1",
+    "--set=rounds.budget=6",
+    "--set=rounds.query_size=3",
+    "--set=model.training.steps=2",
+    "--set=pool_size=60",
+    "--set=test_size=20",
+    "--set=model.networks.discriminator_sizes=[8]",
+    "--set=model.training.mc_passes=2",
+]
+ENTROPY = "supervised+max-entropy"
+
+
+def aral(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["aral", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def told(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def tell(*words: str, code: int = 0) -> str:
+        assert aral(monkeypatch, *words) == code
+        said = capsys.readouterr()
+        return said.err if code else said.out
+
+    return tell
+
+
+def test_verdicts_and_targets_are_said_and_kept_by_the_report(told: Any, here: Path) -> None:
+    folder = here / "runs" / "compare-digits"
+    said = told(*GRID, "--baseline", "random", "--accuracy", "99", "--full")
+    assert "better than random (supervised+random)" in said
+    assert f"{ENTROPY}, labels for 99.0 %: not reached with 6 (supervised+random: not reached with 6;" in said
+    table = json.loads(told(*GRID, "--full", "--accuracy", "99", "--json"))
+    assert [(row["method"], row["measure"]) for row in table["verdicts"]] == [
+        (ENTROPY, "area"),
+        (ENTROPY, "final accuracy"),
+    ]
+    assert 0.99 in [row["target"] for row in table["targets"]]
+    assert table["verdicts"] == json.loads((folder / "verdicts.json").read_text())["verdicts"]
+    page = (folder / "comparison.html").read_text()
+    again = told("report", "runs/compare-digits", "--baseline", "random", "--accuracy", "99")
+    assert "better than random (supervised+random)" in again and "Parity of seed 2" in again
+    assert "Full training" in again
+    rewritten = (folder / "comparison.html").read_text()
+    for part in ("<h2>Parity</h2>", table["parity"][0]["hash"], "<h2>Full training</h2>"):
+        assert part in page and part in rewritten
+    assert page.count("all labels") == rewritten.count("all labels")
+    assert is_grid(folder) and [vars(unit) for unit in read_result(folder).units] == table["units"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--baseline", "vaal"], "Unknown baseline 'vaal'"),
+        (["--baseline", "randon"], "Unknown baseline 'randon'"),
+        (["--accuracy", "120"], "120 % is not in (0, 100]"),
+        (["--accuracy", "0"], "0 % is not in (0, 100]"),
+    ],
+)
+def test_a_baseline_or_target_is_checked_before_the_grid_starts(
+    told: Any, here: Path, words: list[str], said: str
+) -> None:
+    assert said in told(*GRID, *words, code=2)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--methods=random"], ["--seeds=2"], ["--set=pool_size=50"], ["--threads=2"], ["--full"]]
+)
+def test_options_that_a_file_overrules_are_refused(told: Any, here: Path, words: list[str]) -> None:
+    (here / "grid.toml").write_text(told(*GRID, "--dry-run"))
+    assert words[0].partition("=")[0] in told("compare", "--grid", "grid.toml", *words, code=2)
+    told("compare", "--grid", "grid.toml", "--dry-run")
+
+
+def test_five_seeds_unless_said_otherwise_and_too_few_are_said(
+    told: Any, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = told("compare", "digits", "--methods", "random", "--dry-run")
+    assert "seeds = [0, 1, 2, 3, 4]" in plan
+    quick = [word for word in GRID if not word.startswith("--seeds")]
+    assert aral(monkeypatch, *quick, "--seeds=1") == 0
+    assert "1 seed cannot tell whether a method is better: a verdict takes 3" in capsys.readouterr().err
+    assert aral(monkeypatch, *quick, "--methods=random", "--seeds=1") == 0
+    assert "cannot tell whether" not in capsys.readouterr().err
+
+
+def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> None:
+    told(*GRID)
+    folder = here / "runs" / "compare-digits"
+    record = json.loads((folder / "grid.json").read_text())
+    (folder / "grid.json").write_text(json.dumps({key: record[key] for key in ("grid", "differences")}))
+    assert "Parity of seed 0" in told("report", "runs/compare-digits")
+    result = read_result(folder)
+    waiting = [
+        replace(unit, state=State.WAITING) if "random" in unit.method else unit for unit in result.units
+    ]
+    stopped = replace(result, units=tuple(waiting))
+    assert write_grid_report(stopped, "supervised+random") == folder / "comparison.html"
+    verdicts = verdicts_of(stopped, "supervised+random")
+    assert verdicts is not None and not verdicts.rows
+    (folder / "grid.json").write_text('{"grid": 3}')
+    assert "is no record of a grid" in told("report", "runs/compare-digits", code=2)
