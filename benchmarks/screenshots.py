@@ -1,9 +1,10 @@
-"""Pictures of the labelling page for the documentation: one image, the grid, the progress view, dark mode.
+"""Pictures of the labelling page and of the report for the documentation.
 
     python benchmarks/screenshots.py
 
 Paints some landscapes, makes a project of them with the figures of a few rounds, and writes PNG files into
-``docs/images/``. The figures on the pictures are made up; those in ``docs/benchmarks.md`` are measured.
+``docs/images/``. The figures on pictures of the page are made up; those in ``docs/benchmarks.md`` are measured. The
+report is that of a real run on digits, which takes half a minute.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from aral.experiments import Method, load_data, resolve, run
 from aral.project import (
     Advice,
     AnswerEvent,
@@ -27,6 +29,7 @@ from aral.project import (
     Project,
     TrainingState,
 )
+from aral.reports import write_report
 from aral.web import Served, served
 
 TARGET = Path(__file__).parents[1] / "docs" / "images"
@@ -65,6 +68,7 @@ def main() -> None:
             fill(project)
             with served(project, port=0, annotator="Ann") as server:
                 take(opened, server, project)
+            take_report(opened, Path(folder))
     print(*sorted(path.name for path in TARGET.glob("*.png")))
 
 
@@ -209,6 +213,16 @@ def take(opened: Browser, server: Served, project: Project) -> None:
     page.wait_for_selector("svg.curve")
     page.wait_for_timeout(600)
     page.screenshot(path=TARGET / "progress.png", full_page=True)
+
+
+def take_report(opened: Browser, folder: Path) -> None:
+    """Run ``aral`` on digits and take a picture of its report."""
+    spec = resolve("digits", Method.parse("aral"), ["rounds.budget=50"])
+    run(spec, load_data(spec), folder / "run")
+    page = opened.new_page(viewport={"width": 1080, "height": 800}, device_scale_factor=1)
+    page.goto(write_report(folder / "run").resolve().as_uri())
+    page.wait_for_load_state()
+    page.screenshot(path=TARGET / "report.png", full_page=True)
 
 
 def answer(page: Page, key: str) -> None:
