@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 from aral.project import ModelRecord, Project
 from aral.project.agreement import cohen_kappa, fleiss_kappa
 from aral.project.answer_records import Action
-from aral.project.cards import in_hidden_tenth
+from aral.project.withholding import in_hidden_tenth
 
 from .conftest import change_settings, given
 

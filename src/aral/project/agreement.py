@@ -10,9 +10,9 @@ from itertools import groupby
 import numpy as np
 
 from aral.project.answer_records import Agreement, Anchoring
-from aral.project.cards import in_hidden_tenth
 from aral.project.database import Part
 from aral.project.standing import Vote, followed, live_class_of
+from aral.project.withholding import in_hidden_tenth
 
 
 class AgreementPart(Part):

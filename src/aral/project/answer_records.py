@@ -28,6 +28,7 @@ class AnswerEvent:
         seconds: how long the image was on the screen, if known.
         asked: what brought the image when it was no card of this project; None for a card. Who answers the
             same image once more does so as they were asked before.
+        accepted: the class is the suggestion, taken as it was shown.
     """
 
     key: str
@@ -38,6 +39,7 @@ class AnswerEvent:
     suggestion_shown: bool = False
     seconds: float | None = None
     asked: Asking | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True)

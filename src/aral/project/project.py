@@ -177,7 +177,7 @@ class Project(
     # Looking again
 
     def predictions_page(self, offset: int, count: int = 64) -> list[GridCell]:
-        """Images by predicted class, the most probable first, without the estimate slice.
+        """Images by predicted class, the most probable first, without those whose suggestion is held back.
 
         The order is laid out once for each model; what is answered meanwhile stays in its place.
         """
@@ -188,7 +188,10 @@ class Project(
         return self._review.unlabelled_page(offset, count)
 
     def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
-        """These images as cells of a grid, in this order; unknown ones are left out."""
+        """These images as cells of a grid, in this order; unknown ones are left out.
+
+        Suggestions for the estimate slice and for the hidden tenth are held back.
+        """
         return self._review.cells(image_ids)
 
     def disagreements(self, count: int) -> list[Disagreement]:

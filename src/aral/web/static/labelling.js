@@ -86,7 +86,7 @@ export class Labelling {
   }
 
   /** Save an answer about the image that was on screen when the key was pressed, and show the next. */
-  answer(action, classId, at) {
+  answer(action, classId, at, accepted = false) {
     const slot = this.deck.current;
     if (!slot || at < this.stage.shownAt) {
       if (slot) speak("Too early: the image was not on screen yet.");
@@ -99,7 +99,7 @@ export class Labelling {
     const event = {
       key: newKey(), image_id: slot.card.image_id, annotator: this.state.person, action, class_id: classId,
       suggestion_shown: this.suggestion(slot) !== null, seconds: (at - this.stage.shownAt) / 1000,
-      browsed: slot.card.purpose === "again" || slot.card.purpose === "history",
+      browsed: slot.card.purpose === "again" || slot.card.purpose === "history", accepted,
     };
     this.outbox.add([event]);
     slot.answer = event;
@@ -121,7 +121,7 @@ export class Labelling {
 
   accept(at) {
     const suggestion = this.deck.current && this.suggestion(this.deck.current);
-    if (suggestion) this.answer("class", suggestion.class_id, at);
+    if (suggestion) this.answer("class", suggestion.class_id, at, true);
     else speak("There is no suggestion to accept.");
   }
 
