@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aral.errors import BadInput
 from aral.labelling.label_files import Found, read_labels
-from aral.project import Action, AnswerEvent, Project, ends_of
+from aral.project import IMPORT_KEY, Action, AnswerEvent, Project, ends_of
 from aral.words import counted
 
 AT_ONCE = 2000
@@ -84,7 +84,7 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
 
 def _event(found: Found, image_id: int, class_id: int | None, annotator: str) -> AnswerEvent:
     said = json.dumps([image_id, found.action, class_id, annotator])
-    key = f"import:{hashlib.sha256(said.encode()).hexdigest()[:40]}"
+    key = f"{IMPORT_KEY}{hashlib.sha256(said.encode()).hexdigest()[:40]}"
     action: Action = found.action  # type: ignore[assignment]  # checked when it was read
     return AnswerEvent(key, image_id, annotator, action, class_id, asked=found.asked)
 

@@ -174,7 +174,8 @@ class Agreement:
 class Anchoring:
     """How often the class given equals the one suggested, by whether the suggestion was shown.
 
-    Only images outside the estimate slice count; ``hidden`` is the random tenth, ``shown`` the others.
+    Only first answers to cards outside the estimate slice count; ``hidden`` is the random tenth, ``shown`` the
+    others.
     A share in ``shown`` that is clearly larger means that suggestions pull answers towards themselves.
     """
 
