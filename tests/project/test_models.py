@@ -153,6 +153,18 @@ def test_labels_doubted_by_a_model_that_has_not_learned_from_them(project: Proje
     assert [one.image_id for one in project.disagreements(10)] == [1, 2]
 
 
+def test_labels_that_measure_are_never_doubted(make_project: MakeProject) -> None:
+    """Corrected only where the model objects, they would measure it as better than it is."""
+    project = make_project(30, estimate_share=0.5)
+    measuring = set(project.estimate_slice().tolist())
+    assert len(measuring) == 15
+    predict(project, dict.fromkeys(range(30), 0.6))
+    for image_id in range(30):
+        project.answer(given(image_id, 0))
+    predict(project, dict.fromkeys(range(30), 0.6), 1, newest_answer=1)
+    assert {one.image_id for one in project.disagreements(100)} == set(range(30)) - measuring
+
+
 def test_states_advice_and_pictures(project: Project) -> None:
     assert project.training_state().phase == "off" and project.advice() is None
     before = project.changes()

@@ -197,8 +197,9 @@ class Project(
     def disagreements(self, count: int) -> list[Disagreement]:
         """Labels that a model doubts which had not learned from them, the surest doubts first.
 
-        For the estimate slice and for labels newer than the newest model that is this model; for the others
-        the model of the time when they were given. A label somebody gave twice is doubted no more.
+        For labels newer than the newest model that is this model; for the others the model of the time when
+        they were given. A label somebody gave twice is doubted no more. Labels of the estimate slice are never
+        among them: corrected only where the model objects, they would measure it as better than it is.
         """
         models = self.models()
         newest_answer = models[-1].newest_answer if models else 0

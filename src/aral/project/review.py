@@ -80,11 +80,13 @@ class Review:
         decided = self._decided_twice()
         doubts = []
         for label in labels:
-            unseen = label.use == "estimate" or label.seq > newest_answer > 0
+            # Labels that measure, corrected only where the model objects, would flatter it.
+            if label.use == "estimate" or label.inherited or label.image_id in decided:
+                continue
             said = table.of(label.image_id)
-            if not unseen:
+            if not label.seq > newest_answer > 0:
                 said = at_answering.get(label.image_id, said)
-            if said is None or label.inherited or label.image_id in decided:
+            if said is None:
                 continue
             class_id = table.merges[said.class_id]
             if class_id != label.class_id:
