@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -25,6 +26,7 @@ USUAL: tuple[Form, ...] = ("csv", "jsonl", "label-studio", "model", "torch-expor
 
 Placing = Literal["copy", "link"]
 IMAGES = "images"
+MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200
 MODEL = "model"
 SNIPPET = '''\
 """Classify images with this model: python load_model.py PHOTO [PHOTO ...]"""
@@ -151,13 +153,25 @@ def _image_folder(
                 continue
             place = folder / folders[row.label]
             place.mkdir(parents=True, exist_ok=True)
-            name = place / f"{row.image_id:06d}-{PurePosixPath(row.path).name}"[-250:]
-            _place(source, name, placing)
+            name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
+            _place(source, place / name, placing)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunFailed(
-            f"The images were not written to {folder}: {error}.", "Free some space, or use --images link."
+            f"The images were not written to {folder}: {error}.",
+            "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
     return tuple(left_out)
+
+
+def _end_of(name: str) -> str:
+    """The last bytes of a file name, as many as fit behind a number: 255 is the limit of file systems."""
+    kept = os.fsencode(name)
+    if len(kept) <= MOST_NAME_BYTES:
+        return name
+    kept = kept[-MOST_NAME_BYTES:]
+    torn = next((place for place in range(4) if kept[place] & 0xC0 != 0x80), 0)  # a sign cut in two
+    return os.fsdecode(kept[torn:])
 
 
 def _content_hash(path: Path) -> str:
@@ -182,7 +196,8 @@ def folder_names(class_names: Sequence[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in class_names:
         safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
-        safe = safe.strip(". ")[:100] or "_"
+        safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
+        safe = safe.rstrip(". ") or "_"
         unique, count = safe, 2
         while unique.casefold() in taken:
             unique, count = f"{safe}-{count}", count + 1
