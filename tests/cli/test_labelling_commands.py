@@ -18,8 +18,13 @@ import pytest
 from PIL import Image
 
 from aral.cli.desk import Desk, Start, Work, label_photos, said_of_import
-from aral.labelling import Trainer, TrainingOptions, read_options
+from aral.labelling import Trainer, TrainingOptions, read_options, session_folders
+from aral.labelling.course import Course
+from aral.labelling.estimate import FAIR
+from aral.labelling.model_card import in_words
+from aral.labelling.sessions import identity_of
 from aral.project import Project
+from aral.session import Observer
 from aral.web import link_of_running_server
 from tests.cli.test_commands import aral
 from tests.labelling.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
@@ -81,6 +86,26 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
     assert "16 labels are taken in" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.answered_count().labelled == 16
+
+
+def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(
+    photos: Path, monkeypatch, capsys
+) -> None:
+    with Project.open(photos) as project:
+        project.add_class("three", "Ann")
+        with Course(project, identity_of(project, OPTIONS), Observer()):
+            pass
+        assert [number for number, _ in session_folders(project.folder)] == [1, 2]
+        estimate = project.models()[-1].estimate
+    assert estimate is not None
+    assert aral(monkeypatch, "export", str(photos), "out", "--form", "csv") == 0
+    page = Path("out/report.html").read_text()
+    assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
+    assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
+    assert f"{in_words(estimate)} {FAIR}" in page
+    # A session that is read by itself tells the same of its last round.
+    assert aral(monkeypatch, "report", str(photos / ".aral" / "session-1")) == 0
+    assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()
 
 
 def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
