@@ -23,9 +23,9 @@ from aral.labelling.course import Course
 from aral.labelling.estimate import FAIR
 from aral.labelling.model_card import in_words
 from aral.labelling.sessions import identity_of
-from aral.project import Project
+from aral.project import Project, TrainingState
 from aral.session import Observer
-from aral.web import link_of_running_server
+from aral.web import link_of_running_server, served
 from tests.cli.test_commands import aral
 from tests.labelling.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 from tests.web.conftest import paint
@@ -106,6 +106,17 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
     # A session that is read by itself tells the same of its last round.
     assert aral(monkeypatch, "report", str(photos / ".aral" / "session-1")) == 0
     assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()
+
+
+def test_a_second_server_is_refused_with_the_address_of_the_first(photos: Path, monkeypatch, capsys) -> None:
+    with Project.open(photos) as project, served(project) as running:
+        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        assert aral(monkeypatch, "serve", str(photos), "--no-train") == 2
+        said = capsys.readouterr().err
+        assert "is in use by process" in said and running.url in said and "Traceback" not in said
+        assert project.training_state().message == "of the first"
+        assert aral(monkeypatch, "label", str(photos), "--no-browser") == 0  # says where it is instead
+        assert "open already" in capsys.readouterr().out
 
 
 def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from aral.errors import BadInput
-from aral.project import Project
+from aral.project import Project, TrainingState
 from aral.web import link_of_running_server, served
 from aral.web.proof import proof
 from aral.web.serving import FIRST_PORT, serve
@@ -106,6 +108,45 @@ def test_a_second_start_gets_a_link_of_the_first(project: Project, host: str) ->
         assert status_of(running.port, path, host) == 200
         assert status_of(running.port, path, host) == 401
     assert link_of_running_server(project.folder) is None
+
+
+def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> None:
+    with served(project) as running:
+        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        note = (project.folder / SERVER_FILE).read_bytes()
+        for _ in range(2):
+            with pytest.raises(BadInput) as refusal, served(project, port=0):
+                pass
+            assert f"process {os.getpid()}" in refusal.value.problem
+            link = refusal.value.problem.rpartition(" ")[2]
+            assert status_of(running.port, link.removeprefix(running.url.rstrip("/"))) == 200
+        assert (project.folder / SERVER_FILE).read_bytes() == note
+        assert project.training_state().message == "of the first"
+        (project.folder / "web-secret").write_text("x" * 43)  # it does not prove itself any more
+        with pytest.raises(BadInput) as refusal, served(project):
+            pass
+        assert refusal.value.problem.endswith(running.url)
+    with served(project):
+        pass
+
+
+def test_a_server_that_was_killed_is_no_obstacle(project: Project) -> None:
+    """The kernel frees its lock; what it left behind means nothing."""
+    script = (
+        "import sys, time; from pathlib import Path; from aral.project import Project; from aral.web import served\n"
+        "with Project.open(Path(sys.argv[1])) as project, served(project, port=0):\n"
+        "    print('serving', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(project.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "serving\n"
+        with pytest.raises(BadInput, match=f"process {other.pid}"), served(project):
+            pass
+        other.kill()
+        other.wait()
+    assert json.loads((project.folder / SERVER_FILE).read_text())["pid"] == other.pid
+    with served(project) as running:
+        assert status_of(running.port, "/") == 401
 
 
 def test_a_server_that_listens_everywhere_is_found_on_this_machine(project: Project) -> None:

@@ -17,13 +17,15 @@ import uvicorn
 
 from aral.errors import BadInput, RunFailed
 from aral.project import Project
+from aral.store.lock import FolderLock
 from aral.web.app import make_app
 from aral.web.security import LOOPBACK, Security, for_project
-from aral.web.whereabouts import Note, read_note, write_note
+from aral.web.whereabouts import Note, link_of_running_server, read_note, write_note
 
 FIRST_PORT = 8427
 """Asked for when no port is given and none was used before."""
 
+SERVER_LOCK = "server.lock"
 START_SECONDS = 10.0
 STOP_SECONDS = 1
 """For replies under way; an answer that is not acknowledged is sent again by the page."""
@@ -69,7 +71,8 @@ def served(
         annotator: the name of a person who has not given one; by default the user's.
 
     Raises:
-        BadInput: the port is taken, or the address is not one of this machine, or needs ``allow_remote``.
+        BadInput: the project is served already, the port is taken, or the address is not one of this machine,
+            or needs ``allow_remote``.
         RunFailed: the server did not start.
     """
     remote = not _is_loopback(host)
@@ -78,6 +81,30 @@ def served(
             f"Other machines could reach {host}.",
             "Add --allow-remote if that is meant: whoever has the link can label, and nothing is encrypted.",
         )
+    lock = _lock(project.folder)
+    try:
+        with _running(project, host, port, remote, hosts, annotator) as running:
+            yield running
+    finally:
+        lock.release()
+
+
+def _lock(folder: Path) -> FolderLock:
+    """One server a project: a second one would take the page, the trainer's state and the note of the first."""
+    try:
+        return FolderLock(folder, SERVER_LOCK, "The page of")
+    except BadInput as error:
+        note = read_note(folder)
+        link = link_of_running_server(folder)
+        where = f" It is at {link or note.url}" if note is not None and note.pid is not None else ""
+        raise BadInput(f"{error.problem}{where}", "Open that page, or stop that process first.") from error
+
+
+@contextmanager
+def _running(
+    project: Project, host: str, port: int | None, remote: bool, hosts: Sequence[str], annotator: str
+) -> Iterator[Served]:
+    """As :func:`served`, once nobody else serves the project."""
     listening = _listen(host, port, project.folder)
     port = listening.getsockname()[1]
     security = for_project(
