@@ -179,3 +179,26 @@ def test_an_imagefolder_keeps_the_longest_names_apart(photos: Path, tmp_path: Pa
         assert path.read_bytes() == (photos / original).read_bytes()
     assert {path.name[7:] for path in written} >= {sign * 80, sign * 79 + "xyz"}
     assert {path.parent.name for path in written} == {sign * 66, "two"}
+
+
+def test_every_file_that_cannot_be_read_is_listed_with_its_reason(photos: Path, tmp_path: Path) -> None:
+    save_digits(photos, 2)
+    names = [os.fsdecode(b"=caf\xe9.png"), *(f"{number:03d}.png" for number in range(250))]
+    for name in names:
+        (photos / name).write_text("no image")
+    (photos / "gone.png").symlink_to("nowhere")
+    with Project.create_or_open(photos, class_names=CLASSES) as project:
+        project.import_images()
+        found = status(project)
+        files = export(project, tmp_path / "out", ["csv"]).files
+    assert "unreadable.csv" in files
+    listed = json.loads(found.as_json())["unreadable files"]
+    assert found.facts["unreadable"] == len(listed) == 252
+    assert {each["path"]: each["reason"] for each in listed} == {
+        **dict.fromkeys(names, "not_an_image"),
+        "gone.png": "broken_link",
+    }
+    header, *lines = (tmp_path / "out" / "unreadable.csv").read_bytes().splitlines()
+    assert header == b"path,reason,detail" and len(lines) == 252
+    assert any(line.startswith(b"'=caf\xe9.png,not_an_image,") for line in lines)
+    assert any("unreadable.csv" in sentence for sentence in found.sentences)

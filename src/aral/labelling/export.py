@@ -1,4 +1,4 @@
-"""Everything that leaves a project: labels in four forms, the classifier in three, and the model card."""
+"""What leaves a project: labels in four forms, the classifier in three, the model card, what was not read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from aral.errors import BadInput, RunFailed, unknown_name
 from aral.labelling import label_studio
-from aral.labelling.label_rows import LabelRow, as_csv, as_jsonl, label_rows
+from aral.labelling.label_rows import LabelRow, as_csv, as_jsonl, csv_bytes, label_rows
 from aral.labelling.model_card import model_card
 from aral.labelling.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
 from aral.labelling.prediction import newest_classifier, write_whole
@@ -25,6 +25,7 @@ USUAL: tuple[Form, ...] = ("csv", "jsonl", "label-studio", "model", "torch-expor
 """Without copies of the images, and without what needs further packages."""
 
 Placing = Literal["copy", "link"]
+UNREADABLE = "unreadable.csv"
 IMAGES = "images"
 MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200
 MODEL = "model"
@@ -92,6 +93,9 @@ def export(
     if "label-studio" in forms:
         contents["label-studio.json"] = label_studio.as_tasks(rows, version)
         contents["label-studio.xml"] = label_studio.configuration(class_names)
+    contents[UNREADABLE] = csv_bytes(
+        ("path", "reason", "detail"), [(bad.path, bad.reason, bad.detail) for bad in project.unreadable()]
+    )
     contents["README.md"] = model_card(project).encode("utf-8", "replace")
     for name, content in contents.items():
         write_whole(target / name, content)

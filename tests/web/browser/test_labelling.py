@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page
 
+from aral.data.unreadable import Reason, Unreadable
 from aral.project import AnswerEvent, Project
 from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
 from tests.web.models import record_model
@@ -207,3 +209,15 @@ def test_the_status_line_follows(page: Page) -> None:
     for key in "12":
         press(page, key)
     until(page, "document.getElementById('budget-text').textContent.startsWith('2 / 200')")
+
+
+def test_the_files_left_out_are_listed_and_the_rest_counted(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = tuple(Unreadable(f"{number:03d}.png", Reason.DAMAGED, "cut") for number in range(203))
+    monkeypatch.setattr(project, "unreadable", lambda: left_out)
+    page = opens("progress")
+    page.click("text=Which, and why")
+    assert page.locator(".files li").count() == 200
+    card = page.inner_text(".card:has(.files)")
+    assert "Files left out · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
