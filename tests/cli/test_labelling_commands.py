@@ -119,6 +119,33 @@ def test_a_second_server_is_refused_with_the_address_of_the_first(photos: Path, 
         assert "open already" in capsys.readouterr().out
 
 
+def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
+    photos: Path, monkeypatch, capsys
+) -> None:
+    """Images of 1.2 million pixels, in a project that takes a million."""
+    paint(photos / "zz-large.png", 1, (1200, 1000))
+    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "1") == 0
+    assert "0 new images" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        (bad,) = project.unreadable()
+    assert bad.path == "zz-large.png" and bad.reason == "too_large"
+    assert "1200×1000" in bad.detail and "--max-pixels 2" in bad.detail
+    assert aral(monkeypatch, "sync", str(photos)) == 0  # remembered
+    assert "0 new images" in capsys.readouterr().out
+    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "2") == 0
+    assert "1 new image," in capsys.readouterr().out
+    paint(photos / "zz-too.png", 2, (1200, 1000))
+    with Project.open(photos) as project:
+        assert project.import_images().added == 1
+    (photos / "zz").mkdir()
+    shutil.copy(photos / "zz-too.png", photos / "zz" / "new.png")
+    assert aral(monkeypatch, "predict", str(photos), str(photos / "zz"), "--max-pixels", "1") == 0
+    assert "0 images are classified, 1 file" in capsys.readouterr().out
+    assert aral(monkeypatch, "predict", str(photos), str(photos / "zz")) == 0
+    assert "1 image is classified" in capsys.readouterr().out
+    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "179") == 2
+
+
 def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
     save_digits(photos, 3, first=24)
     next(photos.glob("*-000.png")).unlink()

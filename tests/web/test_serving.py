@@ -133,7 +133,8 @@ def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> Non
 def test_a_server_that_was_killed_is_no_obstacle(project: Project) -> None:
     """The kernel frees its lock; what it left behind means nothing."""
     script = (
-        "import sys, time; from pathlib import Path; from aral.project import Project; from aral.web import served\n"
+        "import sys, time; from pathlib import Path\n"
+        "from aral.project import Project; from aral.web import served\n"
         "with Project.open(Path(sys.argv[1])) as project, served(project, port=0):\n"
         "    print('serving', flush=True); time.sleep(60)"
     )

@@ -44,6 +44,7 @@ class Desk:
         training: train beside labelling.
         label_studio: say how Label Studio reaches it.
         follow_links: take links that lead out of the photos.
+        max_pixels: larger images are refused; None takes what the project remembers.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class Desk:
     training: bool = True
     label_studio: bool = False
     follow_links: bool = False
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,10 @@ class Work:
         try:
             self._project.set_training_state(TrainingState("idle", message="Waiting for the import."))
             result = self._project.import_images(
-                self._progress, self._stopping, follow_links=self._desk.follow_links
+                self._progress,
+                self._stopping,
+                follow_links=self._desk.follow_links,
+                max_pixels=self._desk.max_pixels,
             )
             typer.echo(said_of_import(result))
             if result.complete:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from aral.data.image_file import MILLION, MOST_MILLIONS
+
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder with data sets. Default: $ARAL_DATA, else ~/.cache/aral."),
@@ -18,7 +20,21 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, such as model.training.steps=500; may be given again."),
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        help="Take images of up to so many million pixels; each needs 3 to 4 bytes a pixel while it is read.",
+        min=1,
+        max=MOST_MILLIONS,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+
+
+def in_pixels(millions: int | None) -> int | None:
+    """``--max-pixels`` in pixels; None when it was not given."""
+    return None if millions is None else millions * MILLION
 
 
 def processors() -> int:

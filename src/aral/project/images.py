@@ -15,7 +15,7 @@ from aral.data.decode import Channels
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
-from aral.project.database import Part, ProjectDatabase
+from aral.project.database import Part, ProjectDatabase, read_setting, write_setting
 from aral.project.duplicates import groups_alike
 from aral.project.importing import ImportRequest, pixel_file, run_import
 from aral.project.pixels import PixelFile
@@ -45,7 +45,7 @@ class ImagesPart(Part):
         observer: Callable[[ImportProgress], None] = lambda progress: None,
         stopping: Callable[[], bool] = lambda: False,
         follow_links: bool = False,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         side: int | None = None,
         channels: Channels | None = None,
     ) -> ImportResult:
@@ -59,7 +59,8 @@ class ImagesPart(Part):
             observer: told how far it is, several times a second.
             stopping: asked before every file; True ends the import after what was begun.
             follow_links: take symbolic links that lead out of the folder.
-            max_pixels: larger images are refused by their header.
+            max_pixels: larger images are refused by their header; kept for later imports. None takes what
+                was kept, 50 million in a new project.
             side: height and width of the pixels for training; None chooses 28 to 128 by a sample.
             channels: 3 for colour, 1 for grey; None chooses by a sample.
 
@@ -68,8 +69,17 @@ class ImagesPart(Part):
                 another shape.
             RunFailed: the disk is full; what was committed stays.
         """
-        request = ImportRequest(observer, stopping, follow_links, max_pixels, side, channels)
+        request = ImportRequest(observer, stopping, follow_links, self._largest(max_pixels), side, channels)
         return run_import(self._database, self.folder, self.photos, request)
+
+    def _largest(self, max_pixels: int | None) -> int:
+        """How many pixels an image may have, remembered when it is given."""
+        if max_pixels is None:
+            with self._database.moment() as connection:
+                return int(read_setting(connection, "max pixels", MAX_PIXELS))
+        with self._database.transaction() as connection:
+            write_setting(connection, "max pixels", max_pixels)
+        return max_pixels
 
     def image(self, image_id: int) -> ProjectImage:
         """One image.

@@ -220,4 +220,6 @@ def test_the_files_left_out_are_listed_and_the_rest_counted(
     page.click("text=Which, and why")
     assert page.locator(".files li").count() == 200
     card = page.inner_text(".card:has(.files)")
-    assert "Files left out · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
+    assert (
+        "Files left out · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
+    )
