@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Int64
@@ -39,6 +40,11 @@ class ImagesPart(Part):
         super().__init__(database)
         self.folder = folder
         self.photos = photos
+        self._alike_lock = Lock()
+        self._alike: tuple[Int64[np.ndarray, "N two"], tuple[tuple[int, ...], ...]] = (
+            np.empty((0, 2), np.int64),
+            (),
+        )
 
     def import_images(
         self,
@@ -125,11 +131,14 @@ class ImagesPart(Part):
     def near_duplicates(self) -> tuple[tuple[int, ...], ...]:
         """Groups of labelable images that look alike: difference hashes within 4 of 64 bits of the first's.
 
-        Worked out anew at every call, which takes seconds for a hundred thousand images.
+        Worked out once for a set of images, which takes seconds for a hundred thousand of them.
         """
         rows = self._database.rows(f"SELECT id, likeness FROM images WHERE {_LABELABLE} ORDER BY id")
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
-        return groups_alike(table[:, 0].copy(), table[:, 1].copy())
+        with self._alike_lock:
+            if not np.array_equal(table, self._alike[0]):
+                self._alike = (table, groups_alike(table[:, 0].copy(), table[:, 1].copy()))
+            return self._alike[1]
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Files and folders that were left out, with reasons, in order of their paths."""
