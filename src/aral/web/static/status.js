@@ -12,6 +12,9 @@ export class Status {
     this.noticed = noticed;
     this.changes = 0;
     this.reached = true;
+    // What stays on top below it, and what is scrolled to, keeps clear of it, however many lines it takes.
+    new ResizeObserver(([{ target }]) =>
+      document.documentElement.style.setProperty("--status-height", `${target.offsetHeight}px`)).observe(byId("status"));
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.poll(); });
     state.addEventListener("person", () => this.poll());
     this.poll();
@@ -54,8 +57,15 @@ export class Status {
     }
     this.drawModel(training, status.queue_left);
     byId("model").title = training.message;
-    byId("advice").textContent = advice ? advice.sentence : "";
-    byId("advice").hidden = !advice;
+    this.drawAdvice(advice, training.message);
+  }
+
+  /** What the next labels would bring; in a small window also what the model says, which has no room above. */
+  drawAdvice(advice, message) {
+    const place = byId("advice");
+    fill(place, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
+    place.classList.toggle("empty", !advice);
+    place.hidden = !advice && !message;
   }
 
   drawBudget(counts, budget) {
@@ -79,7 +89,7 @@ export class Status {
       byId("model"),
       make("span", { class: `lamp ${training.phase}`, "aria-hidden": "true" }),
       make("span", {}, busy ? `${words}, ${share}` : words),
-      busy ? null : make("span", { class: "quiet" }, training.message || counted(queueLeft, "chosen image waits", "chosen images wait")),
+      busy ? null : make("span", { class: "quiet message" }, training.message || counted(queueLeft, "chosen image waits", "chosen images wait")),
     );
   }
 }
