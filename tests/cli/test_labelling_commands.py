@@ -17,7 +17,8 @@ from threading import Event
 import pytest
 from PIL import Image
 
-from aral.cli.desk import Desk, Start, Work, label_photos, said_of_import
+from aral.cli.desk import Desk, Start, Work, label_photos
+from aral.cli.sentences import said_of_import, said_of_measuring
 from aral.labelling import Trainer, TrainingOptions, read_options, session_folders
 from aral.labelling.course import Course
 from aral.labelling.estimate import FAIR
@@ -144,6 +145,30 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert aral(monkeypatch, "predict", str(photos), str(photos / "zz")) == 0
     assert "1 image is classified" in capsys.readouterr().out
     assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "179") == 2
+
+
+def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(here: Path, monkeypatch) -> None:
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+    save_digits(here / "photos", 150)
+    for share, measuring in ((None, 24), (0.25, 30), (0.0, 0), (None, 0)):
+        label_photos(Path("photos"), None, Start(("one",), 120, estimate_share=share), Desk(browser=False))
+        with Project.open(Path("photos")) as project:
+            assert project.estimate_slice().size == measuring
+            said = said_of_measuring(project)
+        assert f"{measuring} of 120 labels will measure" in said if measuring else "No label will" in said
+    assert aral(monkeypatch, "label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
+
+
+def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    save_digits(here / "photos" / "cat", 1)
+    save_digits(here / "photos" / "dog", 1, first=1)
+    save_digits(here / "photos", 1, first=2)
+    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    assert "no classes yet, because the image 'two-002.png' lies beside" in capsys.readouterr().out
+    (here / "photos" / "two-002.png").write_text("no image")
+    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    assert "Classes from the folders: cat, dog" in capsys.readouterr().out
 
 
 def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
@@ -306,6 +331,7 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
         "Classes from the folders: cat, dog",
         f"The page is open at {page}?token=",
         "10 images",
+        "4 of 8 labels will measure",
         f"This project is open already: {page}?token=",
         "Everything is saved",
     ):

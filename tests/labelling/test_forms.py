@@ -14,6 +14,7 @@ from hypothesis import example, given, strategies
 
 from aral.errors import BadInput
 from aral.labelling import class_names_of, export, import_labels
+from aral.labelling.class_names import ClassNames
 from aral.labelling.export import folder_names
 from aral.labelling.label_rows import RISKY, as_written, csv_bytes, harmless, label_rows
 from aral.labelling.label_studio import answers_of, path_of
@@ -312,12 +313,18 @@ def test_folder_names_are_harmless_and_different() -> None:
 def test_classes_from_folders_and_files(tmp_path: Path) -> None:
     for name in ("dog", "cat"):
         save_digits(tmp_path / "photos" / name, 1)
-    assert class_names_of(tmp_path / "photos") == ("cat", "dog")
+    assert class_names_of(tmp_path / "photos").names == ("cat", "dog")
+    (tmp_path / "photos" / "labels.csv").write_text("no image")
+    (tmp_path / "photos" / "notes").mkdir()
+    (tmp_path / "photos" / "notes" / "read me.txt").write_text("no image")
+    assert class_names_of(tmp_path / "photos") == ClassNames(("cat", "dog"))
     save_digits(tmp_path / "photos", 1)
-    assert class_names_of(tmp_path / "photos") == (), "a file lies beside the folders"
+    found = class_names_of(tmp_path / "photos")
+    assert found.names == () and "beside the folders" in found.reason
+    assert "1 folder has images" in class_names_of(tmp_path / "photos" / "..").reason
     table = tmp_path / "labels.csv"
     table.write_text("path,label\na.png,owl\nb.png,bat\nc.png,owl\n")
-    assert class_names_of(table) == ("owl", "bat")
+    assert class_names_of(table).names == ("owl", "bat")
 
 
 def test_an_export_never_goes_among_the_photos(labelled: Project, tmp_path: Path) -> None:

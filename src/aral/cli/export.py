@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from aral.cli.desk import said_of_labels
 from aral.cli.options import AsJson
+from aral.cli.sentences import said_of_labels
 from aral.labelling import FORMS, USUAL, Exported, Placing, export, session_folders
 from aral.project import Project
 from aral.reports import read_run, write_report

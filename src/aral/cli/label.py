@@ -37,6 +37,14 @@ def label_command(
         str, typer.Option(help="Names separated by commas. Default: the sub-folders, if there are any.")
     ] = "",
     budget: Annotated[int | None, typer.Option(help="Labels in all.", min=1)] = None,
+    estimate_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of the budget that only measures: 20 to 200 labels, at most half. Default: 0.2; 0: none.",
+            min=0,
+            max=0.5,
+        ),
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels to begin with: .csv, .jsonl, .json.")] = None,
     project: ProjectFolder = None,
     annotator: Annotated[str, typer.Option(help="Your name. Default: that of the login.")] = "",
@@ -82,7 +90,7 @@ def label_command(
         follow_links=follow_links,
         max_pixels=in_pixels(max_pixels),
     )
-    label_photos(photos, project, Start(names, budget, labels, options), desk)
+    label_photos(photos, project, Start(names, budget, labels, options, estimate_share), desk)
 
 
 def serve_command(

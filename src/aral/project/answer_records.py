@@ -191,8 +191,13 @@ class Pace:
 
     Attributes:
         labels_per_minute: over the last five minutes, from the first answer in them; 0 after a longer pause.
-        seconds_left: until the budget is used up at that pace; None when it is unknown.
+        left: labels that are still to be given: of the budget, but no more than there are images for.
+        seconds_left: that these take at that pace; None when it is unknown.
+        round_seconds_left: that the images take which the newest round has asked for, with those that
+            measure among them; None when it is unknown.
     """
 
     labels_per_minute: float
+    left: int
     seconds_left: float | None
+    round_seconds_left: float | None

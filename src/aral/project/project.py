@@ -9,7 +9,7 @@ from types import TracebackType
 from aral.project import answers
 from aral.project.agreement import AgreementPart
 from aral.project.annotators import AnnotatorsPart
-from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt, Pace
+from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt, Counts, Pace
 from aral.project.cards import CardDesk
 from aral.project.classes import ClassesPart
 from aral.project.database import FILE_NAME, ProjectDatabase
@@ -22,7 +22,7 @@ from aral.project.opening import Place, place_for, place_of, set_up
 from aral.project.pace import pace
 from aral.project.predictions import PredictionsPart
 from aral.project.queue import QueuePart
-from aral.project.records import Card
+from aral.project.records import Card, PageSettings
 from aral.project.review import Review
 from aral.project.settings import SettingsPart
 
@@ -170,9 +170,22 @@ class Project(
 
     def pace(self, annotator: str) -> Pace:
         """How fast somebody labels, and how long the rest of the budget takes at that pace."""
-        budget = self.settings().budget
-        total = self.image_count() if budget is None else budget
-        return pace(self._database, annotator, total - self.answered_count().labelled)
+        settings, counts = self.settings(), self.answered_count()
+        open_images = self.image_count() - counts.labelled - counts.bad - counts.none
+        left = open_images if settings.budget is None else settings.budget - counts.labelled
+        return pace(
+            self._database,
+            annotator,
+            max(0, min(left, open_images)),
+            self._round_left(settings, counts),
+        )
+
+    def _round_left(self, settings: PageSettings, counts: Counts) -> float:
+        """How many answers it takes until the newest round's images are answered, with those that measure."""
+        queued, measuring = self.queue_left(), int(self.estimate_slice().size)
+        share = settings.estimate_share if settings.budget is None else measuring / settings.budget
+        among = min(measuring - counts.for_estimate, queued * share / max(1 - share, 0.01))
+        return float(queued + among)
 
     # Looking again
 

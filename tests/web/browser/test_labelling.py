@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page
@@ -223,3 +224,13 @@ def test_the_files_left_out_are_listed_and_the_rest_counted(
     assert (
         "Files left out · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
     )
+
+
+def test_a_spent_budget_says_so(opens: Callable[..., Page], project: Project) -> None:
+    project.answers([AnswerEvent(f"first-{image}", image, "Ann", "class", 0) for image in range(3)])
+    project.set_settings(replace(project.settings(), budget=4))
+    page = opens()
+    until(page, "document.getElementById('pace').textContent.endsWith('for the budget')")
+    press(page, "1")
+    settle(page)
+    until(page, "document.getElementById('pace').textContent.endsWith('the budget is spent')")

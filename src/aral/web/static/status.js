@@ -46,8 +46,7 @@ export class Status {
     const { counts, pace, training, estimate, advice } = status;
     this.drawBudget(counts, status.budget ?? status.images);
     const [value, unit] = counted(Math.round(pace.labels_per_minute), "label").split(" ");
-    figure("pace", value, `${unit} a minute`,
-      pace.seconds_left === null ? "" : `${duration(pace.seconds_left)} left`);
+    figure("pace", value, `${unit} a minute`, timeLeft(pace, status));
     if (estimate) {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
       figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}`);
@@ -100,6 +99,15 @@ function figure(id, value, unit, rest) {
 
 /** A share in 0..1 in whole percent. */
 export const percent = (share) => Math.round(100 * share);
+
+/** How long this round and the whole budget take at the present pace, or that nothing is left of it. */
+function timeLeft({ left, seconds_left: all, round_seconds_left: round }, { budget, counts, queue_left: waiting }) {
+  if (budget !== null && counts.labelled >= budget) return "the budget is spent";
+  if (!left) return "every image is answered";
+  if (all === null) return "";
+  const whole = `${duration(all)} for ${budget === null ? "all images" : "the budget"}`;
+  return waiting && round < all ? `${duration(round)} for this round, ${whole}` : whole;
+}
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
