@@ -171,6 +171,18 @@ def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> No
     assert "Classes from the folders: cat, dog" in capsys.readouterr().out
 
 
+def test_any_failure_of_the_import_is_reported(photos: Path, monkeypatch, capsys) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of a library")
+
+    monkeypatch.setattr(Project, "import_images", fail)
+    assert aral(monkeypatch, "label", str(photos), "--no-browser") == 1
+    assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
+    with Project.open(photos) as project:
+        state = project.training_state()
+    assert state.phase == "failed" and "ZeroDivisionError" in state.message
+
+
 def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
     save_digits(photos, 3, first=24)
     next(photos.glob("*-000.png")).unlink()

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -335,3 +336,47 @@ def test_an_export_never_goes_among_the_photos(labelled: Project, tmp_path: Path
         export(labelled, tmp_path / "out", ["json"])
     done = export(labelled, tmp_path / "out")
     assert done.notes == ("There is no classifier yet: nothing has been trained.",)
+
+
+def test_of_several_answers_of_a_person_the_last_line_counts(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    """One, two, and one again: a change of mind and back; the same file counts once all the same."""
+    project = make_project(6, estimate_share=0.0)
+    first, second = project.image(2).name, project.image(3).name
+    said = [(first, "one"), (second, "one"), (first, "two"), (second, "two"), (second, "two"), (first, "one")]
+    table = tmp_path / "theirs.csv"
+    table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label in said))
+    done = import_labels(project, table, "Zoe")
+    assert (done.recorded, done.repeated) == (5, 0)
+    assert standing(project)[0] == {first: ("one", ("Zoe",)), second: ("two", ("Zoe",))}
+    assert import_labels(project, table, "Zoe").recorded == 0
+    assert standing(project)[0] == {first: ("one", ("Zoe",)), second: ("two", ("Zoe",))}
+
+
+def test_rows_are_of_one_moment_while_people_answer(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two questions another process answers, adds a class and takes an answer back."""
+    project = make_project(20, estimate_share=0.0)
+    project.answers([answered(image_id, 0) for image_id in range(5)])
+    with Project.open(project.photos) as other:
+        fresh = iter(range(5, 20))
+
+        def meddle(name: str) -> None:
+            asked = getattr(project, name)
+
+            def asking(*arguments: Any) -> Any:
+                answer = asked(*arguments)
+                image_id = next(fresh)
+                other.answer(answered(image_id, other.add_class(f"new {image_id}", "Bob").id, "Bob"))
+                other.answer(answered(0, "undo" if name == "labels" else "skip"))
+                return answer
+
+            monkeypatch.setattr(project, name, asking)
+
+        for name in ("classes", "annotators", "labels", "askings", "class_changes"):
+            meddle(name)
+        rows = label_rows(project)
+        assert [(row.image_id, row.label) for row in rows] == [(image_id, "zero") for image_id in range(5)]
+        assert len(label_rows(Project.open(project.photos))) > 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aral.web.proof import OneTime, is_nonce, proof
-from aral.web.security import SECRET_FILE, Security, for_project, same_origin
+from aral.web.security import LINK_SECONDS, MOST_LINKS, SECRET_FILE, Security, for_project, same_origin
 
 RULES = Security("right" * 9, 8427)
 
@@ -21,6 +21,22 @@ def test_a_link_opens_once() -> None:
     assert not RULES.redeem(first)
     assert RULES.redeem(second)
     assert not RULES.redeem("")
+
+
+def test_a_link_waits_ten_minutes_and_no_more_than_a_hundred_do() -> None:
+    now = 0.0
+    rules = Security("right" * 9, 8427, _links=OneTime(LINK_SECONDS, MOST_LINKS, lambda: now))
+    kept, late = rules.new_link(), rules.new_link()
+    now = 599.0
+    assert rules.redeem(kept)
+    now = 600.0
+    assert not rules.redeem(late)
+    links = [rules.new_link() for _ in range(101)]
+    assert [rules.redeem(link) for link in links] == [False, *[True] * 100]
+    assert (Security("right" * 9, 8427)._links._seconds, Security("right" * 9, 8427)._links._most) == (
+        600.0,
+        100,
+    )
 
 
 def test_tokens_are_good_once_for_a_while_and_not_without_end() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import webbrowser
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ import typer
 
 from aral.cli.sentences import check_images, said_of_import, said_of_labels, said_of_measuring
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
-from aral.errors import AralError
+from aral.errors import AralError, RunFailed
 from aral.labelling import (
     TrainerProcess,
     changed_options,
@@ -197,12 +198,25 @@ class Work:
             if self._labels is not None and result.complete:
                 typer.echo(said_of_labels(self._project, self._labels))
         except AralError as error:
-            self.trouble = error
+            self._fail(error)
+            return
+        except Exception as error:  # nobody else looks at this thread: the page would wait for ever
+            failure = RunFailed(
+                f"The import failed: {type(error).__name__}: {error}.", "Give the same command again."
+            )
+            failure.__cause__ = error
+            self._fail(failure)
             return
         if self._desk.training and not self._stopping():
             self._trainer = TrainerProcess(self._project).__enter__()
         else:
             self._project.set_training_state(TrainingState("off", message="Training is off."))
+
+    def _fail(self, error: AralError) -> None:
+        """End the command with this; the page says it as well, as long as it is there."""
+        self.trouble = error
+        with suppress(Exception):  # what broke the import may keep this from being written
+            self._project.set_training_state(TrainingState("failed", message=error.problem))
 
     def _progress(self, progress: ImportProgress) -> None:
         if progress.done - self._said >= SAID_EVERY:

@@ -52,6 +52,7 @@ class AnswerReceipt:
         image_id: the image it counts for: of exact copies the first.
         repeated: it had been recorded before; nothing was added.
         cancels: for ``undo`` the ``seq`` of the answer that was taken back.
+        stands: action and class of what the same person says of the image now; None when they say nothing.
     """
 
     key: str
@@ -59,6 +60,7 @@ class AnswerReceipt:
     image_id: int
     repeated: bool
     cancels: int | None
+    stands: tuple[Action, int | None] | None = None
 
 
 @dataclass(frozen=True)

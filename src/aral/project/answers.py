@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from aral.errors import BadInput
 from aral.project.annotators import annotator_id, known_annotator
-from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt
+from aral.project.answer_records import Action, Answered, AnswerEvent, AnswerReceipt
 from aral.project.database import ProjectDatabase, clock, utc_now
 from aral.project.leases import end_lease, suggestion_columns
 from aral.project.predictions import PredictionTable
@@ -70,7 +70,7 @@ def _record_one(
                 f"The key '{event.key}' was used already, for another answer.",
                 "Give every answer a key of its own.",
             )
-        return AnswerReceipt(event.key, seq, image_id, True, cancels)
+        return AnswerReceipt(event.key, seq, image_id, True, cancels, _stands(connection, image_id, person))
     if (
         event.class_id is not None
         and not connection.execute("SELECT 1 FROM classes WHERE id = ?", (event.class_id,)).fetchone()
@@ -86,7 +86,7 @@ def _record_one(
     _update_standing(connection, image_id, person)
     end_lease(connection, image_id, person)
     refresh(connection, [image_id])
-    return AnswerReceipt(event.key, seq, image_id, False, cancels)
+    return AnswerReceipt(event.key, seq, image_id, False, cancels, _stands(connection, image_id, person))
 
 
 def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
@@ -192,6 +192,13 @@ def _update_standing(connection: sqlite3.Connection, image_id: int, person: int)
         ORDER BY seq DESC LIMIT 1""",
         (image_id, person),
     )
+
+
+def _stands(connection: sqlite3.Connection, image_id: int, person: int) -> tuple[Action, int | None] | None:
+    row: tuple[Action, int | None] | None = connection.execute(
+        "SELECT action, class_id FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person)
+    ).fetchone()
+    return row
 
 
 def standing_under(database: ProjectDatabase, prefix: str) -> tuple[int, int, str] | None:

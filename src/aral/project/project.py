@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -111,6 +112,16 @@ class Project(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Within the block this thread reads everything as it was at one moment, whatever others write.
+
+        Other threads of this process wait with their reading: keep it short, and leave predictions out of it,
+        which are kept in memory under a lock of their own.
+        """
+        with self._database.moment():
+            yield
 
     def changes(self) -> int:
         """A count that grows with every change but leases, for those who look again and again."""

@@ -169,7 +169,7 @@ class Refusal:
 
 _SPENT = Refusal(
     401,
-    "This link was used before; each opens the page once.",
+    "This link was used before, or is older than ten minutes; each opens the page once.",
     "Run `aral label` again, it prints a new one.",
     as_page=True,
 )

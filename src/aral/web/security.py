@@ -33,6 +33,9 @@ SECRET_LENGTH = 43
 
 COOKIE_SECONDS = 30 * 24 * 3600
 
+LINK_SECONDS, MOST_LINKS = 600.0, 100
+"""How long a link may wait to be opened, and how many may wait; beyond, the oldest is void."""
+
 HELLO_SECONDS, MOST_HELLOS = 10.0, 100
 """How long a command may take from the server's proof to its own, and how many may be about it."""
 
@@ -57,7 +60,7 @@ class Security:
     port: int
     hosts: frozenset[str] = LOOPBACK
     any_address: bool = False
-    _links: set[str] = field(default_factory=set, repr=False)
+    _links: OneTime = field(default_factory=lambda: OneTime(LINK_SECONDS, MOST_LINKS), repr=False)
     _hellos: OneTime = field(default_factory=lambda: OneTime(HELLO_SECONDS, MOST_HELLOS), repr=False)
 
     @property
@@ -71,18 +74,12 @@ class Security:
         return sha256(b"project:" + self.secret.encode()).hexdigest()[:16]
 
     def new_link(self) -> str:
-        """A token that opens the page once: ``/?token=…``."""
-        token = secrets.token_urlsafe(32)
-        self._links.add(token)
-        return token
+        """A token that opens the page once, within ten minutes: ``/?token=…``."""
+        return self._links.new()
 
     def redeem(self, token: str) -> bool:
         """Whether a link's token is good; it is spent by asking."""
-        try:
-            self._links.remove(token)
-        except KeyError:
-            return False
-        return True
+        return self._links.spend(token) is not None
 
     def set_cookie(self) -> str:
         """The ``Set-Cookie`` header that follows a redeemed link."""

@@ -214,8 +214,9 @@ export class Grid {
   reopen(step) {
     const ids = new Set(step.map(({ card }) => card.image_id));
     for (const tile of this.tiles.filter(({ cell }) => ids.has(cell.image_id))) {
-      tile.element.classList.remove("answered");
-      tile.words.textContent = "";
+      const standing = this.labelling.past.standing(tile.cell.image_id);
+      tile.element.classList.toggle("answered", standing !== null);
+      tile.words.textContent = standing ? this.state.words(standing) : "";
     }
   }
 

@@ -144,12 +144,26 @@ export class Labelling {
       key: newKey(), image_id: card.image_id, annotator: this.state.person, action: "undo", class_id: null,
       suggestion_shown: false, seconds: null,
     })));
-    for (const { card } of step.toReversed()) this.deck.bring(card).answer = null;
+    // What was said before a correction stands again; the server's receipt tells where this tab does not know.
+    for (const { card } of step.toReversed()) this.deck.bring(card).answer = this.past.standing(card.image_id);
     this.present();
     this.trail.draw();
     const words = this.state.words(step[0].answer);
     speak(`Undone: ${step.length === 1 ? step[0].card.name : counted(step.length, "image")}, ${words}`);
     return step;
+  }
+
+  /** The server has acknowledged events: after an undo it tells what stands, however long ago it was said. */
+  acknowledge(events, receipts) {
+    this.past.acknowledge(receipts);
+    const undone = new Set(events.filter(({ action }) => action === "undo").map(({ key }) => key));
+    const waiting = new Set(this.outbox.images());
+    for (const { key, image_id: image, stands } of receipts) {
+      const slot = undone.has(key) && !waiting.has(image) ? this.deck.find(image) : null;
+      if (!slot || slot.answer || !stands) continue;
+      slot.answer = { action: stands[0], class_id: stands[1] };
+      this.describe();
+    }
   }
 
   /** Show an image that was answered before; a key answers it again. */
