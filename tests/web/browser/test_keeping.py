@@ -160,5 +160,7 @@ def test_undoing_a_correction_shows_what_was_said_before(page: Page, project: Pr
     page.keyboard.press("Backspace")
     until(page, f"document.getElementById('stage').dataset.shown === '{image}'")
     settle(page)
+    page.wait_for_selector("#chip:not([hidden])", timeout=3000)  # hidden, it would still hold its last text
     assert page.inner_text("#chip") == "Answer: cat"
+    assert page.get_attribute("#class-buttons button >> nth=0", "aria-pressed") == "true"
     assert recorded(project) == [(image, 0)]
