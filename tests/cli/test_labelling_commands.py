@@ -17,10 +17,16 @@ from threading import Event
 import pytest
 from PIL import Image
 
-from aral.cli.desk import Desk, Start, Work, label_photos, said_of_import
-from aral.labelling import Trainer, TrainingOptions, read_options
-from aral.project import Project
-from aral.web import link_of_running_server
+from aral.cli.desk import Desk, Start, Work, label_photos
+from aral.cli.sentences import said_of_import, said_of_measuring
+from aral.labelling import Trainer, TrainingOptions, read_options, session_folders
+from aral.labelling.course import Course
+from aral.labelling.estimate import FAIR
+from aral.labelling.model_card import in_words
+from aral.labelling.sessions import identity_of
+from aral.project import Project, TrainingState
+from aral.session import Observer
+from aral.web import link_of_running_server, served
 from tests.cli.test_commands import aral
 from tests.labelling.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 from tests.web.conftest import paint
@@ -81,6 +87,100 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
     assert "16 labels are taken in" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.answered_count().labelled == 16
+
+
+def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(
+    photos: Path, monkeypatch, capsys
+) -> None:
+    with Project.open(photos) as project:
+        project.add_class("three", "Ann")
+        with Course(project, identity_of(project, OPTIONS), Observer()):
+            pass
+        assert [number for number, _ in session_folders(project.folder)] == [1, 2]
+        estimate = project.models()[-1].estimate
+    assert estimate is not None
+    assert aral(monkeypatch, "export", str(photos), "out", "--form", "csv") == 0
+    page = Path("out/report.html").read_text()
+    assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
+    assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
+    assert f"{in_words(estimate)} {FAIR}" in page
+    # A session that is read by itself tells the same of its last round.
+    assert aral(monkeypatch, "report", str(photos / ".aral" / "session-1")) == 0
+    assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()
+
+
+def test_a_second_server_is_refused_with_the_address_of_the_first(photos: Path, monkeypatch, capsys) -> None:
+    with Project.open(photos) as project, served(project) as running:
+        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        assert aral(monkeypatch, "serve", str(photos), "--no-train") == 2
+        said = capsys.readouterr().err
+        assert "is in use by process" in said and running.url in said and "Traceback" not in said
+        assert project.training_state().message == "of the first"
+        assert aral(monkeypatch, "label", str(photos), "--no-browser") == 0  # says where it is instead
+        assert "open already" in capsys.readouterr().out
+
+
+def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
+    photos: Path, monkeypatch, capsys
+) -> None:
+    """Images of 1.2 million pixels, in a project that takes a million."""
+    paint(photos / "zz-large.png", 1, (1200, 1000))
+    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "1") == 0
+    assert "0 new images" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        (bad,) = project.unreadable()
+    assert bad.path == "zz-large.png" and bad.reason == "too_large"
+    assert "1200×1000" in bad.detail and "--max-pixels 2" in bad.detail
+    assert aral(monkeypatch, "sync", str(photos)) == 0  # remembered
+    assert "0 new images" in capsys.readouterr().out
+    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "2") == 0
+    assert "1 new image," in capsys.readouterr().out
+    paint(photos / "zz-too.png", 2, (1200, 1000))
+    with Project.open(photos) as project:
+        assert project.import_images().added == 1
+    (photos / "zz").mkdir()
+    shutil.copy(photos / "zz-too.png", photos / "zz" / "new.png")
+    assert aral(monkeypatch, "predict", str(photos), str(photos / "zz"), "--max-pixels", "1") == 0
+    assert "0 images are classified, 1 file" in capsys.readouterr().out
+    assert aral(monkeypatch, "predict", str(photos), str(photos / "zz")) == 0
+    assert "1 image is classified" in capsys.readouterr().out
+    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "179") == 2
+
+
+def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(here: Path, monkeypatch) -> None:
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+    save_digits(here / "photos", 150)
+    for share, measuring in ((None, 24), (0.25, 30), (0.0, 0), (None, 0)):
+        label_photos(Path("photos"), None, Start(("one",), 120, estimate_share=share), Desk(browser=False))
+        with Project.open(Path("photos")) as project:
+            assert project.estimate_slice().size == measuring
+            said = said_of_measuring(project)
+        assert f"{measuring} of 120 labels will measure" in said if measuring else "No label will" in said
+    assert aral(monkeypatch, "label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
+
+
+def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    save_digits(here / "photos" / "cat", 1)
+    save_digits(here / "photos" / "dog", 1, first=1)
+    save_digits(here / "photos", 1, first=2)
+    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    assert "no classes yet, because the image 'two-002.png' lies beside" in capsys.readouterr().out
+    (here / "photos" / "two-002.png").write_text("no image")
+    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    assert "Classes from the folders: cat, dog" in capsys.readouterr().out
+
+
+def test_any_failure_of_the_import_is_reported(photos: Path, monkeypatch, capsys) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of a library")
+
+    monkeypatch.setattr(Project, "import_images", fail)
+    assert aral(monkeypatch, "label", str(photos), "--no-browser") == 1
+    assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
+    with Project.open(photos) as project:
+        state = project.training_state()
+    assert state.phase == "failed" and "ZeroDivisionError" in state.message
 
 
 def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
@@ -243,6 +343,7 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
         "Classes from the folders: cat, dog",
         f"The page is open at {page}?token=",
         "10 images",
+        "4 of 8 labels will measure",
         f"This project is open already: {page}?token=",
         "Everything is saved",
     ):

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import example, given, strategies
 
 from aral.errors import BadInput
 from aral.labelling import class_names_of, export, import_labels
+from aral.labelling.class_names import ClassNames
 from aral.labelling.export import folder_names
 from aral.labelling.label_rows import RISKY, as_written, csv_bytes, harmless, label_rows
 from aral.labelling.label_studio import answers_of, path_of
@@ -312,12 +314,18 @@ def test_folder_names_are_harmless_and_different() -> None:
 def test_classes_from_folders_and_files(tmp_path: Path) -> None:
     for name in ("dog", "cat"):
         save_digits(tmp_path / "photos" / name, 1)
-    assert class_names_of(tmp_path / "photos") == ("cat", "dog")
+    assert class_names_of(tmp_path / "photos").names == ("cat", "dog")
+    (tmp_path / "photos" / "labels.csv").write_text("no image")
+    (tmp_path / "photos" / "notes").mkdir()
+    (tmp_path / "photos" / "notes" / "read me.txt").write_text("no image")
+    assert class_names_of(tmp_path / "photos") == ClassNames(("cat", "dog"))
     save_digits(tmp_path / "photos", 1)
-    assert class_names_of(tmp_path / "photos") == (), "a file lies beside the folders"
+    found = class_names_of(tmp_path / "photos")
+    assert found.names == () and "beside the folders" in found.reason
+    assert "1 folder has images" in class_names_of(tmp_path / "photos" / "..").reason
     table = tmp_path / "labels.csv"
     table.write_text("path,label\na.png,owl\nb.png,bat\nc.png,owl\n")
-    assert class_names_of(table) == ("owl", "bat")
+    assert class_names_of(table).names == ("owl", "bat")
 
 
 def test_an_export_never_goes_among_the_photos(labelled: Project, tmp_path: Path) -> None:
@@ -328,3 +336,47 @@ def test_an_export_never_goes_among_the_photos(labelled: Project, tmp_path: Path
         export(labelled, tmp_path / "out", ["json"])
     done = export(labelled, tmp_path / "out")
     assert done.notes == ("There is no classifier yet: nothing has been trained.",)
+
+
+def test_of_several_answers_of_a_person_the_last_line_counts(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    """One, two, and one again: a change of mind and back; the same file counts once all the same."""
+    project = make_project(6, estimate_share=0.0)
+    first, second = project.image(2).name, project.image(3).name
+    said = [(first, "one"), (second, "one"), (first, "two"), (second, "two"), (second, "two"), (first, "one")]
+    table = tmp_path / "theirs.csv"
+    table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label in said))
+    done = import_labels(project, table, "Zoe")
+    assert (done.recorded, done.repeated) == (5, 0)
+    assert standing(project)[0] == {first: ("one", ("Zoe",)), second: ("two", ("Zoe",))}
+    assert import_labels(project, table, "Zoe").recorded == 0
+    assert standing(project)[0] == {first: ("one", ("Zoe",)), second: ("two", ("Zoe",))}
+
+
+def test_rows_are_of_one_moment_while_people_answer(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two questions another process answers, adds a class and takes an answer back."""
+    project = make_project(20, estimate_share=0.0)
+    project.answers([answered(image_id, 0) for image_id in range(5)])
+    with Project.open(project.photos) as other:
+        fresh = iter(range(5, 20))
+
+        def meddle(name: str) -> None:
+            asked = getattr(project, name)
+
+            def asking(*arguments: Any) -> Any:
+                answer = asked(*arguments)
+                image_id = next(fresh)
+                other.answer(answered(image_id, other.add_class(f"new {image_id}", "Bob").id, "Bob"))
+                other.answer(answered(0, "undo" if name == "labels" else "skip"))
+                return answer
+
+            monkeypatch.setattr(project, name, asking)
+
+        for name in ("classes", "annotators", "labels", "askings", "class_changes"):
+            meddle(name)
+        rows = label_rows(project)
+        assert [(row.image_id, row.label) for row in rows] == [(image_id, "zero") for image_id in range(5)]
+        assert len(label_rows(Project.open(project.photos))) > 5

@@ -156,3 +156,49 @@ def test_files_that_go_or_change_before_the_training_stop_nothing_and_are_counte
     assert len(project.models()) == 2 and project.training_state().phase == "off"
     left_out = export(project, tmp_path / "out", ["imagefolder"]).left_out
     assert len(left_out) == 3
+
+
+def test_an_imagefolder_keeps_the_longest_names_apart(photos: Path, tmp_path: Path) -> None:
+    """85 signs of three bytes are the 255 bytes of a name; so are class names of 100 of them cut to fit."""
+    save_digits(photos, 4)
+    sign = "写"
+    names = (sign * 85, sign * 84 + "xyz", "x" * 255, os.fsdecode(b"\xff" * 255))
+    for path, name in zip(sorted(photos.iterdir()), names, strict=True):
+        path.rename(photos / name)
+    with Project.create_or_open(photos, class_names=(sign * 100, "two")) as project:
+        project.import_images()
+        images = {project.image(each).name: each for each in range(4)}
+        project.answers([given(each, int(each > 1)) for each in range(4)])
+        assert export(project, tmp_path / "out", ["imagefolder"]).left_out == ()
+    written = sorted((tmp_path / "out" / "images").glob("*/*"))
+    assert len(written) == 4 and len({path.parent for path in written}) == 2
+    for path in written:
+        number, _, end = path.name.partition("-")
+        original = next(name for name, each in images.items() if each == int(number))
+        assert original.endswith(end) and 237 < len(os.fsencode(end)) <= 240
+        assert path.read_bytes() == (photos / original).read_bytes()
+    assert {path.name[7:] for path in written} >= {sign * 80, sign * 79 + "xyz"}
+    assert {path.parent.name for path in written} == {sign * 66, "two"}
+
+
+def test_every_file_that_cannot_be_read_is_listed_with_its_reason(photos: Path, tmp_path: Path) -> None:
+    save_digits(photos, 2)
+    names = [os.fsdecode(b"=caf\xe9.png"), *(f"{number:03d}.png" for number in range(250))]
+    for name in names:
+        (photos / name).write_text("no image")
+    (photos / "gone.png").symlink_to("nowhere")
+    with Project.create_or_open(photos, class_names=CLASSES) as project:
+        project.import_images()
+        found = status(project)
+        files = export(project, tmp_path / "out", ["csv"]).files
+    assert "unreadable.csv" in files
+    listed = json.loads(found.as_json())["unreadable files"]
+    assert found.facts["unreadable"] == len(listed) == 252
+    assert {each["path"]: each["reason"] for each in listed} == {
+        **dict.fromkeys(names, "not_an_image"),
+        "gone.png": "broken_link",
+    }
+    header, *lines = (tmp_path / "out" / "unreadable.csv").read_bytes().splitlines()
+    assert header == b"path,reason,detail" and len(lines) == 252
+    assert any(line.startswith(b"'=caf\xe9.png,not_an_image,") for line in lines)
+    assert any("unreadable.csv" in sentence for sentence in found.sentences)

@@ -8,10 +8,10 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from aral.project import ModelRecord, Project
+from aral.project import BROWSING, LABEL_STUDIO, AnswerEvent, Asking, ModelRecord, Project
 from aral.project.agreement import cohen_kappa, fleiss_kappa
 from aral.project.answer_records import Action
-from aral.project.cards import in_hidden_tenth
+from aral.project.withholding import in_hidden_tenth
 
 from .conftest import change_settings, given
 
@@ -108,3 +108,36 @@ def test_anchoring_counts_shown_and_hidden_apart(project: Project) -> None:
     assert (found.shown, found.shown_equal, found.hidden, found.hidden_equal) == (6, 5, 2, 1)
     project.answer(given(shown[1], "undo"))
     assert project.anchoring().shown == 5
+
+
+def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None:
+    """Corrections, what was picked out, and labels from elsewhere tell nothing of suggestions on cards."""
+    ids = project.labelable_ids()
+    model = project.record_model(ModelRecord(0, "m", 1, 1.0, (0, 1)))
+    project.set_predictions(model, ids, [0, 1], np.tile([0.2, 0.8], (ids.size, 1)))
+    shown = [image_id for image_id in ids.tolist() if not in_hidden_tenth([image_id])[0]]
+    hidden = next(image_id for image_id in ids.tolist() if in_hidden_tenth([image_id])[0])
+
+    def count() -> tuple[int, int, int, int]:
+        found = project.anchoring()
+        return found.shown, found.shown_equal, found.hidden, found.hidden_equal
+
+    project.answer(given(shown[0], 0, shown=True))
+    assert count() == (1, 0, 0, 0)
+    project.answer(given(shown[0], 1, shown=True))  # corrected, as the model would have it
+    assert count() == (1, 0, 0, 0)
+    for number, strategy in enumerate((BROWSING, LABEL_STUDIO, "import", "aral-typical"), 1):
+        key = f"{'import' if number > 2 else 'page'}:{number}"
+        asked = Asking(None, strategy, None)
+        project.answer(AnswerEvent(key, shown[number], "Ann", "class", 1, suggestion_shown=True, asked=asked))
+    project.answer(AnswerEvent("import:9", hidden, "Ann", "class", 1, asked=Asking(0, "aral-typical", 0.5)))
+    project.answer(given(shown[5], "skip"))
+    project.answer(given(shown[5], 1, shown=True))  # picked out again in the grid, perhaps
+    assert count() == (1, 0, 0, 0)
+    project.answer(given(shown[0], 1, "Bob", shown=True))  # another person's first answer
+    project.answer(given(hidden, 1, "Bob"))
+    assert count() == (2, 1, 1, 1)
+    project.answer(given(shown[6], 0, shown=True))
+    project.answer(given(shown[6], "undo"))
+    project.answer(given(shown[6], 1, shown=True))  # knows better than at first
+    assert count() == (2, 1, 1, 1)

@@ -208,3 +208,11 @@ def small_project(folder: Path) -> Project:
     project = Project.create_or_open(folder / "photos", class_names=("cat", "dog"))
     project.import_images()
     return project
+
+
+def test_a_receipt_tells_what_stands(project: Project) -> None:
+    assert project.answer(answered(3, 0)).stands == ("class", 0)
+    assert project.answer(answered(3, 1)).stands == ("class", 1)
+    assert project.answer(answered(3, "undo", key="back")).stands == ("class", 0)
+    assert project.answer(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
+    assert project.answer(answered(3, "undo")).stands is None

@@ -90,8 +90,9 @@ def test_bad_files_are_listed_and_stop_nothing(photos: Path, monkeypatch: pytest
         assert found == expected
         assert (result.readable, result.unreadable, result.complete) == (5, len(expected), True)
         assert result.done == result.total == 10 and project.image_count() == 5
-        # A larger limit lets the large one in.
-        assert project.import_images().readable == 6
+        # The limit is remembered; a larger one lets the large one in.
+        assert project.import_images().readable == 5
+        assert project.import_images(max_pixels=50_000_000).readable == 6
 
 
 def test_numbers_follow_the_names_and_stay(project: Project) -> None:

@@ -153,6 +153,18 @@ def test_labels_doubted_by_a_model_that_has_not_learned_from_them(project: Proje
     assert [one.image_id for one in project.disagreements(10)] == [1, 2]
 
 
+def test_labels_that_measure_are_never_doubted(make_project: MakeProject) -> None:
+    """Corrected only where the model objects, they would measure it as better than it is."""
+    project = make_project(30, estimate_share=0.5)
+    measuring = set(project.estimate_slice().tolist())
+    assert len(measuring) == 15
+    predict(project, dict.fromkeys(range(30), 0.6))
+    for image_id in range(30):
+        project.answer(given(image_id, 0))
+    predict(project, dict.fromkeys(range(30), 0.6), 1, newest_answer=1)
+    assert {one.image_id for one in project.disagreements(100)} == set(range(30)) - measuring
+
+
 def test_states_advice_and_pictures(project: Project) -> None:
     assert project.training_state().phase == "off" and project.advice() is None
     before = project.changes()
@@ -187,6 +199,35 @@ def test_pace_over_the_last_minutes(project: Project, monkeypatch: pytest.Monkey
     found = project.pace("Ann")
     assert found.labels_per_minute == pytest.approx(10.0)
     assert found.seconds_left == pytest.approx(9 * 6.0)
+    assert found.left == 9
+    project.set_queue(0, np.arange(10, 16), np.arange(6.0), [""] * 6, "margin", np.arange(0))
+    assert project.queue_left() == 5  # image 10 is answered
+    assert project.pace("Ann").round_seconds_left == pytest.approx(5 * 6.0)
+    change_settings(project, budget=500)  # more than there are images for
+    project.answer(given(20, "bad image"))
+    assert (project.pace("Ann").left, project.pace("Ann").seconds_left) == (18, pytest.approx(18 * 6.0))
+    change_settings(project, budget=5)
+    assert (project.pace("Ann").left, project.pace("Ann").seconds_left) == (0, 0.0)
+    change_settings(project, budget=None)
+    assert project.pace("Ann").left == 18
     assert project.pace("Bob").labels_per_minute == 0 and project.pace("Bob").seconds_left is None
     monkeypatch.setattr("time.time", lambda: 1000.0 + 60 + 301)
     assert project.pace("Ann").seconds_left is None
+
+
+def test_a_round_takes_those_that_measure_among_it_as_well(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a budget of 20 ten measure, so every second card does: five of a round take ten answers."""
+    project = make_project(30, budget=20, estimate_share=0.5)
+    measuring = set(project.estimate_slice().tolist())
+    others = [image_id for image_id in range(30) if image_id not in measuring]
+    assert len(measuring) == 10
+    for number in range(4):
+        monkeypatch.setattr("time.time", lambda number=number: 1000.0 + 6 * number)
+        project.answer(given(others[number], 0))
+    project.set_queue(0, np.array(others[4:9]), np.arange(5.0), [""] * 5, "margin", np.arange(0))
+    assert project.pace("Ann").round_seconds_left == pytest.approx(10 * 6.0)
+    for image_id in sorted(measuring)[:7]:
+        project.answer(given(image_id, 0, "Bob"))
+    assert project.pace("Ann").round_seconds_left == pytest.approx(8 * 6.0)  # three are left to measure

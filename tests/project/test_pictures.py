@@ -6,6 +6,7 @@ import io
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from aral.project.duplicates import groups_alike
 from aral.project.pixels import choose_side
 from aral.project.thumbnails import likeness, thumbnail_path
 
-from .conftest import MakeProject, picture, save_pictures
+from .conftest import MakeProject, given, picture, save_pictures
 
 
 def shown(jpeg: bytes) -> Image.Image:
@@ -248,3 +249,29 @@ def test_groups_alike_are_those_of_a_slow_search(hashes: list[tuple[int, set[int
 def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="do not fit the 0 rows"):
         PixelFile(tmp_path / "none", 8, 1).rows(np.array([0]))
+
+
+def test_what_looks_alike_is_worked_out_once_for_a_set_of_images(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def counting(ids: Any, hashes: Any) -> tuple[tuple[int, ...], ...]:
+        counted.append(ids.size)
+        return groups_alike(ids, hashes)
+
+    monkeypatch.setattr("aral.project.images.groups_alike", counting)
+    save_pictures(photos, 6)
+    picture(0).save(photos / "also-000.bmp")
+    with Project.create_or_open(photos, class_names=("cat",)) as project:
+        project.import_images()
+        first = project.near_duplicates()
+        assert len(first) == 1 and project.near_duplicates() == first
+        project.answer(given(0, 0))
+        assert project.near_duplicates() == first and counted == [7]
+        picture(1).save(photos / "also-001.bmp")
+        project.import_images()
+        assert len(project.near_duplicates()) == 2 and counted == [7, 8]
+        (photos / "also-000.bmp").unlink()
+        project.import_images()
+        assert len(project.near_duplicates()) == 1 and counted == [7, 8, 7]

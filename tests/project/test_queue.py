@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from aral.errors import BadInput
 from aral.project import BY_CHANCE, Asking, Card, ModelRecord, Project
-from aral.project.cards import in_hidden_tenth
 from aral.project.leases import Claim
 from aral.project.queue import mix
+from aral.project.withholding import in_hidden_tenth
 
 from .conftest import MakeProject, change_settings, given
 

@@ -10,8 +10,10 @@ from starlette.testclient import TestClient
 
 from aral.errors import RunFailed
 from aral.project import BROWSING, BY_CHANCE, ESTIMATE_SLICE, Asking, Project
+from aral.project.withholding import in_hidden_tenth
 from aral.web.answers import MOST_EVENTS
 from tests.web.events import event
+from tests.web.models import record_model
 
 
 def send(client: TestClient, *events: dict[str, Any]) -> Any:
@@ -130,3 +132,25 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged(
     answer = client.post("/api/answers", json={"events": [event(1)]})
     assert answer.status_code == 503
     assert answer.json() == {"problem": "The disk is full: 0 bytes are free.", "hint": "Free some space."}
+
+
+def test_what_is_held_back_cannot_be_accepted(client: TestClient, project: Project) -> None:
+    record_model(project)
+    measuring = int(project.estimate_slice()[0])
+    others = sorted(set(project.labelable_ids().tolist()) - set(project.estimate_slice().tolist()))
+    hidden = next(image for image in others if in_hidden_tenth([image])[0])
+    free = next(image for image in others if not in_hidden_tenth([image])[0])
+    accepting = [
+        event(image, accepted=True, suggestion_shown=True, browsed=True)
+        for image in (measuring, hidden, free)
+    ]
+    unseen = event(free, accepted=True)
+    skipped = event(free, "skip", accepted=True, suggestion_shown=True)
+    answer = client.post("/api/answers", json={"events": [*accepting, unseen, skipped]}).json()
+    assert [receipt["image_id"] for receipt in answer["receipts"]] == [free]
+    refused = {each["key"]: each["problem"] for each in answer["refused"]}
+    assert set(refused) == {each["key"] for each in (*accepting[:2], unseen, skipped)}
+    assert f"image {measuring} is held back" in refused[accepting[0]["key"]]
+    assert [label.image_id for label in project.labels()] == [free]
+    plain = event(measuring, suggestion_shown=False)
+    assert len(client.post("/api/answers", json={"events": [plain]}).json()["receipts"]) == 1

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aral.project import Project
+from aral.project.withholding import in_hidden_tenth
 from tests.web.conftest import IMAGES
 from tests.web.events import event
 from tests.web.models import record_model
@@ -46,6 +47,29 @@ def test_pages_follow_each_other_without_gap_or_repetition(client: TestClient, p
         first = page(client, group="unlabelled", offset=first["next"])
         seen += [cell["image_id"] for cell in cells(first)]
     assert sorted(seen) == sorted(set(range(IMAGES)) - measuring)
+
+
+def test_suggestions_are_only_where_they_are_shown_and_never_where_they_are_held_back(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_model(project)
+    everything = set(range(IMAGES))
+    measuring = set(project.estimate_slice().tolist())
+    hidden = {image for image in everything if in_hidden_tenth([image])[0]}
+    assert measuring and hidden - measuring
+    answer = page(client)
+    predicted = cells(answer)
+    while answer["next"] is not None:
+        answer = page(client, offset=answer["next"])
+        predicted += cells(answer)
+    assert {cell["image_id"] for cell in predicted} == everything - measuring - hidden
+    assert all(cell["suggestion"] for cell in predicted)
+    monkeypatch.setattr(project, "near_duplicates", lambda: (tuple(range(IMAGES)),))
+    near, unlabelled = cells(page(client, group="near")), cells(page(client, group="unlabelled"))
+    assert len(near) == IMAGES and len(unlabelled) == IMAGES - len(measuring)
+    assert not any(cell["suggestion"] for cell in near + unlabelled)
+    known = {cell.image_id: cell.suggestion for cell in project.cells(range(IMAGES))}
+    assert {image for image, said in known.items() if said is None} == measuring | hidden
 
 
 def test_an_answered_cell_says_so_and_keeps_its_place(client: TestClient, project: Project) -> None:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from aral.project import AnswerEvent, Asking, Project
+from aral.project.withholding import in_hidden_tenth
 from aral.web.label_studio import control_names
 from tests.web.conftest import BASE, SECRET
 from tests.web.models import record_model
@@ -223,3 +224,19 @@ def test_configurations() -> None:
     assert control_names("") == ("choice", "image")
     assert control_names("<View><Choices/></View>") == ("choice", "image")
     assert control_names("<!DOCTYPE x [<!ENTITY a 'aaaa'>]><Choices name='&a;'") == ("choice", "image")
+
+
+def test_what_measures_gets_no_suggestion_and_the_models_are_read_once(
+    studio: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_model(project)
+    read: list[int] = []
+    models = project.models
+    monkeypatch.setattr(project, "models", lambda: read.append(1) or models())
+    images = project.labelable_ids().tolist()
+    answers = predict(studio, *({"image": project.image(image).name} for image in images))
+    assert read == [1]
+    withheld = {image for image, answer in zip(images, answers, strict=True) if not answer["result"]}
+    measuring = set(project.estimate_slice().tolist())
+    assert measuring and withheld == measuring | {image for image in images if in_hidden_tenth([image])[0]}
+    assert {answer["model_version"] for answer in answers} == {"aral-1"}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aral.web.security import SECRET_FILE, Security, for_project, same_origin
+from aral.web.proof import OneTime, is_nonce, proof
+from aral.web.security import LINK_SECONDS, MOST_LINKS, SECRET_FILE, Security, for_project, same_origin
 
 RULES = Security("right" * 9, 8427)
 
@@ -20,6 +21,45 @@ def test_a_link_opens_once() -> None:
     assert not RULES.redeem(first)
     assert RULES.redeem(second)
     assert not RULES.redeem("")
+
+
+def test_a_link_waits_ten_minutes_and_no_more_than_a_hundred_do() -> None:
+    now = 0.0
+    rules = Security("right" * 9, 8427, _links=OneTime(LINK_SECONDS, MOST_LINKS, lambda: now))
+    kept, late = rules.new_link(), rules.new_link()
+    now = 599.0
+    assert rules.redeem(kept)
+    now = 600.0
+    assert not rules.redeem(late)
+    links = [rules.new_link() for _ in range(101)]
+    assert [rules.redeem(link) for link in links] == [False, *[True] * 100]
+    assert (Security("right" * 9, 8427)._links._seconds, Security("right" * 9, 8427)._links._most) == (
+        600.0,
+        100,
+    )
+
+
+def test_tokens_are_good_once_for_a_while_and_not_without_end() -> None:
+    now = 0.0
+    tokens = OneTime(10.0, 3, lambda: now)
+    first, second = tokens.new("one"), tokens.new("two")
+    assert is_nonce(first) and not is_nonce(f"{first}x") and first != second
+    assert (tokens.spend(first), tokens.spend(first), tokens.spend("")) == ("one", None, None)
+    now = 9.9
+    kept = [tokens.new(str(number)) for number in range(3)]
+    assert tokens.spend(second) is None  # the oldest gave way
+    now = 19.8
+    assert tokens.spend(kept[0]) == "0"
+    now = 19.9
+    assert tokens.spend(kept[1]) is None
+
+
+def test_a_proof_by_hand() -> None:
+    """HMAC-SHA256 as OpenSSL has it: printf 'server 80 a b' | openssl dgst -sha256 -hmac key"""
+    shown = proof("key", "server", 80, "a", "b")
+    assert shown == "8bbfa7fc9d837e196d0c907dbd3d0a2447ced5c942ba06d0264f728ed9a15152"
+    others = [proof("key", "command", 80, "a", "b"), proof("key", "server", 81, "a", "b")]
+    assert shown not in others and len(set(others)) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from aral.errors import BadInput
-from aral.project import Project
+from aral.project import Project, TrainingState
 from aral.web import link_of_running_server, served
-from aral.web.serving import FIRST_PORT, SERVER_FILE, serve
+from aral.web.proof import proof
+from aral.web.serving import FIRST_PORT, serve
+from aral.web.whereabouts import SERVER_FILE
 from tests.web.conftest import paint
 from tests.web.events import event
 
 
-def status_of(port: int, path: str, **headers: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+def status_of(port: int, path: str, address: str = "127.0.0.1", **headers: str) -> int:
+    connection = HTTPConnection(address, port, timeout=5)
     try:
         connection.request("GET", path, headers=headers)
         return connection.getresponse().status
@@ -90,15 +98,62 @@ def test_two_projects_at_the_same_time(project: Project, tmp_path: Path) -> None
         )
 
 
-def test_a_second_start_gets_a_link_of_the_first(project: Project) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1"])
+def test_a_second_start_gets_a_link_of_the_first(project: Project, host: str) -> None:
     assert link_of_running_server(project.folder) is None
-    with served(project) as running:
+    with served(project, host) as running:
         link = link_of_running_server(project.folder)
-        assert link is not None
+        assert link is not None and link.startswith(running.url)
         path = link.removeprefix(running.url.rstrip("/"))
-        assert status_of(running.port, path) == 200
-        assert status_of(running.port, path) == 401
+        assert status_of(running.port, path, host) == 200
+        assert status_of(running.port, path, host) == 401
     assert link_of_running_server(project.folder) is None
+
+
+def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> None:
+    with served(project) as running:
+        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        note = (project.folder / SERVER_FILE).read_bytes()
+        for _ in range(2):
+            with pytest.raises(BadInput) as refusal, served(project, port=0):
+                pass
+            assert f"process {os.getpid()}" in refusal.value.problem
+            link = refusal.value.problem.rpartition(" ")[2]
+            assert status_of(running.port, link.removeprefix(running.url.rstrip("/"))) == 200
+        assert (project.folder / SERVER_FILE).read_bytes() == note
+        assert project.training_state().message == "of the first"
+        (project.folder / "web-secret").write_text("x" * 43)  # it does not prove itself any more
+        with pytest.raises(BadInput) as refusal, served(project):
+            pass
+        assert refusal.value.problem.endswith(running.url)
+    with served(project):
+        pass
+
+
+def test_a_server_that_was_killed_is_no_obstacle(project: Project) -> None:
+    """The kernel frees its lock; what it left behind means nothing."""
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from aral.project import Project; from aral.web import served\n"
+        "with Project.open(Path(sys.argv[1])) as project, served(project, port=0):\n"
+        "    print('serving', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(project.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "serving\n"
+        with pytest.raises(BadInput, match=f"process {other.pid}"), served(project):
+            pass
+        other.kill()
+        other.wait()
+    assert json.loads((project.folder / SERVER_FILE).read_text())["pid"] == other.pid
+    with served(project) as running:
+        assert status_of(running.port, "/") == 401
+
+
+def test_a_server_that_listens_everywhere_is_found_on_this_machine(project: Project) -> None:
+    with served(project, "0.0.0.0", allow_remote=True) as running:
+        link = link_of_running_server(project.folder)
+        assert link is not None and link.startswith(f"http://127.0.0.1:{running.port}/?token=")
 
 
 def test_what_another_program_answers_is_no_link(project: Project) -> None:
@@ -107,6 +162,88 @@ def test_what_another_program_answers_is_no_link(project: Project) -> None:
     with served(project):
         (project.folder / "web-secret").write_text("x" * 43)
         assert link_of_running_server(project.folder) is None
+
+
+class Listener:
+    """Another program on a port: keeps what it is sent, and answers each request with the same."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.heard = b""
+        self._answer = answer
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    while part := connection.recv(65536):
+                        self.heard += part
+                        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(self._answer)}\r\n\r\n"
+                        connection.sendall(head.encode() + self._answer)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """A program that would like to know the secret."""
+    made_up = {"path": "/?token=x", "nonce": "n" * 43, "proof": "0" * 64}
+    opened = Listener(json.dumps(made_up).encode())
+    yield opened
+    opened.close()
+
+
+def test_whatever_listens_on_the_old_port_is_never_told_the_secret(
+    project: Project, listener: Listener
+) -> None:
+    with served(project) as running:
+        secret = running.security.secret
+    note = {"pid": os.getpid(), "port": listener.port}  # as a server leaves it that was killed
+    (project.folder / SERVER_FILE).write_text(json.dumps(note))
+    assert link_of_running_server(project.folder) is None
+    assert listener.heard.startswith(b"GET /api/hello?nonce=")
+    assert secret.encode() not in listener.heard
+    assert b"authorization" not in listener.heard.lower()
+
+
+@pytest.mark.parametrize("pid", [None, 2**22 + 1, 0, -1, 2**70])
+def test_nothing_is_asked_after_a_server_has_ended(
+    project: Project, listener: Listener, pid: int | None
+) -> None:
+    with served(project):
+        pass
+    (project.folder / SERVER_FILE).write_text(json.dumps({"pid": pid, "port": listener.port}))
+    assert link_of_running_server(project.folder) is None
+    assert listener.heard == b""
+
+
+def test_a_proof_is_good_once_and_for_its_own_server(project: Project) -> None:
+    with served(project) as running:
+        rules = running.security
+        ours = "a" * 43
+
+        def ask(port: int, secret: str = rules.secret) -> str:
+            nonce = rules.hello(ours)["nonce"]
+            return f"Proof {nonce} {proof(secret, 'command', port, ours, nonce)}"
+
+        good = ask(rules.port)
+        assert rules.hello(ours)["proof"] not in good
+        assert status_of(running.port, "/api/project", authorization=good) == 200
+        assert status_of(running.port, "/api/project", authorization=good) == 401
+        assert status_of(running.port, "/api/project", authorization=ask(rules.port + 1)) == 401
+        assert status_of(running.port, "/api/project", authorization=ask(rules.port, "x" * 43)) == 401
+        own = rules.hello(ours)  # what the server has shown is no proof of the other side
+        mirrored = f"Proof {own['nonce']} {own['proof']}"
+        assert status_of(running.port, "/api/project", authorization=mirrored) == 401
+        assert status_of(running.port, "/api/hello?nonce=short") == 422
+        assert status_of(running.port, "/api/hello?nonce=" + ours, host="evil.example") == 400
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.com"])

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import typer
 
+from aral.cli.sentences import check_images, said_of_import, said_of_labels, said_of_measuring
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
-from aral.errors import AralError, BadInput
+from aral.errors import AralError, RunFailed
 from aral.labelling import (
     TrainerProcess,
     changed_options,
     class_names_of,
-    import_labels,
     read_options,
     write_options,
 )
-from aral.project import ImportProgress, ImportResult, Project, TrainingState
+from aral.project import ImportProgress, Project, TrainingState
 from aral.project.opening import FOLDER_NAME
 from aral.web import Served, link_of_running_server, serve
 from aral.words import counted
@@ -44,6 +45,7 @@ class Desk:
         training: train beside labelling.
         label_studio: say how Label Studio reaches it.
         follow_links: take links that lead out of the photos.
+        max_pixels: larger images are refused; None takes what the project remembers.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +57,7 @@ class Desk:
     training: bool = True
     label_studio: bool = False
     follow_links: bool = False
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class Start:
         budget: labels in all; None leaves it.
         labels: a file or folder of labels to take in; None for none.
         options: fields of the training options that were given.
+        estimate_share: the part of the budget that measures; None leaves it.
     """
 
     class_names: tuple[str, ...] = ()
     budget: int | None = None
     labels: Path | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    estimate_share: float | None = None
 
 
 def label_photos(photos: Path, folder: Path | None, start: Start, desk: Desk) -> None:
@@ -90,6 +95,8 @@ def label_photos(photos: Path, folder: Path | None, start: Start, desk: Desk) ->
         return
     with Project.create_or_open(photos, folder, start.class_names, start.budget) as project:
         _keep_options(project, start.options)
+        if start.estimate_share is not None:
+            project.set_settings(replace(project.settings(), estimate_share=start.estimate_share))
         _name_classes(project, start)
         serve_project(project, desk, start.labels)
 
@@ -179,66 +186,42 @@ class Work:
         try:
             self._project.set_training_state(TrainingState("idle", message="Waiting for the import."))
             result = self._project.import_images(
-                self._progress, self._stopping, follow_links=self._desk.follow_links
+                self._progress,
+                self._stopping,
+                follow_links=self._desk.follow_links,
+                max_pixels=self._desk.max_pixels,
             )
             typer.echo(said_of_import(result))
             if result.complete:
                 check_images(self._project)
+                typer.echo(said_of_measuring(self._project))
             if self._labels is not None and result.complete:
                 typer.echo(said_of_labels(self._project, self._labels))
         except AralError as error:
-            self.trouble = error
+            self._fail(error)
+            return
+        except Exception as error:  # nobody else looks at this thread: the page would wait for ever
+            failure = RunFailed(
+                f"The import failed: {type(error).__name__}: {error}.", "Give the same command again."
+            )
+            failure.__cause__ = error
+            self._fail(failure)
             return
         if self._desk.training and not self._stopping():
             self._trainer = TrainerProcess(self._project).__enter__()
         else:
             self._project.set_training_state(TrainingState("off", message="Training is off."))
 
+    def _fail(self, error: AralError) -> None:
+        """End the command with this; the page says it as well, as long as it is there."""
+        self.trouble = error
+        with suppress(Exception):  # what broke the import may keep this from being written
+            self._project.set_training_state(TrainingState("failed", message=error.problem))
+
     def _progress(self, progress: ImportProgress) -> None:
         if progress.done - self._said >= SAID_EVERY:
             self._said = progress.done
             typer.echo(f"{progress.done} of {counted(progress.total, 'file')} are read.")
-
-
-def said_of_import(result: ImportResult) -> str:
-    """What came of an import."""
-    copies = counted(result.duplicates, "of them a copy", "of them copies")
-    unreadable = f"{counted(result.unreadable, 'file')} could not be read."
-    animated = counted(len(result.first_frames), "animation")
-    frames = f" Of {animated} the first frame counts." if result.first_frames else ""
-    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}"
-
-
-def check_images(project: Project) -> None:
-    """Refuse to wait for answers when there is nothing to show.
-
-    Raises:
-        BadInput: no image could be read; names the first files and why.
-    """
-    if project.image_count():
-        return
-    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.unreadable()[:3])
-    raise BadInput(
-        f"{project.photos} holds no readable image{f'; left out: {shown}' if shown else ''}.",
-        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
-    )
-
-
-def said_of_labels(project: Project, source: Path, annotator: str = "import") -> str:
-    """Take labels in and say what came of it."""
-    done = import_labels(project, source, annotator)
-    parts = [
-        f"{counted(done.recorded, 'label is', 'labels are')} taken in; "
-        f"{counted(done.repeated, 'was', 'were')} there already."
-    ]
-    if done.new_classes:
-        parts.append(f"New classes: {', '.join(done.new_classes)}.")
-    if done.unknown:
-        shown = ", ".join(repr(path) for path in done.unknown[:3])
-        parts.append(
-            f"{counted(len(done.unknown), 'image is', 'images are')} not in the project, such as {shown}."
-        )
-    return " ".join(parts)
 
 
 def _keep_options(project: Project, given: Mapping[str, object]) -> None:
@@ -253,11 +236,14 @@ def _name_classes(project: Project, start: Start) -> None:
     if project.classes():
         return
     source = start.labels or project.photos
-    names: Sequence[str] = class_names_of(source)
-    for name in names:
+    found = class_names_of(source)
+    for name in found.names:
         project.add_class(name, "aral label")
-    if names and start.labels is None:
-        typer.echo(f"Classes from the folders: {', '.join(names)}. Their files are not taken as labels;")
+    if found.names and start.labels is None:
+        typer.echo(
+            f"Classes from the folders: {', '.join(found.names)}. Their files are not taken as labels;"
+        )
         typer.echo(f"that is done by: aral import {project.photos} {project.photos}")
-    elif not names:
-        typer.echo("There are no classes yet: add them on the page, or with --classes NAME,NAME.")
+    elif not found.names:
+        typer.echo(f"There are no classes yet, because {found.reason}.")
+        typer.echo("Add them on the page, or with --classes NAME,NAME.")

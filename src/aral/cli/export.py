@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from aral.cli.desk import said_of_labels
 from aral.cli.options import AsJson
+from aral.cli.sentences import said_of_labels
 from aral.labelling import FORMS, USUAL, Exported, Placing, export, session_folders
 from aral.project import Project
-from aral.reports import write_report
+from aral.reports import read_run, write_report
 from aral.words import counted
 
 REPORT = "report.html"
@@ -49,12 +49,21 @@ def export_command(
 
 
 def export_report(project: Project, target: Path) -> bool:
-    """The HTML report of the newest session that was trained; False when there is none."""
-    sessions = session_folders(project.folder)
-    if not sessions or not project.models():
-        return False
-    shutil.copyfile(write_report(sessions[-1][1]), target / REPORT)
-    return True
+    """The HTML report of the newest session with a trained round; False when there is none.
+
+    A session is made as soon as classes or options are others, long before it has trained anything.
+    """
+    for number, folder in reversed(session_folders(project.folder)):
+        if not any(each.stage is not None for each in read_run(folder).rounds):
+            continue
+        trained = [
+            model for model in project.models() if Path(model.folder).name.startswith(f"{number:02d}-")
+        ]
+        shutil.copyfile(
+            write_report(folder, estimate=trained[-1].estimate if trained else None), target / REPORT
+        )
+        return True
+    return False
 
 
 def _say(done: Exported, files: list[str]) -> None:

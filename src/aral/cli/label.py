@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aral.cli.desk import Desk, Start, label_photos, serve_project
-from aral.cli.options import SetOption, Threads
+from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.labelling import Effort
 from aral.project import Project
@@ -37,6 +37,14 @@ def label_command(
         str, typer.Option(help="Names separated by commas. Default: the sub-folders, if there are any.")
     ] = "",
     budget: Annotated[int | None, typer.Option(help="Labels in all.", min=1)] = None,
+    estimate_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of the budget that only measures: 20 to 200 labels, at most half. Default: 0.2; 0: none.",
+            min=0,
+            max=0.5,
+        ),
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels to begin with: .csv, .jsonl, .json.")] = None,
     project: ProjectFolder = None,
     annotator: Annotated[str, typer.Option(help="Your name. Default: that of the login.")] = "",
@@ -55,6 +63,7 @@ def label_command(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Take links out of the folder.")
     ] = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Label a folder of images on a page in the browser, while a classifier learns from the answers.
 
@@ -71,9 +80,17 @@ def label_command(
     }
     options = {name: value for name, value in given.items() if value is not None}
     desk = Desk(
-        host, port, allow_remote, tuple(host_name or ()), annotator, browser, train, False, follow_links
+        host,
+        port,
+        allow_remote,
+        tuple(host_name or ()),
+        annotator,
+        browser,
+        train,
+        follow_links=follow_links,
+        max_pixels=in_pixels(max_pixels),
     )
-    label_photos(photos, project, Start(names, budget, labels, options), desk)
+    label_photos(photos, project, Start(names, budget, labels, options, estimate_share), desk)
 
 
 def serve_command(
@@ -106,11 +123,12 @@ def sync_command(
     watch: Annotated[
         float | None, typer.Option(help="Look again every so many seconds, until Ctrl+C.", min=1)
     ] = None,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Take in images that were added to the folder since, and note those that are gone."""
     with Project.open(folder) as project, stopping_on_signals() as stopping:
         while True:
-            done = project.import_images(stopping=stopping)
+            done = project.import_images(stopping=stopping, max_pixels=in_pixels(max_pixels))
             if done.added or watch is None:
                 typer.echo(
                     f"{counted(done.added, 'new image')}, {done.missing} gone, {done.changed} changed; "

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
 from aral.experiments import Method
 
@@ -21,6 +22,15 @@ Threads = Annotated[int | None, typer.Option(help="Processor threads; belongs to
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, such as model.training.steps=500; may be given again."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        help="Take images of up to so many million pixels; each needs 3 to 4 bytes a pixel while it is read.",
+        min=1,
+        max=MOST_MILLIONS,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
@@ -65,6 +75,11 @@ def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
     if name not in known:
         raise unknown_name("baseline", baseline, known)
     return name
+
+
+def in_pixels(millions: int | None) -> int | None:
+    """``--max-pixels`` in pixels; None when it was not given."""
+    return None if millions is None else millions * MILLION
 
 
 def processors() -> int:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from aral.cli.options import AsJson
+from aral.cli.options import AsJson, MaxPixels, in_pixels
+from aral.data.image_file import MAX_PIXELS
 from aral.labelling import find_classifier, predict
 from aral.words import counted
 
@@ -23,10 +24,11 @@ def predict_command(
     model: Annotated[Path, typer.Argument(help="An export, a model folder, or a project: its newest model.")],
     photos: Annotated[Path, typer.Argument(help="The folder of new images.")],
     target: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("predictions.csv"),
+    max_pixels: MaxPixels = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify every image below a folder and write a CSV file with all probabilities."""
-    done = predict(find_classifier(model), photos, target)
+    done = predict(find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS)
     if as_json:
         typer.echo(json.dumps({**asdict(done), "target": str(target)}))
         return

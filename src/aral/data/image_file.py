@@ -8,6 +8,7 @@ orientation is applied; of an animation the first frame counts.
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """The only decoders that a file can reach."""
 
 MAX_PIXELS = 50_000_000
+MILLION, MOST_MILLIONS = 1_000_000, 178
+"""Pillow decodes no more than 178 million pixels of an image, whatever is asked for."""
+
 MAX_BYTES = 512 * 2**20
 _MAX_TEXT_BYTES = 2**20
 
@@ -116,9 +120,7 @@ def _refusal(data: bytes, error: Exception) -> Refused:
 def _open(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Opened:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if image.width * image.height > max_pixels:
-            raise Refused(
-                Reason.TOO_LARGE, f"{image.width}×{image.height} pixels, more than {max_pixels} in all"
-            )
+            raise Refused(Reason.TOO_LARGE, _remedy(image.width, image.height, max_pixels))
         kind = kind_of(data) or "BMP"
         if text_bytes(kind, data) > _MAX_TEXT_BYTES:
             raise Refused(Reason.TOO_LARGE, f"more than {_MAX_TEXT_BYTES} bytes of text inside the {kind}")
@@ -138,6 +140,15 @@ def _open(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Opene
     if orientation in _SIDEWAYS:
         width, height = height, width
     return Opened(flat, width, height, kind, animated, grey)
+
+
+def _remedy(width: int, height: int, max_pixels: int) -> str:
+    """Why an image is too large, and what takes it all the same."""
+    needed = math.ceil(width * height / MILLION)
+    said = f"{width}×{height} pixels, more than {max_pixels} in all"
+    if needed > MOST_MILLIONS:
+        return f"{said}; make it smaller"
+    return f"{said}; aral label, sync and predict take it with --max-pixels {needed}"
 
 
 def _reduce(image: Image.Image, enough: tuple[int, int]) -> None:

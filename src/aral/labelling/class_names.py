@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from aral.data.image_file import peek
 from aral.data.scan import scan
+from aral.data.unreadable import Refused
 from aral.labelling.label_files import read_labels
+from aral.words import counted
 
 MOST_FOLDERS = 100
 
 
-def class_names_of(source: Path) -> tuple[str, ...]:
-    """The classes that a file of labels, or a folder of class folders, names; in order.
+@dataclass(frozen=True)
+class ClassNames:
+    """Classes that were found.
 
-    A folder names classes when all its files lie in two to a hundred folders; otherwise there are none.
+    Attributes:
+        names: in order; empty without any.
+        reason: why there are none; empty with some.
+    """
+
+    names: tuple[str, ...]
+    reason: str = ""
+
+
+def class_names_of(source: Path) -> ClassNames:
+    """The classes that a file of labels, or a folder of class folders, names.
+
+    A folder names classes when all its images lie in two to a hundred folders. Other files count for nothing.
 
     Raises:
         BadInput: the file cannot be read.
     """
     if source.is_dir():
-        files = scan(source).files
-        folders = {name.split("/")[0] for name in files if "/" in name}
-        loose = any("/" not in name for name in files)
-        readable = all(_is_text(name) for name in folders)
-        return tuple(sorted(folders)) if 2 <= len(folders) <= MOST_FOLDERS and not loose and readable else ()
-    return tuple(dict.fromkeys(found.label for found in read_labels(source) if found.action == "class"))
+        return _of_folders(source, scan(source).files)
+    named = dict.fromkeys(found.label for found in read_labels(source) if found.action == "class")
+    return ClassNames(tuple(named), "" if named else f"{source} names none")
+
+
+def _of_folders(source: Path, files: Sequence[str]) -> ClassNames:
+    below: dict[str, list[str]] = {}
+    for name in files:
+        folder, slash, _ = name.partition("/")
+        below.setdefault(folder if slash else "", []).append(name)
+    loose = next((name for name in below.pop("", []) if _is_image(source / name)), None)
+    if loose is not None:
+        return ClassNames((), f"the image {loose!r} lies beside the folders")
+    names = sorted(
+        folder for folder, inside in below.items() if any(_is_image(source / name) for name in inside)
+    )
+    if not 2 <= len(names) <= MOST_FOLDERS:
+        found = counted(len(names), "folder has", "folders have")
+        return ClassNames((), f"{found} images, and it takes 2 to {MOST_FOLDERS}")
+    unreadable = next((name for name in names if not _is_text(name)), None)
+    if unreadable is not None:
+        return ClassNames((), f"the name of the folder {unreadable!r} is no text")
+    return ClassNames(tuple(names))
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        peek(path)
+    except Refused:
+        return False
+    return True
 
 
 def _is_text(name: str) -> bool:

@@ -1,7 +1,8 @@
-"""Everything that leaves a project: labels in four forms, the classifier in three, and the model card."""
+"""What leaves a project: labels in four forms, the classifier in three, the model card, what was not read."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Literal, get_args
 
 from aral.errors import BadInput, RunFailed, unknown_name
 from aral.labelling import label_studio
-from aral.labelling.label_rows import LabelRow, as_csv, as_jsonl, label_rows
+from aral.labelling.label_rows import LabelRow, as_csv, as_jsonl, csv_bytes, label_rows
 from aral.labelling.model_card import model_card
 from aral.labelling.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
 from aral.labelling.prediction import newest_classifier, write_whole
@@ -24,7 +25,9 @@ USUAL: tuple[Form, ...] = ("csv", "jsonl", "label-studio", "model", "torch-expor
 """Without copies of the images, and without what needs further packages."""
 
 Placing = Literal["copy", "link"]
+UNREADABLE = "unreadable.csv"
 IMAGES = "images"
+MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200
 MODEL = "model"
 SNIPPET = '''\
 """Classify images with this model: python load_model.py PHOTO [PHOTO ...]"""
@@ -90,6 +93,9 @@ def export(
     if "label-studio" in forms:
         contents["label-studio.json"] = label_studio.as_tasks(rows, version)
         contents["label-studio.xml"] = label_studio.configuration(class_names)
+    contents[UNREADABLE] = csv_bytes(
+        ("path", "reason", "detail"), [(bad.path, bad.reason, bad.detail) for bad in project.unreadable()]
+    )
     contents["README.md"] = model_card(project).encode("utf-8", "replace")
     for name, content in contents.items():
         write_whole(target / name, content)
@@ -151,13 +157,25 @@ def _image_folder(
                 continue
             place = folder / folders[row.label]
             place.mkdir(parents=True, exist_ok=True)
-            name = place / f"{row.image_id:06d}-{PurePosixPath(row.path).name}"[-250:]
-            _place(source, name, placing)
+            name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
+            _place(source, place / name, placing)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunFailed(
-            f"The images were not written to {folder}: {error}.", "Free some space, or use --images link."
+            f"The images were not written to {folder}: {error}.",
+            "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
     return tuple(left_out)
+
+
+def _end_of(name: str) -> str:
+    """The last bytes of a file name, as many as fit behind a number: 255 is the limit of file systems."""
+    kept = os.fsencode(name)
+    if len(kept) <= MOST_NAME_BYTES:
+        return name
+    kept = kept[-MOST_NAME_BYTES:]
+    torn = next((place for place in range(4) if kept[place] & 0xC0 != 0x80), 0)  # a sign cut in two
+    return os.fsdecode(kept[torn:])
 
 
 def _content_hash(path: Path) -> str:
@@ -182,7 +200,8 @@ def folder_names(class_names: Sequence[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in class_names:
         safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
-        safe = safe.strip(". ")[:100] or "_"
+        safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
+        safe = safe.rstrip(". ") or "_"
         unique, count = safe, 2
         while unique.casefold() in taken:
             unique, count = f"{safe}-{count}", count + 1

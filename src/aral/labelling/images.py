@@ -113,12 +113,14 @@ class Answers:
 
 def read_answers(project: Project) -> Answers:
     """What people have said, as it stands now."""
-    labels = [label for label in project.labels() if not label.inherited]
+    with project.one_moment():
+        labels = [label for label in project.labels() if not label.inherited]
+        states = unlabelled_states(project)
     training = {label.image_id: label.class_id for label in labels if label.use == "training"}
     estimate = {label.image_id: label.class_id for label in labels if label.use == "estimate"}
     no_class = {
         image_id: _NO_CLASS[state]
-        for image_id, state in unlabelled_states(project).items()
+        for image_id, state in states.items()
         if image_id not in training and image_id not in estimate
     }
     seq = {label.image_id: label.seq for label in labels if label.use == "training"}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aral.errors import BadInput
 from aral.labelling.label_files import Found, read_labels
-from aral.project import Action, AnswerEvent, Project, ends_of
+from aral.project import IMPORT_KEY, Action, AnswerEvent, Project, ends_of
 from aral.words import counted
 
 AT_ONCE = 2000
@@ -52,6 +53,7 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
     new_classes: list[str] = []
     events: list[AnswerEvent] = []
     unknown: list[str] = []
+    said: dict[tuple[int, str], list[list[object]]] = {}
     for found in read_labels(source):
         image_id = index.find(found)
         if image_id is None:
@@ -62,7 +64,12 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
             names[found.label] = names[added.name] = added.id
             new_classes.append(added.name)
         class_id = names[found.label] if found.action == "class" else None
-        events.append(_event(found, image_id, class_id, found.annotator or annotator))
+        person = found.annotator or annotator
+        answer: list[object] = [found.action, class_id]
+        before = said.setdefault((image_id, person), [])
+        if answer not in before[-1:]:  # of two lines that say the same one is enough
+            events.append(_event(found, image_id, class_id, person, before))
+            before.append(answer)
     if unknown and not events:
         problem = f"None of the {counted(len(unknown), 'image')} in {source} is in the project, the first:"
         if len(unknown) == 1:
@@ -71,20 +78,21 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
             f"{problem} {unknown[0]!r}.",
             "Give paths relative to the photos, or run aral sync first.",
         )
-    # Of two lines that say the same one is enough.
-    different = list({event.key: event for event in events}.values())
     receipts = [
         receipt
-        for start in range(0, len(different), AT_ONCE)
-        for receipt in project.answers(different[start : start + AT_ONCE])
+        for start in range(0, len(events), AT_ONCE)
+        for receipt in project.answers(events[start : start + AT_ONCE])
     ]
     repeated = sum(receipt.repeated for receipt in receipts)
     return Imported(len(receipts) - repeated, repeated, tuple(unknown), tuple(new_classes))
 
 
-def _event(found: Found, image_id: int, class_id: int | None, annotator: str) -> AnswerEvent:
-    said = json.dumps([image_id, found.action, class_id, annotator])
-    key = f"import:{hashlib.sha256(said.encode()).hexdigest()[:40]}"
+def _event(
+    found: Found, image_id: int, class_id: int | None, annotator: str, before: Sequence[list[object]]
+) -> AnswerEvent:
+    """An answer under a key made of what it says, and of what its file has the same person say before."""
+    said = json.dumps([image_id, found.action, class_id, annotator, *([before] if before else [])])
+    key = f"{IMPORT_KEY}{hashlib.sha256(said.encode()).hexdigest()[:40]}"
     action: Action = found.action  # type: ignore[assignment]  # checked when it was read
     return AnswerEvent(key, image_id, annotator, action, class_id, asked=found.asked)
 

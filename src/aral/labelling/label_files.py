@@ -17,13 +17,13 @@ from aral.data.unreadable import Refused
 from aral.errors import BadInput
 from aral.labelling.label_rows import BETWEEN_NAMES, as_written
 from aral.labelling.label_studio import answers_of, path_of
-from aral.project import Action, Asking
+from aral.project import IMPORT, Action, Asking
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "category", "choice")
 MOST_BYTES = 2**28
 _ACTIONS = frozenset(get_args(Action)) - {"undo"}
-_ELSEWHERE = Asking(None, "import", None)
+_ELSEWHERE = Asking(None, IMPORT, None)
 
 
 @dataclass(frozen=True)

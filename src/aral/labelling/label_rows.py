@@ -74,27 +74,29 @@ COLUMNS = (
 
 
 def label_rows(project: Project) -> list[LabelRow]:
-    """A row for every answered image, in order of id."""
-    names = {each.id: each.name for each in project.classes()}
-    times = {
-        answered.seq: answered.answered_at
-        for annotator in project.annotators()
-        for answered in every_answer(project, annotator.name)
-    }
-    labels = {label.image_id: label for label in project.labels()}
-    states = unlabelled_states(project)
-    askings = project.askings()
+    """A row for every answered image, in order of id, as all of it was at one moment."""
+    with project.one_moment():
+        names = {each.id: each.name for each in project.classes()}
+        times = {
+            answered.seq: answered.answered_at
+            for annotator in project.annotators()
+            for answered in every_answer(project, annotator.name)
+        }
+        labels = {label.image_id: label for label in project.labels()}
+        states = unlabelled_states(project)
+        askings = project.askings()
+        images = [project.image(image_id) for image_id in sorted(labels.keys() | states.keys())]
     rows = []
-    for image_id in sorted(labels.keys() | states.keys()):
-        image, label = project.image(image_id), labels.get(image_id)
-        asked = askings[image_id if image.duplicate_of is None else image.duplicate_of]
-        said = project.prediction(image_id)
+    for image in images:
+        label = labels.get(image.id)
+        asked = askings[image.id if image.duplicate_of is None else image.duplicate_of]
+        said = project.prediction(image.id)
         rows.append(
             LabelRow(
-                image_id,
+                image.id,
                 image.name,
                 names[label.class_id] if label else "",
-                "class" if label else states[image_id],
+                "class" if label else states[image.id],
                 label.annotators if label else (),
                 times.get(label.seq, "") if label else "",
                 label.use if label else "",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from aral.data.decode import Channels, Decoded, decode_all
+from aral.data.decode import MAX_PIXELS, Channels, Decoded, decode_all
 from aral.data.scan import scan
 from aral.errors import BadInput, RunFailed
 from aral.labelling.classifier import DESCRIPTION, Classifier
@@ -81,13 +81,14 @@ def newest_classifier(project: Project) -> Classifier:
     return Classifier.load(project.folder / models[-1].folder)
 
 
-def predict(classifier: Classifier, photos: Path, target: Path) -> Predicted:
+def predict(classifier: Classifier, photos: Path, target: Path, max_pixels: int = MAX_PIXELS) -> Predicted:
     """Classify every image below a folder and write a CSV file.
 
     Args:
         classifier: as :func:`find_classifier` gives it.
         photos: a folder of any depth.
         target: the file; it is there as a whole or not at all.
+        max_pixels: larger images are refused by their header.
 
     Raises:
         BadInput: there is no such folder, or no file in it.
@@ -95,7 +96,7 @@ def predict(classifier: Classifier, photos: Path, target: Path) -> Predicted:
     """
     if not photos.is_dir():
         raise BadInput(f"There is no folder {photos}.", "Give the folder that holds the images.")
-    rows = list(predictions(classifier, photos))
+    rows = list(predictions(classifier, photos, max_pixels))
     if not rows:
         raise BadInput(f"There are no files in {photos}.", "Give the folder that holds the images.")
     names = classifier.description.class_names
@@ -116,13 +117,13 @@ def predict(classifier: Classifier, photos: Path, target: Path) -> Predicted:
     return Predicted(len(rows) - unreadable, unreadable)
 
 
-def predictions(classifier: Classifier, photos: Path) -> Iterator[Row]:
+def predictions(classifier: Classifier, photos: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Row]:
     """A row for every file, images in order of their paths; at most some hundred are in memory at once."""
     found = scan(photos)
     channels, side, _ = classifier.description.shape
     batch: list[tuple[str, UInt8[np.ndarray, "C side side"]]] = []
     kind: Channels = 1 if channels == 1 else 3
-    for name, result in decode_all(photos, found.files, side, kind):
+    for name, result in decode_all(photos, found.files, side, kind, max_pixels=max_pixels):
         if not isinstance(result, Decoded):
             yield Row(name, "", 0.0, (), f"{result.reason}: {result.detail}")
             continue

@@ -47,6 +47,7 @@ def status(project: Project) -> Status:
         "photos": str(project.photos.name),
         "images": project.image_count(),
         "unreadable": len(unreadable),
+        "unreadable files": [asdict(each) for each in unreadable],
         "missing": files.get("missing", 0),
         "changed": files.get("changed", 0),
         "classes": per_class,
@@ -77,6 +78,8 @@ def status(project: Project) -> Status:
         if models
         else "Nothing is trained yet.",
     ]
+    if unreadable:
+        sentences.insert(1, "Which files, and why, say aral status --json and unreadable.csv of aral export.")
     if estimate is not None:
         sentences.append(FAIR)
     if models:

@@ -10,9 +10,10 @@ from itertools import groupby
 import numpy as np
 
 from aral.project.answer_records import Agreement, Anchoring
-from aral.project.cards import in_hidden_tenth
 from aral.project.database import Part
+from aral.project.records import BROWSING, IMPORT, IMPORT_KEY, LABEL_STUDIO
 from aral.project.standing import Vote, followed, live_class_of
+from aral.project.withholding import in_hidden_tenth
 
 
 class AgreementPart(Part):
@@ -46,7 +47,11 @@ class AgreementPart(Part):
         return Agreement(cohen_kappa(pairs), "cohen", len(images), len(people), equal)
 
     def anchoring(self) -> Anchoring:
-        """How often answers equal suggestions that were shown, and suggestions that were held back."""
+        """How often answers equal suggestions that were shown, and suggestions that were held back.
+
+        Only the first thing that a person said of an image counts, if it was a class given to a card and was
+        not taken back: a correction knows more, and what people pick out themselves is no random sample.
+        """
         with self._database.moment() as connection:
             merges = live_class_of(connection)
             rows = _answers_with_suggestions(connection)
@@ -64,11 +69,18 @@ class AgreementPart(Part):
 
 
 def _answers_with_suggestions(connection: sqlite3.Connection) -> list[tuple[int, int, int, bool]]:
-    """Image, class, suggested class and whether it was shown, for every standing answer outside the slice."""
+    """Image, class, suggested class and whether it was shown, for every first answer to a card.
+
+    Cards of the estimate slice are left out, and answers of a layout that did not note what asked for them.
+    """
     rows = connection.execute(
-        """SELECT a.image_id, a.class_id, a.suggested_class, a.suggestion_shown
-        FROM standing s JOIN answers a ON a.seq = s.seq
-        WHERE a.action = 'class' AND a.suggested_class IS NOT NULL AND a.purpose <> 'estimate'"""
+        """SELECT a.image_id, a.class_id, a.suggested_class, a.suggestion_shown FROM answers a
+        WHERE a.action = 'class' AND a.suggested_class IS NOT NULL AND a.purpose <> 'estimate'
+            AND a.strategy NOT IN ('', ?, ?, ?) AND substr(a.key, 1, ?) <> ?
+            AND NOT EXISTS (SELECT 1 FROM answers e WHERE e.image_id = a.image_id
+                AND e.annotator_id = a.annotator_id AND e.seq < a.seq AND e.action <> 'undo')
+            AND NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)""",
+        (BROWSING, LABEL_STUDIO, IMPORT, len(IMPORT_KEY), IMPORT_KEY),
     )
     return [(image_id, class_id, suggested, bool(shown)) for image_id, class_id, suggested, shown in rows]
 

@@ -28,6 +28,7 @@ class AnswerEvent:
         seconds: how long the image was on the screen, if known.
         asked: what brought the image when it was no card of this project; None for a card. Who answers the
             same image once more does so as they were asked before.
+        accepted: the class is the suggestion, taken as it was shown.
     """
 
     key: str
@@ -38,6 +39,7 @@ class AnswerEvent:
     suggestion_shown: bool = False
     seconds: float | None = None
     asked: Asking | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class AnswerReceipt:
         image_id: the image it counts for: of exact copies the first.
         repeated: it had been recorded before; nothing was added.
         cancels: for ``undo`` the ``seq`` of the answer that was taken back.
+        stands: action and class of what the same person says of the image now; None when they say nothing.
     """
 
     key: str
@@ -57,6 +60,7 @@ class AnswerReceipt:
     image_id: int
     repeated: bool
     cancels: int | None
+    stands: tuple[Action, int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,8 @@ class Agreement:
 class Anchoring:
     """How often the class given equals the one suggested, by whether the suggestion was shown.
 
-    Only images outside the estimate slice count; ``hidden`` is the random tenth, ``shown`` the others.
+    Only first answers to cards outside the estimate slice count; ``hidden`` is the random tenth, ``shown`` the
+    others.
     A share in ``shown`` that is clearly larger means that suggestions pull answers towards themselves.
     """
 
@@ -188,8 +193,13 @@ class Pace:
 
     Attributes:
         labels_per_minute: over the last five minutes, from the first answer in them; 0 after a longer pause.
-        seconds_left: until the budget is used up at that pace; None when it is unknown.
+        left: labels that are still to be given: of the budget, but no more than there are images for.
+        seconds_left: that these take at that pace; None when it is unknown.
+        round_seconds_left: that the images take which the newest round has asked for, with those that
+            measure among them; None when it is unknown.
     """
 
     labels_per_minute: float
+    left: int
     seconds_left: float | None
+    round_seconds_left: float | None

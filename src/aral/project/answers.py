@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from aral.errors import BadInput
 from aral.project.annotators import annotator_id, known_annotator
-from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt
+from aral.project.answer_records import Action, Answered, AnswerEvent, AnswerReceipt
 from aral.project.database import ProjectDatabase, clock, utc_now
 from aral.project.leases import end_lease, suggestion_columns
 from aral.project.predictions import PredictionTable
 from aral.project.queue import AS_ASKED, WITH_ASKED
 from aral.project.records import Asking, Purpose
 from aral.project.standing import refresh
+from aral.project.withholding import is_withheld
 from aral.words import counted
 
 MOST_AT_ONCE = 10_000
@@ -30,7 +31,7 @@ def record(
 
     Raises:
         BadInput: an event cannot be: its key is empty or that of another event, its image or class is
-            unknown, or there is no answer to take back.
+            unknown, there is no answer to take back, or it accepts a suggestion that nobody may see.
     """
     for event in events:
         _check(event)
@@ -49,6 +50,8 @@ def _check(event: AnswerEvent) -> None:
         raise BadInput(f"There is no action '{event.action}'.")
     if (event.action == "class") != (event.class_id is not None):
         raise BadInput(f"The action '{event.action}' was sent with class {event.class_id}.")
+    if event.accepted and not (event.action == "class" and event.suggestion_shown):
+        raise BadInput("A suggestion was accepted that was not shown.", "Answer with a class.")
 
 
 def _record_one(
@@ -67,18 +70,23 @@ def _record_one(
                 f"The key '{event.key}' was used already, for another answer.",
                 "Give every answer a key of its own.",
             )
-        return AnswerReceipt(event.key, seq, image_id, True, cancels)
+        return AnswerReceipt(event.key, seq, image_id, True, cancels, _stands(connection, image_id, person))
     if (
         event.class_id is not None
         and not connection.execute("SELECT 1 FROM classes WHERE id = ?", (event.class_id,)).fetchone()
     ):
         raise BadInput(f"There is no class {event.class_id}.", "Load the classes again.")
+    if event.accepted and is_withheld(connection, image_id):
+        raise BadInput(
+            f"The suggestion for image {image_id} is held back, so it cannot be accepted.",
+            "Answer with a class.",
+        )
     cancels = _to_cancel(connection, event, image_id, person) if event.action == "undo" else None
     seq = _insert(connection, event, image_id, person, cancels, predictions)
     _update_standing(connection, image_id, person)
     end_lease(connection, image_id, person)
     refresh(connection, [image_id])
-    return AnswerReceipt(event.key, seq, image_id, False, cancels)
+    return AnswerReceipt(event.key, seq, image_id, False, cancels, _stands(connection, image_id, person))
 
 
 def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
@@ -184,6 +192,13 @@ def _update_standing(connection: sqlite3.Connection, image_id: int, person: int)
         ORDER BY seq DESC LIMIT 1""",
         (image_id, person),
     )
+
+
+def _stands(connection: sqlite3.Connection, image_id: int, person: int) -> tuple[Action, int | None] | None:
+    row: tuple[Action, int | None] | None = connection.execute(
+        "SELECT action, class_id FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person)
+    ).fetchone()
+    return row
 
 
 def standing_under(database: ProjectDatabase, prefix: str) -> tuple[int, int, str] | None:

@@ -6,8 +6,6 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-import numpy as np
-
 from aral.errors import BadInput
 from aral.project.annotators import annotator_id
 from aral.project.database import ProjectDatabase, clock
@@ -16,18 +14,9 @@ from aral.project.predictions import NewestPredictions
 from aral.project.queue import choose, take_again
 from aral.project.records import Card, PageSettings, Suggestion
 from aral.project.settings import read_settings
-from aral.randomness import Stream
+from aral.project.withholding import in_hidden_tenth
 
 MOST_CARDS = 200
-
-HIDDEN_SHARE = 0.1
-_ANCHORING = Stream.root(0).child("anchoring")
-
-
-def in_hidden_tenth(image_ids: Sequence[int]) -> list[bool]:
-    """Whether suggestions for images are held back; a property of their numbers, the same for everybody."""
-    hidden: list[bool] = (_ANCHORING.uniform(np.array(image_ids, dtype=np.int64)) < HIDDEN_SHARE).tolist()
-    return hidden
 
 
 class CardDesk:

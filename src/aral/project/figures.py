@@ -78,7 +78,7 @@ class GridCell:
     Attributes:
         image_id: the image.
         name: its file.
-        suggestion: what the newest model says; None before there is one.
+        suggestion: what the newest model says; None before there is one, and where it is held back.
         answered: it was answered since the grid was laid out; cells keep their places meanwhile.
     """
 

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Int64
@@ -15,7 +16,7 @@ from aral.data.decode import Channels
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
-from aral.project.database import Part, ProjectDatabase
+from aral.project.database import Part, ProjectDatabase, read_setting, write_setting
 from aral.project.duplicates import groups_alike
 from aral.project.importing import ImportRequest, pixel_file, run_import
 from aral.project.pixels import PixelFile
@@ -39,13 +40,18 @@ class ImagesPart(Part):
         super().__init__(database)
         self.folder = folder
         self.photos = photos
+        self._alike_lock = Lock()
+        self._alike: tuple[Int64[np.ndarray, "N two"], tuple[tuple[int, ...], ...]] = (
+            np.empty((0, 2), np.int64),
+            (),
+        )
 
     def import_images(
         self,
         observer: Callable[[ImportProgress], None] = lambda progress: None,
         stopping: Callable[[], bool] = lambda: False,
         follow_links: bool = False,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         side: int | None = None,
         channels: Channels | None = None,
     ) -> ImportResult:
@@ -59,7 +65,8 @@ class ImagesPart(Part):
             observer: told how far it is, several times a second.
             stopping: asked before every file; True ends the import after what was begun.
             follow_links: take symbolic links that lead out of the folder.
-            max_pixels: larger images are refused by their header.
+            max_pixels: larger images are refused by their header; kept for later imports. None takes what
+                was kept, 50 million in a new project.
             side: height and width of the pixels for training; None chooses 28 to 128 by a sample.
             channels: 3 for colour, 1 for grey; None chooses by a sample.
 
@@ -68,8 +75,17 @@ class ImagesPart(Part):
                 another shape.
             RunFailed: the disk is full; what was committed stays.
         """
-        request = ImportRequest(observer, stopping, follow_links, max_pixels, side, channels)
+        request = ImportRequest(observer, stopping, follow_links, self._largest(max_pixels), side, channels)
         return run_import(self._database, self.folder, self.photos, request)
+
+    def _largest(self, max_pixels: int | None) -> int:
+        """How many pixels an image may have, remembered when it is given."""
+        if max_pixels is None:
+            with self._database.moment() as connection:
+                return int(read_setting(connection, "max pixels", MAX_PIXELS))
+        with self._database.transaction() as connection:
+            write_setting(connection, "max pixels", max_pixels)
+        return max_pixels
 
     def image(self, image_id: int) -> ProjectImage:
         """One image.
@@ -115,11 +131,14 @@ class ImagesPart(Part):
     def near_duplicates(self) -> tuple[tuple[int, ...], ...]:
         """Groups of labelable images that look alike: difference hashes within 4 of 64 bits of the first's.
 
-        Worked out anew at every call, which takes seconds for a hundred thousand images.
+        Worked out once for a set of images, which takes seconds for a hundred thousand of them.
         """
         rows = self._database.rows(f"SELECT id, likeness FROM images WHERE {_LABELABLE} ORDER BY id")
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
-        return groups_alike(table[:, 0].copy(), table[:, 1].copy())
+        with self._alike_lock:
+            if not np.array_equal(table, self._alike[0]):
+                self._alike = (table, groups_alike(table[:, 0].copy(), table[:, 1].copy()))
+            return self._alike[1]
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Files and folders that were left out, with reasons, in order of their paths."""

@@ -10,13 +10,14 @@ WINDOW_SECONDS = 300.0
 _LEAST_SECONDS = 10.0
 
 
-def pace(database: ProjectDatabase, annotator: str, left: int) -> Pace:
+def pace(database: ProjectDatabase, annotator: str, left: int, round_left: float) -> Pace:
     """Labels a minute over the last minutes, and the time the labels that are left would take.
 
     Args:
         database: the project's.
         annotator: the person.
         left: how many labels are still to be given.
+        round_left: how many of them until the newest round's images are answered.
     """
     with database.moment() as connection:
         now = clock_now(connection)
@@ -27,6 +28,6 @@ def pace(database: ProjectDatabase, annotator: str, left: int) -> Pace:
             (known_annotator(connection, annotator), now - WINDOW_SECONDS),
         ).fetchone()
     if labels < 2:
-        return Pace(0.0, None)
+        return Pace(0.0, left, None, None)
     per_minute = 60 * (labels - 1) / max(now - first, _LEAST_SECONDS)
-    return Pace(per_minute, max(0, left) * 60 / per_minute)
+    return Pace(per_minute, left, left * 60 / per_minute, min(left, round_left) * 60 / per_minute)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from aral.project import answers
 from aral.project.agreement import AgreementPart
 from aral.project.annotators import AnnotatorsPart
-from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt, Pace
+from aral.project.answer_records import Answered, AnswerEvent, AnswerReceipt, Counts, Pace
 from aral.project.cards import CardDesk
 from aral.project.classes import ClassesPart
 from aral.project.database import FILE_NAME, ProjectDatabase
@@ -22,7 +23,7 @@ from aral.project.opening import Place, place_for, place_of, set_up
 from aral.project.pace import pace
 from aral.project.predictions import PredictionsPart
 from aral.project.queue import QueuePart
-from aral.project.records import Card
+from aral.project.records import Card, PageSettings
 from aral.project.review import Review
 from aral.project.settings import SettingsPart
 
@@ -112,6 +113,16 @@ class Project(
     ) -> None:
         self.close()
 
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Within the block this thread reads everything as it was at one moment, whatever others write.
+
+        Other threads of this process wait with their reading: keep it short, and leave predictions out of it,
+        which are kept in memory under a lock of their own.
+        """
+        with self._database.moment():
+            yield
+
     def changes(self) -> int:
         """A count that grows with every change but leases, for those who look again and again."""
         return self._database.changes()
@@ -170,14 +181,27 @@ class Project(
 
     def pace(self, annotator: str) -> Pace:
         """How fast somebody labels, and how long the rest of the budget takes at that pace."""
-        budget = self.settings().budget
-        total = self.image_count() if budget is None else budget
-        return pace(self._database, annotator, total - self.answered_count().labelled)
+        settings, counts = self.settings(), self.answered_count()
+        open_images = self.image_count() - counts.labelled - counts.bad - counts.none
+        left = open_images if settings.budget is None else settings.budget - counts.labelled
+        return pace(
+            self._database,
+            annotator,
+            max(0, min(left, open_images)),
+            self._round_left(settings, counts),
+        )
+
+    def _round_left(self, settings: PageSettings, counts: Counts) -> float:
+        """How many answers it takes until the newest round's images are answered, with those that measure."""
+        queued, measuring = self.queue_left(), int(self.estimate_slice().size)
+        share = settings.estimate_share if settings.budget is None else measuring / settings.budget
+        among = min(measuring - counts.for_estimate, queued * share / max(1 - share, 0.01))
+        return float(queued + among)
 
     # Looking again
 
     def predictions_page(self, offset: int, count: int = 64) -> list[GridCell]:
-        """Images by predicted class, the most probable first, without the estimate slice.
+        """Images by predicted class, the most probable first, without those whose suggestion is held back.
 
         The order is laid out once for each model; what is answered meanwhile stays in its place.
         """
@@ -188,14 +212,18 @@ class Project(
         return self._review.unlabelled_page(offset, count)
 
     def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
-        """These images as cells of a grid, in this order; unknown ones are left out."""
+        """These images as cells of a grid, in this order; unknown ones are left out.
+
+        Suggestions for the estimate slice and for the hidden tenth are held back.
+        """
         return self._review.cells(image_ids)
 
     def disagreements(self, count: int) -> list[Disagreement]:
         """Labels that a model doubts which had not learned from them, the surest doubts first.
 
-        For the estimate slice and for labels newer than the newest model that is this model; for the others
-        the model of the time when they were given. A label somebody gave twice is doubted no more.
+        For labels newer than the newest model that is this model; for the others the model of the time when
+        they were given. A label somebody gave twice is doubted no more. Labels of the estimate slice are never
+        among them: corrected only where the model objects, they would measure it as better than it is.
         """
         models = self.models()
         newest_answer = models[-1].newest_answer if models else 0

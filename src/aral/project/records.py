@@ -15,6 +15,12 @@ Purpose = Literal["query", "reserve", "estimate", "random"]
 ESTIMATE_SLICE, BY_CHANCE, BROWSING = "estimate slice", "by chance", "browsing"
 """What asks where no acquisition does; the last is the person, who picked the image out of many."""
 
+LABEL_STUDIO, IMPORT = "label studio", "import"
+"""Where labels come from that were never asked for here."""
+
+IMPORT_KEY = f"{IMPORT}:"
+"""How the keys of imported answers begin; their strategy may be one that their file tells."""
+
 
 @dataclass(frozen=True)
 class Asking:

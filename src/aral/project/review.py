@@ -15,6 +15,7 @@ from aral.project.figures import Disagreement, GridCell
 from aral.project.leases import suggestion_of
 from aral.project.predictions import NewestPredictions, PredictionTable
 from aral.project.records import Suggestion
+from aral.project.withholding import in_hidden_tenth, is_withheld
 
 
 class Review:
@@ -36,9 +37,10 @@ class Review:
         return self.cells(ids[max(0, offset) : max(0, offset) + max(0, count)].tolist())
 
     def _lay_out(self, table: PredictionTable) -> Int64[np.ndarray, " N"]:
-        """The images open now, by predicted class and falling probability."""
+        """The images open now whose suggestion may be seen, by predicted class and falling probability."""
         rows = self._database.rows("SELECT id FROM images WHERE open = 1 AND estimate = 0")
-        is_open = np.isin(table.ids, np.array([image_id for (image_id,) in rows], dtype=np.int64))
+        ids = np.array([image_id for (image_id,) in rows], dtype=np.int64)
+        is_open = np.isin(table.ids, ids[~np.array(in_hidden_tenth(ids.tolist()), dtype=bool)])
         classes = np.array([table.merges[class_id] for class_id in table.classes.tolist()], dtype=np.int64)
         order = np.lexsort((table.ids, -table.probabilities, classes))
         return table.ids[order[is_open[order]]]
@@ -61,9 +63,8 @@ class Review:
                     "SELECT name, verdicts > 0 FROM images WHERE id = ?", (image_id,)
                 ).fetchone()
                 if row is not None:
-                    found[image_id] = GridCell(
-                        image_id, os.fsdecode(row[0]), table.of(image_id), answered=bool(row[1])
-                    )
+                    said = None if is_withheld(connection, image_id) else table.of(image_id)
+                    found[image_id] = GridCell(image_id, os.fsdecode(row[0]), said, answered=bool(row[1]))
         return [found[image_id] for image_id in image_ids if image_id in found]
 
     def disagreements(self, labels: Sequence[Label], newest_answer: int, count: int) -> list[Disagreement]:
@@ -79,11 +80,13 @@ class Review:
         decided = self._decided_twice()
         doubts = []
         for label in labels:
-            unseen = label.use == "estimate" or label.seq > newest_answer > 0
+            # Labels that measure, corrected only where the model objects, would flatter it.
+            if label.use == "estimate" or label.inherited or label.image_id in decided:
+                continue
             said = table.of(label.image_id)
-            if not unseen:
+            if not label.seq > newest_answer > 0:
                 said = at_answering.get(label.image_id, said)
-            if said is None or label.inherited or label.image_id in decided:
+            if said is None:
                 continue
             class_id = table.merges[said.class_id]
             if class_id != label.class_id:

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from aral.errors import RunFailed
+from aral.project import Estimate
 from aral.reports.comparison import REPORT_NAME, Section, comparison_page
 from aral.reports.curves import learning_curves, png_bytes, svg_bytes
 from aral.reports.html import report_page
@@ -36,12 +37,13 @@ __all__ = [
 ]
 
 
-def write_report(folder: Path, reference: float | None = None) -> Path:
+def write_report(folder: Path, reference: float | None = None, estimate: Estimate | None = None) -> Path:
     """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into a run folder.
 
     Args:
         folder: the folder of a run, finished or running; a process may hold it.
         reference: accuracy of training on all labels, in [0, 1], drawn as a line.
+        estimate: of a labelling project the newest accuracy on its estimate slice.
 
     Returns:
         The page. The pictures of the curve are missing until an accuracy is known.
@@ -54,7 +56,7 @@ def write_report(folder: Path, reference: float | None = None) -> Path:
     files = {
         **_curve_files("curve", [record], reference),
         **_row_files("rounds", [record]),
-        REPORT_NAME: report_page(record, reference).encode(),
+        REPORT_NAME: report_page(record, reference, estimate).encode(),
     }
     _write(folder, files)
     return folder / REPORT_NAME

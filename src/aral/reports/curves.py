@@ -116,7 +116,7 @@ def learning_curves(
         shown = f"{counted(max(seeds), 'seed') if len(seeds) == 1 else 'mean'}, 95 % interval"
     _title(axes, theme, records[0].data_title, shown)
     axes.set_xlabel("labelled images")
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel(f"{records[0].measure}, %")
     counts = sorted({point.labelled for points in methods.values() for point in points})
     axes.xaxis.set_major_locator(
         FixedLocator(counts) if len(counts) <= TICKS else MaxNLocator(integer=True, steps=[1, 2, 5, 10])

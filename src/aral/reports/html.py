@@ -15,12 +15,13 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from aral.project import Estimate
 from aral.reports.confusion import ConfusionView, confusion_view
 from aral.reports.curves import DARK, LIGHT, Theme, latent_health, learning_curves, loss_traces, svg_bytes
 from aral.reports.health import LATENT_FIGURES, collapse_warning
 from aral.reports.pictures import file_address, picture_address, sheet_address
 from aral.reports.record import RoundRecord, RunRecord
-from aral.reports.summary import curve_in_words, headline, losses_table, rounds_table, state
+from aral.reports.summary import curve_in_words, fair_sample, headline, losses_table, rounds_table, state
 from aral.types import Answer, ClassAnswer, Selection
 
 IMAGES_SHOWN = 60
@@ -77,12 +78,13 @@ class NamedPicture:
     address: str
 
 
-def report_page(record: RunRecord, reference: float | None = None) -> str:
+def report_page(record: RunRecord, reference: float | None = None, estimate: Estimate | None = None) -> str:
     """The report of a run as HTML.
 
     Args:
         record: the run; one without rounds, pictures or accuracies gives a shorter page.
         reference: accuracy of training on all labels, in [0, 1], for the learning curve.
+        estimate: of a labelling project the newest accuracy on its estimate slice.
     """
     last = record.rounds[-1] if record.rounds else None
     gallery = _last_with(
@@ -96,7 +98,8 @@ def report_page(record: RunRecord, reference: float | None = None) -> str:
         "report.html.j2",
         record=record,
         state=state(record),
-        headline=headline(record),
+        headline=headline(record, estimate),
+        fair_sample=fair_sample(record, estimate),
         warning=collapse_warning(last) if last else "",
         curve=chart(lambda theme: learning_curves([record], reference, theme), curve_in_words(record)),
         rounds=rounds_table(record),

@@ -103,6 +103,8 @@ class RunRecord:
         unreadable: files of pictures that were passed over, and why.
         settings: the content of settings.json; None if there is no such file.
         seconds_before_labels: time spent on training before the first query; 0 for most learners.
+        of_project: it is the training beside a labelling project, measured on its estimate slice: images
+            drawn at random from the pool, no test set.
     """
 
     name: str
@@ -120,6 +122,12 @@ class RunRecord:
     unreadable: tuple[str, ...]
     settings: Json
     seconds_before_labels: float = 0.0
+    of_project: bool = False
+
+    @property
+    def measure(self) -> str:
+        """What its accuracies are called."""
+        return "accuracy on the estimate slice" if self.of_project else "test accuracy"
 
     @property
     def data_title(self) -> str:
@@ -181,6 +189,7 @@ def read_run(folder: Path) -> RunRecord:
             seconds_before_labels=sum(
                 (metric.value for metric in metrics[BEFORE_LABELS] if metric.name == "train seconds"), 0.0
             ),
+            of_project=store.setting("identity") is not None,
         )
 
 

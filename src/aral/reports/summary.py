@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from aral.labelling.estimate import FAIR, exact_interval
+from aral.labelling.model_card import in_words
+from aral.project import Estimate
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.tables import Table
 from aral.store.rows import Json, Stage
@@ -25,17 +28,38 @@ def state(record: RunRecord) -> str:
             return f"Round {last.round} is being labelled or trained."
 
 
-def headline(record: RunRecord) -> list[tuple[str, str]]:
-    """The few numbers that matter most, with their names."""
+def headline(record: RunRecord, estimate: Estimate | None = None) -> list[tuple[str, str]]:
+    """The few numbers that matter most, with their names.
+
+    Args:
+        record: the run.
+        estimate: of a labelling project the newest, where it is newer than the run's own.
+    """
     last = record.last_evaluated
     spent = record.rounds[-1].labelled if record.rounds else 0
     accuracy = "not known" if last is None or last.accuracy is None else f"{100 * last.accuracy:.2f} %"
+    if record.of_project:
+        estimate = estimate or own_estimate(record)
+        accuracy = "not known" if estimate is None else f"{100 * estimate.accuracy:.1f} %"
     return [
-        ("test accuracy", accuracy),
+        (record.measure, accuracy),
         ("labels", f"{spent} of {record.budget}" if record.budget is not None else str(spent)),
         ("rounds", str(len(record.rounds))),
         ("time for training and choosing", duration(record.seconds) if record.seconds else "not known"),
     ]
+
+
+def own_estimate(record: RunRecord) -> Estimate | None:
+    """The last accuracy of a labelling project's training, with its interval; None before the first."""
+    last = record.last_evaluated
+    if last is None or last.confusion is None or not last.confusion.sum():
+        return None
+    return exact_interval(int(last.confusion.trace()), int(last.confusion.sum()))
+
+
+def fair_sample(record: RunRecord, estimate: Estimate | None = None) -> str:
+    """How far an accuracy on the estimate slice can be relied on; empty for a run with a test set."""
+    return f"{in_words(estimate or own_estimate(record))} {FAIR}" if record.of_project else ""
 
 
 def duration(seconds: float) -> str:
@@ -55,7 +79,7 @@ def curve_in_words(record: RunRecord) -> str:
         for each in record.rounds
         if each.accuracy is not None
     ]
-    return f"Learning curve, test accuracy: {', '.join(points)}."
+    return f"Learning curve, {record.measure}: {', '.join(points)}."
 
 
 def rounds_table(record: RunRecord) -> Table:

@@ -93,7 +93,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Several queries on one state of the file; nothing may be written in the block."""
+        """Several queries on one state of the file; nothing may be written in the block.
+
+        A block within a block sees the state of the outer one.
+        """
+        within_another = self._connection.in_transaction
+        if within_another:
+            yield self._connection
+            return
         with self._explained():
             self._connection.execute("BEGIN")
             try:

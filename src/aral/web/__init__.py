@@ -2,7 +2,8 @@
 
 from aral.web.app import make_app
 from aral.web.security import Security, for_project
-from aral.web.serving import Served, link_of_running_server, serve, served
+from aral.web.serving import Served, serve, served
+from aral.web.whereabouts import link_of_running_server
 
 __all__ = [
     "Security",

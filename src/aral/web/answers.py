@@ -22,7 +22,8 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 class Event(BaseModel):
     """One answer as the page sends it; see :class:`aral.project.AnswerEvent`.
 
-    ``browsed`` says that no card asked: the person picked the image out of a grid, a list or their history.
+    ``browsed`` says that no card asked: the person picked the image out of a grid, a list or their history;
+    ``accepted`` that the class was not chosen but taken from the suggestion.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -35,6 +36,7 @@ class Event(BaseModel):
     suggestion_shown: bool = False
     seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     browsed: bool = False
+    accepted: bool = False
 
     def as_event(self) -> AnswerEvent:
         """The same for the project."""

@@ -29,15 +29,24 @@ def add_routes(app: FastAPI, project: Project) -> None:
             return Json(_near(project, offset))
         pages = {"predicted": project.predictions_page, "unlabelled": project.unlabelled_page}
         cells = pages[group](offset, PAGE)
-        groups = _by_class(project, cells) if group == "predicted" else [_group(project, None, cells)]
+        groups = _by_class(project, cells) if group == "predicted" else [_alike(project, cells)]
         following = offset + PAGE if len(cells) == PAGE else None
         return Json({"groups": [each for each in groups if each["cells"]], "next": following})
 
 
 def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]]:
-    """Cells lie in the order of their predicted class already."""
-    parts = groupby(cells, lambda cell: cell.suggestion.class_id if cell.suggestion else None)
-    return [_group(project, class_id, list(part)) for class_id, part in parts]
+    """Cells lie in the order of their predicted class already; one that measures since is not shown here."""
+    said = [(cell, cell.suggestion) for cell in cells if cell.suggestion is not None]
+    return [
+        {
+            "class_id": class_id,
+            "cells": [
+                cell_json(project.image(cell.image_id), suggestion, cell.answered)
+                for cell, suggestion in part
+            ],
+        }
+        for class_id, part in groupby(said, lambda pair: pair[1].class_id)
+    ]
 
 
 def _near(project: Project, offset: int) -> dict[str, object]:
@@ -49,16 +58,17 @@ def _near(project: Project, offset: int) -> dict[str, object]:
         if groups and images + len(ids) > PAGE:
             break
         cells = project.cells(ids)
-        groups.append(_group(project, None, cells))
+        groups.append(_alike(project, cells))
         images += len(ids)
         position += 1
     return {"groups": groups, "next": position if position < len(everything) else None}
 
 
-def _group(project: Project, class_id: int | None, cells: list[GridCell]) -> dict[str, object]:
+def _alike(project: Project, cells: list[GridCell]) -> dict[str, object]:
+    """A group that shows nobody what a model says of its images, so that nothing is there to accept."""
     return {
-        "class_id": class_id,
-        "cells": [cell_json(project.image(cell.image_id), cell.suggestion, cell.answered) for cell in cells],
+        "class_id": None,
+        "cells": [cell_json(project.image(cell.image_id), None, cell.answered) for cell in cells],
     }
 
 

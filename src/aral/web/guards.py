@@ -14,6 +14,7 @@ from html import escape
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aral.web.proof import HELLO, is_nonce
 from aral.web.security import SAFE_METHODS, Security, same_origin
 
 BODY_CAP = 1_000_000
@@ -49,7 +50,8 @@ log = logging.getLogger(__name__)
 class Guards:
     """The application behind all checks.
 
-    Nothing is public: a path that no route knows is refused without the cookie like any other.
+    Nothing is public but the proof that this is the project's server (:mod:`aral.web.proof`): a path that no
+    route knows is refused without the cookie like any other.
 
     Args:
         app: the routes.
@@ -73,6 +75,9 @@ class Guards:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await refusal(send)
+            return
+        if (scope["method"], scope["path"]) == ("GET", HELLO):
+            await self._prove(scope, send)
             return
         known = self._security.admits(headers)
         if _token(scope):
@@ -103,6 +108,14 @@ class Guards:
         if scope["method"] in SAFE_METHODS and scope["path"] == "/":
             return None  # a link to the page, followed from elsewhere: shows nothing without the cookie
         return Refusal(403, "The request comes from another site.", "Use the labelling page itself.")
+
+    async def _prove(self, scope: Scope, send: Send) -> None:
+        """Show a command that this server knows the secret; see :mod:`aral.web.proof`."""
+        nonce = QueryParams(scope["query_string"]).get("nonce", "")
+        if not is_nonce(nonce):
+            await Refusal(422, "The request cannot be read.", f"Ask {HELLO}?nonce=NUMBER.")(send)
+            return
+        await _answer(send, 200, "application/json", json.dumps(self._security.hello(nonce)).encode())
 
     async def _open_link(self, scope: Scope, send: Send, known: bool) -> None:
         """Spend a one-time link: the cookie, and on to the page. A browser that is known goes on anyway.
@@ -156,7 +169,7 @@ class Refusal:
 
 _SPENT = Refusal(
     401,
-    "This link was used before; each opens the page once.",
+    "This link was used before, or is older than ten minutes; each opens the page once.",
     "Run `aral label` again, it prints a new one.",
     as_page=True,
 )

@@ -41,14 +41,19 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
     @app.post("/predict")
     def predict(body: Predict) -> Json:
-        """What the newest model says of each task's image; nothing for an image it does not know."""
+        """What the newest model says of each task's image; nothing of one it does not know or that measures."""
         from_name, to_name = control_names(body.label_config or "")
         classes = {each.id: each.name for each in project.classes()}
-        results = []
-        for task in body.tasks:
-            image_id = images.find(task)
-            said = None if image_id is None else project.prediction(image_id)
-            results.append(prediction_json(said, classes, version(), from_name, to_name))
+        found = [images.find(task) for task in body.tasks]
+        cells = project.cells([image_id for image_id in found if image_id is not None])
+        said = {cell.image_id: cell.suggestion for cell in cells}
+        newest = version()
+        results = [
+            prediction_json(
+                None if image_id is None else said.get(image_id), classes, newest, from_name, to_name
+            )
+            for image_id in found
+        ]
         return Json({"results": results})
 
     @app.post("/setup")

@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from aral.errors import BadInput
-from aral.project import AnswerEvent, Asking, Project
+from aral.project import LABEL_STUDIO, AnswerEvent, Asking, Project
 from aral.web.answers import save
 from aral.web.replies import LARGEST_ID
 
 _LOG = logging.getLogger(__name__)
 
-ASKED = Asking(None, "label studio", None)
+ASKED = Asking(None, LABEL_STUDIO, None)
 """Its own order of tasks asks, not a card."""
 
 ANNOTATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")

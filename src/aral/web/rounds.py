@@ -50,7 +50,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         """Images on which people disagree without a majority, with every vote."""
         found = [
             {
-                **cell_json(project.image(each.image_id), project.prediction(each.image_id), True),
+                **cell_json(project.image(each.image_id), None, True),
                 "votes": [
                     {"annotator": name, "action": action, "class_id": class_id}
                     for name, action, class_id in each.votes

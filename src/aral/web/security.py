@@ -20,6 +20,8 @@ from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
+from aral.web.proof import SCHEME, OneTime, proof
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names under which a server on this machine may be called."""
 
@@ -30,6 +32,12 @@ SECRET_LENGTH = 43
 """Characters of 32 random bytes in URL-safe base 64."""
 
 COOKIE_SECONDS = 30 * 24 * 3600
+
+LINK_SECONDS, MOST_LINKS = 600.0, 100
+"""How long a link may wait to be opened, and how many may wait; beyond, the oldest is void."""
+
+HELLO_SECONDS, MOST_HELLOS = 10.0, 100
+"""How long a command may take from the server's proof to its own, and how many may be about it."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing; all others are checked for their origin."""
@@ -52,7 +60,8 @@ class Security:
     port: int
     hosts: frozenset[str] = LOOPBACK
     any_address: bool = False
-    _links: set[str] = field(default_factory=set, repr=False)
+    _links: OneTime = field(default_factory=lambda: OneTime(LINK_SECONDS, MOST_LINKS), repr=False)
+    _hellos: OneTime = field(default_factory=lambda: OneTime(HELLO_SECONDS, MOST_HELLOS), repr=False)
 
     @property
     def cookie_name(self) -> str:
@@ -65,18 +74,12 @@ class Security:
         return sha256(b"project:" + self.secret.encode()).hexdigest()[:16]
 
     def new_link(self) -> str:
-        """A token that opens the page once: ``/?token=…``."""
-        token = secrets.token_urlsafe(32)
-        self._links.add(token)
-        return token
+        """A token that opens the page once, within ten minutes: ``/?token=…``."""
+        return self._links.new()
 
     def redeem(self, token: str) -> bool:
         """Whether a link's token is good; it is spent by asking."""
-        try:
-            self._links.remove(token)
-        except KeyError:
-            return False
-        return True
+        return self._links.spend(token) is not None
 
     def set_cookie(self) -> str:
         """The ``Set-Cookie`` header that follows a redeemed link."""
@@ -85,13 +88,32 @@ class Security:
         )
 
     def admits(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request carries the secret, as cookie or as bearer or basic authorisation.
+        """Whether a request carries the secret, as cookie or as bearer or basic authorisation, or its proof.
 
         Programs use the second way: ``Authorization: Bearer SECRET``, or basic authorisation with the
-        secret as password, which is what Label Studio can be told to send.
+        secret as password, which is what Label Studio can be told to send. A proof is good once.
         """
+        if self._is_proved(headers):
+            return True
         shown = [self._from_cookie(headers.get("cookie", "")), *_authorisation(headers)]
         return any(secrets.compare_digest(each.encode(), self.secret.encode()) for each in shown)
+
+    def hello(self, nonce: str) -> dict[str, str]:
+        """This server's proof to a command that has sent a number, and a number for the command to prove."""
+        ours = self._hellos.new(nonce)
+        return {"nonce": ours, "proof": proof(self.secret, "server", self.port, nonce, ours)}
+
+    def _is_proved(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request follows a hello of this server and shows that the command knows the secret."""
+        scheme, _, rest = headers.get("authorization", "").partition(" ")
+        ours, _, shown = rest.strip().partition(" ")
+        if scheme.lower() != SCHEME:
+            return False
+        nonce = self._hellos.spend(ours)
+        if nonce is None:
+            return False
+        expected = proof(self.secret, "command", self.port, nonce, ours)
+        return secrets.compare_digest(shown.encode(), expected.encode())
 
     def allows_host(self, host: str | None) -> bool:
         """Whether the ``Host`` header names this server.
@@ -123,7 +145,7 @@ def for_project(folder: Path, port: int, hosts: frozenset[str] = LOOPBACK, remot
     """
     if remote:
         hosts = hosts | LOOPBACK | {socket.gethostname().lower(), socket.getfqdn().lower()}
-    return Security(_kept_secret(folder / SECRET_FILE), port, hosts, any_address=remote)
+    return Security(kept_secret(folder) or _new_secret(folder / SECRET_FILE), port, hosts, any_address=remote)
 
 
 def same_origin(headers: Mapping[str, str]) -> bool:
@@ -139,14 +161,16 @@ def same_origin(headers: Mapping[str, str]) -> bool:
     return origin is None or origin.lower() == f"http://{headers.get('host', '').lower()}"
 
 
-def _kept_secret(path: Path) -> str:
-    """The secret in a file; made when there is none, or none that could be one."""
+def kept_secret(folder: Path) -> str | None:
+    """The secret in a project's folder; None when there is none, or none that could be one."""
     try:
-        kept = path.read_text(encoding="ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
-        kept = ""
-    if len(kept) == SECRET_LENGTH:
-        return kept
+        kept = (folder / SECRET_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return kept if len(kept) == SECRET_LENGTH else None
+
+
+def _new_secret(path: Path) -> str:
     secret = secrets.token_urlsafe(32)
     fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

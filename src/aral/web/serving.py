@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import getpass
-import http.client
 import ipaddress
-import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
 
 from aral.errors import BadInput, RunFailed
 from aral.project import Project
+from aral.store.lock import FolderLock
 from aral.web.app import make_app
-from aral.web.security import LOOPBACK, SECRET_FILE, Security, for_project
+from aral.web.security import LOOPBACK, Security, for_project
+from aral.web.whereabouts import Note, link_of_running_server, read_note, write_note
 
 FIRST_PORT = 8427
 """Asked for when no port is given and none was used before."""
 
-SERVER_FILE = "server.json"
+SERVER_LOCK = "server.lock"
 START_SECONDS = 10.0
 STOP_SECONDS = 1
 """For replies under way; an answer that is not acknowledged is sent again by the page."""
-
-ANSWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ def served(
         annotator: the name of a person who has not given one; by default the user's.
 
     Raises:
-        BadInput: the port is taken, or the address is not one of this machine, or needs ``allow_remote``.
+        BadInput: the project is served already, the port is taken, or the address is not one of this machine,
+            or needs ``allow_remote``.
         RunFailed: the server did not start.
     """
     remote = not _is_loopback(host)
@@ -82,6 +81,30 @@ def served(
             f"Other machines could reach {host}.",
             "Add --allow-remote if that is meant: whoever has the link can label, and nothing is encrypted.",
         )
+    lock = _lock(project.folder)
+    try:
+        with _running(project, host, port, remote, hosts, annotator) as running:
+            yield running
+    finally:
+        lock.release()
+
+
+def _lock(folder: Path) -> FolderLock:
+    """One server a project: a second one would take the page, the trainer's state and the note of the first."""
+    try:
+        return FolderLock(folder, SERVER_LOCK, "The page of")
+    except BadInput as error:
+        note = read_note(folder)
+        link = link_of_running_server(folder)
+        where = f" It is at {link or note.url}" if note is not None and note.pid is not None else ""
+        raise BadInput(f"{error.problem}{where}", "Open that page, or stop that process first.") from error
+
+
+@contextmanager
+def _running(
+    project: Project, host: str, port: int | None, remote: bool, hosts: Sequence[str], annotator: str
+) -> Iterator[Served]:
+    """As :func:`served`, once nobody else serves the project."""
     listening = _listen(host, port, project.folder)
     port = listening.getsockname()[1]
     security = for_project(
@@ -104,15 +127,17 @@ def served(
         target=server.run, kwargs={"sockets": [listening]}, name="aral-web", daemon=True
     )
     thread.start()
+    note = Note(port, host, os.getpid())
     try:
         _wait_until_started(server, thread)
-        _note_server(project.folder, port)
+        write_note(project.folder, note)
         yield Served(f"http://{_address(host)}:{port}/", port, security)
     finally:
         server.should_exit = True
         thread.join(STOP_SECONDS + 2)
         listening.close()
-        _forget_server(project.folder)
+        if read_note(project.folder) == note:
+            write_note(project.folder, replace(note, pid=None))  # the port, for the next time
 
 
 def serve(
@@ -133,37 +158,13 @@ def serve(
             time.sleep(0.1)
 
 
-def link_of_running_server(folder: Path) -> str | None:
-    """A new link of the server that already serves a project, or None when none answers.
-
-    Args:
-        folder: the project's own folder (``.aral``).
-    """
-    port = _noted(folder).get("port")
-    try:
-        secret = (folder / SECRET_FILE).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    if port is None:
-        return None
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
-    try:
-        connection.request("POST", "/api/link", headers={"Authorization": f"Bearer {secret}"})
-        answer = connection.getresponse()
-        path = json.loads(answer.read())["path"] if answer.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return None
-    finally:
-        connection.close()
-    return f"http://127.0.0.1:{port}{path}" if isinstance(path, str) else None
-
-
 def _listen(host: str, port: int | None, folder: Path) -> socket.socket:
     """A socket on the port that was asked for, or on the first free one of some that suit."""
     if port is not None:
         candidates = [port]
     else:
-        candidates = [_noted(folder).get("port") or FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 10), 0]
+        before = read_note(folder)
+        candidates = [before.port if before else FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 10), 0]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     trouble: OSError | None = None
     for candidate in candidates:
@@ -213,33 +214,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "me"
-
-
-def _noted(folder: Path) -> dict[str, int]:
-    """What the last server of a project has noted."""
-    try:
-        noted = json.loads((folder / SERVER_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(noted, dict):
-        return {}
-    return {name: value for name, value in noted.items() if isinstance(value, int)}
-
-
-def _note_server(folder: Path, port: int) -> None:
-    _write(folder, {"pid": os.getpid(), "port": port})
-
-
-def _forget_server(folder: Path) -> None:
-    """Keep the port for the next time, without the process that is about to end."""
-    noted = _noted(folder)
-    if noted.get("pid") == os.getpid():
-        _write(folder, {"port": noted["port"]})
-
-
-def _write(folder: Path, noted: dict[str, int]) -> None:
-    fresh = folder / f".{SERVER_FILE}-{os.getpid()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(noted, file)
-    fresh.replace(folder / SERVER_FILE)

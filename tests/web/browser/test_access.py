@@ -136,6 +136,39 @@ def test_what_happened_is_said(page: Page) -> None:
     assert page.get_attribute("#spoken", "aria-live") == "polite"
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "most"),
+    [(1280, 800, 0.12), (1280, 520, 0.12), (640, 400, 0.25)],
+    ids=["usual", "low", "200 %"],
+)
+def test_the_figures_are_always_in_sight_and_cover_no_answer(
+    opens: Callable[..., Page], width: int, height: int, most: float
+) -> None:
+    """At 200 % a window of 1280×800 has 640×400 of the page's pixels."""
+    page = opens()
+    page.set_viewport_size({"width": width, "height": height})
+    for view, content in (("label", "#frame img"), ("grid", ".tile"), ("progress", ".doubt")):
+        page.evaluate("view => { location.hash = view; }", view)
+        page.wait_for_selector(content)
+        page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_timeout(100)
+        bar = page.locator("#status").bounding_box()
+        assert bar is not None and bar["y"] >= 0 and bar["height"] <= most * height, view
+        assert bar["y"] < 1 or page.evaluate("() => scrollY") == 0 or bar["y"] + bar["height"] < height
+        for figure in ("#budget-text", "#pace", "#estimate", "#model"):
+            box = page.locator(figure).bounding_box()
+            assert box is not None and bar["y"] <= box["y"], figure
+            assert box["y"] + box["height"] <= bar["y"] + bar["height"] + 1, figure
+        answers = {"label": "#class-buttons button", "grid": ".grid-class", "progress": ".doubt button"}[view]
+        for answer in page.locator(answers).all():
+            answer.scroll_into_view_if_needed()
+            assert answer.evaluate(
+                "(element) => { const box = element.getBoundingClientRect();"
+                " return element.contains(document.elementFromPoint(box.x + 8, box.y + box.height / 2)); }"
+            ), view
+        page.evaluate("() => scrollTo(0, 0)")
+
+
 def test_twice_the_size_loses_nothing(opens: Callable[..., Page], context: BrowserContext) -> None:
     page = opens()
     before = {each.inner_text() for each in page.query_selector_all("button") if each.is_visible()}

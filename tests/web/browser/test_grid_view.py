@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from aral.project import Project
+from aral.project import AnswerEvent, Project
 from aral.web import grid
 from tests.web.browser.hands import recorded, settle, until
 from tests.web.models import record_model
@@ -76,6 +76,49 @@ def test_everything_as_predicted(opens: Callable[..., Page], project: Project) -
     settle(page)
     assert len(recorded(project)) == count
     assert {(image % 3, answer) for image, answer in recorded(project)} == {(0, 0)}
+
+
+def test_where_nothing_is_suggested_nothing_is_accepted(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_model(project)
+    monkeypatch.setattr(project, "near_duplicates", lambda: ((0, 1, 2),))
+    page = opens("grid")
+    page.wait_for_selector(".tile")
+    assert page.locator(".grid-class", has_text="As predicted").count() == 1
+    page.click("text=Near-duplicates")
+    until(page, "document.querySelectorAll('.tile').length === 3")
+    assert page.locator(".grid-class", has_text="As predicted").count() == 0
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#alert:not([hidden])")
+    settle(page)
+    assert recorded(project) == []
+    page.keyboard.press("2")
+    settle(page)
+    assert recorded(project) == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_what_is_accepted_in_the_grid_was_shown(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[AnswerEvent] = []
+    keep = project.answers
+    monkeypatch.setattr(project, "answers", lambda events: sent.extend(events) or keep(events))
+    record_model(project)
+    page = opens("grid")
+    page.click(".tile >> nth=0")
+    page.keyboard.press("Enter")
+    page.click(".tile >> nth=1")
+    page.keyboard.press("3")
+    settle(page)
+    assert [(each.accepted, each.suggestion_shown) for each in sent] == [(True, True), (False, True)]
+    page.click("text=Not answered yet")
+    page.wait_for_selector("h2:has-text('Not answered yet')")
+    page.click(".tile >> nth=0")
+    page.keyboard.press("3")
+    settle(page)
+    assert (sent[-1].accepted, sent[-1].suggestion_shown) == (False, False)
 
 
 def test_what_the_grid_answered_is_not_asked_again(opens: Callable[..., Page], project: Project) -> None:

@@ -131,3 +131,36 @@ def test_a_class_that_is_renamed_or_merged_meanwhile(page: Page, project: Projec
     until(page, "document.querySelectorAll('.class-button').length === 2")
     settle(page)
     assert [(label.image_id, label.class_id) for label in project.labels()] == [(image, 1)]
+
+
+def test_an_answer_that_cannot_be_read_keeps_no_other_back(page: Page, project: Project) -> None:
+    image = shown(page)
+    page.evaluate(
+        """async () => {
+          const { key } = await (await fetch("/api/project")).json();
+          localStorage.setItem(`aral:${key}:answer:${"1".padStart(20, "0")}:broken-key`,
+            JSON.stringify({ key: "broken-key", image_id: -5, annotator: "Ann", action: "dance" }));
+        }"""
+    )
+    press(page, "1")
+    settle(page)
+    assert recorded(project) == [(image, 0)]
+    assert "set aside" in page.inner_text("#alert")
+    kept = page.evaluate("() => Object.keys(localStorage).filter((name) => name.includes(':aside:')).length")
+    assert kept == 1
+
+
+def test_undoing_a_correction_shows_what_was_said_before(page: Page, project: Project) -> None:
+    image = press(page, "1")
+    settle(page)
+    page.keyboard.press("ArrowLeft")
+    until(page, f"document.getElementById('stage').dataset.shown === '{image}'")
+    page.keyboard.press("2")
+    settle(page)
+    page.keyboard.press("Backspace")
+    until(page, f"document.getElementById('stage').dataset.shown === '{image}'")
+    settle(page)
+    page.wait_for_selector("#chip:not([hidden])", timeout=3000)  # hidden, it would still hold its last text
+    assert page.inner_text("#chip") == "Answer: cat"
+    assert page.get_attribute("#class-buttons button >> nth=0", "aria-pressed") == "true"
+    assert recorded(project) == [(image, 0)]

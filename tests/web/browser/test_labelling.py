@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from playwright.sync_api import Page
 
+from aral.data.unreadable import Reason, Unreadable
 from aral.project import AnswerEvent, Project
 from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
 from tests.web.models import record_model
@@ -207,3 +210,27 @@ def test_the_status_line_follows(page: Page) -> None:
     for key in "12":
         press(page, key)
     until(page, "document.getElementById('budget-text').textContent.startsWith('2 / 200')")
+
+
+def test_the_files_left_out_are_listed_and_the_rest_counted(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = tuple(Unreadable(f"{number:03d}.png", Reason.DAMAGED, "cut") for number in range(203))
+    monkeypatch.setattr(project, "unreadable", lambda: left_out)
+    page = opens("progress")
+    page.click("text=Which, and why")
+    assert page.locator(".files li").count() == 200
+    card = page.inner_text(".card:has(.files)")
+    assert (
+        "Files left out · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
+    )
+
+
+def test_a_spent_budget_says_so(opens: Callable[..., Page], project: Project) -> None:
+    project.answers([AnswerEvent(f"first-{image}", image, "Ann", "class", 0) for image in range(3)])
+    project.set_settings(replace(project.settings(), budget=4))
+    page = opens()
+    until(page, "document.getElementById('pace').textContent.endsWith('for the budget')")
+    press(page, "1")
+    settle(page)
+    until(page, "document.getElementById('pace').textContent.endsWith('the budget is spent')")

@@ -77,7 +77,7 @@ export class Grid {
     fill(this.answers,
       ...this.state.classes.map((each) => one(each.name, this.state.keys.forClass(each.id),
         { action: "class", class_id: each.id }, this.state.colour(each.id))),
-      ...["accept", "unsure", "bad image", "none of these"].map((action) => one(
+      ...["accept", "unsure", "bad image", "none of these"].filter((action) => action !== "accept" || this.predicts).map((action) => one(
         { accept: "As predicted", unsure: "Unsure", "bad image": "Bad image", "none of these": "None of these" }[action],
         this.state.keys.forAction(action), { action })));
   }
@@ -114,6 +114,7 @@ export class Grid {
 
   draw(groups) {
     Object.keys(GROUPS).forEach((group, index) => this.groupButtons[index].setAttribute("aria-pressed", String(group === this.group)));
+    this.drawClasses();
     this.tiles = [];
     const waiting = this.outbox.newest();
     const sections = groups.map((group, index) => this.section(group, index, waiting));
@@ -138,6 +139,11 @@ export class Grid {
       make("div", { class: "row" }, make("h2", { id }, `${title} · ${group.cells.length}`),
         button("Select these", () => this.selection.range(...range), { class: "plain" })),
       list);
+  }
+
+  /** Whether the tiles on screen lie by what the model says of them. */
+  get predicts() {
+    return this.group === "predicted";
   }
 
   title(group, index) {
@@ -178,6 +184,11 @@ export class Grid {
   /** One answer for everything that is selected. */
   answer(meaning) {
     const selected = this.selection.chosen();
+    if (meaning.action === "accept" && !this.predicts) {
+      speak("There is no suggestion to accept.");
+      warn("Nothing is suggested here: answer with a class, or accept where images lie by predicted class.", 4);
+      return;
+    }
     if (!selected.length) {
       speak("Nothing is selected.");
       warn("Select images first: click, Shift click, or arrow keys and Space.", 4);
@@ -203,8 +214,9 @@ export class Grid {
   reopen(step) {
     const ids = new Set(step.map(({ card }) => card.image_id));
     for (const tile of this.tiles.filter(({ cell }) => ids.has(cell.image_id))) {
-      tile.element.classList.remove("answered");
-      tile.words.textContent = "";
+      const standing = this.labelling.past.standing(tile.cell.image_id);
+      tile.element.classList.toggle("answered", standing !== null);
+      tile.words.textContent = standing ? this.state.words(standing) : "";
     }
   }
 
@@ -215,7 +227,7 @@ export class Grid {
       key: newKey(), image_id: cell.image_id, annotator: this.state.person,
       action: accepted ? "class" : meaning.action,
       class_id: accepted ? cell.suggestion.class_id : meaning.class_id ?? null,
-      suggestion_shown: this.group === "predicted", seconds: null, browsed: true,
+      suggestion_shown: this.predicts && cell.suggestion !== null, seconds: null, browsed: true, accepted,
     };
   }
 

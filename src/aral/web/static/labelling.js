@@ -86,7 +86,7 @@ export class Labelling {
   }
 
   /** Save an answer about the image that was on screen when the key was pressed, and show the next. */
-  answer(action, classId, at) {
+  answer(action, classId, at, accepted = false) {
     const slot = this.deck.current;
     if (!slot || at < this.stage.shownAt) {
       if (slot) speak("Too early: the image was not on screen yet.");
@@ -99,7 +99,7 @@ export class Labelling {
     const event = {
       key: newKey(), image_id: slot.card.image_id, annotator: this.state.person, action, class_id: classId,
       suggestion_shown: this.suggestion(slot) !== null, seconds: (at - this.stage.shownAt) / 1000,
-      browsed: slot.card.purpose === "again" || slot.card.purpose === "history",
+      browsed: slot.card.purpose === "again" || slot.card.purpose === "history", accepted,
     };
     this.outbox.add([event]);
     slot.answer = event;
@@ -121,7 +121,7 @@ export class Labelling {
 
   accept(at) {
     const suggestion = this.deck.current && this.suggestion(this.deck.current);
-    if (suggestion) this.answer("class", suggestion.class_id, at);
+    if (suggestion) this.answer("class", suggestion.class_id, at, true);
     else speak("There is no suggestion to accept.");
   }
 
@@ -144,12 +144,26 @@ export class Labelling {
       key: newKey(), image_id: card.image_id, annotator: this.state.person, action: "undo", class_id: null,
       suggestion_shown: false, seconds: null,
     })));
-    for (const { card } of step.toReversed()) this.deck.bring(card).answer = null;
+    // What was said before a correction stands again; the server's receipt tells where this tab does not know.
+    for (const { card } of step.toReversed()) this.deck.bring(card).answer = this.past.standing(card.image_id);
     this.present();
     this.trail.draw();
     const words = this.state.words(step[0].answer);
     speak(`Undone: ${step.length === 1 ? step[0].card.name : counted(step.length, "image")}, ${words}`);
     return step;
+  }
+
+  /** The server has acknowledged events: after an undo it tells what stands, however long ago it was said. */
+  acknowledge(events, receipts) {
+    this.past.acknowledge(receipts);
+    const undone = new Set(events.filter(({ action }) => action === "undo").map(({ key }) => key));
+    const waiting = new Set(this.outbox.images());
+    for (const { key, image_id: image, stands } of receipts) {
+      const slot = undone.has(key) && !waiting.has(image) ? this.deck.find(image) : null;
+      if (!slot || slot.answer || !stands) continue;
+      slot.answer = { action: stands[0], class_id: stands[1] };
+      this.describe();
+    }
   }
 
   /** Show an image that was answered before; a key answers it again. */

@@ -16,6 +16,7 @@ export class Outbox {
    */
   constructor(project, listen, saved) {
     this.prefix = `aral:${project}:answer:`;
+    this.aside = `aral:${project}:aside:`;  // answers that the server could not read
     this.lock = `aral:${project}:sending`;
     this.listen = listen;
     this.saved = saved;
@@ -126,11 +127,37 @@ export class Outbox {
   async drain() {
     for (let batch = this.entries(BATCH); batch.length; batch = this.entries(BATCH)) {
       const events = batch.map(([, event]) => event);
-      const answer = await post("/api/answers", { events });
+      let answer;
+      try {
+        answer = await post("/api/answers", { events });
+      } catch (trouble) {
+        if (trouble.status !== 422) throw trouble;
+        await this.sendSingly(batch);
+        continue;
+      }
       const settled = new Set([...answer.receipts, ...answer.refused].map((each) => each.key));
       for (const [name, event] of batch) if (settled.has(event.key)) this.forget(name);
       if (!events.some((event) => settled.has(event.key))) throw new Error("The server acknowledged no answer.");
       this.saved(events, answer);
+      this.tell();
+    }
+  }
+
+  /** One of them cannot be read by the server: the others are saved, and it is set aside with its reason. */
+  async sendSingly(batch) {
+    for (const [name, event] of batch) {
+      let answer;
+      try {
+        answer = await post("/api/answers", { events: [event] });
+      } catch (trouble) {
+        if (trouble.status !== 422) throw trouble;
+        try {
+          localStorage.setItem(name.replace(this.prefix, this.aside), JSON.stringify(event));
+        } catch { /* no room to keep it: the warning names its trouble all the same */ }
+        answer = { receipts: [], refused: [{ key: event.key, problem: trouble.problem, hint: "It is set aside; answer the image again." }] };
+      }
+      this.forget(name);
+      this.saved([event], answer);
       this.tell();
     }
   }

@@ -121,7 +121,7 @@ class Page {
   }
 
   saved(events, { receipts, refused }) {
-    this.labelling.past.acknowledge(receipts);
+    this.labelling.acknowledge(events, receipts);
     for (const each of refused) warn(`An answer was refused: ${each.problem} ${each.hint}`);
     afterPaint(() => this.status.poll());
   }

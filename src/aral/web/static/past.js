@@ -39,6 +39,11 @@ export class Past {
     return step;
   }
 
+  /** What this person said of an image before, as far as it was read and not taken back; null otherwise. */
+  standing(image) {
+    return this.newest(Infinity).find(({ card }) => card.image_id === image)?.answer ?? null;
+  }
+
   /** Answers, newest first, each image once. */
   newest(count) {
     const found = new Map();

@@ -121,7 +121,9 @@ export class Progress {
 
   unreadable({ count, files }) {
     return section(`Files left out · ${count}`, make("details", {}, make("summary", {}, "Which, and why"),
-      make("ul", { class: "files" }, ...files.map((file) => make("li", {}, make("strong", {}, file.path), ` ${file.detail || file.reason}`)))));
+      make("ul", { class: "files" }, ...files.map((file) => make("li", {}, make("strong", {}, file.path), ` ${file.detail || file.reason}`))),
+      count > files.length ? quiet(`${count - files.length} more are not shown here.`) : null,
+      quiet("All of them, with their reasons, are in unreadable.csv of aral export and in aral status --json.")));
   }
 }
 

@@ -12,6 +12,9 @@ export class Status {
     this.noticed = noticed;
     this.changes = 0;
     this.reached = true;
+    // What stays on top below it, and what is scrolled to, keeps clear of it, however many lines it takes.
+    new ResizeObserver(([{ target }]) =>
+      document.documentElement.style.setProperty("--status-height", `${target.offsetHeight}px`)).observe(byId("status"));
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.poll(); });
     state.addEventListener("person", () => this.poll());
     this.poll();
@@ -43,8 +46,7 @@ export class Status {
     const { counts, pace, training, estimate, advice } = status;
     this.drawBudget(counts, status.budget ?? status.images);
     const [value, unit] = counted(Math.round(pace.labels_per_minute), "label").split(" ");
-    figure("pace", value, `${unit} a minute`,
-      pace.seconds_left === null ? "" : `${duration(pace.seconds_left)} left`);
+    figure("pace", value, `${unit} a minute`, timeLeft(pace, status));
     if (estimate) {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
       figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}`);
@@ -54,8 +56,15 @@ export class Status {
     }
     this.drawModel(training, status.queue_left);
     byId("model").title = training.message;
-    byId("advice").textContent = advice ? advice.sentence : "";
-    byId("advice").hidden = !advice;
+    this.drawAdvice(advice, training.message);
+  }
+
+  /** What the next labels would bring; in a small window also what the model says, which has no room above. */
+  drawAdvice(advice, message) {
+    const place = byId("advice");
+    fill(place, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
+    place.classList.toggle("empty", !advice);
+    place.hidden = !advice && !message;
   }
 
   drawBudget(counts, budget) {
@@ -79,7 +88,7 @@ export class Status {
       byId("model"),
       make("span", { class: `lamp ${training.phase}`, "aria-hidden": "true" }),
       make("span", {}, busy ? `${words}, ${share}` : words),
-      busy ? null : make("span", { class: "quiet" }, training.message || counted(queueLeft, "chosen image waits", "chosen images wait")),
+      busy ? null : make("span", { class: "quiet message" }, training.message || counted(queueLeft, "chosen image waits", "chosen images wait")),
     );
   }
 }
@@ -90,6 +99,15 @@ function figure(id, value, unit, rest) {
 
 /** A share in 0..1 in whole percent. */
 export const percent = (share) => Math.round(100 * share);
+
+/** How long this round and the whole budget take at the present pace, or that nothing is left of it. */
+function timeLeft({ left, seconds_left: all, round_seconds_left: round }, { budget, counts, queue_left: waiting }) {
+  if (budget !== null && counts.labelled >= budget) return "the budget is spent";
+  if (!left) return "every image is answered";
+  if (all === null) return "";
+  const whole = `${duration(all)} for ${budget === null ? "all images" : "the budget"}`;
+  return waiting && round < all ? `${duration(round)} for this round, ${whole}` : whole;
+}
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
