@@ -45,8 +45,8 @@ def test_small_folders_are_looked_at_less_often(tmp_path: Path) -> None:
         material = Material((1, 28, 28), images, 5, None)
         return spec_for(tmp_path, material, TrainingOptions.model_validate(options)).model.partitioning.steps
 
-    assert (before(20), before(1000), before(60_000)) == (200, 312, 600)
-    assert before(60_000, effort="quick") == 240
+    assert (before(20), before(1000), before(60_000)) == (200, 625, 1200)
+    assert before(60_000, effort="quick") == 480
 
 
 def test_query_sizes() -> None:

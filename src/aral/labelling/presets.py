@@ -17,8 +17,8 @@ from aral.networks import ImageShape
 FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
 """Training steps relative to those of the benchmarks."""
 
-STEPS = 200
-STEPS_BEFORE_LABELS = 600
+STEPS = 400
+STEPS_BEFORE_LABELS = 1200
 LEAST_BEFORE_LABELS = 200
 MOST_PASSES = 60
 """Small folders are not looked at more often than this before the first label."""
@@ -98,7 +98,7 @@ def widths(side: int) -> tuple[int, ...]:
 
 def unlabelled_batch(side: int) -> int:
     """Unlabelled images a step."""
-    return 192 if side < 48 else 96 if side < 96 else 64
+    return 96 if side < 48 else 48 if side < 96 else 32
 
 
 def query_size(material: Material, options: TrainingOptions) -> int:
