@@ -221,7 +221,9 @@ def take_report(opened: Browser, folder: Path) -> None:
     run(spec, load_data(spec), folder / "run")
     page = opened.new_page(viewport={"width": 1080, "height": 800}, device_scale_factor=1)
     page.goto(write_report(folder / "run").resolve().as_uri())
-    page.wait_for_load_state()
+    # Pictures further down are loaded when they are scrolled to.
+    page.evaluate("for (const each of document.images) each.loading = 'eager'")
+    page.wait_for_function("[...document.images].every(each => each.complete)")
     page.screenshot(path=TARGET / "report.png", full_page=True)
 
 

@@ -34,6 +34,16 @@ def test_links_lead_to_files(name: str) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_every_picture_is_shown_or_linked_somewhere() -> None:
+    linked = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text())
+    }
+    pictures = {path.resolve() for path in (ROOT / "docs" / "images").iterdir()}
+    assert pictures - linked == set()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_and_their_options_exist(name: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
