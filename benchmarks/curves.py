@@ -2,7 +2,9 @@
 
     python benchmarks/curves.py mnist-objectives mnist --methods aral-released,aral-paper --seeds 1
 
-Runs live in runs/NAME and are resumed when the command is repeated; rows are written after each run.
+Runs live in runs/NAME and are resumed when the command is repeated; rows are written after each run, each with the
+commit and machine it was measured on. A run that has a row is not repeated, even where its folder is gone: to measure
+anew, delete the file.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def one_run(arguments: argparse.Namespace, method: str, seed: int, folder: Path)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     result = json.loads(done.stdout)
     assert isinstance(result, dict)
-    return result | {"command": " ".join(["aral", *command[3:]])}
+    measured = {"commit": commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+    return result | {"asked": method, "command": " ".join(["aral", *command[3:]])} | measured
 
 
 def main() -> None:
@@ -78,11 +81,14 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "seeds": list(range(arguments.seeds)),
     }
-    runs: list[dict[str, object]] = []
+    runs: list[dict[str, object]] = json.loads(target.read_text())["runs"] if target.exists() else []
+    known = {(run["asked"], run["seed"]) for run in runs}
     units = [(method, seed) for seed in range(arguments.seeds) for method in arguments.methods.split(",")]
 
     def execute(unit: tuple[str, int]) -> None:
         method, seed = unit
+        if unit in known:
+            return
         runs.append(one_run(arguments, method, seed, Path("runs") / arguments.name / f"{method}-seed{seed}"))
         runs.sort(key=lambda run: (str(run["method"]), str(run["seed"])))
         target.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n")
