@@ -2,9 +2,9 @@
 
     python benchmarks/curves.py mnist-objectives mnist --methods aral-released,aral-paper --seeds 1
 
-Runs live in runs/NAME and are resumed when the command is repeated; rows are written after each run, each with the
-commit and machine it was measured on. A run that has a row is not repeated, even where its folder is gone: to measure
-anew, delete the file.
+Runs live in runs/NAME and are resumed when the command is repeated. Rows are written after each run, each with the
+commit and machine it was measured on. A run that has a row is not repeated, even where its folder is gone: to
+measure anew, delete the file.
 """
 
 from __future__ import annotations
