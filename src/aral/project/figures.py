@@ -89,6 +89,19 @@ class GridCell:
 
 
 @dataclass(frozen=True)
+class GridPage:
+    """Some images of the grid.
+
+    Attributes:
+        cells: the images, in order.
+        next: where the next page begins, to be passed on as it is; None after the last page.
+    """
+
+    cells: list[GridCell]
+    next: int | None
+
+
+@dataclass(frozen=True)
 class Disagreement:
     """A label that a model which has not learned from it doubts.
 

@@ -13,7 +13,7 @@ const ANSWERS = new Set(["class", "unsure", "bad image", "none of these", "skip"
 const NOTHING = {
   predicted: "No model has looked at the images yet. Label some, or see those not answered yet.",
   near: "No two images are nearly the same.",
-  unlabelled: "Every image has an answer.",
+  unlabelled: "Every image has an answer, or is on somebody's page.",
 };
 
 export class Grid {
@@ -89,15 +89,15 @@ export class Grid {
   next() {
     if (this.following === null) return;
     this.pages.push(this.offset);
-    // What was answered meanwhile is no longer among those without an answer: the others have moved up.
-    const gone = this.group === "unlabelled" ? this.tiles.filter((tile) => tile.element.classList.contains("answered")).length : 0;
-    this.load(this.group, this.following - gone, true);
+    this.load(this.group, this.following, true);
   }
 
   async load(group, offset, keepPages = false) {
     if (!keepPages) this.pages = [];
     try {
-      const page = await get("/api/grid", { group, offset });
+      const { person } = this.state;
+      const page = await get("/api/grid", { group, offset, annotator: person, tab: await this.labelling.deck.tab });
+      if (person !== this.state.person) return;
       if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.asked) {
         this.asked = true;  // nothing is predicted before the first model: begin with what there is
         await this.load("unlabelled", 0);

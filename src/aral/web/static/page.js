@@ -47,6 +47,7 @@ class Page {
     byId("edit-classes").addEventListener("click", () => editClasses(this.state, () => this.labelling.deck.current?.card ?? null));
     const name = () => { byId("person").textContent = this.state.person; };
     this.state.addEventListener("change", name);
+    this.state.addEventListener("person", () => { if (this.view === "grid") this.grid.enter(); });
     name();
   }
 
