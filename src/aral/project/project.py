@@ -17,6 +17,7 @@ from aral.project.database import FILE_NAME, ProjectDatabase
 from aral.project.estimate import EstimatePart
 from aral.project.figures import Disagreement, GridCell, GridPage
 from aral.project.images import ImagesPart
+from aral.project.keeping import keep_leases
 from aral.project.labels import LabelsPart
 from aral.project.models import ModelsPart
 from aral.project.opening import Place, place_for, place_of, set_up
@@ -150,6 +151,25 @@ class Project(
             BadInput: the name is empty, or the count is out of range.
         """
         return self._desk.next_cards(annotator, count, holding, tab)
+
+    def keep_leases(
+        self, annotator: str, cards: Sequence[int], tiles: Sequence[int] | None = None, tab: str = ""
+    ) -> None:
+        """Somebody still has these images before them: put off the end of their leases.
+
+        What ended meanwhile is leased again, unless somebody else was given it. Cheap, and written at most once a
+        minute, however often it is called.
+
+        Args:
+            annotator: the person.
+            cards: images without an answer that are shown as cards, or wait to be.
+            tiles: the same of the tab's grid, which holds nothing else from then on; None leaves it as it is.
+            tab: name of the browser tab.
+
+        Raises:
+            BadInput: the name is empty.
+        """
+        keep_leases(self._database, self._predictions, annotator, cards, tiles, tab)
 
     def answer(self, event: AnswerEvent) -> AnswerReceipt:
         """Record an event; see :meth:`answers`."""

@@ -5,6 +5,7 @@ import { button, byId, fill, make, speak, warn } from "./dom.js";
 import { asCard } from "./deck.js";
 import { Chooser } from "./chooser.js";
 import { openDialog } from "./dialogs.js";
+import { Holding } from "./holding.js";
 import { shown } from "./keys.js";
 import { Selection } from "./selection.js";
 
@@ -25,7 +26,7 @@ export class Grid {
     this.offset = 0;
     this.following = null;
     this.tiles = [];
-    this.sections = [];
+    this.holding = new Holding();
     this.columns = Number(localStorage.getItem("aral:columns") ?? 7);
     this.selection = new Selection((count) => this.counted(count));
     this.build();
@@ -83,6 +84,7 @@ export class Grid {
   }
 
   enter() {
+    this.holding.enter();
     this.load(this.group, this.offset, true);
   }
 
@@ -94,6 +96,7 @@ export class Grid {
 
   async load(group, offset, keepPages = false) {
     if (!keepPages) this.pages = [];
+    this.holding.wait();
     try {
       const { person } = this.state;
       const page = await get("/api/grid", { group, offset, annotator: person, tab: await this.labelling.deck.tab });
@@ -108,6 +111,7 @@ export class Grid {
       this.following = page.next;
       this.draw(page.groups);
     } catch (trouble) {
+      this.holding.show(this.tiles);  // those of before are on screen still
       warn(`${trouble.message} ${trouble.hint ?? ""}`);
     }
   }
@@ -121,6 +125,7 @@ export class Grid {
     fill(this.body, ...sections);
     if (!sections.length) fill(this.body, make("p", { class: "quiet nothing" }, NOTHING[this.group]));
     this.selection.take(this.tiles);
+    this.holding.show(this.tiles);
     this.before.disabled = !this.pages.length;
     this.after.disabled = this.following === null;
   }

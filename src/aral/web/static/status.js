@@ -6,9 +6,13 @@ import { byId, counted, fill, make } from "./dom.js";
 const EVERY = 2000;
 
 export class Status {
-  /** @param noticed called with every new status. */
-  constructor(state, noticed) {
+  /**
+   * @param held a function that resolves to what this page shows: nobody else is to get it meanwhile.
+   * @param noticed called with every new status.
+   */
+  constructor(state, held, noticed) {
     this.state = state;
+    this.held = held;
     this.noticed = noticed;
     this.changes = 0;
     this.reached = true;
@@ -24,7 +28,7 @@ export class Status {
     clearTimeout(this.timer);
     if (!document.hidden) {
       try {
-        const status = await get("/api/status", { since: this.changes, annotator: this.state.person });
+        const status = await get("/api/status", { ...await this.held(), since: this.changes, annotator: this.state.person });
         this.reached = true;
         this.changes = status.changes;
         this.draw(status);
