@@ -20,12 +20,15 @@ class Estimate:
         low: lower end of the 95 % interval.
         high: upper end.
         count: how many labels it rests on.
+        late: how many of them came into the slice after other images had been chosen and answered: they were drawn
+            from what was left, so the share may be too high.
     """
 
     accuracy: float
     low: float
     high: float
     count: int
+    late: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { byId, counted, fill, make } from "./dom.js";
 
 const EVERY = 2000;
+const LATE = "Some came in later, drawn from what had no answer yet: if the difficult images had been chosen already, the accuracy is too high.";
 
 export class Status {
   /**
@@ -53,8 +54,10 @@ export class Status {
     figure("pace", value, `${unit} a minute`, timeLeft(pace, status));
     if (estimate) {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
-      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}`);
-      byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases.";
+      const late = estimate.late ? `, ${estimate.late} of them drawn late: may be too high` : "";
+      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}${late}`);
+      byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases."
+        + (late ? ` ${LATE}` : "");
     } else {
       figure("estimate", "–", "accuracy", "not measured yet");
     }
