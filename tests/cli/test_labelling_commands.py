@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -21,7 +22,7 @@ from aral.cli.desk import Desk, Start, Work, label_photos
 from aral.cli.sentences import said_of_import, said_of_measuring
 from aral.labelling import Trainer, TrainingOptions, read_options, session_folders
 from aral.labelling.course import Course
-from aral.labelling.estimate import FAIR
+from aral.labelling.estimate import FAIR, fairness
 from aral.labelling.model_card import in_words
 from aral.labelling.sessions import identity_of
 from aral.project import Project, TrainingState
@@ -97,13 +98,15 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
         with Course(project, identity_of(project, OPTIONS), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
-        estimate = project.models()[-1].estimate
-    assert estimate is not None
+        model = project.models()[-1]
+        assert model.estimate is not None
+        estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
+        project.record_model(replace(model, estimate=estimate))
     assert aral(monkeypatch, "export", str(photos), "out", "--form", "csv") == 0
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
     assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
-    assert f"{in_words(estimate)} {FAIR}" in page
+    assert f"{in_words(estimate)} {fairness(estimate)}" in page and "2 images of" in fairness(estimate)
     # A session that is read by itself tells the same of its last round.
     assert aral(monkeypatch, "report", str(photos / ".aral" / "session-1")) == 0
     assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies
 from scipy.stats import binom
 
-from aral.labelling.estimate import class_figures, exact_interval, measure
+from aral.labelling import Trainer, status
+from aral.labelling.estimate import FAIR, class_figures, exact_interval, fairness, measure
+from aral.labelling.model_card import model_card
+from aral.project import Estimate, Project
+from tests.labelling.conftest import OPTIONS, class_of, work
+from tests.labelling.conftest import given as answered
 
 
 def test_eight_of_ten() -> None:
@@ -63,3 +70,26 @@ def test_without_labels_nothing_is_measured() -> None:
     nothing, confusion = measure(np.empty((0, 2)), np.empty(0, dtype=np.int64))
     assert nothing is None and confusion.sum() == 0
     assert class_figures((0, 1), confusion, np.empty(0, dtype=np.int64))[0].recall is None
+
+
+def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained: Project) -> None:
+    before = trained.models()[-1].estimate
+    assert before is not None and before.late == 0 and model_card(trained).count(FAIR) == 1
+    trained.set_settings(replace(trained.settings(), budget=60, estimate_share=0.5))
+    late = trained.late_in_slice().tolist()
+    assert len(late) == 10
+    trained.answers([answered(image, class_of(trained.image(image).name)) for image in late[:4]])
+    trainer = Trainer(trained, OPTIONS)
+    work(trainer)
+    trainer.close()
+    estimate = trained.models()[-1].estimate
+    assert estimate is not None and (estimate.count, estimate.late) == (before.count + 4, 4)
+    said = fairness(estimate)
+    assert said.startswith(FAIR) and f"4 images of {estimate.count} came in later" in said
+    assert said in model_card(trained) and said in status(trained).sentences
+    assert status(trained).facts["estimate"]["late"] == 4
+
+
+def test_nothing_late_is_said_of_a_slice_that_was_drawn_at_once() -> None:
+    assert fairness(None) == fairness(Estimate(0.5, 0.2, 0.8, 10)) == FAIR
+    assert "1 image of 10 came in later" in fairness(Estimate(0.5, 0.2, 0.8, 10, late=1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aral.project import AnswerEvent, Project
+from aral.project import AnswerEvent, Asking, Project
 
 MakeProject = Callable[..., Project]
 
@@ -64,12 +64,17 @@ _keys = itertools.count()
 
 
 def given(
-    image_id: int, answer: int | str, annotator: str = "Ann", key: str | None = None, shown: bool = False
+    image_id: int,
+    answer: int | str,
+    annotator: str = "Ann",
+    key: str | None = None,
+    shown: bool = False,
+    asked: Asking | None = None,
 ) -> AnswerEvent:
     """An event under a new key: a class by its number, anything else by its name."""
     key = f"key-{next(_keys)}" if key is None else key
     if isinstance(answer, int):
-        return AnswerEvent(key, image_id, annotator, "class", answer, suggestion_shown=shown)
+        return AnswerEvent(key, image_id, annotator, "class", answer, suggestion_shown=shown, asked=asked)
     return AnswerEvent(key, image_id, annotator, answer)  # type: ignore[arg-type]
 
 

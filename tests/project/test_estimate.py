@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aral.project import BROWSING, BY_CHANCE, Asking
 from aral.project.estimate import slice_size
 
 from .conftest import MakeProject, change_settings, given, save_pictures
@@ -75,3 +76,33 @@ def test_an_answered_image_never_comes_into_it(make_project: MakeProject) -> Non
     project.import_images()
     assert project.estimate_slice().tolist() == list(range(10, 20))
     assert {label.use for label in project.labels()} == {"training"}
+
+
+def test_what_comes_in_after_images_were_chosen_is_late(make_project: MakeProject) -> None:
+    project = make_project(80, budget=40, estimate_share=0.5)
+    first = set(project.estimate_slice().tolist())
+    outside = [one for one in range(80) if one not in first]
+    for image_id in outside[:3]:
+        project.answer(given(image_id, 0, asked=Asking(None, BY_CHANCE, None)))
+    change_settings(project, budget=50)
+    second = set(project.estimate_slice().tolist())
+    assert len(second) == 25 and project.late_in_slice().size == 0  # chance has chosen nothing
+    chosen = next(one for one in outside[3:] if one not in second)
+    project.answer(given(chosen, 1, asked=Asking(0, "margin", 0.5)))
+    change_settings(project, budget=60)
+    third = set(project.estimate_slice().tolist())
+    assert len(third) == 30 and set(project.late_in_slice().tolist()) == third - second
+    change_settings(project, budget=54)
+    fourth = set(project.estimate_slice().tolist())
+    assert len(fourth) == 27 and fourth >= second
+    assert set(project.late_in_slice().tolist()) == fourth - second
+
+
+def test_new_photos_that_enlarge_it_are_late_too(make_project: MakeProject) -> None:
+    project = make_project(40, estimate_share=0.5)
+    assert project.estimate_slice().size == 20
+    outside = next(one for one in range(40) if one not in project.estimate_slice())
+    project.answer(given(outside, 0, asked=Asking(None, BROWSING, None)))
+    save_pictures(project.photos, 20, first=40)
+    project.import_images()
+    assert project.estimate_slice().size == 30 and project.late_in_slice().size == 10

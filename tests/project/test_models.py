@@ -56,7 +56,7 @@ def test_models_come_back_as_they_were(project: Project) -> None:
 
 def test_predictions_come_into_force_together(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "BLOCK_IMAGES", 4)
-    assert project.prediction(3) is None and project.predictions_page(0) == []
+    assert project.prediction(3) is None and project.predictions_page("Ann").cells == []
     number = predict(project, {image_id: image_id / 30 for image_id in range(29)})
     found = project.prediction(3)
     assert found is not None and found.class_id == 0 and found.model_number == number
@@ -113,22 +113,24 @@ def test_the_grid_is_laid_out_by_class_and_probability_and_stays(make_project: M
     cats = [one for one in free[1:] if dog[one] < 0.5]
     dogs = [one for one in free[1:] if dog[one] > 0.5]
     expected = sorted(cats, key=lambda one: dog[one]) + sorted(dogs, key=lambda one: -dog[one])
-    page = project.predictions_page(0)
+    page = project.predictions_page("Ann").cells
     assert [cell.image_id for cell in page] == expected
     assert [cell.answered for cell in page] == [False] * len(expected)
     project.answer(given(expected[1], 0))
-    again = project.predictions_page(1, 2)
+    again = project.predictions_page("Ann", 1, 2).cells
     assert [(cell.image_id, cell.answered) for cell in again] == [(expected[1], True), (expected[2], False)]
     assert again[0].name == f"{expected[1]:03d}.png" and again[0].suggestion is not None
-    assert project.predictions_page(100) == []
+    assert project.predictions_page("Ann", 100).cells == []
 
 
 def test_unlabelled_images_in_an_order_that_stays(project: Project) -> None:
-    everything = [cell.image_id for cell in project.unlabelled_page(0)]
+    everything = [cell.image_id for cell in project.unlabelled_page("Ann").cells]
     assert sorted(everything) == list(range(30)) and everything != sorted(everything)
     project.answer(given(everything[0], 0))
-    assert [cell.image_id for cell in project.unlabelled_page(0, 5)] == everything[1:6]
-    assert [cell.image_id for cell in project.unlabelled_page(5, 5)] == everything[6:11]
+    first = project.unlabelled_page("Ann", 0, 5)
+    assert [cell.image_id for cell in first.cells] == everything[1:6] and first.next is not None
+    second = project.unlabelled_page("Ann", first.next, 5)
+    assert [cell.image_id for cell in second.cells] == everything[6:11]
     assert [cell.image_id for cell in project.cells([7, 999, 3])] == [7, 3]
 
 

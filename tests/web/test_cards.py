@@ -44,6 +44,23 @@ def test_two_tabs_and_two_people_never_hold_the_same_image(client: TestClient) -
     assert len(set(held)) == 18
 
 
+def test_what_a_page_shows_stays_leased_with_the_status(client: TestClient, project: Project) -> None:
+    held = [card["image_id"] for card in cards(client, count=6, tab="one")]
+    query = {"group": "unlabelled", "annotator": "Ann", "tab": "one"}
+    tiles = [cell["image_id"] for cell in client.get("/api/grid", params=query).json()["groups"][0]["cells"]]
+    with project._database.transaction() as connection:
+        connection.execute("UPDATE leases SET ends = ends - 595")
+    shown = {"annotator": "Ann", "tab": "one", "holding": ",".join(map(str, held))}
+    client.get("/api/status", params={**shown, "tiles": ",".join(map(str, tiles))})
+    (first,) = project._database.row(
+        "SELECT min(ends) - (SELECT value FROM counters WHERE name = 'clock') FROM leases"
+    )
+    assert first > 550
+    client.get("/api/status", params={**shown, "tiles": ""})
+    (left,) = project._database.row("SELECT count(*) FROM leases")
+    assert left == len(held)
+
+
 def test_cards_run_out(client: TestClient) -> None:
     seen = set()
     for count in (64, 64):
@@ -59,6 +76,9 @@ def test_what_is_no_list_of_numbers_is_refused(reader: TestClient, holding: str)
     answer = reader.get("/api/next", params={"annotator": "Ann", "holding": holding})
     assert answer.status_code == 400
     assert "holding" in answer.json()["problem"]
+    answer = reader.get("/api/status", params={"annotator": "Ann", "tiles": holding})
+    assert answer.status_code == 400
+    assert "tiles" in answer.json()["problem"]
 
 
 @pytest.mark.parametrize(

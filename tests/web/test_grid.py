@@ -9,13 +9,14 @@ from starlette.testclient import TestClient
 
 from aral.project import Project
 from aral.project.withholding import in_hidden_tenth
+from aral.web import grid
 from tests.web.conftest import IMAGES
 from tests.web.events import event
 from tests.web.models import record_model
 
 
 def page(client: TestClient, **query: Any) -> Any:
-    answer = client.get("/api/grid", params=query)
+    answer = client.get("/api/grid", params={"annotator": "Ann", **query})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -100,6 +101,27 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
     assert second["next"] is None
 
 
-@pytest.mark.parametrize("query", [{"group": "all"}, {"offset": -1}, {"offset": "x"}])
+def test_two_people_and_two_tabs_never_see_the_same_tile(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "PAGE", 12)
+    record_model(project)
+    held = [card["image_id"] for card in client.get("/api/next?annotator=Cyd&count=5").json()["cards"]]
+    for group in ("predicted", "unlabelled"):
+        seen = list(held)
+        for person, tab in (("Ann", "left"), ("Ann", "right"), ("Bob", "")):
+            seen += [cell["image_id"] for cell in cells(page(client, group=group, annotator=person, tab=tab))]
+        assert len(seen) == len(set(seen)) == 5 + 3 * 12
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"annotator": "A", "group": "all"},
+        {"annotator": "A", "offset": -1},
+        {"annotator": "A", "offset": "x"},
+    ],
+)
 def test_what_is_no_page(reader: TestClient, query: dict[str, Any]) -> None:
     assert reader.get("/api/grid", params=query).status_code == 422

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from aral.labelling.advice import Unknown, advise
-from aral.labelling.estimate import FAIR
+from aral.labelling.estimate import fairness
 from aral.project import Estimate, ModelRecord, Project
 from aral.words import counted
 
@@ -70,7 +70,7 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
         "## Accuracy",
         "",
         in_words(model.estimate),
-        FAIR,
+        fairness(model.estimate),
         "",
         "| class | labels for training | recall | measured on |",
         "|---|---|---|---|",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,9 @@ def model_record(course: Course, answers: Answers, classifier: Classifier, secon
     number = course.session.round_number - 1
     measured = answers.measured(course.class_ids, course.images.everything)
     estimate, confusion = measure(classifier.probabilities(measured.images), measured.classes)
+    if estimate is not None:
+        late = np.isin(measured.images.ids, course.project.late_in_slice()).sum()
+        estimate = replace(estimate, late=int(late))
     trained = course.trained_on(number)
     spent = len(trained) + len(measured)
     return ModelRecord(

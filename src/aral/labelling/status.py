@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aral.labelling.advice import Unknown, advise
-from aral.labelling.estimate import FAIR
+from aral.labelling.estimate import fairness
 from aral.labelling.model_card import in_words
 from aral.labelling.sessions import session_folders
 from aral.project import Project
@@ -81,7 +81,7 @@ def status(project: Project) -> Status:
     if unreadable:
         sentences.insert(1, "Which files, and why, say aral status --json and unreadable.csv of aral export.")
     if estimate is not None:
-        sentences.append(FAIR)
+        sentences.append(fairness(estimate))
     if models:
         sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
     return Status(facts, tuple(sentences))

@@ -20,12 +20,15 @@ class Estimate:
         low: lower end of the 95 % interval.
         high: upper end.
         count: how many labels it rests on.
+        late: how many of them came into the slice after other images had been chosen and answered: they were drawn
+            from what was left, so the share may be too high.
     """
 
     accuracy: float
     low: float
     high: float
     count: int
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,19 @@ class GridCell:
     name: str
     suggestion: Suggestion | None
     answered: bool
+
+
+@dataclass(frozen=True)
+class GridPage:
+    """Some images of the grid.
+
+    Attributes:
+        cells: the images, in order.
+        next: where the next page begins, to be passed on as it is; None after the last page.
+    """
+
+    cells: list[GridCell]
+    next: int | None
 
 
 @dataclass(frozen=True)

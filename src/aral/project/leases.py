@@ -10,6 +10,9 @@ from aral.project.records import Asking, Purpose, Suggestion
 
 LEASE_SECONDS = 600.0
 
+GRID = "grid of "
+"""Begins the name under which a tab holds what its grid shows, apart from its cards."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -50,6 +53,11 @@ class Holder:
     tab: str
     overlap: int
     now: float
+
+
+def grid_of(tab: str) -> str:
+    """The name under which a tab holds what its grid shows."""
+    return GRID + tab
 
 
 def end_old_leases(connection: sqlite3.Connection, now: float) -> None:
@@ -113,6 +121,14 @@ def own_leases(
     )
     held = set(but)
     return [(claim_of(*row[:6]), suggestion_of(*row[6:])) for row in rows if row[0] not in held]
+
+
+def leased_by_tab(connection: sqlite3.Connection, holder: Holder) -> set[int]:
+    """Every image that one tab holds."""
+    rows = connection.execute(
+        "SELECT image_id FROM leases WHERE annotator_id = ? AND tab = ?", (holder.annotator_id, holder.tab)
+    )
+    return {image_id for (image_id,) in rows}
 
 
 def end_lease(connection: sqlite3.Connection, image_id: int, annotator_id: int) -> None:

@@ -15,8 +15,9 @@ from aral.project.cards import CardDesk
 from aral.project.classes import ClassesPart
 from aral.project.database import FILE_NAME, ProjectDatabase
 from aral.project.estimate import EstimatePart
-from aral.project.figures import Disagreement, GridCell
+from aral.project.figures import Disagreement, GridCell, GridPage
 from aral.project.images import ImagesPart
+from aral.project.keeping import keep_leases
 from aral.project.labels import LabelsPart
 from aral.project.models import ModelsPart
 from aral.project.opening import Place, place_for, place_of, set_up
@@ -26,6 +27,7 @@ from aral.project.queue import QueuePart
 from aral.project.records import Card, PageSettings
 from aral.project.review import Review
 from aral.project.settings import SettingsPart
+from aral.project.tiles import TileDesk
 
 
 class Project(
@@ -54,6 +56,7 @@ class Project(
         super().__init__(database, place.folder, place.photos)
         self._desk = CardDesk(database, self._predictions)
         self._review = Review(database, self._predictions)
+        self._tiles = TileDesk(database, self._predictions, self._review)
 
     @staticmethod
     def create_or_open(
@@ -149,6 +152,25 @@ class Project(
         """
         return self._desk.next_cards(annotator, count, holding, tab)
 
+    def keep_leases(
+        self, annotator: str, cards: Sequence[int], tiles: Sequence[int] | None = None, tab: str = ""
+    ) -> None:
+        """Somebody still has these images before them: put off the end of their leases.
+
+        What ended meanwhile is leased again, unless somebody else was given it. Cheap, and written at most once a
+        minute, however often it is called.
+
+        Args:
+            annotator: the person.
+            cards: images without an answer that are shown as cards, or wait to be.
+            tiles: the same of the tab's grid, which holds nothing else from then on; None leaves it as it is.
+            tab: name of the browser tab.
+
+        Raises:
+            BadInput: the name is empty.
+        """
+        keep_leases(self._database, self._predictions, annotator, cards, tiles, tab)
+
     def answer(self, event: AnswerEvent) -> AnswerReceipt:
         """Record an event; see :meth:`answers`."""
         return self.answers([event])[0]
@@ -200,16 +222,25 @@ class Project(
 
     # Looking again
 
-    def predictions_page(self, offset: int, count: int = 64) -> list[GridCell]:
+    def predictions_page(self, annotator: str, offset: int = 0, count: int = 64, tab: str = "") -> GridPage:
         """Images by predicted class, the most probable first, without those whose suggestion is held back.
 
-        The order is laid out once for each model; what is answered meanwhile stays in its place.
+        The order is laid out once for each model; what is answered meanwhile stays in its place. What waits on
+        another page is left out, as long as there is anything else; what is shown is leased to this tab, and
+        what its grid showed before is not any more.
         """
-        return self._review.predictions_page(offset, count)
+        return self._tiles.predictions_page(annotator, tab, offset, count)
 
-    def unlabelled_page(self, offset: int, count: int = 64) -> list[GridCell]:
-        """Images that are open, in a random order that stays, without the estimate slice."""
-        return self._review.unlabelled_page(offset, count)
+    def unlabelled_page(self, annotator: str, place: int = 0, count: int = 64, tab: str = "") -> GridPage:
+        """Images that are open, in a random order that stays, without the estimate slice; leased as above.
+
+        A place is one in the order of all images, so neither answers nor leases move what comes after it.
+        """
+        return self._tiles.unlabelled_page(annotator, tab, place, count)
+
+    def tiles(self, annotator: str, image_ids: Sequence[int], tab: str = "") -> list[GridCell]:
+        """Those of these images that wait on no other page, as cells of a grid; leased as above."""
+        return self._tiles.tiles(annotator, tab, image_ids)
 
     def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
         """These images as cells of a grid, in this order; unknown ones are left out.

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from aral.errors import BadInput
 from aral.project.answer_records import Counts
 from aral.project.database import Part
-from aral.project.leases import Claim, Holder, claim_of
+from aral.project.leases import GRID, Claim, Holder, claim_of
 from aral.project.records import BY_CHANCE, ESTIMATE_SLICE, Purpose
 from aral.words import counted
 
@@ -46,11 +46,12 @@ WITH_ASKED = """images i LEFT JOIN asked a ON a.image_id = i.id
 
 _THIS = f"""SELECT i.id, {AS_ASKED}, coalesce(a.reason, '') FROM {WITH_ASKED}
     WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
-_PUT_OFF = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
+_WAS_PUT_OFF = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
     FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
         LEFT JOIN asked a ON a.image_id = i.id AND a.round = e.round
-    WHERE o.annotator_id = :person AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}
-    ORDER BY o.seq LIMIT :count"""
+    WHERE o.annotator_id = :person AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}"""
+_PUT_OFF = f"{_WAS_PUT_OFF} ORDER BY o.seq LIMIT :count"
+_THIS_PUT_OFF = f"{_WAS_PUT_OFF} AND i.id = :image"
 
 
 class QueuePart(Part):
@@ -213,12 +214,24 @@ def choose(
 
 def take_again(connection: sqlite3.Connection, holder: Holder, held: Sequence[int]) -> list[Claim]:
     """Those images on a page whose lease has ended meanwhile and which nobody else was given."""
+    return _claims_on(connection, holder, held, (_THIS,))
+
+
+def claims_on(connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int]) -> list[Claim]:
+    """Those images that nobody has on a page, each as it was asked for, also what this person has put off."""
+    return _claims_on(connection, holder, image_ids, (_THIS, _THIS_PUT_OFF))
+
+
+def _claims_on(
+    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
+) -> list[Claim]:
     values = {"person": holder.annotator_id, "overlap": holder.overlap}
-    claims = []
-    for image_id in held:
-        rows = connection.execute(_THIS, {**values, "image": image_id})
-        claims += [claim_of(*row) for row in rows]
-    return claims
+    return [
+        claim_of(*row)
+        for image_id in image_ids
+        for statement in statements
+        for row in connection.execute(statement, {**values, "image": image_id})
+    ]
 
 
 def mix(
@@ -247,10 +260,11 @@ def mix(
 
 
 def _given(connection: sqlite3.Connection) -> tuple[int, int]:
-    """How many images of the slice, and of the others, were answered or are on somebody's page."""
+    """How many images of the slice, and of the others, were answered or are on somebody's card."""
     rows = connection.execute(
-        """SELECT estimate, sum(images) FROM (
-            SELECT estimate, images FROM tally UNION ALL SELECT purpose = 'estimate', 1 FROM leases)
+        f"""SELECT estimate, sum(images) FROM (
+            SELECT estimate, images FROM tally
+            UNION ALL SELECT purpose = 'estimate', 1 FROM leases WHERE tab NOT LIKE '{GRID}%')
         GROUP BY estimate"""
     )
     given = dict(rows)

@@ -1,57 +1,25 @@
-"""What to look at again: the grid, and labels that the model doubts."""
+"""What to look at again: images as cells, and labels that the model doubts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from threading import Lock
-
-import numpy as np
-from jaxtyping import Int64
 
 from aral.project.answer_records import Label
 from aral.project.database import ProjectDatabase
 from aral.project.figures import Disagreement, GridCell
 from aral.project.leases import suggestion_of
-from aral.project.predictions import NewestPredictions, PredictionTable
+from aral.project.predictions import NewestPredictions
 from aral.project.records import Suggestion
-from aral.project.withholding import in_hidden_tenth, is_withheld
+from aral.project.withholding import is_withheld
 
 
 class Review:
-    """Pages of the grid and doubtful labels."""
+    """Cells of the grid and doubtful labels."""
 
     def __init__(self, database: ProjectDatabase, predictions: NewestPredictions) -> None:
         self._database = database
         self._predictions = predictions
-        self._lock = Lock()
-        self._laid_out: tuple[int, Int64[np.ndarray, " N"]] = (0, np.empty(0, np.int64))
-
-    def predictions_page(self, offset: int, count: int) -> list[GridCell]:
-        """As :meth:`aral.project.Project.predictions_page`."""
-        table = self._predictions.table()
-        with self._lock:
-            if self._laid_out[0] != table.model_number:
-                self._laid_out = (table.model_number, self._lay_out(table))
-            ids = self._laid_out[1]
-        return self.cells(ids[max(0, offset) : max(0, offset) + max(0, count)].tolist())
-
-    def _lay_out(self, table: PredictionTable) -> Int64[np.ndarray, " N"]:
-        """The images open now whose suggestion may be seen, by predicted class and falling probability."""
-        rows = self._database.rows("SELECT id FROM images WHERE open = 1 AND estimate = 0")
-        ids = np.array([image_id for (image_id,) in rows], dtype=np.int64)
-        is_open = np.isin(table.ids, ids[~np.array(in_hidden_tenth(ids.tolist()), dtype=bool)])
-        classes = np.array([table.merges[class_id] for class_id in table.classes.tolist()], dtype=np.int64)
-        order = np.lexsort((table.ids, -table.probabilities, classes))
-        return table.ids[order[is_open[order]]]
-
-    def unlabelled_page(self, offset: int, count: int) -> list[GridCell]:
-        """As :meth:`aral.project.Project.unlabelled_page`."""
-        rows = self._database.rows(
-            "SELECT id FROM images WHERE open = 1 AND estimate = 0 ORDER BY shuffle LIMIT ? OFFSET ?",
-            (max(0, count), max(0, offset)),
-        )
-        return self.cells([image_id for (image_id,) in rows])
 
     def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
         """As :meth:`aral.project.Project.cells`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aral.labelling.estimate import FAIR, exact_interval
+from aral.labelling.estimate import exact_interval, fairness
 from aral.labelling.model_card import in_words
 from aral.project import Estimate
 from aral.reports.record import RoundRecord, RunRecord
@@ -59,7 +59,10 @@ def own_estimate(record: RunRecord) -> Estimate | None:
 
 def fair_sample(record: RunRecord, estimate: Estimate | None = None) -> str:
     """How far an accuracy on the estimate slice can be relied on; empty for a run with a test set."""
-    return f"{in_words(estimate or own_estimate(record))} {FAIR}" if record.of_project else ""
+    if not record.of_project:
+        return ""
+    estimate = estimate or own_estimate(record)
+    return f"{in_words(estimate)} {fairness(estimate)}"
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,8 @@ HISTORY_CHUNK = 200
 
 Annotator = Annotated[str, Query(min_length=1, max_length=200)]
 Tab = Annotated[str, Query(max_length=100)]
+ImageIds = Annotated[str, Query(max_length=20 * MOST_HOLDING)]
+"""Numbers of images, as in ``3,7``."""
 
 
 def add_routes(app: FastAPI, project: Project) -> None:
@@ -27,11 +29,11 @@ def add_routes(app: FastAPI, project: Project) -> None:
     def next_cards(
         annotator: Annotator,
         count: Annotated[int, Query(ge=1, le=MOST_CARDS)] = 12,
-        holding: Annotated[str, Query(max_length=20 * MOST_HOLDING)] = "",
+        holding: ImageIds = "",
         tab: Tab = "",
     ) -> Json:
         """Images for a person to answer; they are leased, so nobody else gets them meanwhile."""
-        cards = project.next_cards(annotator, count, _ids(holding), tab)
+        cards = project.next_cards(annotator, count, image_ids("holding", holding), tab)
         return Json({"cards": [card_json(project, card) for card in cards]})
 
     @app.get("/api/history")
@@ -90,12 +92,16 @@ def _answered_json(project: Project, answered: Answered) -> dict[str, object]:
     return {"card": card, "answer": answer}
 
 
-def _ids(text: str) -> list[int]:
-    """The numbers in ``3,7``."""
+def image_ids(name: str, text: str) -> list[int]:
+    """The numbers in ``3,7``, which a request calls ``name``.
+
+    Raises:
+        BadInput: it is no list of numbers, or too long.
+    """
     parts = [part for part in text.split(",") if part]
     if len(parts) > MOST_HOLDING or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise BadInput("'holding' is not a list of image numbers.", "Write it like 3,7,12.")
+        raise BadInput(f"'{name}' is not a list of image numbers.", "Write it like 3,7,12.")
     ids = [int(part) for part in parts]
     if any(each > LARGEST_ID for each in ids):
-        raise BadInput("'holding' names an image that cannot exist.")
+        raise BadInput(f"'{name}' names an image that cannot exist.")
     return ids

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query
 
 from aral.project import GridCell, Project, ProjectImage, Suggestion
+from aral.web.cards import Annotator, Tab
 from aral.web.pictures import links
 from aral.web.replies import LARGEST_ID, Json
 
@@ -20,18 +21,23 @@ def add_routes(app: FastAPI, project: Project) -> None:
     """``/api/grid``."""
 
     @app.get("/api/grid")
-    def grid(group: Group = "predicted", offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0) -> Json:
-        """One page of images in groups; ``next`` is the offset of the page after it, if there is one.
+    def grid(
+        annotator: Annotator,
+        group: Group = "predicted",
+        offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
+        tab: Tab = "",
+    ) -> Json:
+        """One page of images in groups, leased to this tab; ``next`` is the offset of the page after it, if any.
 
-        The offset counts images, for near-duplicates groups, which are never torn apart.
+        What is on somebody else's page is left out. The offset is a place in the order of the group; for
+        near-duplicates it counts groups, which are never torn apart.
         """
         if group == "near":
-            return Json(_near(project, offset))
+            return Json(_near(project, annotator, offset, tab))
         pages = {"predicted": project.predictions_page, "unlabelled": project.unlabelled_page}
-        cells = pages[group](offset, PAGE)
-        groups = _by_class(project, cells) if group == "predicted" else [_alike(project, cells)]
-        following = offset + PAGE if len(cells) == PAGE else None
-        return Json({"groups": [each for each in groups if each["cells"]], "next": following})
+        page = pages[group](annotator, offset, PAGE, tab)
+        groups = _by_class(project, page.cells) if group == "predicted" else [_alike(project, page.cells)]
+        return Json({"groups": [each for each in groups if each["cells"]], "next": page.next})
 
 
 def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]]:
@@ -49,19 +55,23 @@ def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]
     ]
 
 
-def _near(project: Project, offset: int) -> dict[str, object]:
+def _near(project: Project, annotator: str, offset: int, tab: str) -> dict[str, object]:
     everything = project.near_duplicates()
-    groups: list[dict[str, object]] = []
-    images = 0
-    position = offset
+    images, position = 0, offset
     for ids in everything[offset:]:
-        if groups and images + len(ids) > PAGE:
+        if images and images + len(ids) > PAGE:
             break
-        cells = project.cells(ids)
-        groups.append(_alike(project, cells))
         images += len(ids)
         position += 1
-    return {"groups": groups, "next": position if position < len(everything) else None}
+    groups = everything[offset:position]
+    cells = {
+        cell.image_id: cell for cell in project.tiles(annotator, [id for ids in groups for id in ids], tab)
+    }
+    shown = ([cells[image_id] for image_id in ids if image_id in cells] for ids in groups)
+    return {
+        "groups": [_alike(project, group) for group in shown if group],
+        "next": position if position < len(everything) else None,
+    }
 
 
 def _alike(project: Project, cells: list[GridCell]) -> dict[str, object]:

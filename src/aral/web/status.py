@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 
 from aral.project import Estimate, ModelRecord, Project
-from aral.web.cards import Annotator
+from aral.web.cards import Annotator, ImageIds, Tab, image_ids
 from aral.web.classes import revision
 from aral.web.replies import LARGEST_ID, Json
 
@@ -18,8 +18,19 @@ def add_routes(app: FastAPI, project: Project) -> None:
     """``/api/status``."""
 
     @app.get("/api/status")
-    def status(annotator: Annotator, since: Annotated[int | None, Query(ge=0, le=LARGEST_ID)] = None) -> Json:
-        """Counts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``."""
+    def status(
+        annotator: Annotator,
+        since: Annotated[int | None, Query(ge=0, le=LARGEST_ID)] = None,
+        holding: ImageIds = "",
+        tiles: ImageIds | None = None,
+        tab: Tab = "",
+    ) -> Json:
+        """Counts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
+
+        The images that the page holds as cards, and the tiles of its grid, stay leased to it.
+        """
+        shown = None if tiles is None else image_ids("tiles", tiles)
+        project.keep_leases(annotator, image_ids("holding", holding), shown, tab)
         changes = project.changes()
         advice = project.advice()
         models = project.models()

@@ -138,6 +138,37 @@ def test_what_the_grid_answered_is_not_asked_again(opens: Callable[..., Page], p
         page.wait_for_selector(f"#stage:not([data-shown='{image}'])[data-shown]")
 
 
+def leases(project: Project) -> tuple[int, int, int]:
+    """How many images are on cards, on tiles, and how many of both are about to end."""
+    rows = project._database.rows(
+        "SELECT tab LIKE 'grid of %', ends - (SELECT value FROM counters WHERE name = 'clock') < 300 FROM leases"
+    )
+    on_tiles = sum(is_tile for is_tile, _ in rows)
+    return len(rows) - on_tiles, on_tiles, sum(ending for _, ending in rows)
+
+
+def test_an_open_page_keeps_what_it_shows_until_the_view_is_left(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "PAGE", 20)
+    page = opens()
+    page.keyboard.press("g")
+    assert len(tiles(page)) == 20
+    cards, shown, ending = leases(project)
+    assert cards >= 9 and shown + cards >= 20 and ending == 0
+    with project._database.transaction() as connection:
+        connection.execute("UPDATE leases SET ends = ends - 500")
+    assert leases(project) == (cards, shown, cards + shown)
+    with page.expect_response("**/api/status?*"):
+        pass
+    page.wait_for_timeout(100)
+    assert leases(project) == (cards, shown, 0)
+    with page.expect_response("**/api/status?*tiles=&*"):
+        page.keyboard.press("g")
+    page.wait_for_timeout(100)
+    assert leases(project) == (cards, 0, 0)
+
+
 def test_pages_follow_each_other(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

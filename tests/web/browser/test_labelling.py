@@ -234,3 +234,12 @@ def test_a_spent_budget_says_so(opens: Callable[..., Page], project: Project) ->
     press(page, "1")
     settle(page)
     until(page, "document.getElementById('pace').textContent.endsWith('the budget is spent')")
+
+
+def test_an_accuracy_on_images_drawn_late_says_so(page: Page, project: Project) -> None:
+    record_model(project)
+    page.wait_for_selector("#estimate:has-text('on 10 images')")
+    assert "late" not in page.inner_text("#estimate")
+    record_model(project, late=3)
+    page.wait_for_selector("#estimate:has-text('on 10 images, 3 of them drawn late: may be too high')")
+    assert "drawn from what had no answer yet" in str(page.get_attribute("#estimate", "title"))

@@ -5,6 +5,7 @@ import { button, byId, fill, make, speak, warn } from "./dom.js";
 import { asCard } from "./deck.js";
 import { Chooser } from "./chooser.js";
 import { openDialog } from "./dialogs.js";
+import { Holding } from "./holding.js";
 import { shown } from "./keys.js";
 import { Selection } from "./selection.js";
 
@@ -13,7 +14,7 @@ const ANSWERS = new Set(["class", "unsure", "bad image", "none of these", "skip"
 const NOTHING = {
   predicted: "No model has looked at the images yet. Label some, or see those not answered yet.",
   near: "No two images are nearly the same.",
-  unlabelled: "Every image has an answer.",
+  unlabelled: "Every image has an answer, or is on somebody's page.",
 };
 
 export class Grid {
@@ -25,7 +26,7 @@ export class Grid {
     this.offset = 0;
     this.following = null;
     this.tiles = [];
-    this.sections = [];
+    this.holding = new Holding();
     this.columns = Number(localStorage.getItem("aral:columns") ?? 7);
     this.selection = new Selection((count) => this.counted(count));
     this.build();
@@ -83,21 +84,23 @@ export class Grid {
   }
 
   enter() {
+    this.holding.enter();
     this.load(this.group, this.offset, true);
   }
 
   next() {
     if (this.following === null) return;
     this.pages.push(this.offset);
-    // What was answered meanwhile is no longer among those without an answer: the others have moved up.
-    const gone = this.group === "unlabelled" ? this.tiles.filter((tile) => tile.element.classList.contains("answered")).length : 0;
-    this.load(this.group, this.following - gone, true);
+    this.load(this.group, this.following, true);
   }
 
   async load(group, offset, keepPages = false) {
     if (!keepPages) this.pages = [];
+    this.holding.wait();
     try {
-      const page = await get("/api/grid", { group, offset });
+      const { person } = this.state;
+      const page = await get("/api/grid", { group, offset, annotator: person, tab: await this.labelling.deck.tab });
+      if (person !== this.state.person) return;
       if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.asked) {
         this.asked = true;  // nothing is predicted before the first model: begin with what there is
         await this.load("unlabelled", 0);
@@ -108,6 +111,7 @@ export class Grid {
       this.following = page.next;
       this.draw(page.groups);
     } catch (trouble) {
+      this.holding.show(this.tiles);  // those of before are on screen still
       warn(`${trouble.message} ${trouble.hint ?? ""}`);
     }
   }
@@ -121,6 +125,7 @@ export class Grid {
     fill(this.body, ...sections);
     if (!sections.length) fill(this.body, make("p", { class: "quiet nothing" }, NOTHING[this.group]));
     this.selection.take(this.tiles);
+    this.holding.show(this.tiles);
     this.before.disabled = !this.pages.length;
     this.after.disabled = this.following === null;
   }

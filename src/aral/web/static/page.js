@@ -30,7 +30,7 @@ class Page {
       this.grid.offset = 0;
       this.go("grid");
     });
-    this.status = new Status(state, (status) => this.noticed(status));
+    this.status = new Status(state, () => this.held(), (status) => this.noticed(status));
     this.wire();
     this.turn();
     this.outbox.hurry();
@@ -47,12 +47,14 @@ class Page {
     byId("edit-classes").addEventListener("click", () => editClasses(this.state, () => this.labelling.deck.current?.card ?? null));
     const name = () => { byId("person").textContent = this.state.person; };
     this.state.addEventListener("change", name);
+    this.state.addEventListener("person", () => { if (this.view === "grid") this.grid.enter(); });
     name();
   }
 
   /** Show the view that the address names. */
   turn() {
     const wanted = location.hash.slice(1);
+    const before = this.view;
     this.view = VIEWS.includes(wanted) ? wanted : "label";
     for (const view of VIEWS) {
       byId(`view-${view}`).hidden = view !== this.view;
@@ -63,6 +65,18 @@ class Page {
     if (this.view === "grid") this.grid.enter();
     if (this.view === "progress") this.progress.enter();
     if (this.view === "label") this.labelling.enter();
+    if (before === "grid" && this.view !== "grid") {
+      this.grid.holding.leave();
+      this.status.poll();
+    }
+  }
+
+  /** Which images this page shows or is about to show; the server keeps them from others. */
+  async held() {
+    const { deck } = this.labelling;
+    const tab = await deck.tab;
+    const tiles = this.grid.holding.ids();
+    return { tab, holding: deck.held().join(","), ...(tiles ? { tiles: tiles.join(",") } : {}) };
   }
 
   go(view) {

@@ -4,11 +4,16 @@ import { get } from "./api.js";
 import { byId, counted, fill, make } from "./dom.js";
 
 const EVERY = 2000;
+const LATE = "Some came in later, drawn from what had no answer yet: if the difficult images had been chosen already, the accuracy is too high.";
 
 export class Status {
-  /** @param noticed called with every new status. */
-  constructor(state, noticed) {
+  /**
+   * @param held a function that resolves to what this page shows: nobody else is to get it meanwhile.
+   * @param noticed called with every new status.
+   */
+  constructor(state, held, noticed) {
     this.state = state;
+    this.held = held;
     this.noticed = noticed;
     this.changes = 0;
     this.reached = true;
@@ -24,7 +29,7 @@ export class Status {
     clearTimeout(this.timer);
     if (!document.hidden) {
       try {
-        const status = await get("/api/status", { since: this.changes, annotator: this.state.person });
+        const status = await get("/api/status", { ...await this.held(), since: this.changes, annotator: this.state.person });
         this.reached = true;
         this.changes = status.changes;
         this.draw(status);
@@ -49,8 +54,10 @@ export class Status {
     figure("pace", value, `${unit} a minute`, timeLeft(pace, status));
     if (estimate) {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
-      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}`);
-      byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases.";
+      const late = estimate.late ? `, ${estimate.late} of them drawn late: may be too high` : "";
+      figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}${late}`);
+      byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases."
+        + (late ? ` ${LATE}` : "");
     } else {
       figure("estimate", "–", "accuracy", "not measured yet");
     }
