@@ -54,8 +54,8 @@ def _of_folders(source: Path, files: Sequence[str]) -> ClassNames:
         folder for folder, inside in below.items() if any(_is_image(source / name) for name in inside)
     )
     if not 2 <= len(names) <= MOST_FOLDERS:
-        found = counted(len(names), "folder has", "folders have")
-        return ClassNames((), f"{found} images, and it takes 2 to {MOST_FOLDERS}")
+        found = counted(len(names), "folder has images", "folders have images")
+        return ClassNames((), f"{found}, and it takes 2 to {MOST_FOLDERS}")
     unreadable = next((name for name in names if not _is_text(name)), None)
     if unreadable is not None:
         return ClassNames((), f"the name of the folder {unreadable!r} is no text")
