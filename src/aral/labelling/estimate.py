@@ -16,11 +16,6 @@ from aral.project import ClassFigure, Estimate
 LEFT_OUT = 0.025
 """Chance of the truth lying below the interval, and of its lying above, at most."""
 
-FAIR = (
-    "Measured on images drawn at random and never trained on. The labels chosen for training are not a fair "
-    "sample of the folder."
-)
-
 
 def exact_interval(right: int, count: int) -> Estimate:
     """A share with the exact 95 % interval of Clopper and Pearson (1934), from the binomial distribution itself.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 
 from aral.labelling.advice import Unknown, advise
-from aral.labelling.estimate import FAIR
 from aral.project import Estimate, ModelRecord, Project
 from aral.words import counted
+
+FAIR = (
+    "Measured on images drawn at random and never trained on. The labels chosen for training are not a fair "
+    "sample of the folder."
+)
 
 
 def model_card(project: Project) -> str:

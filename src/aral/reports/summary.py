@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aral.labelling.estimate import FAIR, exact_interval
-from aral.labelling.model_card import in_words
+from aral.labelling.estimate import exact_interval
+from aral.labelling.model_card import FAIR, in_words
 from aral.project import Estimate
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.tables import Table
