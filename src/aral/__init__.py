@@ -3,16 +3,21 @@
 The same in Python as on the command line: make a pool, a learner and an acquisition, then ask and tell.
 """
 
-from aral.acquisition import Acquisition, Need, PoolView, Predictions, TopScores, acquisition
-from aral.data import DataSet, images_from_array, load
-from aral.errors import AralError, BadInput, RunFailed
-from aral.experiments import Method, RunSpec, make_learner, resolve, run
-from aral.learners import Learner, Model, evaluate
-from aral.oracles import GroundTruth, Oracle
-from aral.randomness import Stream
-from aral.session import Observer, Pace, Session, Strategy
-from aral.store import Store
-from aral.types import ClassAnswer, ImageSet, LabelledSet, NoClass, NoClassAnswer, Selection
+from typing import TYPE_CHECKING
+
+from aral.lazy import export_lazily
+
+if TYPE_CHECKING:
+    from aral.acquisition import Acquisition, Need, PoolView, Predictions, TopScores, acquisition
+    from aral.data import DataSet, images_from_array, load
+    from aral.errors import AralError, BadInput, RunFailed
+    from aral.experiments import Method, RunSpec, make_learner, resolve, run
+    from aral.learners import Learner, Model, evaluate
+    from aral.oracles import GroundTruth, Oracle
+    from aral.randomness import Stream
+    from aral.session import Observer, Pace, Session, Strategy
+    from aral.store import Store
+    from aral.types import ClassAnswer, ImageSet, LabelledSet, NoClass, NoClassAnswer, Selection
 
 __version__ = "0.1.0"
 
@@ -52,3 +57,5 @@ __all__ = [
     "resolve",
     "run",
 ]
+
+export_lazily(__name__)

@@ -38,6 +38,12 @@ class RunFailed(AralError):
     exit_code = 1
 
 
+class Stopped(AralError):
+    """The user asked to stop; everything is saved and the same command goes on."""
+
+    exit_code = 130
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> BadInput:
     """An error for a name that does not exist, with the nearest valid one.
 

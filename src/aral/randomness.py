@@ -10,10 +10,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
+
+if TYPE_CHECKING:
+    import torch
 
 _MASK = (1 << 64) - 1
 
@@ -44,6 +47,8 @@ class Stream:
 
     def torch(self) -> torch.Generator:
         """A PyTorch CPU generator that starts at this stream's key."""
+        import torch
+
         generator = torch.Generator()
         generator.manual_seed(self.key >> 1)
         return generator
@@ -63,6 +68,8 @@ class Stream:
     @contextmanager
     def governs_torch(self) -> Iterator[None]:
         """Let this stream decide PyTorch's global draws (dropout, noise) inside a ``with`` block."""
+        import torch
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.key >> 1)
             yield

@@ -140,9 +140,9 @@ def test_a_damaged_checkpoint_is_noticed_and_nothing_is_lost(here, monkeypatch, 
 
 
 def test_demo_compares_three_methods(here, monkeypatch, capsys) -> None:
-    from aral.cli import demo
+    from aral import experiments
 
-    real = demo.resolve
+    real = experiments.resolve
 
     def small(data, method, **fields):
         sizes = COMPACT if method.learner == "aral" else PERCEPTRONS
@@ -150,7 +150,7 @@ def test_demo_compares_three_methods(here, monkeypatch, capsys) -> None:
         settings += ["rounds.budget=6", "rounds.query_size=3", "model.training.steps=2"]
         return real(data, method, settings, **fields)
 
-    monkeypatch.setattr(demo, "resolve", small)
+    monkeypatch.setattr(experiments, "resolve", small)
     assert aral(monkeypatch, "demo", "--threads", "1") == 0
     said = capsys.readouterr().out
     assert "supervised+random" in said and "supervised+max-entropy" in said and "aral" in said

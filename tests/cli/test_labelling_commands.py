@@ -22,7 +22,7 @@ from aral.cli.desk import Desk, Start, Work, label_photos
 from aral.cli.sentences import said_of_import, said_of_measuring
 from aral.labelling import Trainer, TrainingOptions, read_options, session_folders
 from aral.labelling.course import Course
-from aral.labelling.estimate import FAIR, fairness
+from aral.labelling.fairness import FAIR, fairness
 from aral.labelling.model_card import in_words
 from aral.labelling.sessions import identity_of
 from aral.project import Project, TrainingState

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aral import experiments
 from aral.cli import compare
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
@@ -64,7 +65,7 @@ def test_a_comparison_ends_with_the_signals_code(here, monkeypatch, capsys, numb
         unit = UnitResult("one", "supervised+random", 0, State.STOPPED, None, 0, "", 0)
         return GridResult(grid, folder, "", (unit,), (), (), ())
 
-    monkeypatch.setattr(compare, "run_grid", stopped)
+    monkeypatch.setattr(experiments, "run_grid", stopped)
     monkeypatch.setattr(compare, "write_grid_report", lambda *arguments: None)
     assert aral(monkeypatch, "compare", "digits", "--methods", "random", "--seeds", "1") == code
     assert "everything is saved" in capsys.readouterr().err

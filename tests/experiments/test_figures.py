@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import aral.cli.figures
+from aral import experiments
 from aral.cli.app import app
 from aral.errors import BadInput
 from aral.experiments import GridSpec, figure_names, full_units, read_figure, scaled, units
@@ -202,7 +202,7 @@ def test_a_panel_without_data_is_reported_and_the_others_run(
     )
     absent = panel.model_copy(update={"name": "absent", "data": "svhn"})
     figure = Figure(name="fig", title="Made up", panels=(absent, panel))
-    monkeypatch.setattr(aral.cli.figures, "read_figure", lambda name: figure)
+    monkeypatch.setattr(experiments, "read_figure", lambda name: figure)
     arguments = ["figures", "fig", "--scale", "0.05", "--folder", str(tmp_path), "--data-root", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, "--json", "--workers", "1"])
     assert isinstance(done.exception, BadInput) and "1 of 2 panels" in done.exception.problem

@@ -10,7 +10,8 @@ from hypothesis import given, strategies
 from scipy.stats import binom
 
 from aral.labelling import Trainer, status
-from aral.labelling.estimate import FAIR, class_figures, exact_interval, fairness, measure
+from aral.labelling.estimate import class_figures, exact_interval, measure
+from aral.labelling.fairness import FAIR, fairness
 from aral.labelling.model_card import model_card
 from aral.project import Estimate, Project
 from tests.labelling.conftest import OPTIONS, class_of, work

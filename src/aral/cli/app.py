@@ -10,8 +10,7 @@ from rich.console import Console
 
 from aral.cli import compare, demo, doctor, export, figures, label, listing, predict, report, run, status
 from aral.cli.stopping import exit_code_of_signal
-from aral.errors import AralError
-from aral.session import Stopped
+from aral.errors import AralError, Stopped
 
 app = typer.Typer(
     name="aral",

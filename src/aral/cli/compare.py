@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from aral import experiments, reports
 from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
-from aral.cli.grid_screen import GridScreen
 from aral.cli.options import (
     Accuracy,
     AsJson,
@@ -24,20 +24,6 @@ from aral.cli.options import (
 )
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
-from aral.experiments import (
-    Difference,
-    FullTraining,
-    GridResult,
-    GridSpec,
-    Resources,
-    check_pairings,
-    grid_of,
-    grid_toml,
-    read_grid,
-    run_grid,
-    units,
-)
-from aral.reports.statistics import MINIMUM_SEEDS
 from aral.words import counted
 
 RUNS = Path("runs")
@@ -101,30 +87,30 @@ def compare_command(
                 "--full-learner": full_learner,
             }
         )
-        spec = read_grid(grid)
+        spec = experiments.read_grid(grid)
     else:
         assert dataset is not None
-        spec = GridSpec(
+        spec = experiments.GridSpec(
             name=f"compare-{Path(dataset).name}",
             data=dataset,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or SEEDS),
             settings=tuple(setting or ()),
             threads=1 if threads is None else threads,
-            full=FullTraining(learner=full_learner or "supervised") if full else None,
+            full=experiments.FullTraining(learner=full_learner or "supervised") if full else None,
         )
     if allow_unequal:
-        spec = grid_of(spec.model_dump() | {"allow_unequal": True})
-    made, targets = units(spec), targets_of(accuracy)
+        spec = experiments.grid_of(spec.model_dump() | {"allow_unequal": True})
+    made, targets = experiments.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if dry_run:
-        check_pairings(made)
-        typer.echo(grid_toml(spec))
+        experiments.check_pairings(made)
+        typer.echo(experiments.grid_toml(spec))
         for unit in made:
             typer.echo(f"# {unit.name}")
         return
     _say_if_too_few(spec)
-    resources = Resources(workers, data_root, download)
+    resources = experiments.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)
     if as_json:
@@ -134,13 +120,13 @@ def compare_command(
     check_result(result)
 
 
-def _say_if_too_few(grid: GridSpec) -> None:
+def _say_if_too_few(grid: experiments.GridSpec) -> None:
     """Before hours of work: that no verdict can come of it."""
     count = len(grid.seeds)
-    if len(grid.methods) > 1 and count < MINIMUM_SEEDS:
+    if len(grid.methods) > 1 and count < reports.MINIMUM_SEEDS:
         typer.echo(
-            f"{counted(count, 'seed')} cannot tell whether a method is better: a verdict takes {MINIMUM_SEEDS} at "
-            f"least, and mostly more. Add --seeds {SEEDS}",
+            f"{counted(count, 'seed')} cannot tell whether a method is better: a verdict takes "
+            f"{reports.MINIMUM_SEEDS} at least, and mostly more. Add --seeds {SEEDS}",
             err=True,
         )
 
@@ -156,12 +142,17 @@ def _refuse_beside_a_grid(options: Mapping[str, object]) -> None:
 
 
 def grid_on_screen(
-    grid: GridSpec, folder: Path, resources: Resources, differences: Sequence[Difference] = ()
-) -> GridResult:
+    grid: experiments.GridSpec,
+    folder: Path,
+    resources: experiments.Resources,
+    differences: Sequence[experiments.Difference] = (),
+) -> experiments.GridResult:
     """Run a grid with progress on the screen; Ctrl+C stops it with everything saved."""
+    from aral.cli.grid_screen import GridScreen  # with it comes all that its workers use
+
     console = Console(stderr=True)
     with stopping_on_signals() as stopping, GridScreen(console, grid.name) as screen:
-        return run_grid(grid, folder, resources, screen, stopping, differences)
+        return experiments.run_grid(grid, folder, resources, screen, stopping, differences)
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -9,11 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from aral import experiments, reports
 from aral.cli.options import Threads, processors
 from aral.cli.run import with_progress
-from aral.experiments import Method, Unit, load_data, resolve, unequal
-from aral.reports import Section, read_run, side_by_side, write_comparison, write_report
-from aral.reports.tables import Table
 
 METHODS = ("aral", "supervised+random", "supervised+max-entropy")
 
@@ -32,23 +30,23 @@ def demo_command(
     console = Console(stderr=True)
     compared = []
     for name in METHODS:
-        method = Method.parse(name)
-        spec = resolve("digits", method, seed=seed, threads=threads or processors())
+        method = experiments.Method.parse(name)
+        spec = experiments.resolve("digits", method, seed=seed, threads=threads or processors())
         target = folder / spec.folder_name
-        with_progress(spec, load_data(spec), target, console)
-        write_report(target)
-        compared.append(Unit(target.name, spec))
+        with_progress(spec, experiments.load_data(spec), target, console)
+        reports.write_report(target)
+        compared.append(experiments.Unit(target.name, spec))
     folders = [folder / unit.name for unit in compared]
-    differing = unequal(compared)[seed]
-    comparison = write_comparison(folders, folder, sections=[_not_equal(differing)])
+    differing = experiments.unequal(compared)[seed]
+    comparison = reports.write_comparison(folders, folder, sections=[_not_equal(differing)])
     typer.echo("\nTest accuracy in % by labels spent:\n")
-    typer.echo(side_by_side([read_run(target) for target in folders]))
+    typer.echo(reports.side_by_side([reports.read_run(target) for target in folders]))
     names = ", ".join(line.partition(": ")[0] for line in differing)
     typer.echo(f"Not equal, as each method has the settings of its preset (values in the report): {names}.")
     typer.echo(f"Picture: {folder / 'curves.png'}\nReport:  {comparison}")
 
 
-def _not_equal(lines: Sequence[str]) -> Section:
+def _not_equal(lines: Sequence[str]) -> reports.Section:
     """What differs beside the methods, for the page."""
     text = (
         "Each method has the settings of its preset: the accuracies do not show what the queries alone are worth. "
@@ -56,4 +54,4 @@ def _not_equal(lines: Sequence[str]) -> Section:
     )
     head = ("setting", "values")
     rows = tuple((name, values) for name, _, values in (line.partition(": ") for line in lines))
-    return Section("Not equal", text, Table(head, rows))
+    return reports.Section("Not equal", text, reports.Table(head, rows))

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from aral import labelling
 from aral.cli.options import AsJson
-from aral.labelling import examine
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def doctor_command(
 
     Exit code 1 when something is in the way of work.
     """
-    checks = examine(folder)
+    checks = labelling.examine(folder)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:

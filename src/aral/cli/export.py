@@ -10,11 +10,10 @@ from typing import Annotated
 
 import typer
 
+from aral import labelling, reports
 from aral.cli.options import AsJson
 from aral.cli.sentences import said_of_labels
-from aral.labelling import FORMS, USUAL, Exported, Placing, export, session_folders
 from aral.project import Project
-from aral.reports import read_run, write_report
 from aral.words import counted
 
 REPORT = "report.html"
@@ -31,15 +30,19 @@ def export_command(
     target: Annotated[Path, typer.Argument(help="The folder to write to.")],
     form: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(FORMS)}; may be given again. Default: {', '.join(USUAL)}."),
+        typer.Option(
+            help=f"One of {', '.join(labelling.FORMS)}; may be given again. Default: {', '.join(labelling.USUAL)}."
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every form; ONNX needs its extra.")] = False,
-    images: Annotated[Placing, typer.Option(help="How an ImageFolder gets its images.")] = "copy",
+    images: Annotated[labelling.Placing, typer.Option(help="How an ImageFolder gets its images.")] = "copy",
     as_json: AsJson = False,
 ) -> None:
     """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
     with Project.open(folder) as project:
-        done = export(project, target, FORMS if everything else form or USUAL, images)
+        done = labelling.export(
+            project, target, labelling.FORMS if everything else form or labelling.USUAL, images
+        )
         report = export_report(project, target)
     files = [*done.files, *([REPORT] if report else [])]
     if as_json:
@@ -53,20 +56,20 @@ def export_report(project: Project, target: Path) -> bool:
 
     A session is made as soon as classes or options are others, long before it has trained anything.
     """
-    for number, folder in reversed(session_folders(project.folder)):
-        if not any(each.stage is not None for each in read_run(folder).rounds):
+    for number, folder in reversed(labelling.session_folders(project.folder)):
+        if not any(each.stage is not None for each in reports.read_run(folder).rounds):
             continue
         trained = [
             model for model in project.models() if Path(model.folder).name.startswith(f"{number:02d}-")
         ]
         shutil.copyfile(
-            write_report(folder, estimate=trained[-1].estimate if trained else None), target / REPORT
+            reports.write_report(folder, estimate=trained[-1].estimate if trained else None), target / REPORT
         )
         return True
     return False
 
 
-def _say(done: Exported, files: list[str]) -> None:
+def _say(done: labelling.Exported, files: list[str]) -> None:
     typer.echo(
         f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(files)}"
     )

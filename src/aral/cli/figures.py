@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
+from aral import experiments
 from aral.cli.compare import Workers, grid_on_screen
 from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
 from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
-from aral.errors import AralError, BadInput
-from aral.experiments import Resources, Scaled, check_pairings, read_figure, scaled, units
-from aral.session import Stopped
+from aral.errors import AralError, BadInput, Stopped
 from aral.words import counted
 
 FIGURES = Path("figures")
@@ -42,17 +41,17 @@ def figures_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List units and work, then stop.")] = False,
 ) -> None:
     """Run a figure of the paper. Everything that differs from the paper is printed, recorded and reported."""
-    figure, targets = read_figure(name), targets_of(accuracy)
+    figure, targets = experiments.read_figure(name), targets_of(accuracy)
     chosen = [each for each in figure.panels if not panel or each.name in panel]
     if not chosen:
         raise BadInput(
             f"{name} has no panel {', '.join(panel or [])}.",
             f"Panels: {', '.join(each.name for each in figure.panels)}.",
         )
-    plans = {each.name: scaled(figure, each, scale, seeds, setting or []) for each in chosen}
+    plans = {each.name: experiments.scaled(figure, each, scale, seeds, setting or []) for each in chosen}
     if dry_run:
         for plan in plans.values():
-            check_pairings(units(plan.grid))
+            experiments.check_pairings(experiments.units(plan.grid))
             typer.echo("\n".join(plan_lines(plan)))
         return
     failed: dict[str, AralError] = {}
@@ -62,7 +61,7 @@ def figures_command(
         typer.echo("\n".join(difference_lines(plan)), err=True)
         try:
             result = grid_on_screen(
-                plan.grid, target, Resources(workers, data_root, download), plan.differences
+                plan.grid, target, experiments.Resources(workers, data_root, download), plan.differences
             )
             page, verdicts = write_grid_report(result, None, targets), verdicts_of(result, None, targets)
             tables.append(as_table(result, page, verdicts))
@@ -83,7 +82,7 @@ def figures_command(
         )
 
 
-def difference_lines(plan: Scaled) -> list[str]:
+def difference_lines(plan: experiments.Scaled) -> list[str]:
     """What differs from the paper, one line each."""
     return [
         f"{plan.grid.name}:",
@@ -91,9 +90,9 @@ def difference_lines(plan: Scaled) -> list[str]:
     ]
 
 
-def plan_lines(plan: Scaled) -> list[str]:
+def plan_lines(plan: experiments.Scaled) -> list[str]:
     """What would be run."""
-    made = units(plan.grid)
+    made = experiments.units(plan.grid)
     lines = difference_lines(plan)
     lines += [f"  unit {unit.name}" for unit in made]
     if plan.grid.full is not None:

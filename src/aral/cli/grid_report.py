@@ -8,62 +8,47 @@ from pathlib import Path
 
 import typer
 
-from aral.errors import BadInput, RunFailed
-from aral.experiments import Difference, GridResult, State
-from aral.reports import (
-    RunRecord,
-    Section,
-    Verdicts,
-    judge,
-    read_run,
-    side_by_side,
-    target_lines,
-    verdict_lines,
-    verdicts_json,
-    write_comparison,
-    write_report,
-)
-from aral.reports.tables import Table
-from aral.session import Stopped
+from aral import experiments, reports
+from aral.errors import BadInput, RunFailed, Stopped
 from aral.words import counted
 
 
 def write_grid_report(
-    result: GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+    result: experiments.GridResult, baseline: str | None = None, targets: Sequence[float] = ()
 ) -> Path | None:
     """Write the reports of a grid and of its finished units; the page, or None if no unit is finished."""
     records = records_of(result)
     for record in records:
-        write_report(record.folder, result.reference)
+        reports.write_report(record.folder, result.reference)
     if not records:
         return None
     folders = [record.folder for record in records]
     parts = sections(result, records)
-    return write_comparison(
+    return reports.write_comparison(
         folders, result.folder, result.reference, parts, _begun(baseline, records), targets
     )
 
 
 def verdicts_of(
-    result: GridResult, baseline: str | None = None, targets: Sequence[float] = ()
-) -> Verdicts | None:
+    result: experiments.GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+) -> reports.Verdicts | None:
     """Whether the methods are better than their baselines; None if no unit is finished."""
     records = records_of(result)
-    return judge(records, _begun(baseline, records), targets) if records else None
+    return reports.judge(records, _begun(baseline, records), targets) if records else None
 
 
-def _begun(baseline: str | None, records: Sequence[RunRecord]) -> str | None:
+def _begun(baseline: str | None, records: Sequence[reports.RunRecord]) -> str | None:
     """The baseline, if it has a run: of a grid that was stopped it may have none, and the usual one serves."""
     return baseline if any(record.method == baseline for record in records) else None
 
 
-def print_grid(result: GridResult, page: Path | None, verdicts: Verdicts | None) -> None:
+def print_grid(result: experiments.GridResult, page: Path | None, verdicts: reports.Verdicts | None) -> None:
     """Print the table of accuracies, the verdicts, parity, differences, and what failed."""
     records = records_of(result)
     if records:
-        typer.echo(side_by_side(records))
+        typer.echo(reports.side_by_side(records))
     if verdicts is not None:
-        found = (verdict_lines(verdicts), target_lines(verdicts))
+        found = (reports.verdict_lines(verdicts), reports.target_lines(verdicts))
         typer.echo("\n".join(["", *filter(None, found), ""]))
     for line in lines(result):
         typer.echo(line)
@@ -71,7 +56,7 @@ def print_grid(result: GridResult, page: Path | None, verdicts: Verdicts | None)
         typer.echo(f"Report: {page}")
 
 
-def check_result(result: GridResult) -> None:
+def check_result(result: experiments.GridResult) -> None:
     """Turn what went wrong into an exit code, after everything has been written.
 
     Raises:
@@ -93,7 +78,7 @@ def check_result(result: GridResult) -> None:
         )
 
 
-def lines(result: GridResult) -> list[str]:
+def lines(result: experiments.GridResult) -> list[str]:
     """Parity, full training, differences and failures, a line each."""
     found = []
     for parity in result.parity:
@@ -106,9 +91,11 @@ def lines(result: GridResult) -> list[str]:
     return found + [f"Failed: {unit.name}: {unit.problem}" for unit in result.failures]
 
 
-def as_table(result: GridResult, page: Path | None, verdicts: Verdicts | None) -> dict[str, object]:
+def as_table(
+    result: experiments.GridResult, page: Path | None, verdicts: reports.Verdicts | None
+) -> dict[str, object]:
     """The result for other programs; verdicts and targets as in verdicts.json."""
-    judged = {} if verdicts is None else json.loads(verdicts_json(verdicts))
+    judged = {} if verdicts is None else json.loads(reports.verdicts_json(verdicts))
     return {
         "grid": json.loads(result.grid.model_dump_json()),
         "folder": str(result.folder),
@@ -123,14 +110,16 @@ def as_table(result: GridResult, page: Path | None, verdicts: Verdicts | None) -
     }
 
 
-def sections(result: GridResult, records: Sequence[RunRecord]) -> list[Section]:
+def sections(result: experiments.GridResult, records: Sequence[reports.RunRecord]) -> list[reports.Section]:
     """What a reader of the comparison must know besides the accuracies."""
     found = [_parity_section(result)]
     if result.differences:
         found.append(_difference_section(result.differences))
     if result.grid.method_settings:
         rows = tuple((name, ", ".join(own)) for name, own in result.grid.method_settings.items())
-        found.append(Section("Settings of single methods", "", Table(("method", "settings"), rows)))
+        found.append(
+            reports.Section("Settings of single methods", "", reports.Table(("method", "settings"), rows))
+        )
     if result.full:
         found.append(_full_section(result))
     validated = [record for record in records if _at_best(record) is not None]
@@ -139,13 +128,13 @@ def sections(result: GridResult, records: Sequence[RunRecord]) -> list[Section]:
     return found
 
 
-def records_of(result: GridResult) -> list[RunRecord]:
+def records_of(result: experiments.GridResult) -> list[reports.RunRecord]:
     """The runs of the units that are done, or of a grid that is running still."""
-    shown = (State.DONE, State.RUNNING)
-    return [read_run(result.folder / unit.name) for unit in result.units if unit.state in shown]
+    shown = (experiments.State.DONE, experiments.State.RUNNING)
+    return [reports.read_run(result.folder / unit.name) for unit in result.units if unit.state in shown]
 
 
-def _parity_section(result: GridResult) -> Section:
+def _parity_section(result: experiments.GridResult) -> reports.Section:
     unequal = any(parity.differences for parity in result.parity)
     text = (
         "These methods were NOT treated alike (--allow-unequal): their accuracies do not show which is better."
@@ -159,29 +148,33 @@ def _parity_section(result: GridResult) -> Section:
         (str(each.seed), each.hash, str(each.verified), "; ".join(each.differences) or "none")
         for each in result.parity
     )
-    return Section("Parity", text, Table(("seed", "hash", "units verified", "differences"), rows))
+    return reports.Section(
+        "Parity", text, reports.Table(("seed", "hash", "units verified", "differences"), rows)
+    )
 
 
-def _difference_section(differences: Sequence[Difference]) -> Section:
+def _difference_section(differences: Sequence[experiments.Difference]) -> reports.Section:
     rows = tuple((each.what, each.paper, each.here) for each in differences)
     text = "All in which this experiment is known to differ from the paper's."
-    return Section("What was changed against the paper", text, Table(("what", "paper", "here"), rows))
+    return reports.Section(
+        "What was changed against the paper", text, reports.Table(("what", "paper", "here"), rows)
+    )
 
 
-def _full_section(result: GridResult) -> Section:
+def _full_section(result: experiments.GridResult) -> reports.Section:
     rows = tuple((unit.name, _percent(unit.accuracy), unit.state) for unit in result.full)
     text = f"Training on all labels of the pool, drawn as a line ({_full_in_words(result)})."
-    return Section("Full training", text, Table(("run", "accuracy %", "state"), rows))
+    return reports.Section("Full training", text, reports.Table(("run", "accuracy %", "state"), rows))
 
 
-def _full_in_words(result: GridResult) -> str:
+def _full_in_words(result: experiments.GridResult) -> str:
     full = result.grid.full
     assert full is not None
     steps = f"{full.steps:,} steps" if full.steps else "as many steps as a compared run takes in all"
     return f"{full.learner}, all labels in one round, {steps}, mean of {counted(len(result.full), 'run')}"
 
 
-def _validation_section(records: Sequence[RunRecord]) -> Section:
+def _validation_section(records: Sequence[reports.RunRecord]) -> reports.Section:
     text = (
         "A share of the labels was kept from training and counts as spent. Accuracy on the test set with the "
         "weights of the last step, and with those that did best on the labels kept; curves show the last step."
@@ -192,10 +185,10 @@ def _validation_section(records: Sequence[RunRecord]) -> Section:
         assert last is not None
         rows.append((record.name, str(last.labelled), _percent(last.accuracy), _percent(_at_best(record))))
     head = ("run", "labels", "last step %", "best validation %")
-    return Section("Last step and best validation", text, Table(head, tuple(rows)))
+    return reports.Section("Last step and best validation", text, reports.Table(head, tuple(rows)))
 
 
-def _at_best(record: RunRecord) -> float | None:
+def _at_best(record: reports.RunRecord) -> float | None:
     last = record.last_evaluated
     return None if last is None else last.numbers.get("accuracy at best validation")
 

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from aral.acquisition import ACQUISITIONS
+from aral import data, experiments
 from aral.cli.options import AsJson, SetOption
-from aral.data import NAMES
-from aral.experiments import LEARNERS, SHORT_NAMES, Method, preset_names, resolve
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,12 +19,14 @@ def add_to(app: typer.Typer) -> None:
 
 def list_command(as_json: AsJson = False) -> None:
     """Data sets, learners, acquisitions, short names of methods, and presets."""
+    from aral.acquisition import ACQUISITIONS
+
     table = {
-        "data sets": list(NAMES),
-        "learners": list(LEARNERS),
+        "data sets": list(data.NAMES),
+        "learners": list(experiments.LEARNERS),
         "acquisitions": list(ACQUISITIONS),
-        "short names": [f"{short} = {full}" for short, full in SHORT_NAMES.items()],
-        "presets": preset_names(),
+        "short names": [f"{short} = {full}" for short, full in experiments.SHORT_NAMES.items()],
+        "presets": experiments.preset_names(),
     }
     if as_json:
         typer.echo(json.dumps(table, indent=2))
@@ -41,4 +41,8 @@ def settings_command(
     setting: SetOption = None,
 ) -> None:
     """Print every setting of a run as JSON; each can be changed with --set."""
-    typer.echo(resolve(dataset, Method.parse(method), setting or []).model_dump_json(indent=2))
+    typer.echo(
+        experiments.resolve(dataset, experiments.Method.parse(method), setting or []).model_dump_json(
+            indent=2
+        )
+    )

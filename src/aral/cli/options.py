@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from aral import experiments
 from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
-from aral.experiments import Method
 
 DataRoot = Annotated[
     Path | None,
@@ -69,7 +69,7 @@ def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
     if baseline is None or baseline in known:
         return baseline
     try:
-        name = str(Method.parse(baseline))
+        name = str(experiments.Method.parse(baseline))
     except BadInput:
         name = baseline
     if name not in known:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from aral import labelling
 from aral.cli.options import AsJson, MaxPixels, in_pixels
 from aral.data.image_file import MAX_PIXELS
-from aral.labelling import find_classifier, predict
 from aral.words import counted
 
 
@@ -28,7 +28,9 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Classify every image below a folder and write a CSV file with all probabilities."""
-    done = predict(find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS)
+    done = labelling.predict(
+        labelling.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS
+    )
     if as_json:
         typer.echo(json.dumps({**asdict(done), "target": str(target)}))
         return

@@ -9,21 +9,10 @@ from typing import Annotated
 
 import typer
 
+from aral import experiments, reports
 from aral.cli.grid_report import as_table, print_grid, records_of, verdicts_of, write_grid_report
 from aral.cli.options import Accuracy, AsJson, Baseline, baseline_of, targets_of
 from aral.errors import BadInput
-from aral.experiments import is_grid, read_result
-from aral.reports import as_json as record_as_json
-from aral.reports import (
-    export_tensorboard,
-    judge,
-    read_run,
-    side_by_side,
-    target_lines,
-    verdict_lines,
-    write_comparison,
-    write_report,
-)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,31 +38,35 @@ def report_command(
     of a grid also says what was equal, and has the line of full training.
     """
     targets = targets_of(accuracy)
-    if len(folders) == 1 and is_grid(folders[0]):
+    if len(folders) == 1 and experiments.is_grid(folders[0]):
         _report_grid(folders[0], baseline, targets, tensorboard, as_json)
         return
-    records = [read_run(folder) for folder in folders]
+    records = [reports.read_run(folder) for folder in folders]
     baseline = baseline_of(baseline, (record.method for record in records))
     path = (
-        write_report(folders[0])
+        reports.write_report(folders[0])
         if len(folders) == 1
-        else write_comparison(folders, target, baseline=baseline, targets=targets)
+        else reports.write_comparison(folders, target, baseline=baseline, targets=targets)
     )
     _export(folders, tensorboard)
     if as_json:
-        typer.echo(json.dumps([record_as_json(record) for record in records], indent=2))
+        typer.echo(json.dumps([reports.as_json(record) for record in records], indent=2))
         return
-    typer.echo(side_by_side(records))
+    typer.echo(reports.side_by_side(records))
     if len(records) > 1:
-        verdicts = judge(records, baseline, targets)
-        typer.echo("\n".join(["", *filter(None, (verdict_lines(verdicts), target_lines(verdicts))), ""]))
+        verdicts = reports.judge(records, baseline, targets)
+        typer.echo(
+            "\n".join(
+                ["", *filter(None, (reports.verdict_lines(verdicts), reports.target_lines(verdicts))), ""]
+            )
+        )
     typer.echo(f"Report: {path}")
 
 
 def _report_grid(
     folder: Path, baseline: str | None, targets: Sequence[float], tensorboard: Path | None, as_json: bool
 ) -> None:
-    result = read_result(folder)
+    result = experiments.read_result(folder)
     records = records_of(result)
     if not records:
         raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")
@@ -89,4 +82,4 @@ def _report_grid(
 def _export(folders: Sequence[Path], tensorboard: Path | None) -> None:
     if tensorboard is not None:
         for folder in folders:
-            export_tensorboard(folder, tensorboard)
+            reports.export_tensorboard(folder, tensorboard)

@@ -9,13 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from aral import data, experiments, reports
 from aral.cli.options import AsJson, DataRoot, Download, SetOption, Threads, processors
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
-from aral.data import DataSet
-from aral.experiments import Method, RunSpec, load_data, read_spec, resolve, run
-from aral.reports import as_json as record_as_json
-from aral.reports import read_run, side_by_side, write_report
 
 RUNS = Path("runs")
 
@@ -58,9 +55,9 @@ def run_command(
     settings = [f"{name}={value}" for name, value in shorthand.items() if value is not None]
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
-    spec = resolve(
+    spec = experiments.resolve(
         dataset,
-        Method.parse(method),
+        experiments.Method.parse(method),
         [*settings, *(setting or [])],
         seed=seed,
         threads=threads or processors(),
@@ -71,7 +68,7 @@ def run_command(
         typer.echo(spec.model_dump_json(indent=2))
         return
     target = folder or RUNS / spec.folder_name
-    run_and_report(spec, load_data(spec, data_root, download), target, as_json)
+    run_and_report(spec, experiments.load_data(spec, data_root, download), target, as_json)
 
 
 def resume_command(
@@ -80,25 +77,28 @@ def resume_command(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped or killed."""
-    spec = read_spec(folder)
-    run_and_report(spec, load_data(spec, data_root), folder, as_json)
+    spec = experiments.read_spec(folder)
+    run_and_report(spec, experiments.load_data(spec, data_root), folder, as_json)
 
 
-def run_and_report(spec: RunSpec, data: DataSet, folder: Path, as_json: bool) -> None:
+def run_and_report(spec: experiments.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
     """Run with progress on the screen, then write the report and say where it is."""
     console = Console(stderr=True)
-    with_progress(spec, data, folder, console)
-    report = write_report(folder)
-    record = read_run(folder)
+    with_progress(spec, dataset, folder, console)
+    report = reports.write_report(folder)
+    record = reports.read_run(folder)
     if as_json:
-        typer.echo(json.dumps(record_as_json(record), indent=2))
+        typer.echo(json.dumps(reports.as_json(record), indent=2))
         return
-    typer.echo(side_by_side([record]))
+    typer.echo(reports.side_by_side([record]))
     typer.echo(f"Report: {report}")
 
 
-def with_progress(spec: RunSpec, data: DataSet, folder: Path, console: Console) -> None:
+def with_progress(spec: experiments.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:
     """Run, showing progress; Ctrl+C stops at the next step with everything saved."""
     rounds = -(-spec.rounds.budget // spec.rounds.query_size)
-    with stopping_on_signals() as stopping, Screen(console, f"{data.name} {spec.method}", rounds) as screen:
-        run(spec, data, folder, screen, stopping)
+    with (
+        stopping_on_signals() as stopping,
+        Screen(console, f"{dataset.name} {spec.method}", rounds) as screen,
+    ):
+        experiments.run(spec, dataset, folder, screen, stopping)

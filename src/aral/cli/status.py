@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
+from aral import labelling, web
 from aral.cli.options import AsJson
-from aral.labelling import status
 from aral.project import Project
-from aral.web import link_of_running_server
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,8 +24,8 @@ def status_command(
 ) -> None:
     """Say how far labelling and training are, how good the classifier is, and where the page runs."""
     with Project.open(folder) as project:
-        found = status(project)
-        link = link_of_running_server(project.folder)
+        found = labelling.status(project)
+        link = web.link_of_running_server(project.folder)
     if as_json:
         typer.echo(json.dumps({**found.facts, "page": link}, indent=2))
         return

@@ -1,25 +1,30 @@
 """Experiments: specifications, presets, runs with known labels, and grids of them."""
 
-from aral.experiments.executor import Job, State, Watcher
-from aral.experiments.figures import Scaled, figure_names, read_figure, scaled
-from aral.experiments.grid import (
-    FullTraining,
-    GridSpec,
-    Unit,
-    full_units,
-    grid_of,
-    grid_toml,
-    read_grid,
-    units,
-)
-from aral.experiments.grid_record import is_grid, read_result
-from aral.experiments.grid_result import Difference, GridResult, UnitResult
-from aral.experiments.grid_run import Resources, run_grid
-from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
-from aral.experiments.pairing import check_pairings
-from aral.experiments.parity import Parity, parity_hash, parity_table, unequal
-from aral.experiments.run import drive, load_data, read_spec, run
-from aral.experiments.spec import Rounds, RunSpec, differences, preset_names, resolve, validated
+from typing import TYPE_CHECKING
+
+from aral.lazy import export_lazily
+
+if TYPE_CHECKING:
+    from aral.experiments.executor import Job, State, Watcher
+    from aral.experiments.figures import Scaled, figure_names, read_figure, scaled
+    from aral.experiments.grid import (
+        FullTraining,
+        GridSpec,
+        Unit,
+        full_units,
+        grid_of,
+        grid_toml,
+        read_grid,
+        units,
+    )
+    from aral.experiments.grid_record import is_grid, read_result
+    from aral.experiments.grid_result import Difference, GridResult, UnitResult
+    from aral.experiments.grid_run import Resources, run_grid
+    from aral.experiments.methods import LEARNERS, SHORT_NAMES, Method, make_learner
+    from aral.experiments.pairing import check_pairings
+    from aral.experiments.parity import Parity, parity_hash, parity_table, unequal
+    from aral.experiments.run import drive, load_data, read_spec, run
+    from aral.experiments.spec import Rounds, RunSpec, differences, preset_names, resolve, validated
 
 __all__ = [
     "LEARNERS",
@@ -64,3 +69,5 @@ __all__ = [
     "units",
     "validated",
 ]
+
+export_lazily(__name__)

@@ -15,7 +15,7 @@ from aral.experiments.grid_result import Difference
 from aral.experiments.methods import Method
 from aral.experiments.ramps import PlacedRamp, ramps_of
 from aral.experiments.spec import resolve
-from aral.learners.spec import Settings
+from aral.settings import Settings
 
 FOLDER = "paper"
 POOL_FOR_A_LABEL = 10

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from aral.errors import BadInput
 from aral.experiments.methods import Method
 from aral.experiments.spec import RunSpec, resolve
-from aral.learners.spec import Settings
+from aral.settings import Settings
 
 
 class FullTraining(Settings):

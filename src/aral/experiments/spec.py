@@ -16,7 +16,8 @@ from aral.acquisition import acquisition, is_own
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.experiments.methods import Method
-from aral.learners.spec import Model, Settings
+from aral.learners.spec import Model
+from aral.settings import Settings
 
 FOLDER_PRESET = "folder"
 SCALES = ("mlp", "compact", "conv32", "resnet", "biggan")

@@ -12,25 +12,9 @@ from scipy.stats import beta
 
 from aral.learners import evaluate_probabilities
 from aral.project import ClassFigure, Estimate
-from aral.words import counted
 
 LEFT_OUT = 0.025
 """Chance of the truth lying below the interval, and of its lying above, at most."""
-
-FAIR = (
-    "Measured on images drawn at random and never trained on. The labels chosen for training are not a fair "
-    "sample of the folder."
-)
-
-
-def fairness(estimate: Estimate | None) -> str:
-    """How far an accuracy can be relied on, for everywhere it is shown."""
-    if estimate is None or not estimate.late:
-        return FAIR
-    return (
-        f"{FAIR} {counted(estimate.late, 'image')} of {estimate.count} came in later, drawn from what had no "
-        "answer yet when others had been chosen already: if those were difficult, the accuracy is too high."
-    )
 
 
 def exact_interval(right: int, count: int) -> Estimate:

@@ -9,22 +9,16 @@ import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
 
 from aral.errors import BadInput, RunFailed, unknown_name
 from aral.labelling import label_studio
+from aral.labelling.forms import FORMS, USUAL, Placing
 from aral.labelling.label_rows import LabelRow, as_csv, as_jsonl, csv_bytes, label_rows
 from aral.labelling.model_card import model_card
 from aral.labelling.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
 from aral.labelling.prediction import newest_classifier, write_whole
 from aral.project import Project
 
-Form = Literal["csv", "jsonl", "label-studio", "imagefolder", "model", "torch-export", "onnx"]
-FORMS: tuple[Form, ...] = get_args(Form)
-USUAL: tuple[Form, ...] = ("csv", "jsonl", "label-studio", "model", "torch-export")
-"""Without copies of the images, and without what needs further packages."""
-
-Placing = Literal["copy", "link"]
 UNREADABLE = "unreadable.csv"
 IMAGES = "images"
 MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from aral.labelling.images import every_answer, unlabelled_states
+from aral.labelling.states import every_answer, unlabelled_states
 from aral.project import LabelUse, Project
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")

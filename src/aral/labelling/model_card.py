@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from aral.labelling.advice import Unknown, advise
-from aral.labelling.estimate import fairness
+from aral.labelling.fairness import fairness
 from aral.project import Estimate, ModelRecord, Project
 from aral.words import counted
 

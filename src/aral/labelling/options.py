@@ -11,8 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from aral.errors import BadInput
-from aral.experiments import Method, resolve
-from aral.learners.spec import Settings
+from aral.settings import Settings
 
 FILE_NAME = "training.json"
 
@@ -69,6 +68,8 @@ def write_options(folder: Path, options: TrainingOptions) -> None:
     Raises:
         BadInput: the method or a setting does not exist.
     """
+    from aral.experiments import Method, resolve  # PyTorch with them, which a server does without
+
     resolve(str(folder), Method.parse(options.method), options.settings)
     fresh = folder / f".{FILE_NAME}-{os.getpid()}"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

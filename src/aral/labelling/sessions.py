@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from aral.experiments import RunSpec, validated
 from aral.labelling.images import ProjectImages
 from aral.labelling.options import TrainingOptions
 from aral.labelling.presets import Material, spec_for
+from aral.labelling.session_folders import PREFIX, session_folders
 from aral.project import Project
 from aral.session.progress import CHECKPOINTS
 from aral.store import Store
 from aral.store.rows import Json
-
-PREFIX = "session-"
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,6 @@ def identity_of(project: Project, options: TrainingOptions) -> Identity:
     pixels = project.pixels()
     class_ids = tuple(each.id for each in project.classes())
     return Identity(class_ids, options, pixels.side, pixels.channels)
-
-
-def session_folders(folder: Path) -> list[tuple[int, Path]]:
-    """The courses of a project, the oldest first, with their numbers."""
-    found = [path for path in folder.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdigit()]
-    return sorted((int(path.name.removeprefix(PREFIX)), path) for path in found)
 
 
 def open_session(project: Project, identity: Identity, images: ProjectImages) -> tuple[Store, int, RunSpec]:

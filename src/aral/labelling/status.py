@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aral.labelling.advice import Unknown, advise
-from aral.labelling.estimate import fairness
+from aral.labelling.fairness import fairness
 from aral.labelling.model_card import in_words
-from aral.labelling.sessions import session_folders
+from aral.labelling.session_folders import session_folders
 from aral.project import Project
 from aral.words import counted
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from aral.data.augmentation import Augmentation
 from aral.data.neighbours import SeenAs
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
+from aral.settings import Settings
 
 
 class Net(StrEnum):
@@ -23,12 +24,6 @@ class Net(StrEnum):
     DECODER = "decoder"  # E's own, where G belongs to a GAN that is trained apart
     CRITIC = "critic"  # the discriminator of that GAN
     PARTITION = "partition"  # groups of images that look alike, on D̃'s features
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and neither an unknown field nor NaN or infinity passes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Adam(Settings):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aral.labelling.estimate import exact_interval, fairness
+from aral.labelling.estimate import exact_interval
+from aral.labelling.fairness import fairness
 from aral.labelling.model_card import in_words
 from aral.project import Estimate
 from aral.reports.record import RoundRecord, RunRecord

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aral.errors import AralError, RunFailed
+from aral.errors import RunFailed, Stopped
 from aral.learners import checkpoints
 from aral.learners.interface import Learner, StepLosses
 from aral.session.observer import Observer
@@ -19,12 +19,6 @@ NO_MEMORY = ("allocate memory", "out of memory")
 
 BEFORE_LABELS = -1
 """The number of the training before the first query, in place of a round's."""
-
-
-class Stopped(AralError):
-    """The user asked to stop; everything is saved and the same command goes on."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)

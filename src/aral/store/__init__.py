@@ -1,7 +1,12 @@
 """The store of a run: one SQLite file for everything that happened, and sealed folders for checkpoints."""
 
-from aral.store.rows import AnswerRow, CheckpointRow, EventRow, Json, MetricRow, RoundRow, Stage
-from aral.store.store import Store
+from typing import TYPE_CHECKING
+
+from aral.lazy import export_lazily
+
+if TYPE_CHECKING:
+    from aral.store.rows import AnswerRow, CheckpointRow, EventRow, Json, MetricRow, RoundRow, Stage
+    from aral.store.store import Store
 
 __all__ = [
     "AnswerRow",
@@ -13,3 +18,5 @@ __all__ = [
     "Stage",
     "Store",
 ]
+
+export_lazily(__name__)

@@ -1,9 +1,14 @@
 """The labelling page: a server for one project on this machine, and what the browser shows of it."""
 
-from aral.web.app import make_app
-from aral.web.security import Security, for_project
-from aral.web.serving import Served, serve, served
-from aral.web.whereabouts import link_of_running_server
+from typing import TYPE_CHECKING
+
+from aral.lazy import export_lazily
+
+if TYPE_CHECKING:
+    from aral.web.app import make_app
+    from aral.web.security import Security, for_project
+    from aral.web.serving import Served, serve, served
+    from aral.web.whereabouts import link_of_running_server
 
 __all__ = [
     "Security",
@@ -14,3 +19,5 @@ __all__ = [
     "serve",
     "served",
 ]
+
+export_lazily(__name__)

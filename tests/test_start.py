@@ -1,0 +1,63 @@
+"""What a command loads before it begins: seconds of PyTorch, SciPy and Matplotlib only where they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aral
+from aral.project import Project
+
+HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib")
+LAZY = ("aral", "data", "experiments", "labelling", "reports", "session", "store", "web")
+
+
+def heavy_after(code: str, *arguments: str) -> set[str]:
+    """Which of the heavy packages a fresh Python has loaded once it has run this."""
+    asked = f"{code}\nimport sys\nprint('loaded:', *(set({HEAVY!r}) & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", asked, *arguments], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].removeprefix("loaded:").split())
+
+
+@pytest.mark.parametrize("module", ["aral", "aral.cli.app", "aral.cli.desk", "aral.web.serving"])
+def test_neither_a_command_nor_the_page_loads_what_only_training_and_reports_use(module: str) -> None:
+    assert heavy_after(f"import {module}") == set()
+
+
+def test_the_whole_page_and_the_supervision_of_training_do_without_it() -> None:
+    names = "from aral.web import make_app, serve; from aral.labelling import TrainerProcess, import_labels"
+    assert heavy_after(f"{names}; from aral.labelling import class_names_of, read_options, status") == set()
+
+
+def test_status_of_a_project_does_without_it(tmp_path: Path) -> None:
+    Project.create_or_open(tmp_path, class_names=("cat", "dog")).close()
+    code = "import sys; from aral.cli.app import app; app(['status', sys.argv[1]], standalone_mode=False)"
+    assert heavy_after(code, str(tmp_path)) == set()
+
+
+def test_names_come_from_where_they_are_defined_and_functions_win_over_modules_of_their_name() -> None:
+    code = (
+        "import aral.acquisition.interface, aral.experiments.run, aral.labelling.export\n"
+        "from aral import acquisition, experiments, labelling\n"
+        "assert callable(acquisition) and callable(experiments.run) and callable(labelling.export)\n"
+        "assert aral.data.load is aral.load and aral.learners.Model is aral.Model"
+    )
+    assert "torch" in heavy_after(code)
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_every_public_name_can_be_had(package: str) -> None:
+    module = sys.modules["aral"] if package == "aral" else __import__(f"aral.{package}", fromlist=["*"])
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'aral' has no attribute 'leaner'"):
+        aral.leaner  # type: ignore[attr-defined]  # noqa: B018
