@@ -64,41 +64,42 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
 
 
-def agree_where_the_graph_does(confidence: float) -> Compute:
-    """FixMatch's cross-entropy on C's own confident labels, where the graph has the same likeliest class; to C."""
+def agree_where_the_graph_does(confidence: float, margin: float) -> Compute:
+    """FixMatch on C's own confident labels, where the graph is unsure of the same class; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
         own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
-        used = self_training.confident(own, confidence) & self_training.at_one(own, graph)
+        alike = self_training.at_one(own, graph) & ~self_training.leading(graph, margin)
+        used = self_training.confident(own, confidence) & alike
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         return self_training.cross_entropy_where(logits, self_training.hardened(own), used)
 
     return compute
 
 
-def follow_the_graph(confidence: float, margin: float) -> Compute:
-    """Cross-entropy on labels that spread along the graph, where it is sure and C is not; to C."""
+def follow_the_graph(margin: float) -> Compute:
+    """Cross-entropy on labels that spread along the graph, where it is sure; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
-        own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
-        used = self_training.leading(graph, margin) & ~self_training.confident(own, confidence)
+        graph = view.step.spread_labels
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
-        return self_training.cross_entropy_where(logits, self_training.hardened(graph), used)
+        sure = self_training.leading(graph, margin)
+        return self_training.cross_entropy_where(logits, self_training.hardened(graph), sure)
 
     return compute
 
 
 def own_labels(model: Model) -> tuple[Term, ...]:
-    """Labels no person gave: C's own where the graph agrees, with ``spreading`` the graph's where C is unsure."""
+    """Labels no person gave: with ``spreading`` the graph's where it is sure, C's own where the two agree."""
     w, settings, spreading = model.weights, model.self_training, model.spreading
     weight = w.cls * w.self_training
     if not spreading.weight:
         compute = agree(settings.confidence, settings.align)
         return (Term("agree", compute, weight, w.self_training_ramp),)
-    following = follow_the_graph(settings.confidence, spreading.margin)
+    agreeing = agree_where_the_graph_does(settings.confidence, spreading.margin)
     return (
-        Term("agree", agree_where_the_graph_does(settings.confidence), weight, w.self_training_ramp),
-        Term("follow the graph", following, w.cls * spreading.weight),
+        Term("agree", agreeing, weight, w.self_training_ramp),
+        Term("follow the graph", follow_the_graph(spreading.margin), w.cls * spreading.weight),
     )
 
 
