@@ -90,6 +90,7 @@ def test_an_export_is_complete_and_can_be_repeated(trained: Project, tmp_path: P
         "labels.jsonl",
         "label-studio.json",
         "label-studio.xml",
+        "unreadable.csv",
         "README.md",
         "model/",
         "load_model.py",

@@ -22,6 +22,8 @@ def project(tmp_path: Path) -> Iterator[Project]:
     photos = tmp_path / "<img src=x onerror=alert(0)>"
     for number, name in enumerate(PAYLOADS):
         paint(photos / f"{name}.png", number)
+    for number in range(30):  # more than a page holds: what waits on one person's is not in another's grid
+        paint(photos / f"z{number}.png", len(PAYLOADS) + number)
     (photos / "broken <img src=x onerror=alert(2)>.png").write_bytes(b"no image")
     with Project.create_or_open(photos, class_names=PAYLOADS) as opened:
         opened.import_images()
