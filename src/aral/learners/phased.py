@@ -212,7 +212,7 @@ class PhasedLearner(Learner):
             stream,
             self._age,
             self._blueprint.encoded,
-            self._model.self_training,
+            self._model.augmented(before_labels=stage.labelled is None),
             self._neighbourhood,
             stage.spread,
             stage.trained_on,

@@ -131,6 +131,7 @@ class Partitioning(Settings):
     imitation: float = Field(1.0, ge=0)  # weight of telling the communities apart, before labels
     imitation_steps: int = Field(500, ge=0)  # of the steps before labels, the first ones
     in_rounds: float = Field(1.0, ge=0)  # factor on both once there are labels
+    strong: Augmentation | None = None  # before labels; none: that of `self_training`
 
 
 class Spreading(Settings):
@@ -174,3 +175,9 @@ class Model(Settings):
     self_training: SelfTraining = SelfTraining()
     partitioning: Partitioning = Partitioning()
     spreading: Spreading = Spreading()
+
+    def augmented(self, before_labels: bool) -> SelfTraining:
+        """How far images are changed, before the first query or after."""
+        if before_labels and self.partitioning.strong is not None:
+            return self.self_training.model_copy(update={"strong": self.partitioning.strong})
+        return self.self_training
