@@ -20,6 +20,9 @@ from aral.errors import BadInput
 Ids: TypeAlias = Int64[np.ndarray, " N"]
 """Image ids, unique."""
 
+NOBODY = np.empty(0, dtype=np.int64)
+"""The ids of no image."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:

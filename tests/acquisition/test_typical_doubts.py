@@ -159,6 +159,30 @@ def test_the_doubt_of_whichever_is_less_sure_by_hand() -> None:
     assert graph_margin_scores(opinions(), STREAM) == pytest.approx([-0.8, -0.8, -0.1, -0.1, -0.1], abs=1e-6)
 
 
+def test_what_the_graph_takes_for_foreign_is_asked_last() -> None:
+    """Rows that lack 0.8, 0.5 and 0.1 of 1; C is torn between all. The second is ahead of 0.35 by 0.15 only."""
+    torn = (0.4, 0.3, 0.3)
+    spread = torch.tensor([(0.1, 0.1, 0.0), (0.35, 0.15, 0.0), (0.7, 0.2, 0.0), (0.9, 0.1, 0.0)])
+    seen = Predictions(id_array(*range(4)), probabilities=torch.tensor([torn] * 4), spread=spread)
+    assert graph_margin_scores(view(seen), STREAM) == pytest.approx([-1.0, -0.1, -0.1, -0.1], abs=1e-6)
+    sure_c = Predictions(
+        id_array(*range(4)), probabilities=torch.tensor([(1.0, 0.0, 0.0)] * 4), spread=spread
+    )
+    assert graph_margin_scores(view(sure_c), STREAM) == pytest.approx([-1.0, -0.15, -0.5, -0.8], abs=1e-6)
+
+
+def test_a_graph_that_knows_hardly_any_image_is_not_heard() -> None:
+    """One image of five that it is sure of is too few, one of four is enough."""
+    sure, unsure, torn = (0.0, 1.0, 0.0), (0.34, 0.33, 0.33), (0.6, 0.4, 0.0)
+    for count, wanted in ((5, [-0.2] * 5), (4, [-0.2, -0.01, -0.01, -0.01])):
+        seen = Predictions(
+            id_array(*range(count)),
+            probabilities=torch.tensor([torn] * count),
+            spread=torch.tensor([sure] + [unsure] * (count - 1)),
+        )
+        assert graph_margin_scores(view(seen), STREAM) == pytest.approx(wanted, abs=1e-6)
+
+
 def test_graph_queries_ask_where_the_graph_is_in_doubt_although_the_classifier_is_sure() -> None:
     by_graph = JointBatch("test", ALL_NEEDS, TypicalDoubts(graph_margin_scores, 0.0))
     assert set(by_graph(opinions(), 3, STREAM).ids.tolist()) == {2, 3, 4}

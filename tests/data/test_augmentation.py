@@ -11,7 +11,7 @@ from aral.randomness import Stream
 
 STREAM = Stream.root(3)
 IDS = np.array([4, 9, 4, 2, 9, 4], dtype=np.int64)
-EVERYTHING = Augmentation(shift=0.2, scale=0.3, rotation=30, shear=10, flip=True, cut_out=0.4)
+EVERYTHING = Augmentation(shift=0.2, scale=0.3, rotation=30, shear=10, flip=True, colour=0.5, cut_out=0.4)
 
 
 def pictures(count: int, height: int = 8, width: int = 6) -> torch.Tensor:
@@ -105,6 +105,45 @@ def test_a_cut_out_square_has_the_images_mean() -> None:
         torch.testing.assert_close(
             result[:, mask], image.mean(dim=(1, 2))[:, None].expand(-1, int(mask.sum()))
         )
+
+
+def recoloured(images: torch.Tensor) -> torch.Tensor:
+    ids = np.arange(len(images), dtype=np.int64)
+    return augment(images, ids, Augmentation(colour=0.5), STREAM)
+
+
+def test_brightness_contrast_and_saturation_by_hand() -> None:
+    """Three grey values stay grey and equally spaced; their spacing is brightness times contrast, 0.25 to 2.25."""
+    images = torch.zeros(200, 3, 2, 5)  # of the ten pixels two are bounds, 0 and 1, the rest the ramp
+    images[:, :, 0] = torch.tensor([0.0, 0.28, 0.3, 0.32, 0.3])
+    images[:, :, 1] = torch.tensor([1.0, 0.28, 0.3, 0.32, 0.3])
+    found = recoloured(images)
+    assert torch.allclose(found[:, 0], found[:, 1]) and torch.allclose(found[:, 1], found[:, 2])
+    one, two, three = found[:, 0, 0, 1:4].unbind(dim=1)
+    inside = (one > 1e-3) & (three < 1 - 1e-3)
+    assert inside.sum() > 150
+    torch.testing.assert_close((three - two)[inside], (two - one)[inside])
+    spacing = (three - two)[inside] / 0.02
+    assert 0.25 <= spacing.min() < 0.5 and 1.5 < spacing.max() <= 2.25
+
+
+def test_saturation_moves_channels_to_and_from_grey() -> None:
+    """Brightness and contrast scale the differences between channels alike in all pixels; their signs stay."""
+    images = torch.full((200, 3, 2, 2), 0.5)
+    images[:, 0] += 0.05
+    images[:, 1] -= 0.05
+    images[:, :, 0, 0], images[:, :, 1, 1] = 0.0, 1.0  # room for the others
+    found = recoloured(images)
+    apart = found[:, 0, 0, 1] - found[:, 1, 0, 1]
+    assert (apart > 0).all()
+    ratio = apart / 0.1
+    assert 0.125 <= ratio.min() < 0.4 and 1.6 < ratio.max() <= 3.375
+
+
+def test_one_channel_has_no_saturation() -> None:
+    """Brightness and contrast of one channel are those of three equal ones."""
+    images = pictures(30)[:, :1]
+    torch.testing.assert_close(recoloured(images), recoloured(images.repeat(1, 3, 1, 1))[:, :1])
 
 
 @pytest.mark.parametrize("low", [0.0, -1.0])

@@ -69,6 +69,16 @@ def test_what_nothing_reaches_has_no_opinion_and_a_class_without_labels_no_chanc
     assert found.tolist() == [[0, 0, 1], [0, 0, 1], [pytest.approx(1 / 3)] * 3, [pytest.approx(1 / 3)] * 3]
 
 
+def test_rows_like_foreign_ones_lack_what_a_further_class_would_have() -> None:
+    """Six rows on a line, the last one of no class: the columns are those of three classes without the third."""
+    graph = similarity_graph(LINE, STEPS)
+    foreign = spread_labels(graph, np.array([0, 2]), np.array([0, 1]), 2, np.array([5]))
+    classes = spread_labels(graph, np.array([0, 2, 5]), np.array([0, 1, 2]), 3)
+    assert foreign == pytest.approx(classes[:, :2])
+    lacking = 1 - foreign.sum(axis=1)
+    assert (np.diff(lacking) > 0).all(), "more of it with every step towards the foreign row"
+
+
 @given(st.integers(0, 10**6), st.integers(2, 4))
 def test_rows_are_probabilities_and_names_of_rows_do_not_matter(seed: int, classes: int) -> None:
     draw = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aral.acquisition import Need
 from aral.data.augmentation import Augmentation
+from aral.data.neighbours import SpreadLabels
 from aral.learners import PhasedLearner, evaluate, few_labels, few_labels_phases, phases_before_labels
 from aral.learners.few_labels import PAIR
 from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
@@ -20,7 +21,7 @@ from aral.losses.neighbour_agreement import disagreement, imbalance
 from aral.networks import CompactFamily
 from aral.randomness import Stream
 from aral.testing import planted_data, planted_pool, tiny_model
-from aral.types import ImageSet, LabelledSet
+from aral.types import NOBODY, ImageSet, LabelledSet
 
 from .test_learner_phases import P, a_step, names_of, reached
 from .test_phases import CPU, D
@@ -320,9 +321,9 @@ SPREADING = {"weight": 0.5, "margin": 0.3}
 
 
 def spread_terms(
-    own: list[tuple[float, ...]], graph: list[tuple[float, ...]]
+    own: list[tuple[float, ...]], graph: list[tuple[float, ...]], named: float = 0.25
 ) -> tuple[dict[str, float], Tensor]:
-    """The two terms and C's logits, with opinions laid into the step."""
+    """The two terms and C's logits, with opinions laid into the step; the graph names a share of the pool."""
     settings = model().model_copy(
         update={
             "spreading": Spreading(**SPREADING),
@@ -337,6 +338,9 @@ def spread_terms(
     phase = learner.phases[0]
     step = a_step(learner)
     step.weak_pseudo_labels, step.spread_labels = torch.tensor(own), torch.tensor(graph)
+    of_pool = np.full((100, 3), 1 / 3, dtype=np.float32)
+    of_pool[: round(100 * named)] = (0.6, 0.3, 0.1)
+    step._spread = lambda: SpreadLabels(np.arange(100), of_pool)
     view = phase.view(step)
     terms = {term.name: term for term in phase.terms}
     values = {name: float(terms[name].compute(view).detach()) for name in ("agree", "follow the graph")}
@@ -352,9 +356,50 @@ def test_an_image_has_its_label_from_the_graph_or_from_the_classifier_or_none() 
     values, log_chances = spread_terms(own, graph)
     from_own = [(2, 0)]
     from_graph = [(0, 0), (1, 1), (4, 1)]
-    for name, pairs in (("agree", from_own), ("follow the graph", from_graph)):
-        by_hand = -sum(float(log_chances[image, label]) for image, label in pairs) / len(own)
-        assert values[name] == pytest.approx(by_hand, rel=1e-5)
+    by_hand = {
+        name: mean_cross_entropy(log_chances, pairs)
+        for name, pairs in (("agree", from_own), ("follow the graph", from_graph))
+    }
+    assert values == pytest.approx(by_hand, rel=1e-5)
+
+
+def mean_cross_entropy(log_chances: Tensor, pairs: list[tuple[int, int]]) -> float:
+    return -sum(float(log_chances[image, label]) for image, label in pairs) / len(log_chances)
+
+
+def test_a_graph_that_names_too_few_images_is_not_asked_to_agree() -> None:
+    """C's sure labels count where the graph is unsure, even of another class; the graph's few still count."""
+    sure_0, sure_1, unsure = (0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.4, 0.35, 0.25)
+    own, graph = [sure_1, sure_0, sure_1, unsure], [unsure, unsure, sure_0, sure_1]
+    values, log_chances = spread_terms(own, graph, named=0.24)
+    assert values["agree"] == pytest.approx(mean_cross_entropy(log_chances, [(0, 1), (1, 0)]), rel=1e-5)
+    assert values["follow the graph"] == pytest.approx(
+        mean_cross_entropy(log_chances, [(2, 0), (3, 1)]), rel=1e-5
+    )
+
+
+def test_what_the_graph_takes_for_foreign_has_no_label() -> None:
+    """Rows whose sum lacks 0.7 and 0.4: ahead of 0.2 by half, and of 0.35 by a twentieth only."""
+    sure_0 = (0.9, 0.05, 0.05)
+    for named, used in ((0.25, [(1, 0)]), (0.24, [(1, 0)])):
+        values, log_chances = spread_terms([sure_0] * 2, [(0.2, 0.1, 0.0), (0.35, 0.25, 0.0)], named)
+        assert values["agree"] == pytest.approx(mean_cross_entropy(log_chances, used), rel=1e-5)
+        assert values["follow the graph"] == 0
+
+
+def test_images_of_no_class_spread_as_well() -> None:
+    """What a round or a query is told of them reaches their neighbours; without a word nothing is foreign."""
+    learner = started(model())
+    known, asked = labelled(list(range(9))), DATA.pool.subset(np.arange(20, 40))
+    for foreign in (np.array([30, 33], dtype=np.int64), NOBODY):
+        learner.meet_labels(known, foreign)
+        learner.start_round(1, known, DATA.pool.without(known.ids), Stream.root(6))
+        wanted = learner._neighbourhood.spread(known, foreign)
+        found = learner.predict(asked, [Need.SPREAD], Stream.root(0)).get(Need.SPREAD)
+        assert torch.equal(found, wanted(asked.ids))
+        assert bool((wanted.class_probs.sum(axis=1) < 0.9).any()) == bool(foreign.size)
+        step = learner._new_step(learner._stage, 0, Stream.root(5))
+        assert torch.equal(step.spread_labels, wanted(step.unlabelled.ids))
 
 
 def test_labels_spread_from_the_rounds_own_labels() -> None:

@@ -14,7 +14,14 @@ import numpy as np
 
 from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
 from aral.acquisition.uncertainty import entropy
+from aral.leads import leads
 from aral.randomness import Stream
+
+SURE = 0.2
+"""The graph is sure of an image where one answer leads all others by this."""
+
+HEARD = 0.25
+"""The graph is heard where it is sure of this share of the pool."""
 
 
 def least_confidence_scores(pool: PoolView, stream: Stream) -> Scores:
@@ -32,11 +39,14 @@ def graph_margin_scores(pool: PoolView, stream: Stream) -> Scores:
     """The larger of two such margins, C's and that of the labels along the graph: high where either is in doubt.
 
     A classifier that trains on its own answers grows sure of its mistakes; the graph, which is asked anew with
-    every label, does not.
+    every label, does not. An image that the graph is sure to be of none of the classes has −1, the least. Where
+    the graph is sure of hardly any image, because neighbours are not of one class, C's margin counts alone.
     """
     own = margin_scores(pool, stream)
-    best = pool.unlabelled.get(Need.SPREAD).double().topk(2, dim=1).values
-    return np.maximum(own, as_scores(best[:, 1] - best[:, 0]))
+    ahead = as_scores(leads(pool.unlabelled.get(Need.SPREAD).double()))
+    if np.mean(np.abs(ahead) >= SURE) < HEARD:
+        return own
+    return np.where(ahead <= -SURE, -1.0, np.maximum(own, -np.abs(ahead)))
 
 
 def entropy_scores(pool: PoolView, stream: Stream) -> Scores:

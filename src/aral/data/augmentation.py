@@ -28,6 +28,9 @@ class Augmentation(BaseModel):
     rotation: float = Field(0.0, ge=0, le=180)  # degrees, both ways
     shear: float = Field(0.0, ge=0, lt=90)  # degrees, sideways, both ways
     flip: bool = False  # left and right are exchanged with probability one half
+    colour: float = Field(
+        0.0, ge=0, le=1
+    )  # brightness, contrast and saturation between 1 − this and 1 + this
     cut_out: float = Field(0.0, ge=0, le=1)  # side of a blank square, as a share of the image's side
 
     @property
@@ -41,8 +44,9 @@ def augment(
 ) -> Float[Tensor, "N C H W"]:
     """Images, each changed in its own way; the very same tensor when ``by`` allows no change.
 
-    Pixels beyond the border are those nearest to them inside, mirrored; a cut-out square has the mean of its
-    image, so no value leaves the range of the input. No gradient is meant to flow.
+    Pixels beyond the border are those nearest to them inside, mirrored; colours are held between the least and
+    the greatest value of their image; a cut-out square has the mean of its image. So no value leaves the range of
+    the input. No gradient is meant to flow.
 
     Args:
         images: of any range.
@@ -55,6 +59,8 @@ def augment(
         moves = _affine_maps(images.shape[2], images.shape[3], keys, by, stream).to(images)
         grid = affine_grid(moves, list(images.shape), align_corners=False)
         images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if by.colour:
+        images = _recoloured(images, keys, by.colour, stream)
     if by.cut_out:
         images = _cut_out(images, keys, by.cut_out, stream)
     return images
@@ -92,6 +98,26 @@ def _affine_maps(
     for axis, side, name in ((0, width, "shift across"), (1, height, "shift down")):
         maps[:, axis, 2] = 2.0 / side * np.round(drawn(name, by.shift * side))
     return torch.from_numpy(maps)
+
+
+def _recoloured(
+    images: Float[Tensor, "N C H W"], keys: Int64[np.ndarray, " N"], limit: float, stream: Stream
+) -> Float[Tensor, "N C H W"]:
+    """Images with another brightness, contrast and, where there are several channels, saturation.
+
+    Each is a factor: of the distance from the image's least value, from its mean, and from each pixel's grey.
+    """
+
+    def factor(name: str) -> Float[Tensor, "N 1 1 1"]:
+        drawn = 1.0 + limit * (2.0 * stream.child(name).uniform(keys) - 1.0)
+        return torch.from_numpy(drawn).to(images)[:, None, None, None]
+
+    low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
+    changed = low + factor("brightness") * (images - low)
+    for name, kept in (("contrast", (1, 2, 3)), ("saturation", (1,))):
+        centre = changed.mean(dim=kept, keepdim=True)
+        changed = centre + factor(name) * (changed - centre)
+    return changed.clamp(low, high)
 
 
 def _cut_out(

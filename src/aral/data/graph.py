@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Float32, Float64, Int64
 
+from aral.types import NOBODY
+
 SMALL = 1e-12
 """Below this a distance or a degree counts as none."""
 
@@ -44,20 +46,27 @@ def spread_labels(
     rows: Int64[np.ndarray, " L"],
     classes: Int64[np.ndarray, " L"],
     class_count: int,
+    foreign: Int64[np.ndarray, " M"] = NOBODY,
 ) -> Float32[np.ndarray, "N K"]:
     """Class probabilities of every row: what reaches it from the labelled ones (Zhou et al. 2004).
 
     F ← α S F + (1 − α) Y, begun with F = Y and repeated :data:`TURNS` times, then each row is divided by its sum.
     A class has the same weight in Y however many labels it has: queries are no fair sample, so the counts of
     labels say nothing about how common a class is. A row that nothing reaches has equal probabilities; a class
-    without labels has none anywhere else.
+    without labels has none anywhere else. Rows of no class count as one more class, whose share is left out
+    afterwards, so rows that resemble them have a sum below 1.
 
     Args:
         graph: :func:`similarity_graph`.
         rows: the labelled ones, at least one.
         classes: of these rows, 0 to K − 1.
         class_count: K.
+        foreign: rows that are of none of the classes.
     """
+    if foreign.size:
+        rows = np.concatenate([rows, foreign])
+        classes = np.concatenate([classes, np.full(foreign.size, class_count)])
+        return spread_labels(graph, rows, classes, class_count + 1)[:, :class_count]
     labels = np.zeros((graph.shape[0], class_count), dtype=np.float32)
     labels[rows, classes] = 1.0 / np.bincount(classes, minlength=class_count)[classes]
     single = graph.astype(np.float32)

@@ -18,8 +18,9 @@ from aral.data.communities import communities
 from aral.data.components import half_whitened, leading_components, principal_components
 from aral.data.gradients import gradient_features
 from aral.data.graph import similarity_graph, spread_labels
+from aral.leads import leads
 from aral.randomness import Stream
-from aral.types import Ids, ImageSet, LabelledSet, UnlabelledBatch
+from aral.types import NOBODY, Ids, ImageSet, LabelledSet, UnlabelledBatch
 
 SeenAs = Literal["gradients", "pixels"]
 """In what neighbours resemble each other: :func:`aral.data.gradients.oriented_gradients`, or the plain pixels."""
@@ -63,7 +64,7 @@ class SpreadLabels:
 
     Attributes:
         ids: of the pool, ascending.
-        class_probs: rows in the same order, each with sum 1.
+        class_probs: rows in the same order; what a row's sum lacks of 1 is the chance of none of the classes.
     """
 
     ids: Ids
@@ -72,6 +73,14 @@ class SpreadLabels:
     def __call__(self, ids: Ids) -> Float[Tensor, "n K"]:
         """Those of some images, in the order asked for."""
         return torch.from_numpy(self.class_probs[np.searchsorted(self.ids, ids)])
+
+    @cached_property
+    def _leads(self) -> Float[Tensor, " N"]:
+        return leads(torch.from_numpy(self.class_probs))
+
+    def share_named(self, margin: float) -> float:
+        """The share of the pool that some class leads by at least ``margin``: :func:`aral.leads.leads`."""
+        return float((self._leads >= margin).double().mean())
 
 
 class Neighbourhood:
@@ -134,16 +143,21 @@ class Neighbourhood:
         rows, distances = (part[:, : self._links] for part in self._nearest)
         return similarity_graph(rows, distances)
 
-    def spread(self, labelled: LabelledSet) -> SpreadLabels:
-        """What the labels of some images say of the whole pool: :func:`aral.data.graph.spread_labels`."""
-        rows = np.searchsorted(self._pool.ids, labelled.images.ids)
-        return self._spread(rows.tobytes(), labelled.classes.astype(np.int64).tobytes(), labelled.class_count)
+    def spread(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> SpreadLabels:
+        """What some images say of the whole pool: :func:`aral.data.graph.spread_labels`.
 
-    def _spread_from(self, rows: bytes, classes: bytes, class_count: int) -> SpreadLabels:
+        Args:
+            labelled: images of the pool and their classes.
+            foreign: ids of images of the pool that are of none of the classes.
+        """
+        rows, others = (np.searchsorted(self._pool.ids, ids) for ids in (labelled.images.ids, foreign))
+        classes = labelled.classes.astype(np.int64)
+        return self._spread(rows.tobytes(), classes.tobytes(), labelled.class_count, others.tobytes())
+
+    def _spread_from(self, rows: bytes, classes: bytes, class_count: int, foreign: bytes) -> SpreadLabels:
         # Bytes, because the last labels are remembered by them: training and query ask for the same.
-        found = spread_labels(
-            self._graph, np.frombuffer(rows, np.int64), np.frombuffer(classes, np.int64), class_count
-        )
+        named, classes_of, others = (np.frombuffer(each, np.int64) for each in (rows, classes, foreign))
+        found = spread_labels(self._graph, named, classes_of, class_count, others)
         return SpreadLabels(self._pool.ids, found)
 
     def __call__(self, ids: Ids, stream: Stream) -> UnlabelledBatch:

@@ -21,10 +21,11 @@ from aral.labelling.sessions import Identity, open_session
 from aral.project import Project
 from aral.randomness import Stream
 from aral.session import Observer, Pace, Session, Strategy
+from aral.session.training_set import DOCUMENT as TRAINING_SET
+from aral.session.training_set import foreign_images
 from aral.store.rows import Json
 from aral.types import Answer, ClassAnswer, LabelledSet, NoClass, NoClassAnswer, Selection
 
-TRAINING_SET = "training set"
 PUBLISHED = "published"
 QUEUED = "queued"
 
@@ -250,7 +251,7 @@ class Course:
         ids = np.array(sorted(labels), dtype=np.int64)
         classes = np.array([labels[int(image_id)] for image_id in ids], dtype=np.int64)
         labelled = LabelledSet(self.images.pool.subset(ids), classes, self.class_count)
-        learner.meet_labels(labelled)
+        learner.meet_labels(labelled, foreign_images(self.store.answers()))
         view = PoolView(
             learner.predict(self.images.pool.subset(ranked), needs, stream.child("unlabelled passes")),
             learner.predict(labelled.images, needs, stream.child("labelled passes")),

@@ -20,7 +20,7 @@ from aral.learners import terms
 from aral.learners.blueprint import Blueprint
 from aral.learners.phased import PhasedLearner
 from aral.learners.semi_supervised import agree
-from aral.learners.spec import Model, Net, Ramp
+from aral.learners.spec import Model, Net, Ramp, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Phase, Term
 from aral.learners.view import View
@@ -64,13 +64,19 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
 
 
-def agree_where_the_graph_does(confidence: float, margin: float) -> Compute:
-    """FixMatch on C's own confident labels, where the graph is unsure of the same class; to C."""
+def agree_where_the_graph_does(confidence: float, spreading: Spreading) -> Compute:
+    """FixMatch on C's own confident labels, where the graph is unsure of the same class; to C.
+
+    A graph that is sure of hardly any image of the pool knows nothing of its classes, and is not asked to agree.
+    """
 
     def compute(view: View) -> Float[Tensor, ""]:
         own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
-        alike = self_training.at_one(own, graph) & ~self_training.leading(graph, margin)
-        used = self_training.confident(own, confidence) & alike
+        margin = spreading.margin
+        used = self_training.confident(own, confidence) & ~self_training.leading(graph, margin)
+        used &= ~self_training.foreign(graph, margin)
+        if view.step.share_named(margin) >= spreading.heard:
+            used &= self_training.at_one(own, graph)
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         return self_training.cross_entropy_where(logits, self_training.hardened(own), used)
 
@@ -96,7 +102,7 @@ def own_labels(model: Model) -> tuple[Term, ...]:
     if not spreading.weight:
         compute = agree(settings.confidence, settings.align)
         return (Term("agree", compute, weight, w.self_training_ramp),)
-    agreeing = agree_where_the_graph_does(settings.confidence, spreading.margin)
+    agreeing = agree_where_the_graph_does(settings.confidence, spreading)
     return (
         Term("agree", agreeing, weight, w.self_training_ramp),
         Term("follow the graph", follow_the_graph(spreading.margin), w.cls * spreading.weight),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.randomness import Stream
-from aral.types import ImageSet, LabelledSet
+from aral.types import NOBODY, Ids, ImageSet, LabelledSet
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,12 @@ class Learner(ABC):
             stream: decides what is derived from the pool.
         """
 
-    def meet_labels(self, labelled: LabelledSet) -> None:  # noqa: B027 likewise
-        """Take note of the labels that a query may count with; called before :meth:`predict` for a query.
+    def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:  # noqa: B027 likewise
+        """Take note of what people said; called before a round starts, and before :meth:`predict` for a query.
 
         Args:
             labelled: all labels given so far, of images of the pool.
+            foreign: ids of images of the pool that are of none of the classes.
         """
 
     def start_before_labels(self, stream: Stream) -> None:

@@ -26,7 +26,7 @@ from aral.learners.step import Step
 from aral.learners.terms import Phase
 from aral.networks.interface import PixelRange
 from aral.randomness import Stream
-from aral.types import ImageSet, LabelledSet
+from aral.types import NOBODY, Ids, ImageSet, LabelledSet
 
 
 class PhasedLearner(Learner):
@@ -57,6 +57,7 @@ class PhasedLearner(Learner):
         self._pool: ImageSet | None = None
         self._neighbourhood: Neighbourhood | None = None
         self._spread: Callable[[], SpreadLabels] | None = None
+        self._foreign: Ids = NOBODY
         self._stream = stream
         self._model = blueprint.model
         self._age = 0
@@ -105,9 +106,10 @@ class PhasedLearner(Learner):
             stream.child("neighbours"),
         )
 
-    def meet_labels(self, labelled: LabelledSet) -> None:
+    def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:
         """Let them spread along the graph of neighbours, once somebody asks."""
-        self._spread = lambda: self._met.spread(labelled)
+        self._foreign = foreign
+        self._spread = lambda: self._met.spread(labelled, foreign)
 
     def start_before_labels(self, stream: Stream) -> None:
         """Take the whole pool as unlabelled images."""
@@ -148,13 +150,14 @@ class PhasedLearner(Learner):
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
         # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
         rest = unlabelled if len(unlabelled) else labelled.images
+        foreign = self._foreign
         self._stage = Stage(
             self._phases,
             self.steps_per_round,
             stream,
             LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
             self._unlabelled_batches(rest, stream),
-            lambda: self._met.spread(labelled),
+            lambda: self._met.spread(labelled, foreign),
             # Images kept for validation are in neither, and must not come back as somebody's neighbours.
             np.union1d(labelled.ids, rest.ids),
         )

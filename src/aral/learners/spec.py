@@ -141,6 +141,7 @@ class Spreading(Settings):
         0.0, ge=0
     )  # of an image with a label from the graph, relative to people's; 0 = none
     margin: float = Field(0.2, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
+    heard: float = Field(0.25, ge=0, le=1)  # C's own labels need its consent where it is sure of this share
 
 
 class SeparateGan(Settings):

@@ -162,9 +162,16 @@ class Step:
         Raises:
             ValueError: there are no labels yet, or the learner has not met the pool.
         """
+        return self._along_graph()(self.unlabelled.ids).to(self.nets.device)
+
+    def share_named(self, margin: float) -> float:
+        """The share of the whole pool that the graph gives a class with at least this lead; raises likewise."""
+        return self._along_graph().share_named(margin)
+
+    def _along_graph(self) -> SpreadLabels:
         if self._spread is None:
             raise ValueError("there are no labels yet that could spread")
-        return self._spread()(self.unlabelled.ids).to(self.nets.device)
+        return self._spread()
 
     @cached_property
     def images(self) -> Float[Tensor, "B C H W"]:

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import log_softmax, one_hot
 
+from aral.leads import leads
+
 
 def certain(class_probs: Float[Tensor, "N K"], entropy: float) -> Bool[Tensor, " N"]:
     """Images whose prediction has an entropy below ``entropy`` nats (CEAL)."""
@@ -25,9 +27,13 @@ def confident(class_probs: Float[Tensor, "N K"], confidence: float) -> Bool[Tens
 
 
 def leading(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
-    """Images whose likeliest class leads the second by at least ``margin``, in [0, 1]."""
-    first, second = class_probs.topk(2, dim=1).values.unbind(dim=1)
-    return first - second >= margin
+    """Images whose likeliest class leads the second, and none at all, by at least ``margin``, in [0, 1]."""
+    return leads(class_probs) >= margin
+
+
+def foreign(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
+    """Images likelier of none of the classes than of any, by at least ``margin`` > 0: :func:`aral.leads.leads`."""
+    return leads(class_probs) <= -margin
 
 
 def at_one(one: Float[Tensor, "N K"], other: Float[Tensor, "N K"]) -> Bool[Tensor, " N"]:

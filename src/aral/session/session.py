@@ -20,6 +20,7 @@ from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, evaluate
 from aral.learners.interface import Learner
 from aral.randomness import Stream
+from aral.session import training_set
 from aral.session.observer import Observer
 from aral.session.pictures import save_pictures
 from aral.session.progress import BEFORE_LABELS, Pace, Progress
@@ -27,12 +28,10 @@ from aral.session.strategy import Strategy, check_strategy
 from aral.session.validation import Validation, Validator
 from aral.store import Store
 from aral.store.rows import Stage
-from aral.types import Answer, ImageSet, LabelledSet, NoClass, NoClassAnswer, Selection
+from aral.types import Answer, ImageSet, LabelledSet, NoClassAnswer, Selection
 
 FIRST_FEATURES = 50
 DIAGNOSED_IMAGES = 2000
-NOT_A_CLASS = (NoClass.BAD_IMAGE, NoClass.NONE_OF_THESE)
-"""Answers after which an image is not trained on at all."""
 
 
 class Session:
@@ -163,7 +162,7 @@ class Session:
             RunFailed: training is not finite.
         """
         number = self.round_number
-        self._fix_training_set(number)
+        training_set.fix(self.store, number, self._validator)
         self._observer.stage(number, "training")
         started = time.monotonic()
         self._progress.finish_round(number, self._start_round, stopping)
@@ -182,7 +181,8 @@ class Session:
         self.repair()
         self._observer.stage(number, "evaluating")
         result = evaluate(self.learner, test)
-        labelled, unlabelled = self._training_set(number)
+        found = training_set.read(self.store, number, self.pool, self.class_count)
+        labelled, unlabelled = found.labelled, found.unlabelled
         diagnosed = unlabelled.ids[
             np.argsort(self._stream.child("diagnosed").uniform(unlabelled.ids))[:DIAGNOSED_IMAGES]
         ]
@@ -230,7 +230,7 @@ class Session:
             return self._choose_first(candidates, query_size, stream)
         self.repair()
         labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs
-        self.learner.meet_labels(labelled)
+        self.learner.meet_labels(labelled, training_set.foreign_images(self.store.answers()))
         view = PoolView(
             self.learner.predict(candidates, needs, stream.child("unlabelled passes")),
             self.learner.predict(labelled.images, needs, stream.child("labelled passes")),
@@ -238,27 +238,6 @@ class Session:
             self.class_count,
         )
         return self._strategy.acquisition(view, query_size, stream)
-
-    def _fix_training_set(self, number: int) -> None:
-        """Write down what a round trains on, so that answers arriving meanwhile cannot change it."""
-        if self.store.document(number, "training set") is not None:
-            return
-        ids, classes = self.store.labels()
-        if not ids.size:
-            raise BadInput("There is no labelled image to train on.", "Answer some of the images of ask().")
-        excluded = [
-            answer.image_id
-            for answer in self.store.answers()
-            if isinstance(answer, NoClassAnswer) and answer.reason in NOT_A_CLASS
-        ]
-        # The document is last, because its presence means that all the rest is there.
-        self.store.record_round(number, int(ids.size))
-        if self._validator is not None:
-            trained = np.isin(ids, self._validator.fix(number, ids, classes))
-            excluded += ids[~trained].tolist()
-            ids, classes = ids[trained], classes[trained]
-        body = {"ids": ids.tolist(), "classes": classes.tolist(), "excluded": excluded}
-        self.store.record_document(number, "training set", body)
 
     def _trainable(self, labelled: LabelledSet) -> LabelledSet:
         """Without the images that are kept for validation: they decide nothing but which weights are best."""
@@ -271,21 +250,15 @@ class Session:
     def _tell(self, kind: str, message: str) -> None:
         self._progress.tell(kind, message)
 
-    def _training_set(self, number: int) -> tuple[LabelledSet, ImageSet]:
-        body = self.store.document(number, "training set")
-        assert isinstance(body, dict)
-        ids, classes, excluded = (
-            np.array(body[key], dtype=np.int64) for key in ("ids", "classes", "excluded")
-        )
-        labelled = LabelledSet(self.pool.subset(ids), classes, self.class_count)
-        return labelled, self.pool.without(np.concatenate([ids, excluded]))
-
     def _start_round(self, number: int) -> None:
         if number == BEFORE_LABELS:
             self.learner.start_before_labels(self._stream.child("before labels"))
             return
-        labelled, unlabelled = self._training_set(number)
-        self.learner.start_round(number, labelled, unlabelled, self._stream.child("round", number))
+        found = training_set.read(self.store, number, self.pool, self.class_count)
+        self.learner.meet_labels(found.labelled, found.foreign)
+        self.learner.start_round(
+            number, found.labelled, found.unlabelled, self._stream.child("round", number)
+        )
 
     def _record(self, number: int, values: dict[str, float]) -> None:
         self.store.record_metrics(number, self.learner.steps_per_round, values)

@@ -11,7 +11,7 @@ from torch import Tensor
 from aral.acquisition import Need, Predictions
 from aral.learners import Gallery, Learner, StepLosses
 from aral.randomness import Stream
-from aral.types import ImageSet, LabelledSet
+from aral.types import NOBODY, Ids, ImageSet, LabelledSet
 
 
 class FakeLearner(Learner):
@@ -41,6 +41,7 @@ class FakeLearner(Learner):
         self.calls: list[str] = []
         self.labelled: list[LabelledSet] = []
         self.unlabelled: list[ImageSet] = []
+        self.foreign: list[Ids] = []
         self.steps_taken = 0
         self.rate = 1.0
         self._sampler_logit = sampler_logit
@@ -73,6 +74,10 @@ class FakeLearner(Learner):
     def meet_pool(self, pool: ImageSet, stream: Stream) -> None:
         """Say so."""
         self.calls.append(f"meet {len(pool)} images")
+
+    def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:
+        """Remember what is of no class."""
+        self.foreign.append(foreign)
 
     def start_before_labels(self, stream: Stream) -> None:
         """Say so."""
