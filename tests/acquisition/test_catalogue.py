@@ -93,6 +93,7 @@ def test_needs_are_what_is_read(name: str) -> None:
             synthesised=fields.get(Need.SYNTHESISED),
             groups=fields.get(Need.GROUPS),
             spread=fields.get(Need.SPREAD),
+            places=fields.get(Need.PLACES),
         )
     )
     assert len(ACQUISITIONS[name](pool, 3, STREAM)) == 3

@@ -29,6 +29,7 @@ PER_IMAGE = {
     Need.SAMPLER_LOGITS: "sampler_logits",
     Need.GROUPS: "groups",
     Need.SPREAD: "spread",
+    Need.PLACES: "places",
 }
 STREAM = Stream.root(0).child("query")
 every = pytest.mark.parametrize("name", ALL)

@@ -136,7 +136,7 @@ def test_copies_fill_up_by_doubt() -> None:
 def test_what_they_read() -> None:
     assert TYPICAL_ENTROPY.needs == {Need.PROBABILITIES, Need.FEATURES}
     assert ARAL_TYPICAL.needs == TYPICAL_ENTROPY.needs | {Need.SAMPLER_LOGITS}
-    assert TYPICAL_GRAPH.needs == TYPICAL_ENTROPY.needs | {Need.SPREAD}
+    assert TYPICAL_GRAPH.needs == TYPICAL_ENTROPY.needs | {Need.SPREAD, Need.PLACES}
     assert ARAL_GRAPH.needs == TYPICAL_GRAPH.needs | {Need.SAMPLER_LOGITS}
 
 
@@ -191,3 +191,21 @@ def test_graph_queries_ask_where_the_graph_is_in_doubt_although_the_classifier_i
     with_s = JointBatch("test", ALL_NEEDS, TypicalDoubts(with_sampler(graph_margin_scores), 0.0))
     # Ranks by −S: 4/5 for the four, 1 for image 4; by doubt: 1 for images 2 to 4, 2/5 for the others.
     assert with_s(opinions(), 1, STREAM).ids.tolist() == [4]
+
+
+def test_images_are_alike_where_both_spaces_say_so() -> None:
+    """Four doubtful images in two kinds by features and two others by places: one space sees one difference."""
+    seen = Predictions(
+        id_array(*range(4)),
+        probabilities=torch.full((4, 3), 1 / 3),
+        features=torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.0], [1.0, 0.1]]),
+        places=torch.tensor([[5.0, 0.0], [5.0, 0.0], [0.0, 5.0], [0.0, 5.0]]),
+    )
+
+    def parts(*spaces: Need) -> list[set[int]]:
+        query = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, 1.0, spaces))
+        return [set(query(view(seen), 2, Stream.root(seed)).ids.tolist()) for seed in range(8)]
+
+    assert all(len(found & {0, 2}) == 1 for found in parts(Need.FEATURES))
+    for spaces in ((Need.PLACES,), (Need.FEATURES, Need.PLACES)):
+        assert all(len(found & {0, 1}) == 1 for found in parts(*spaces))

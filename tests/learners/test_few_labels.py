@@ -11,12 +11,13 @@ from torch import Tensor
 
 from aral.acquisition import Need
 from aral.data.augmentation import Augmentation
-from aral.data.neighbours import SpreadLabels
+from aral.data.neighbours import SpreadLabels, nearest_neighbours
 from aral.learners import PhasedLearner, evaluate, few_labels, few_labels_phases, phases_before_labels
-from aral.learners.few_labels import PAIR
+from aral.learners.few_labels import PAIR, tell_apart
 from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
+from aral.losses.contrast import confusion
 from aral.losses.neighbour_agreement import disagreement, imbalance
 from aral.networks import CompactFamily
 from aral.randomness import Stream
@@ -30,6 +31,7 @@ DATA = planted_data()
 STEPS = 6
 REACHES = {
     "imitate communities": {D, P},
+    "tell images apart": {D, P},
     "sort into groups": {P},
     "use all groups, trunk given": {P},
     "keep neighbours together": {D, P},
@@ -82,15 +84,39 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def test_before_labels_each_term_reaches_its_networks() -> None:
-    learner = begun(model())
+    settings = model(contrast=1.0)
+    learner = begun(settings)
     step = a_step(learner)
-    phases = phases_before_labels(model())
+    phases = phases_before_labels(settings)
     for phase in phases:
         assert phase.trains == {D, P} and phase.sees == set(PAIR)
         for term in phase.terms:
             value = term.compute(phase.view(step))
             assert reached(value, learner.nets.modules, learner.nets.modules) == REACHES[term.name], term.name
     assert {term.name for phase in phases for term in phase.terms} == REACHES.keys()
+
+
+def test_images_are_told_apart_by_codes_in_the_first_steps_where_that_is_wanted() -> None:
+    """With contrast alone the trunk learns by it, then by the groups; without, P has no codes."""
+    learner = begun(model(imitation=0.0, contrast=1.0, imitation_steps=2, code_size=7))
+    found = [set(learner.step(index).values) - {"total P"} for index in range(3)]
+    telling = {"tell images apart", "sort into groups", "use all groups, trunk given"}
+    assert found == [telling] * 2 + [{"keep neighbours together", "use all groups"}]
+    view = phases_before_labels(model(contrast=1.0))[0].view(a_step_before(learner))
+    codes = [learner.nets.partition.codes(view.features[part]) for part in PAIR]
+    assert codes[0].shape == (len(view.step.unlabelled.ids), 7)
+    by_hand = confusion(*codes, temperature=0.3)
+    torch.testing.assert_close(tell_apart(0.3)(view), by_hand)
+    with pytest.raises(ValueError, match="without codes"):
+        begun(model()).nets.partition.codes(view.features[PAIR[0]])
+
+
+def test_without_neighbours_an_image_stands_for_itself_in_another_augmentation() -> None:
+    step = a_step_before(begun(model(neighbours=0, imitation=0.0)))
+    found = step.neighbourhood(step.unlabelled.ids, Stream.root(5))
+    assert torch.equal(found.images, step.unlabelled.images)
+    assert found.ids.tolist() == step.unlabelled.ids.tolist()
+    assert not torch.equal(step.strong_neighbour_images, step.strong_unlabelled_images)
 
 
 def test_before_labels_only_the_trunk_and_the_groups_move_and_no_label_is_asked_for() -> None:
@@ -428,6 +454,18 @@ def test_a_query_is_given_what_the_labels_say_along_the_graph() -> None:
         wanted = learner._neighbourhood.spread(known)(np.array([7, 21, 40]))
         assert found.ids.tolist() == [7, 21, 40] and torch.equal(found.get(Need.SPREAD), wanted)
         assert found.get(Need.PROBABILITIES).shape == wanted.shape
+
+
+def test_a_query_is_given_places_in_the_graph() -> None:
+    """The half-whitened components of the pool that neighbours are sought in, in the order of ids."""
+    learner = started(model())
+    asked = DATA.pool.subset(np.array([40, 7, 21], dtype=np.int64))
+    found = learner.predict(asked, [Need.PLACES], Stream.root(0)).get(Need.PLACES)
+    whole = learner.predict(DATA.pool, [Need.PLACES], Stream.root(0)).get(Need.PLACES)
+    assert torch.equal(found, whole[[7, 21, 40]])
+    table, distances = nearest_neighbours(whole, 5)
+    assert learner._neighbourhood.table.tolist() == DATA.pool.ids[table].tolist()
+    assert (distances > 0).any()
 
 
 def test_spreading_teaches_the_trunk_and_the_classifier_only() -> None:

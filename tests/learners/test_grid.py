@@ -91,7 +91,7 @@ def test_a_pair_runs_or_is_refused(name: str, query: str) -> None:
 
 @every_learner
 def test_what_a_learner_supplies(name: str) -> None:
-    always = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.SPREAD}
+    always = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.SPREAD, Need.PLACES}
     found = trained(name).supplies & frozenset(Need)
     assert found >= always | SUPPLIES[name]
     assert not found & ({*SAMPLER, *CODES, *GENERATOR} - SUPPLIES[name])
@@ -103,7 +103,7 @@ def test_what_is_supplied_arrives_and_predicting_changes_nothing(name: str) -> N
     learner.step(0)
     before = learner.state_dict()
     learner.meet_labels(LABELLED)
-    needs = [Need.PROBABILITIES, Need.FEATURES, Need.SPREAD, *SUPPLIES[name]]
+    needs = [Need.PROBABILITIES, Need.FEATURES, Need.SPREAD, Need.PLACES, *SUPPLIES[name]]
     found = learner.predict(UNLABELLED, needs, Stream.root(2))
     for need in needs:
         assert torch.isfinite(found.get(need)).all()

@@ -33,6 +33,7 @@ class Need(StrEnum):
     SYNTHESISED = "synthesised images"
     GROUPS = "groups"
     SPREAD = "labels along the graph"
+    PLACES = "places in the graph"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,9 @@ class Predictions:
         latents: N×Z, the mean of q(z|x, C(x)).
         sampler_logits: N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign.
         groups: N×G, probabilities of the groups of images that look alike; rows sum to one.
-        spread: N×K, what the labels given so far say of each image along the pool's graph of neighbours; rows sum
-            to one, equal where no label reaches.
+        spread: N×K, what the labels given so far say of each image along the pool's graph of neighbours; equal
+            where no label reaches. What a row's sum lacks of one is the chance of none of the classes.
+        places: N×C, the features in which the graph's neighbours are nearest; they stay the same in all rounds.
         synthesised: Q×F, features of images made to be uncertain, the most uncertain first; they are not of
             the N images, and Q is the learner's own.
     """
@@ -62,6 +64,7 @@ class Predictions:
     synthesised: Float[Tensor, "Q F"] | None = None
     groups: Float[Tensor, "N G"] | None = None
     spread: Float[Tensor, "N K"] | None = None
+    places: Float[Tensor, "N C"] | None = None
 
     def get(self, need: Need) -> Tensor:
         """One output, N×… (or Q×F); raises ``ValueError`` when it was not computed."""
@@ -74,6 +77,7 @@ class Predictions:
             Need.SYNTHESISED: self.synthesised,
             Need.GROUPS: self.groups,
             Need.SPREAD: self.spread,
+            Need.PLACES: self.places,
         }[need]
         if value is None:
             raise ValueError(f"{need} were not computed; the acquisition must declare them in `needs`")

@@ -101,6 +101,7 @@ def _sorted(predictions: Predictions) -> Predictions:
         predictions.synthesised,
         taken(predictions.groups),
         taken(predictions.spread),
+        taken(predictions.places),
     )
 
 

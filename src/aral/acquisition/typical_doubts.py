@@ -6,10 +6,12 @@ clusters of their features, and the one nearest to each centre is asked: what it
 which the classifier is unsure and nothing has been labelled. While labels are few these regions are large, so
 typicality counts most; as the classifier grows sure they become the few images that are left in doubt.
 
-Doubt is the entropy of the classifier's answer, or the margin of whichever is less sure, classifier or graph.
+Doubt is the entropy of the classifier's answer, or the margin of whichever is less sure, classifier or graph. With
+the graph, images are alike where both the classifier's features and the places in the graph say so: features that
+were learned from few labels hold together what these labels cannot tell apart, above all classes nobody has named.
 
-Sampler logits N, probabilities N×K, labels along the graph N×K, features N×F; a score is the number of doubtful
-images in the cluster, higher = label first. Cost that of one k-means on share·N images.
+Sampler logits N, probabilities N×K, labels along the graph N×K, features N×F, places N×C; a score is the number of
+doubtful images in the cluster, higher = label first. Cost that of one k-means on share·N images.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ class TypicalDoubts:
     Attributes:
         score: higher = more doubtful.
         share: of the pool that counts as doubtful.
+        spaces: features in which images are alike; in each of several, all images count the same.
     """
 
     score: Callable[[PoolView, Stream], Scores]
     share: float = 0.05
+    spaces: tuple[Need, ...] = (Need.FEATURES,)
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, those of the largest clusters first."""
@@ -49,7 +53,9 @@ class TypicalDoubts:
         count = min(len(scores), max(n, round(self.share * len(scores))))
         order = np.lexsort((ties, -scores))[:count]
         doubtful = np.sort(order)
-        features = directions(features_of(pool.unlabelled)[doubtful])
+        features = np.hstack(
+            [directions(features_of(pool.unlabelled, space)[doubtful]) for space in self.spaces]
+        )
         clusters = k_means(features, n, stream.child("clusters"))
         sizes = np.bincount(clusters, minlength=n)
         rows: list[int] = []
@@ -70,9 +76,13 @@ class TypicalDoubts:
 
 
 _DOUBTS = frozenset({Need.PROBABILITIES, Need.FEATURES})
-_SHARED = _DOUBTS | {Need.SPREAD}
+_SHARED = _DOUBTS | {Need.SPREAD, Need.PLACES}
+_IN_GRAPH = (Need.FEATURES, Need.PLACES)
+_WIDE = 0.2
 _SAMPLER = frozenset({Need.SAMPLER_LOGITS})
 ARAL_TYPICAL = JointBatch("aral-typical", _DOUBTS | _SAMPLER, TypicalDoubts(with_sampler(entropy_scores)))
-ARAL_GRAPH = JointBatch("aral-graph", _SHARED | _SAMPLER, TypicalDoubts(with_sampler(graph_margin_scores)))
+ARAL_GRAPH = JointBatch(
+    "aral-graph", _SHARED | _SAMPLER, TypicalDoubts(with_sampler(graph_margin_scores), _WIDE, _IN_GRAPH)
+)
 TYPICAL_ENTROPY = JointBatch("typical-entropy", _DOUBTS, TypicalDoubts(entropy_scores))
-TYPICAL_GRAPH = JointBatch("typical-graph", _SHARED, TypicalDoubts(graph_margin_scores))
+TYPICAL_GRAPH = JointBatch("typical-graph", _SHARED, TypicalDoubts(graph_margin_scores, _WIDE, _IN_GRAPH))

@@ -90,7 +90,7 @@ class Neighbourhood:
         pool: the images; one that is alone is its own neighbour.
         seen_as: what is compared, the directions of edges or the pixels.
         components: neighbours are nearest in this many principal components of that, half whitened.
-        count: neighbours of each image.
+        count: neighbours of each image; 0: an image stands for itself.
         symmetric: the range of the batches, [-1, 1] or [0, 1].
         stream: decides the randomised decomposition and the communities.
         links: neighbours that each image is linked to where communities are sought and labels spread.
@@ -116,15 +116,23 @@ class Neighbourhood:
         self._communities = lru_cache(maxsize=1)(self._sought)
         self._spread = lru_cache(maxsize=1)(self._spread_from)
 
+    def places(self, ids: Ids) -> Float[Tensor, "n c"]:
+        """What is compared, of some images of the pool, in the order asked for."""
+        return self._compared[np.searchsorted(self._pool.ids, ids)]
+
+    @cached_property
+    def _compared(self) -> Float[Tensor, "N c"]:
+        if self._seen_as == "pixels":
+            found = principal_components(self._pool, self._components, self._stream)
+        else:
+            found = leading_components(gradient_features(self._pool), self._components, self._stream)
+        return half_whitened(found)
+
     @cached_property
     def _nearest(self) -> tuple[Int64[np.ndarray, "N k"], Float64[np.ndarray, "N k"]]:
         if len(self._pool) == 1:
             return np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1))
-        if self._seen_as == "pixels":
-            features = principal_components(self._pool, self._components, self._stream)
-        else:
-            features = leading_components(gradient_features(self._pool), self._components, self._stream)
-        return nearest_neighbours(half_whitened(features), max(self._count, self._links))
+        return nearest_neighbours(self._compared, max(self._count, self._links))
 
     @cached_property
     def table(self) -> Int64[np.ndarray, "N k"]:
@@ -161,12 +169,14 @@ class Neighbourhood:
         return SpreadLabels(self._pool.ids, found)
 
     def __call__(self, ids: Ids, stream: Stream) -> UnlabelledBatch:
-        """One neighbour of each image, any of its nearest with equal chance.
+        """One neighbour of each image, any of its nearest with equal chance; itself where none are wanted.
 
         Args:
             ids: images of the pool; one that occurs twice may be given two neighbours.
             stream: decides which.
         """
+        if not self._count:
+            return UnlabelledBatch(ids, gather(self._pool, ids, self._symmetric))
         keys = ids + (occurrences(ids) << 40)
         places = (stream.uniform(keys) * self.table.shape[1]).astype(np.int64)
         chosen = self.table[np.searchsorted(self._pool.ids, ids), places]

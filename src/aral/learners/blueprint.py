@@ -65,7 +65,9 @@ class Blueprint:
             feature_size = cast(Discriminator, modules[Net.DISCRIMINATOR]).feature_size
             with stream.child(Net.PARTITION).governs_torch():
                 modules[Net.PARTITION] = Partition(
-                    feature_size, tuple(self.class_count * count for count in counts)
+                    feature_size,
+                    tuple(self.class_count * count for count in counts),
+                    times.code_size if times.contrast else 0,
                 ).to(self.device)
         return Nets(modules, latent_size, self.class_count, self.conditional)
 

@@ -24,7 +24,7 @@ from aral.learners.spec import Model, Net, Ramp, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Phase, Term
 from aral.learners.view import View
-from aral.losses import neighbour_agreement, self_training
+from aral.losses import contrast, neighbour_agreement, self_training
 from aral.networks.interface import ImageShape
 from aral.randomness import Stream
 
@@ -62,6 +62,16 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     logits = torch.cat([view.group_logits(part)[-1] for part in PAIR])
     wanted = view.step.neighbourhood.communities(view.step.unlabelled.ids, logits.shape[1])
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
+
+
+def tell_apart(temperature: float) -> Compute:
+    """The two pictures of an image are found among all others', mean, nats; to D̃ and P."""
+
+    def compute(view: View) -> Float[Tensor, ""]:
+        one, other = (view.nets.partition.codes(view.features[part]) for part in PAIR)
+        return contrast.confusion(one, other, temperature)
+
+    return compute
 
 
 def agree_where_the_graph_does(confidence: float, spreading: Spreading) -> Compute:
@@ -136,12 +146,15 @@ def partition_terms(
 
 
 def phases_before_labels(model: Model) -> tuple[Phase, ...]:
-    """One phase: first the trunk learns the communities while P only follows, then both find better groups."""
+    """One phase: first the trunk learns the communities, or to tell images apart, while P only follows; then both
+    find better groups.
+    """
     settings = model.partitioning
-    end = settings.imitation_steps if settings.imitation else 0
+    end = settings.imitation_steps if settings.imitation or settings.contrast else 0
     first, then = Ramp(begin=end, end=end, falling=True), Ramp(begin=end, end=end)
     found = (
         Term("imitate communities", imitate_communities, settings.imitation, first),
+        Term("tell images apart", tell_apart(settings.temperature), settings.contrast, first),
         *partition_terms(model, ramp=first, to_trunk=False),
         *partition_terms(model, ramp=then),
     )

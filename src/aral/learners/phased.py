@@ -28,6 +28,9 @@ from aral.networks.interface import PixelRange
 from aral.randomness import Stream
 from aral.types import NOBODY, Ids, ImageSet, LabelledSet
 
+OF_GRAPH = frozenset({Need.SPREAD, Need.PLACES})
+"""What a learner knows of images that no network says."""
+
 
 class PhasedLearner(Learner):
     """Trains networks by running its phases, one after another, in every step.
@@ -80,8 +83,8 @@ class PhasedLearner(Learner):
 
     @property
     def supplies(self) -> frozenset[Need]:
-        """Probabilities, features and labels along the graph always; latents and sampler logits with E and S."""
-        return self._predictor.supplies | {Need.SPREAD}
+        """Probabilities, features and what the graph knows always; latents and sampler logits with E and S."""
+        return self._predictor.supplies | OF_GRAPH
 
     @property
     def steps_per_round(self) -> int:
@@ -245,7 +248,9 @@ class PhasedLearner(Learner):
     def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
         """Outputs on images in eval mode, classifier averaged; E is conditioned on C(x)."""
         wanted = frozenset(needs)
-        found = self._predictor.predict(images, wanted - {Need.SPREAD}, stream)
+        found = self._predictor.predict(images, wanted - OF_GRAPH, stream)
+        if Need.PLACES in wanted:
+            found = replace(found, places=self._met.places(images.ids))
         if Need.SPREAD not in wanted:
             return found
         if self._spread is None:

@@ -124,12 +124,17 @@ class Partitioning(Settings):
     groups_per_class: tuple[PositiveInt, ...] = (1, 3)  # groups of each head, in multiples of K
     neighbours_in: SeenAs = "gradients"  # neighbours are sought in the directions of edges, or in the pixels
     components: int = Field(50, ge=1)  # in this many principal components of either
-    neighbours: int = Field(5, ge=1)  # nearest images that may stand for an image
+    neighbours: int = Field(
+        5, ge=0
+    )  # nearest images that may stand for an image; 0: only itself, changed anew
     disagreement: float = Field(1.0, ge=0)  # weight of neighbours in different groups
     imbalance: float = Field(2.0, ge=0)  # weight of groups that share the pool unequally
     communities_per_class: int = Field(2, ge=1)  # parts of the neighbour graph, in multiples of K
     imitation: float = Field(1.0, ge=0)  # weight of telling the communities apart, before labels
     imitation_steps: int = Field(500, ge=0)  # of the steps before labels, the first ones
+    contrast: float = Field(0.0, ge=0)  # weight of telling images apart, in these same steps
+    temperature: float = Field(0.2, gt=0)  # of that
+    code_size: int = Field(64, ge=1)  # by codes of this size
     in_rounds: float = Field(1.0, ge=0)  # factor on both once there are labels
     strong: Augmentation | None = None  # before labels; none: that of `self_training`
 

@@ -37,6 +37,7 @@ def planted_predictions(ids: Ids) -> Predictions:
         sampler_logits=torch.from_numpy(4 * _draws(ids, 1, "sampler")[:, 0].round(1) - 2).float(),
         synthesised=torch.from_numpy(_draws(made, FEATURES, "synthesised")).float(),
         spread=torch.from_numpy(spread / spread.sum(axis=1, keepdims=True)).float(),
+        places=torch.from_numpy(_draws(ids, FEATURES, "places")).float(),
         groups=torch.from_numpy(groups / groups.sum(axis=1, keepdims=True)).float(),
     )
 

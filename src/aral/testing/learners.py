@@ -119,6 +119,7 @@ class FakeLearner(Learner):
             logits.float(),
             number[:1],
             number.new_ones(len(images), 1) if self._groups is None else self._groups(ids),
+            places=number,
         )
 
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
