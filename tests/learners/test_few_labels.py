@@ -420,7 +420,7 @@ def test_images_of_no_class_spread_as_well() -> None:
     for foreign in (np.array([30, 33], dtype=np.int64), NOBODY):
         learner.meet_labels(known, foreign)
         learner.start_round(1, known, DATA.pool.without(known.ids), Stream.root(6))
-        wanted = learner._neighbourhood.spread(known, foreign)
+        wanted = learner._known.neighbourhood.spread(known, foreign)
         found = learner.predict(asked, [Need.SPREAD], Stream.root(0)).get(Need.SPREAD)
         assert torch.equal(found, wanted(asked.ids))
         assert bool((wanted.class_probs.sum(axis=1) < 0.9).any()) == bool(foreign.size)
@@ -433,7 +433,7 @@ def test_labels_spread_from_the_rounds_own_labels() -> None:
     settings = model().model_copy(update={"spreading": Spreading(**SPREADING)})
     learner = started(settings)
     step = learner._new_step(learner._stage, 0, Stream.root(5))
-    wanted = learner._neighbourhood.spread(labelled(list(range(6))))
+    wanted = learner._known.neighbourhood.spread(labelled(list(range(6))))
     assert torch.equal(step.spread_labels, wanted(step.unlabelled.ids))
     assert float(step.spread_labels.sum()) == pytest.approx(len(step.unlabelled.ids))
     assert {"agree", "follow the graph"} <= learner.step(0).values.keys()
@@ -451,7 +451,7 @@ def test_a_query_is_given_what_the_labels_say_along_the_graph() -> None:
         known = labelled(ids)
         learner.meet_labels(known)
         found = learner.predict(asked, [Need.SPREAD, Need.PROBABILITIES], Stream.root(0))
-        wanted = learner._neighbourhood.spread(known)(np.array([7, 21, 40]))
+        wanted = learner._known.neighbourhood.spread(known)(np.array([7, 21, 40]))
         assert found.ids.tolist() == [7, 21, 40] and torch.equal(found.get(Need.SPREAD), wanted)
         assert found.get(Need.PROBABILITIES).shape == wanted.shape
 
@@ -464,7 +464,7 @@ def test_a_query_is_given_places_in_the_graph() -> None:
     whole = learner.predict(DATA.pool, [Need.PLACES], Stream.root(0)).get(Need.PLACES)
     assert torch.equal(found, whole[[7, 21, 40]])
     table, distances = nearest_neighbours(whole, 5)
-    assert learner._neighbourhood.table.tolist() == DATA.pool.ids[table].tolist()
+    assert learner._known.neighbourhood.table.tolist() == DATA.pool.ids[table].tolist()
     assert (distances > 0).any()
 
 

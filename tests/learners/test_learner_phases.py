@@ -89,7 +89,7 @@ def a_step(learner) -> Step:
         10,
         blueprint.encoded,
         blueprint.model.self_training,
-        learner._neighbourhood,
+        learner._known.neighbourhood,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import LabelledBatches, UnlabelledBatches
-from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.errors import BadInput
+from aral.learners.acquaintance import Acquaintance
 from aral.learners.averages import Averages
 from aral.learners.blueprint import Blueprint
 from aral.learners.interface import Gallery, Learner, StepLosses
@@ -27,9 +26,6 @@ from aral.learners.terms import Phase
 from aral.networks.interface import PixelRange
 from aral.randomness import Stream
 from aral.types import NOBODY, Ids, ImageSet, LabelledSet
-
-OF_GRAPH = frozenset({Need.SPREAD, Need.PLACES})
-"""What a learner knows of images that no network says."""
 
 
 class PhasedLearner(Learner):
@@ -57,10 +53,7 @@ class PhasedLearner(Learner):
         self._blueprint = blueprint
         self._phases = phases
         self._before_labels = before_labels
-        self._pool: ImageSet | None = None
-        self._neighbourhood: Neighbourhood | None = None
-        self._spread: Callable[[], SpreadLabels] | None = None
-        self._foreign: Ids = NOBODY
+        self._known = Acquaintance(name)
         self._stream = stream
         self._model = blueprint.model
         self._age = 0
@@ -84,7 +77,7 @@ class PhasedLearner(Learner):
     @property
     def supplies(self) -> frozenset[Need]:
         """Probabilities, features and what the graph knows always; latents and sampler logits with E and S."""
-        return self._predictor.supplies | OF_GRAPH
+        return self._predictor.supplies | self._known.supplies
 
     @property
     def steps_per_round(self) -> int:
@@ -99,34 +92,24 @@ class PhasedLearner(Learner):
     def meet_pool(self, pool: ImageSet, stream: Stream) -> None:
         """Remember the pool; who neighbours whom is found out when it is first needed."""
         settings = self._model.partitioning
-        self._pool = pool
-        self._neighbourhood = Neighbourhood(
-            pool,
-            settings.neighbours_in,
-            settings.components,
-            settings.neighbours,
-            self._symmetric,
-            stream.child("neighbours"),
-        )
+        self._known.meet_pool(pool, settings, self._symmetric, stream.child("neighbours"))
 
     def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:
         """Let them spread along the graph of neighbours, once somebody asks."""
-        self._foreign = foreign
-        self._spread = lambda: self._met.spread(labelled, foreign)
+        self._known.meet_labels(labelled, foreign)
 
     def start_before_labels(self, stream: Stream) -> None:
         """Take the whole pool as unlabelled images."""
         if not self.steps_before_labels:
             super().start_before_labels(stream)
-        if self._pool is None:
-            raise ValueError(f"'{self.name}' has not met a pool")
+        images = self._known.pool
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
         self._stage = Stage(
             self._before_labels,
             self.steps_before_labels,
             stream,
             None,
-            self._unlabelled_batches(self._pool, stream),
+            self._unlabelled_batches(images, stream),
         )
 
     def _initialise(self, round_number: int) -> None:
@@ -153,14 +136,13 @@ class PhasedLearner(Learner):
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
         # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
         rest = unlabelled if len(unlabelled) else labelled.images
-        foreign = self._foreign
         self._stage = Stage(
             self._phases,
             self.steps_per_round,
             stream,
             LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
             self._unlabelled_batches(rest, stream),
-            lambda: self._met.spread(labelled, foreign),
+            self._known.spreading(labelled),
             # Images kept for validation are in neither, and must not come back as somebody's neighbours.
             np.union1d(labelled.ids, rest.ids),
         )
@@ -172,12 +154,6 @@ class PhasedLearner(Learner):
         for modules in (self._nets.modules, self._averages.modules):
             if modules:
                 name_groups(modules[Net.DISCRIMINATOR], modules[Net.PARTITION], groups, named)
-
-    @property
-    def _met(self) -> Neighbourhood:
-        if self._neighbourhood is None:
-            raise ValueError(f"'{self.name}' has not met a pool")
-        return self._neighbourhood
 
     def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> UnlabelledBatches:
         size = self._model.training.unlabelled_batch
@@ -219,7 +195,7 @@ class PhasedLearner(Learner):
             self._age,
             self._blueprint.encoded,
             self._model.augmented(before_labels=stage.labelled is None),
-            self._neighbourhood,
+            self._known.neighbourhood,
             stage.spread,
             stage.trained_on,
         )
@@ -248,14 +224,8 @@ class PhasedLearner(Learner):
     def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
         """Outputs on images in eval mode, classifier averaged; E is conditioned on C(x)."""
         wanted = frozenset(needs)
-        found = self._predictor.predict(images, wanted - OF_GRAPH, stream)
-        if Need.PLACES in wanted:
-            found = replace(found, places=self._met.places(images.ids))
-        if Need.SPREAD not in wanted:
-            return found
-        if self._spread is None:
-            raise ValueError(f"'{self.name}' has not met any labels that could spread")
-        return replace(found, spread=self._spread()(images.ids))
+        found = self._predictor.predict(images, wanted - self._known.supplies, stream)
+        return self._known.complete(found, wanted)
 
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
         """See :meth:`aral.learners.prediction.Predictor.diagnose`; empty without an encoder."""
