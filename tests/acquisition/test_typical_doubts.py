@@ -15,6 +15,7 @@ from aral.acquisition.typical_doubts import (
     ARAL_TYPICAL,
     TYPICAL_ENTROPY,
     TYPICAL_GRAPH,
+    Look,
     TypicalDoubts,
 )
 from aral.randomness import Stream
@@ -64,7 +65,7 @@ DOUBTS = {False: entropy_scores, True: with_sampler(entropy_scores)}
 
 
 def strategy(uses_sampler: bool = True, share: float = 0.05) -> JointBatch:
-    return JointBatch("test", ALL_NEEDS, TypicalDoubts(DOUBTS[uses_sampler], share))
+    return JointBatch("test", ALL_NEEDS, TypicalDoubts(DOUBTS[uses_sampler], Look(share)))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -184,11 +185,11 @@ def test_a_graph_that_knows_hardly_any_image_is_not_heard() -> None:
 
 
 def test_graph_queries_ask_where_the_graph_is_in_doubt_although_the_classifier_is_sure() -> None:
-    by_graph = JointBatch("test", ALL_NEEDS, TypicalDoubts(graph_margin_scores, 0.0))
+    by_graph = JointBatch("test", ALL_NEEDS, TypicalDoubts(graph_margin_scores, Look(0.0)))
     assert set(by_graph(opinions(), 3, STREAM).ids.tolist()) == {2, 3, 4}
-    by_entropy = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, 0.0))
+    by_entropy = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, Look(0.0)))
     assert set(by_entropy(opinions(), 2, STREAM).ids.tolist()) == {3, 4}
-    with_s = JointBatch("test", ALL_NEEDS, TypicalDoubts(with_sampler(graph_margin_scores), 0.0))
+    with_s = JointBatch("test", ALL_NEEDS, TypicalDoubts(with_sampler(graph_margin_scores), Look(0.0)))
     # Ranks by −S: 4/5 for the four, 1 for image 4; by doubt: 1 for images 2 to 4, 2/5 for the others.
     assert with_s(opinions(), 1, STREAM).ids.tolist() == [4]
 
@@ -203,9 +204,27 @@ def test_images_are_alike_where_both_spaces_say_so() -> None:
     )
 
     def parts(*spaces: Need) -> list[set[int]]:
-        query = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, 1.0, spaces))
+        query = JointBatch("test", ALL_NEEDS, TypicalDoubts(entropy_scores, Look(1.0, spaces)))
         return [set(query(view(seen), 2, Stream.root(seed)).ids.tolist()) for seed in range(8)]
 
     assert all(len(found & {0, 2}) == 1 for found in parts(Need.FEATURES))
     for spaces in ((Need.PLACES,), (Need.FEATURES, Need.PLACES)):
         assert all(len(found & {0, 1}) == 1 for found in parts(*spaces))
+
+
+def test_while_labels_are_few_another_look_is_taken() -> None:
+    """With two classes and three labels a class: up to five labels as at first, from six on as later."""
+    seen = Predictions(
+        id_array(*range(4)),
+        probabilities=torch.tensor([[0.5, 0.5], [0.6, 0.4], [0.7, 0.3], [0.8, 0.2]]),
+        features=torch.tensor([[1.0, 0.0]] * 3 + [[0.0, 1.0]]),
+    )
+    query = TypicalDoubts(entropy_scores, Look(0.25), Look(1.0), few=3)
+    for count in (0, 5, 6):
+        known = Predictions(np.arange(10, 10 + count))
+        pool = PoolView(seen, known, np.zeros(count, dtype=np.int64), 2)
+        asked = [set(query(pool, 2, Stream.root(seed)).rows.tolist()) for seed in range(6)]
+        if count < 6:  # all four are looked at, and the odd one is a cluster of its own
+            assert all(3 in found for found in asked)
+        else:
+            assert all(found == {0, 1} for found in asked), "the two most doubtful"
