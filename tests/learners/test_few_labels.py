@@ -111,6 +111,19 @@ def test_images_are_told_apart_by_codes_in_the_first_steps_where_that_is_wanted(
         begun(model()).nets.partition.codes(view.features[PAIR[0]])
 
 
+def test_images_are_changed_in_one_way_before_labels_and_in_another_after() -> None:
+    """The groups' own augmentation blanks out nearly all of an image, the rounds' nothing."""
+    settings = model(strong={"cut_out": 1.0})
+    mild = settings.self_training.model_copy(update={"strong": Augmentation()})
+    settings = settings.model_copy(update={"self_training": mild})
+    before = a_step_before(begun(settings))
+    assert not torch.allclose(before.strong_unlabelled_images, before.unlabelled.images, atol=0.05)
+    after = a_step(started(settings))
+    assert torch.equal(after.strong_unlabelled_images, after.unlabelled.images)
+    plain = model().augmented(before_labels=True)
+    assert plain == model().self_training, "without one of its own, that of the rounds"
+
+
 def test_without_neighbours_an_image_stands_for_itself_in_another_augmentation() -> None:
     step = a_step_before(begun(model(neighbours=0, imitation=0.0)))
     found = step.neighbourhood(step.unlabelled.ids, Stream.root(5))
