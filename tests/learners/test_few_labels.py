@@ -118,7 +118,7 @@ def test_images_are_changed_in_one_way_before_labels_and_in_another_after() -> N
     settings = settings.model_copy(update={"self_training": mild})
     before = a_step_before(begun(settings))
     assert not torch.allclose(before.strong_unlabelled_images, before.unlabelled.images, atol=0.05)
-    after = a_step(started(settings))
+    after = a_step_before(started(settings))
     assert torch.equal(after.strong_unlabelled_images, after.unlabelled.images)
     plain = model().augmented(before_labels=True)
     assert plain == model().self_training, "without one of its own, that of the rounds"
