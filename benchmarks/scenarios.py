@@ -3,7 +3,8 @@
     python benchmarks/scenarios.py --methods aral,supervised+random --seeds 3
 
 Each row is one scenario, method and seed: labels spent, test accuracy and classes seen after every round. Runs
-live in runs/scenarios and are resumed when the command is repeated; rows are written after each run.
+live in runs/scenarios and are resumed when the command is repeated; rows are written after each run. A table of
+all kept rows is printed at the end.
 
 * ``unbalanced``: class k of MNIST keeps a share 10^(−k/9) of its images, the rarest a tenth of the commonest.
 * ``foreign``: a fifth of the pool is Fashion-MNIST; a person answers 'none of these', which costs a label.
@@ -13,11 +14,11 @@ live in runs/scenarios and are resumed when the command is repeated; rows are wr
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ from aral.acquisition import PoolView
 from aral.data import DataSet
 from aral.experiments.run import drive
 from aral.types import Answer, ImageSet, NoClass, NoClassAnswer, Selection
-from curves import RESULTS, commit, machine
+from kept_rows import KeptRows
 
 RUNS = Path("runs/scenarios")
 
@@ -150,34 +151,44 @@ def one_run(
         return [{"spent": int(n), **rows[number]} for n, number in zip(spent, sorted(rows), strict=True)]
 
 
+def table(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> str:
+    """Accuracy in %, mean over seeds, and in brackets the fewest classes seen with any seed."""
+    found: dict[tuple[str, str], list[dict[int, dict[str, float]]]] = {}
+    for row in rows:
+        curve = {int(point["spent"]): point for point in row["rounds"]}
+        found.setdefault((row["scenario"], row["method"]), []).append(curve)
+    lines = ["| pool | method | seeds | " + " | ".join(map(str, labels)) + " |"]
+    lines.append("|---" * (3 + len(labels)) + "|")
+    for (scenario, method), curves in found.items():
+        cells = [
+            f"{100 * statistics.mean(curve[n]['accuracy'] for curve in curves):.1f}"
+            f" ({min(curve[n]['classes seen'] for curve in curves):.0f})"
+            for n in labels
+        ]
+        lines.append(f"| {scenario} | `{method}` | {len(curves)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Everything that is asked for, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--methods", default="aral,supervised+random")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--labels", default="10,20,30,50,100", help="budgets of the printed table")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    target = RESULTS / "scenarios.json"
-    kept = json.loads(target.read_text())["rows"] if target.exists() else []
+    kept = KeptRows("scenarios")
     for seed in range(arguments.seeds):
         for name in arguments.scenarios.split(","):
             for text in arguments.methods.split(","):
                 method = Method.parse(text)
                 key = {"scenario": name, "method": str(method), "seed": seed, "settings": arguments.set}
-                if any({part: row[part] for part in key} == key for row in kept):
+                if kept.has(key):
                     continue
                 folder = RUNS / f"{name}-{method}-seed{seed}"
-                kept.append(key | {"rounds": one_run(name, method, seed, arguments.set, folder)})
-                body = {
-                    "command": "python benchmarks/scenarios.py",
-                    "commit": commit(),
-                    "machine": machine(),
-                    "date": datetime.now(UTC).date().isoformat(),
-                    "rows": kept,
-                }
-                target.write_text(json.dumps(body, indent=1) + "\n")
-                print(key, kept[-1]["rounds"][-1], flush=True)
+                kept.keep(key, {"rounds": one_run(name, method, seed, arguments.set, folder)})
+    print(table(kept.rows, [int(n) for n in arguments.labels.split(",")]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+SURE = 0.2
+"""The lead from which an opinion is sure; the default of ``model.spreading.margin``."""
+
+HEARD = 0.25
+"""The share of the pool of which a graph must be sure to be heard; the default of ``model.spreading.heard``."""
+
 
 def leads(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
     """By how much the likeliest class of an image is ahead of the second and of none at all, in [−1, 1].

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import importlib
 import json
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
+Script = Callable[[str], ModuleType]
+
+
 @pytest.fixture
-def keep_grid(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("keep_grid")
+    return importlib.import_module
+
+
+@pytest.fixture
+def keep_grid(script: Script) -> ModuleType:
+    return script("keep_grid")
+
+
+def kept(name: str) -> dict[str, Any]:
+    rows: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    return rows
+
+
+def not_told(lines: list[str]) -> list[str]:
+    told = (ROOT / "docs" / "benchmarks.md").read_text().splitlines()
+    return [line for line in lines if line not in told]
 
 
 @pytest.mark.parametrize(
@@ -29,10 +50,38 @@ def keep_grid(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     ],
 )
 def test_every_row_of_a_table_is_in_the_docs(keep_grid: ModuleType, name: str, budgets: list[int]) -> None:
-    kept = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-    text = (ROOT / "docs" / "benchmarks.md").read_text()
-    lines = keep_grid.table(kept, budgets).splitlines()
-    assert len(lines) >= 4 and not [line for line in lines if line not in text]
+    lines = keep_grid.table(kept(name), budgets).splitlines()
+    assert len(lines) >= 4 and not not_told(lines)
+
+
+def test_the_table_of_ingredients_is_that_of_its_rows(script: Script) -> None:
+    rows = kept("ingredients-digits")["rows"]
+    assert not not_told(script("ingredients").table(rows, ["10", "100"]).splitlines())
+
+
+def test_the_table_of_untidy_pools_is_that_of_its_rows(script: Script) -> None:
+    rows = kept("scenarios")["rows"]
+    assert not not_told(script("scenarios").table(rows, [10, 20, 30, 50, 100]).splitlines())
+
+
+def test_a_pool_has_seen_what_its_poorest_seed_has(script: Script) -> None:
+    def row(accuracy: float, seen: float) -> dict[str, Any]:
+        rounds = [{"spent": 10, "accuracy": accuracy, "classes seen": seen}]
+        return {"scenario": "foreign", "method": "m", "rounds": rounds}
+
+    assert script("scenarios").table([row(0.5, 9.0), row(0.7, 7.0)], [10]).endswith("`m` | 2 | 60.0 (7) |")
+
+
+@pytest.mark.parametrize(("name", "data"), [("few-labels", "MNIST"), ("few-labels-fashion", "Fashion-MNIST")])
+def test_the_curves_of_few_labels_are_those_of_their_rows(name: str, data: str) -> None:
+    by_budget: dict[int, list[float]] = {}
+    for run in kept(name)["runs"]:
+        for point in run["rounds"]:
+            by_budget.setdefault(point["labelled"], []).append(100 * point["accuracy"])
+    cells = [
+        f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in by_budget.values()
+    ]
+    assert len(cells) == 10 and not not_told([f"| {data} | " + " | ".join(cells) + " |"])
 
 
 def test_the_mean_over_a_curve_is_its_area(keep_grid: ModuleType) -> None:

@@ -14,14 +14,8 @@ import numpy as np
 
 from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
 from aral.acquisition.uncertainty import entropy
-from aral.leads import leads
+from aral.leads import HEARD, SURE, leads
 from aral.randomness import Stream
-
-SURE = 0.2
-"""The graph is sure of an image where one answer leads all others by this."""
-
-HEARD = 0.25
-"""The graph is heard where it is sure of this share of the pool."""
 
 
 def least_confidence_scores(pool: PoolView, stream: Stream) -> Scores:

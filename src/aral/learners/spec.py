@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from aral.data.augmentation import Augmentation
 from aral.data.neighbours import SeenAs
+from aral.leads import HEARD, SURE
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
 from aral.settings import Settings
@@ -145,8 +146,8 @@ class Spreading(Settings):
     weight: float = Field(
         0.0, ge=0
     )  # of an image with a label from the graph, relative to people's; 0 = none
-    margin: float = Field(0.2, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
-    heard: float = Field(0.25, ge=0, le=1)  # C's own labels need its consent where it is sure of this share
+    margin: float = Field(SURE, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
+    heard: float = Field(HEARD, ge=0, le=1)  # C's own labels need its consent where it is sure of this share
 
 
 class SeparateGan(Settings):
