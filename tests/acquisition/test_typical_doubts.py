@@ -173,9 +173,15 @@ def test_what_the_graph_takes_for_foreign_is_asked_last() -> None:
 
 
 def test_a_graph_that_knows_hardly_any_image_is_not_heard() -> None:
-    """One image of five that it is sure of is too few, one of four is enough."""
-    sure, unsure, torn = (0.0, 1.0, 0.0), (0.34, 0.33, 0.33), (0.6, 0.4, 0.0)
-    for count, wanted in ((5, [-0.2] * 5), (4, [-0.2, -0.01, -0.01, -0.01])):
+    """One image of five that it is sure of is too few, one of four is enough; a lead of 0.15 is not sure."""
+    unsure, torn = (0.34, 0.33, 0.33), (0.6, 0.4, 0.0)
+    ahead_by_25, ahead_by_15 = (0.6, 0.35, 0.05), (0.55, 0.4, 0.05)
+    heard = [-0.2, -0.01, -0.01, -0.01]
+    for count, sure, wanted in (
+        (5, ahead_by_25, [-0.2] * 5),
+        (4, ahead_by_25, heard),
+        (4, ahead_by_15, [-0.2] * 4),
+    ):
         seen = Predictions(
             id_array(*range(count)),
             probabilities=torch.tensor([torn] * count),
