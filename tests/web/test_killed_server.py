@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
 from aral.project import Project
 from aral.web import served
 from tests.project.test_concurrency import assert_views_agree, end, forked
+from tests.web.conftest import CLASSES, paint
 from tests.web.events import event
 
 KILLS = 4
 """The suite kills a few times; ``benchmarks/labelling_kills.py`` does so a hundred times."""
+
+IMAGES = 1000
+"""More than a fast machine has labelled between so many kills."""
 
 
 class Person:
@@ -77,6 +84,16 @@ def wait_until_open(port: int) -> None:
             time.sleep(0.01)
         finally:
             connection.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    photos = tmp_path / "photos"
+    for number in range(IMAGES):
+        paint(photos / f"IMG_{number:04d}.png", number, (8, 6))
+    with Project.create_or_open(photos, tmp_path / "project", CLASSES, budget=IMAGES) as opened:
+        opened.import_images()
+        yield opened
 
 
 def test_kills_of_the_server_lose_no_acknowledged_answer(project: Project) -> None:

@@ -27,7 +27,8 @@ class Pace:
 
     Attributes:
         checkpoint_seconds: a checkpoint at least this often while training.
-        log_steps: losses are recorded every this many steps.
+        log_steps: losses are recorded every this many steps, each with its newest value since the last record or
+            resume: a phase may run in some steps only.
         kept_checkpoints: how many of the newest checkpoints stay on disk.
     """
 
@@ -139,9 +140,11 @@ class Progress:
     def _train(self, start_round: Callable[[int], None], stopping: Callable[[], bool]) -> None:
         position, steps = self.position, self._steps()
         saved_at = time.monotonic()
+        newest: dict[str, float] = {}
         while position.step < steps:
             losses = self._step()
             position.step += 1
+            newest |= losses.values
             position.skips = position.skips + 1 if losses.skipped else 0
             if losses.skipped:
                 where = f"{position.where}, step {position.step}"
@@ -150,8 +153,9 @@ class Progress:
                 self._back_off(start_round)
                 return
             if position.step % self._pace.log_steps == 0 or position.step == steps:
-                values = {f"loss {name}": value for name, value in losses.values.items()}
+                values = {f"loss {name}": value for name, value in newest.items()}
                 self._store.record_metrics(position.round_number, position.step, values)
+                newest.clear()
             self._after_step(position.round_number, position.step, steps)
             self._observer.step(position.round_number, position.step, steps, losses.values)
             if position.step < steps and stopping():
