@@ -88,12 +88,33 @@ def test_a_baseline_or_target_is_checked_before_the_grid_starts(
 
 
 @pytest.mark.parametrize(
-    "words", [["--methods=random"], ["--seeds=2"], ["--set=pool_size=50"], ["--threads=2"], ["--full"]]
+    "words",
+    [
+        ["--methods=random"],
+        ["--seeds=2"],
+        ["--budget=20"],
+        ["--query-size=5"],
+        ["--steps=9"],
+        ["--set=pool_size=50"],
+        ["--threads=2"],
+        ["--full"],
+    ],
 )
 def test_options_that_a_file_overrules_are_refused(told: Any, here: Path, words: list[str]) -> None:
     (here / "grid.toml").write_text(told(*GRID, "--dry-run"))
     assert words[0].partition("=")[0] in told("compare", "--grid", "grid.toml", *words, code=2)
     told("compare", "--grid", "grid.toml", "--dry-run")
+
+
+def test_short_options_set_what_those_of_a_run_do(told: Any) -> None:
+    short = ("--budget=20", "--query-size=5", "--steps=9")
+    long = (
+        "--set=rounds.budget=20",
+        "--set=rounds.query_size=5",
+        "--set=model.training.steps=9",
+    )
+    plan = ("compare", "digits", "--methods=random,vaal", "--dry-run")
+    assert told(*plan, *short) == told(*plan, *long) != told(*plan)
 
 
 def test_five_seeds_unless_said_otherwise_and_too_few_are_said(

@@ -16,10 +16,14 @@ from aral.cli.options import (
     Accuracy,
     AsJson,
     Baseline,
+    Budget,
     DataRoot,
     Download,
+    QuerySize,
     SetOption,
+    Steps,
     baseline_of,
+    short_settings,
     targets_of,
 )
 from aral.cli.stopping import stopping_on_signals
@@ -50,6 +54,9 @@ def compare_command(
         str | None, typer.Option(help=f"How many, or a list such as 0,5,7. Default: {SEEDS}.")
     ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where runs and report go. Default: runs/NAME.")] = None,
+    budget: Budget = None,
+    query_size: QuerySize = None,
+    steps: Steps = None,
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
@@ -81,6 +88,9 @@ def compare_command(
             {
                 "--methods": methods,
                 "--seeds": seeds,
+                "--budget": budget,
+                "--query-size": query_size,
+                "--steps": steps,
                 "--set": setting,
                 "--threads": threads,
                 "--full": full or None,
@@ -95,7 +105,7 @@ def compare_command(
             data=dataset,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or SEEDS),
-            settings=tuple(setting or ()),
+            settings=(*short_settings(budget, query_size, steps), *(setting or ())),
             threads=1 if threads is None else threads,
             full=experiments.FullTraining(learner=full_learner or "supervised") if full else None,
         )

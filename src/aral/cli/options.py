@@ -23,6 +23,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, such as model.training.steps=500; may be given again."),
 ]
+Budget = Annotated[int | None, typer.Option(help="Labels in all.")]
+QuerySize = Annotated[int | None, typer.Option(help="Labels a round.")]
+Steps = Annotated[int | None, typer.Option(help="Training steps a round.")]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
@@ -41,6 +44,16 @@ Accuracy = Annotated[
     list[float] | None,
     typer.Option(help="Target in %: how many labels does it take? May be given again."),
 ]
+
+
+def short_settings(budget: int | None, query_size: int | None, steps: int | None) -> list[str]:
+    """What the short options set, as ``--set`` would; those not given set nothing."""
+    named = {
+        "rounds.budget": budget,
+        "rounds.query_size": query_size,
+        "model.training.steps": steps,
+    }
+    return [f"{name}={value}" for name, value in named.items() if value is not None]
 
 
 def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:

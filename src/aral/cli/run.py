@@ -10,7 +10,18 @@ import typer
 from rich.console import Console
 
 from aral import data, experiments, reports
-from aral.cli.options import AsJson, DataRoot, Download, SetOption, Threads, processors
+from aral.cli.options import (
+    AsJson,
+    Budget,
+    DataRoot,
+    Download,
+    QuerySize,
+    SetOption,
+    Steps,
+    Threads,
+    processors,
+    short_settings,
+)
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
 
@@ -29,10 +40,10 @@ def run_command(
         str, typer.Option(help="aral, aral-paper, aral-released, vaal, supervised+random, …")
     ] = "aral",
     seed: Annotated[int, typer.Option(help="Fixes everything random.")] = 0,
-    budget: Annotated[int | None, typer.Option(help="Labels in all.")] = None,
-    query_size: Annotated[int | None, typer.Option(help="Labels a round.")] = None,
+    budget: Budget = None,
+    query_size: QuerySize = None,
     first_query: Annotated[str | None, typer.Option(help="typiclust or random: before any label.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps a round.")] = None,
+    steps: Steps = None,
     pool_size: Annotated[int | None, typer.Option(help="Use only so many images of the pool.")] = None,
     test_size: Annotated[int | None, typer.Option(help="Use only so many test images.")] = None,
     threads: Threads = None,
@@ -47,12 +58,7 @@ def run_command(
 
     The same command goes on with a run that was stopped or killed.
     """
-    shorthand = {
-        "rounds.budget": budget,
-        "rounds.query_size": query_size,
-        "model.training.steps": steps,
-    }
-    settings = [f"{name}={value}" for name, value in shorthand.items() if value is not None]
+    settings = short_settings(budget, query_size, steps)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     spec = experiments.resolve(
