@@ -81,8 +81,9 @@ def test_fashion_mnist_has_the_settings_of_mnist_for_every_learner() -> None:
         assert [line.partition(":")[0] for line in differences(one, other)] == ["data"], learner
 
 
-@pytest.mark.parametrize("data", ["digits", "mnist", "fashion-mnist", "cifar10", "imagenet"])
-def test_images_of_a_gan_apart_come_in_from_the_middle_of_the_first_round(data: str) -> None:
+@pytest.mark.parametrize("name", ["folder", *NAMES])
+def test_images_of_a_gan_apart_come_in_from_the_middle_of_the_first_round(name: str, tmp_path: Path) -> None:
+    data = str(tmp_path) if name == "folder" else name
     model = resolve(data, Method.parse("no-co-training")).model
     ramp, steps = model.weights.generated_ramp, model.training.steps
     assert ramp.at(0) == 0 and 0 < ramp.at(steps // 3) < 1 and ramp.at(steps // 2) == 1
