@@ -18,6 +18,7 @@ from aral.losses.self_training import (
     foreign,
     hardened,
     leading,
+    sharpened,
 )
 
 PROBS = torch.tensor([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]])
@@ -55,6 +56,14 @@ def test_unused_images_give_no_gradient() -> None:
     cross_entropy_where(logits, labels, torch.tensor([True, False])).backward()
     assert logits.grad is not None
     assert logits.grad.tolist() == [[-0.25, 0.25], [0, 0]]
+
+
+def test_sharpening_by_hand() -> None:
+    """At one half, probabilities are squared: 0.36 and 0.16 of 0.52."""
+    probs = torch.tensor([[0.6, 0.4, 0.0], [1.0, 0.0, 0.0]])
+    squared = torch.tensor([[0.36 / 0.52, 0.16 / 0.52, 0.0], [1.0, 0.0, 0.0]])
+    torch.testing.assert_close(sharpened(probs, 0.5), squared)
+    torch.testing.assert_close(sharpened(probs, 1.0), probs)
 
 
 def test_alignment_by_hand() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from aral.learners.nets import Nets
 from aral.learners.spec import Net
+from aral.networks.interface import Discriminator
 
 AVERAGED = {Net.DISCRIMINATOR: "average", Net.PARTITION: "average partition"}
 """The networks that have an average beside them, and its name in a checkpoint."""
@@ -38,6 +40,11 @@ class Averages:
     def named(self) -> dict[str, nn.Module]:
         """The averages by their names in a checkpoint."""
         return {AVERAGED[net]: module for net, module in self.modules.items()}
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """The averaged D̃ with C; ``None`` without averages."""
+        return cast(Discriminator | None, self.modules.get(Net.DISCRIMINATOR))
 
     @torch.no_grad()
     def follow(self, age: int) -> None:

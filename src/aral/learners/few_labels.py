@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from aral.learners import terms
 from aral.learners.blueprint import Blueprint
+from aral.learners.mixed import mixed_terms
 from aral.learners.phased import PhasedLearner
 from aral.learners.semi_supervised import agree
 from aral.learners.spec import Model, Net, Ramp, Spreading
@@ -165,14 +166,19 @@ def few_labels_phases(model: Model) -> tuple[Phase, ...]:
     """The circle of Algorithm 1: D̃ with C and P, then S, then E and G."""
     w, settings = model.weights, model.self_training
     groups = partition_terms(model, model.partitioning.in_rounds)
-    sees = {Part.STRONG_LABELLED, Part.STRONG_UNLABELLED}
+    labels: tuple[Term, ...]
+    if settings.mixing:
+        sees, labels = {Part.MIXED}, mixed_terms(model)
+    else:
+        sees = {Part.STRONG_LABELLED, Part.STRONG_UNLABELLED}
+        of_people = Term("classify labelled", terms.classify(Part.STRONG_LABELLED), w.cls)
+        labels = (of_people, *own_labels(model))
     if model.partitioning.in_rounds:
-        sees.add(Part.STRONG_NEIGHBOUR)
+        sees |= set(PAIR)
     if w.generated:
         sees.add(Part.GENERATED)
     of_d = (
-        Term("classify labelled", terms.classify(Part.STRONG_LABELLED), w.cls),
-        *own_labels(model),
+        *labels,
         *groups,
         Term(
             "classify generated",

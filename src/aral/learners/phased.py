@@ -198,6 +198,7 @@ class PhasedLearner(Learner):
             self._known.neighbourhood,
             stage.spread,
             stage.trained_on,
+            self._averages.discriminator if self._model.self_training.averaged else None,
         )
 
     def _run(self, phase: Phase, step: Step, index: int, steps: int) -> tuple[dict[str, float], bool]:

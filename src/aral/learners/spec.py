@@ -114,6 +114,11 @@ class SelfTraining(Settings):
     entropy: float = Field(0.05, gt=0)  # pseudo-label: used below this entropy, nats (CEAL's first value)
     confidence: float = Field(0.95, ge=0, le=1)  # consistency: used from this highest probability up
     align: bool = False  # consistency: predictions are brought nearer to equal shares of the classes
+    mixing: float = Field(
+        0.0, ge=0
+    )  # aral: α of Beta(α, α), by which images are mixed in pairs; 0: they are not
+    temperature: float = Field(0.5, gt=0, le=1)  # aral: of own labels, where images are mixed
+    averaged: bool = False  # consistency, aral: own labels are the averaged classifier's
     weak: Augmentation = Augmentation(shift=0.1)  # of labelled images, and of those that are given a label
     strong: Augmentation = Augmentation(shift=0.1, scale=0.2, rotation=20, shear=10, cut_out=0.4)
 

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softmax
 
 from aral.data.augmentation import augment
+from aral.data.mixing import Mixture
 from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.learners.nets import Nets
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
+from aral.networks.interface import Discriminator
 from aral.randomness import Stream
 from aral.types import Ids, LabelledBatch, UnlabelledBatch
 
@@ -36,6 +38,7 @@ class Part(StrEnum):
     STRONG_LABELLED = "strongly augmented labelled"
     STRONG_UNLABELLED = "strongly augmented unlabelled"
     STRONG_NEIGHBOUR = "strongly augmented neighbours of unlabelled"
+    MIXED = "strongly augmented labelled and unlabelled, mixed in pairs"
     GENERATED = "generated"
     RECONSTRUCTED = "reconstructed labelled"
 
@@ -57,6 +60,7 @@ class Step:
         neighbourhood: who neighbours whom; for learners that met the pool.
         spread: gives what the round's labels say of the pool along its graph.
         trained_on: ids of the images that may be trained on; ``None``: all.
+        teacher: who labels weakly augmented images; ``None``: C itself.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Step:
         neighbourhood: Neighbourhood | None = None,
         spread: Callable[[], SpreadLabels] | None = None,
         trained_on: Ids | None = None,
+        teacher: Discriminator | None = None,
     ) -> None:
         self.nets = nets
         self.age = age
@@ -82,6 +87,7 @@ class Step:
         self._neighbourhood = neighbourhood
         self._spread = spread
         self._trained_on = trained_on
+        self._teacher = teacher
 
     @cached_property
     def labelled(self) -> LabelledBatch:
@@ -96,21 +102,21 @@ class Step:
     @cached_property
     def pseudo_labels(self) -> Float[Tensor, "U K"]:
         """ŷ = softmax(C(x_U)), without noise or dropout and without gradient."""
-        return self._opinion(Net.DISCRIMINATOR, self.unlabelled.images)
+        return self._opinion(self.nets.discriminator, self.unlabelled.images)
 
     @cached_property
     def weak_pseudo_labels(self) -> Float[Tensor, "U K"]:
-        """softmax(C) of the weakly augmented unlabelled images, likewise."""
+        """softmax(C) of the weakly augmented unlabelled images, likewise; the averaged C's where that is set."""
         batch = self.unlabelled
         weak = augment(
             batch.images, batch.ids, self._self_training.weak, self._stream.child("weak unlabelled")
         )
-        return self._opinion(Net.DISCRIMINATOR, weak)
+        return self._opinion(self.nets.discriminator if self._teacher is None else self._teacher, weak)
 
     @cached_property
     def critic_labels(self) -> Float[Tensor, "U K"]:
         """What the critic's own class head says of x_U, likewise."""
-        return self._opinion(Net.CRITIC, self.unlabelled.images)
+        return self._opinion(self.nets.judge(Net.CRITIC), self.unlabelled.images)
 
     @cached_property
     def weak_labelled_images(self) -> Float[Tensor, "L C H W"]:
@@ -133,6 +139,17 @@ class Step:
         """One of the neighbours of each of x_U, strongly augmented."""
         batch = self.neighbourhood(self.unlabelled.ids, self._stream.child("neighbours"))
         return self._strong(self._shown(batch.to(self.nets.device)), "strong neighbours")
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """Who is mixed with whom among x_L and then x_U."""
+        count = len(self.labelled.images) + len(self.unlabelled.images)
+        return Mixture.draw(count, self._self_training.mixing, self._stream.child("mixture"))
+
+    @cached_property
+    def mixed_images(self) -> Float[Tensor, "B C H W"]:
+        """x_L, then x_U, strongly augmented and mixed."""
+        return self.mixture(torch.cat([self.strong_labelled_images, self.strong_unlabelled_images]))
 
     def _shown(self, neighbours: UnlabelledBatch) -> UnlabelledBatch:
         """The neighbours; where one may not be trained on, the image itself."""
@@ -233,6 +250,7 @@ class Step:
             Part.STRONG_LABELLED: lambda: self.strong_labelled_images,
             Part.STRONG_UNLABELLED: lambda: self.strong_unlabelled_images,
             Part.STRONG_NEIGHBOUR: lambda: self.strong_neighbour_images,
+            Part.MIXED: lambda: self.mixed_images,
         }[part]()
 
     def _strong(self, batch: LabelledBatch | UnlabelledBatch, name: str) -> Float[Tensor, "n C H W"]:
@@ -242,10 +260,10 @@ class Step:
         noise = torch.randn(count, self.nets.latent_size, generator=self._stream.child(name).torch())
         return noise.to(self.nets.device)
 
-    def _opinion(self, judge: Net, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K"]:
-        classifier = self.nets.judge(judge)
+    def _opinion(self, classifier: Discriminator, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K"]:
+        training = classifier.training
         classifier.eval()
         with torch.no_grad():
             logits = classifier(images)
-        classifier.train()
+        classifier.train(training)
         return softmax(logits, dim=1)

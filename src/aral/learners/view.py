@@ -24,6 +24,7 @@ _REAL = (
     Part.STRONG_LABELLED,
     Part.STRONG_UNLABELLED,
     Part.STRONG_NEIGHBOUR,
+    Part.MIXED,
 )
 _MADE = (Part.GENERATED, Part.RECONSTRUCTED)
 
@@ -135,7 +136,11 @@ class View:
         return self.judge.realness(features, self._no_codes(len(features)), class_probs)
 
     def class_probs_of(self, part: Part) -> Float[Tensor, "n K"]:
-        """The classes of a part: a person's, the judge's own opinion, or those it was generated for."""
+        """The classes of a part: a person's, the judge's own opinion, or those it was generated for.
+
+        Raises:
+            ValueError: mixed images have no classes of their own.
+        """
         if part is Part.GENERATED:
             return self.step.prior_classes
         if part is Part.UNLABELLED:
@@ -143,6 +148,8 @@ class View:
             return self.step.critic_labels if of_critic else self.step.pseudo_labels
         if part is Part.STRONG_UNLABELLED:
             return self.step.weak_pseudo_labels
+        if part is Part.MIXED:
+            raise ValueError("the classes of mixed images are the learner's to say")
         return self.step.labelled.class_probs
 
     def group_logits(self, part: Part, to_trunk: bool = True) -> tuple[Float[Tensor, "n _"], ...]:

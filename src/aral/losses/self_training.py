@@ -2,7 +2,8 @@
 
 Pseudo-labels: Lee 2013; in active learning CEAL (Wang et al. 2017), by the entropy of the prediction.
 Consistency: FixMatch (Sohn et al. 2020), by the highest probability; Siméoni et al. 2021 put such training
-on the unlabelled pool under active learning. Distribution alignment: ReMixMatch (Berthelot et al. 2020).
+on the unlabelled pool under active learning. Without a threshold: MixMatch (Berthelot et al. 2019), by sharpened
+predictions. Distribution alignment: ReMixMatch (Berthelot et al. 2020).
 No gradient is meant to flow through any of the labels.
 """
 
@@ -44,6 +45,12 @@ def at_one(one: Float[Tensor, "N K"], other: Float[Tensor, "N K"]) -> Bool[Tenso
 def hardened(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
     """One-hot rows of the most probable class; the first of equals."""
     return one_hot(class_probs.argmax(dim=1), class_probs.shape[1]).to(class_probs.dtype)
+
+
+def sharpened(class_probs: Float[Tensor, "N K"], temperature: float) -> Float[Tensor, "N K"]:
+    """p^(1/T), rows to one: below 1 the likely become likelier, at 1 all stays (MixMatch)."""
+    raised = class_probs ** (1 / temperature)
+    return raised / raised.sum(dim=1, keepdim=True)
 
 
 def aligned(class_probs: Float[Tensor, "N K"], prior: Float[Tensor, " K"]) -> Float[Tensor, "N K"]:

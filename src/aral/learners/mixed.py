@@ -1,0 +1,72 @@
+"""C on images that are mixed in pairs, with mixed classes: every unlabelled image counts, however unsure C is.
+
+MixMatch (Berthelot et al. 2019) with what ReMixMatch (2020) changed: the label comes from a weakly augmented image,
+the strongly augmented one is asked for it, by cross-entropy. Where a threshold picks the images C is sure of, a C
+that knows its few labels by heart is soon sure of far too many; what lies between two images cannot be known by
+heart.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aral.learners.spec import Model, Spreading
+from aral.learners.step import Part
+from aral.learners.terms import Compute, Term
+from aral.learners.view import View
+from aral.losses import self_training
+from aral.losses.classification import cross_entropy
+
+
+def soft_labels(view: View, temperature: float, spreading: Spreading) -> Float[Tensor, "U K"]:
+    """The graph's label of x_U where it is sure, else C's own, sharpened; no gradient.
+
+    A row of zeros is an image that the graph takes for none of the classes: it says nothing, whomever it is mixed
+    with.
+    """
+    own = self_training.sharpened(view.class_probs_of(Part.STRONG_UNLABELLED), temperature)
+    if not spreading.weight:
+        return own
+    graph, margin = view.step.spread_labels, spreading.margin
+    sure = self_training.leading(graph, margin)[:, None]
+    known = ~self_training.foreign(graph, margin)[:, None]
+    return torch.where(sure, self_training.hardened(graph), own) * known
+
+
+def classify_mixed(part: Part, temperature: float, spreading: Spreading) -> Compute:
+    """−Σ_k y_k log softmax(C)_k of the mixed images that are mostly of ``part``, mean, nats; to D̃ and C.
+
+    Args:
+        part: ``STRONG_LABELLED`` or ``STRONG_UNLABELLED``.
+        temperature: of C's own labels.
+        spreading: when the graph is sure.
+    """
+
+    def compute(view: View) -> Float[Tensor, ""]:
+        labelled = view.step.labelled.class_probs
+        classes = view.step.mixture(torch.cat([labelled, soft_labels(view, temperature, spreading)]))
+        logits = view.judge.classify(view.features[Part.MIXED])
+        mostly = slice(len(labelled)) if part is Part.STRONG_LABELLED else slice(len(labelled), None)
+        return cross_entropy(logits[mostly], classes[mostly])
+
+    return compute
+
+
+def mixed_terms(model: Model) -> tuple[Term, ...]:
+    """What stands in for labelled and self-labelled terms where images are mixed."""
+    w, settings, spreading = model.weights, model.self_training, model.spreading
+
+    def of(part: Part) -> Compute:
+        return classify_mixed(part, settings.temperature, spreading)
+
+    return (
+        Term("classify mixed labelled", of(Part.STRONG_LABELLED), w.cls),
+        Term(
+            "classify mixed unlabelled",
+            of(Part.STRONG_UNLABELLED),
+            w.cls * w.self_training,
+            w.self_training_ramp,
+        ),
+    )

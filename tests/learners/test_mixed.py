@@ -1,0 +1,130 @@
+"""C on mixed images: what it is asked for, what it sees, whom it teaches, and who labels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aral.data.mixing import Mixture
+from aral.learners import few_labels_phases
+from aral.learners.mixed import soft_labels
+from aral.learners.spec import Model, Net, Spreading
+from aral.learners.step import Part
+
+from .test_few_labels import PAIR, model, started
+from .test_learner_phases import P, a_step, names_of, reached
+from .test_phases import D, E, G
+
+LABELLED, UNLABELLED = "classify mixed labelled", "classify mixed unlabelled"
+
+
+def mixing(spreading: float = 0.0, averaged: bool = False) -> Model:
+    settings = model(in_rounds=0.0, training={"labelled_batch": 2, "unlabelled_batch": 3})
+    changed = settings.self_training.model_copy(update={"mixing": 0.75, "averaged": averaged})
+    weights = settings.weights.model_copy(update={"generated": 0.0, "self_training": 0.5})
+    return settings.model_copy(
+        update={
+            "self_training": changed,
+            "weights": weights,
+            "spreading": Spreading(weight=spreading, margin=0.2),
+        }
+    )
+
+
+def test_mixed_terms_stand_in_for_the_labelled_and_the_confident() -> None:
+    (of_d, *others) = few_labels_phases(mixing())
+    assert [(term.name, term.weight) for term in of_d.terms if term.weight] == [
+        (LABELLED, 1.0),
+        (UNLABELLED, 0.5),
+    ]
+    assert of_d.sees == {Part.MIXED}
+    assert [phase.name for phase in others] == ["S", "E+G"]
+    with_groups = mixing().model_copy(update={"partitioning": model(in_rounds=1.0).partitioning})
+    (of_d, *_) = few_labels_phases(with_groups)
+    assert of_d.sees == {Part.MIXED, *PAIR}
+    assert names_of((of_d,))["D"][:4] == [LABELLED, UNLABELLED, "keep neighbours together", "use all groups"]
+
+
+def test_both_terms_by_hand() -> None:
+    """Two labelled images and three others; the first other is mixed with a labelled one, and so on."""
+    learner = started(mixing())
+    step = a_step(learner)
+    step.mixture = Mixture(torch.tensor([2, 1, 0, 4, 3]), torch.tensor([0.6, 1.0, 0.7, 0.8, 0.5]))
+    step.weak_pseudo_labels = torch.tensor([[0.6, 0.4, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+    own = torch.tensor([[9 / 13, 4 / 13, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+    one, other = step.labelled.class_probs
+    strong = [*step.strong_labelled_images, *step.strong_unlabelled_images]
+    torch.testing.assert_close(step.mixed_images[0], 0.6 * strong[0] + 0.4 * strong[2])
+    torch.testing.assert_close(step.mixed_images[3], 0.8 * strong[3] + 0.2 * strong[4])
+    wanted = torch.stack(
+        [
+            0.6 * one + 0.4 * own[0],
+            other,
+            0.7 * own[0] + 0.3 * one,
+            0.8 * own[1] + 0.2 * own[2],
+            0.5 * own[2] + 0.5 * own[1],
+        ]
+    )
+    phase = learner.phases[0]
+    view = phase.view(step)
+    values = {term.name: float(term.compute(view).detach()) for term in phase.terms if term.weight}
+    log_chances = view.judge.classify(view.features[Part.MIXED]).detach().log_softmax(dim=1)
+    each = -(wanted * log_chances).sum(dim=1)
+    assert values == pytest.approx({LABELLED: float(each[:2].mean()), UNLABELLED: float(each[2:].mean())})
+
+
+def test_they_teach_the_trunk_and_the_classifier_only() -> None:
+    learner = started(mixing())
+    view = learner.phases[0].view(a_step(learner))
+    for term in learner.phases[0].terms:
+        if term.weight:
+            assert reached(term.compute(view), learner.nets.modules, (D, E, G, P, Net.SAMPLER)) == {D}
+
+
+def test_the_graph_has_the_last_word_where_it_is_sure_and_what_is_foreign_says_nothing() -> None:
+    learner = started(mixing(spreading=1.0))
+    step = a_step(learner)
+    step.weak_pseudo_labels = torch.tensor([[0.6, 0.4, 0.0], [0.6, 0.4, 0.0], [0.6, 0.4, 0.0]])
+    step.spread_labels = torch.tensor([[0.2, 0.2, 0.6], [0.4, 0.3, 0.3], [0.1, 0.1, 0.0]])
+    view = learner.phases[0].view(step)
+    found = soft_labels(view, 1.0, Spreading(weight=1.0, margin=0.2))
+    torch.testing.assert_close(found, torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.4, 0.0], [0.0, 0.0, 0.0]]))
+    alone = soft_labels(view, 1.0, Spreading(weight=0.0))
+    torch.testing.assert_close(alone, step.weak_pseudo_labels)
+
+
+def test_mixed_images_have_no_classes_of_their_own() -> None:
+    learner = started(mixing())
+    with pytest.raises(ValueError, match="mixed"):
+        learner.phases[0].view(a_step(learner)).class_probs_of(Part.MIXED)
+
+
+def test_the_averaged_classifier_labels_where_that_is_set() -> None:
+    """A new average is what it averages; once it is another, only its own pupils hear of that."""
+
+    def labels(averaged: bool, moved: bool) -> torch.Tensor:
+        learner = started(mixing(averaged=averaged))
+        average = learner._averages.discriminator
+        assert average is not None
+        with torch.no_grad():
+            for parameter in average.parameters():
+                parameter.add_(torch.linspace(0, float(moved), parameter.numel()).reshape(parameter.shape))
+        return learner._new_step(learner._stage, 0, learner._stage.stream).weak_pseudo_labels
+
+    assert torch.equal(labels(averaged=True, moved=False), labels(averaged=False, moved=False))
+    assert torch.equal(labels(averaged=False, moved=True), labels(averaged=False, moved=False))
+    assert not torch.allclose(labels(averaged=True, moved=True), labels(averaged=True, moved=False))
+
+
+def test_training_with_mixtures_resumes_bit_for_bit() -> None:
+    straight, stopped = (started(mixing(averaged=True)) for _ in range(2))
+    for index in range(4):
+        straight.step(index)
+    for index in range(2):
+        stopped.step(index)
+    resumed = started(mixing(averaged=True))
+    resumed.load_state_dict(stopped.state_dict())
+    for index in range(2, 4):
+        resumed.step(index)
+    one, other = straight.state_dict(), resumed.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
