@@ -97,6 +97,16 @@ class LabelledSet:
         """The ids of the images, ascending."""
         return self.images.ids
 
+    @property
+    def class_shares(self) -> Float[np.ndarray, " K"]:
+        """How frequent each class may be, (n_k + 1)/(n + K) (Laplace): of few labels hardly unequal.
+
+        What was asked for on purpose is frequent here whether or not it is in the pool.
+        """
+        counts = np.bincount(self.classes, minlength=self.class_count)
+        found: Float[np.ndarray, " K"] = (counts + 1) / (counts.sum() + self.class_count)
+        return found
+
 
 @dataclass(frozen=True)
 class LabelledBatch:

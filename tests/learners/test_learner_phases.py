@@ -90,6 +90,7 @@ def a_step(learner) -> Step:
         blueprint.encoded,
         blueprint.model.self_training,
         learner._known.neighbourhood,
+        class_shares=learner._stage.class_shares,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from aral.data.mixing import Mixture
 from aral.learners import few_labels_phases
 from aral.learners.mixed import soft_labels
-from aral.learners.spec import Model, Net, Spreading
+from aral.learners.spec import Model, Net, SelfTraining, Spreading
 from aral.learners.step import Part
 
 from .test_few_labels import PAIR, model, started
@@ -87,9 +87,9 @@ def test_the_graph_has_the_last_word_where_it_is_sure_and_what_is_foreign_says_n
     step.weak_pseudo_labels = torch.tensor([[0.6, 0.4, 0.0], [0.6, 0.4, 0.0], [0.6, 0.4, 0.0]])
     step.spread_labels = torch.tensor([[0.2, 0.2, 0.6], [0.4, 0.3, 0.3], [0.1, 0.1, 0.0]])
     view = learner.phases[0].view(step)
-    found = soft_labels(view, 1.0, Spreading(weight=1.0, margin=0.2))
+    found = soft_labels(view, SelfTraining(temperature=1.0), Spreading(weight=1.0, margin=0.2))
     torch.testing.assert_close(found, torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.4, 0.0], [0.0, 0.0, 0.0]]))
-    alone = soft_labels(view, 1.0, Spreading(weight=0.0))
+    alone = soft_labels(view, SelfTraining(temperature=1.0), Spreading(weight=0.0))
     torch.testing.assert_close(alone, step.weak_pseudo_labels)
 
 

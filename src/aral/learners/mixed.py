@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aral.learners.spec import Model, Spreading
+from aral.learners.spec import Model, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Term
 from aral.learners.view import View
@@ -20,13 +20,16 @@ from aral.losses import self_training
 from aral.losses.classification import cross_entropy
 
 
-def soft_labels(view: View, temperature: float, spreading: Spreading) -> Float[Tensor, "U K"]:
-    """The graph's label of x_U where it is sure, else C's own, sharpened; no gradient.
+def soft_labels(view: View, settings: SelfTraining, spreading: Spreading) -> Float[Tensor, "U K"]:
+    """The graph's label of x_U where it is sure, else C's own, aligned if that is set and sharpened; no gradient.
 
     A row of zeros is an image that the graph takes for none of the classes: it says nothing, whomever it is mixed
     with.
     """
-    own = self_training.sharpened(view.class_probs_of(Part.STRONG_UNLABELLED), temperature)
+    own = view.class_probs_of(Part.STRONG_UNLABELLED)
+    if settings.align:
+        own = self_training.aligned(own, view.step.class_shares)
+    own = self_training.sharpened(own, settings.temperature)
     if not spreading.weight:
         return own
     graph, margin = view.step.spread_labels, spreading.margin
@@ -35,18 +38,18 @@ def soft_labels(view: View, temperature: float, spreading: Spreading) -> Float[T
     return torch.where(sure, self_training.hardened(graph), own) * known
 
 
-def classify_mixed(part: Part, temperature: float, spreading: Spreading) -> Compute:
+def classify_mixed(part: Part, settings: SelfTraining, spreading: Spreading) -> Compute:
     """−Σ_k y_k log softmax(C)_k of the mixed images that are mostly of ``part``, mean, nats; to D̃ and C.
 
     Args:
         part: ``STRONG_LABELLED`` or ``STRONG_UNLABELLED``.
-        temperature: of C's own labels.
+        settings: how C's own labels are made.
         spreading: when the graph is sure.
     """
 
     def compute(view: View) -> Float[Tensor, ""]:
         labelled = view.step.labelled.class_probs
-        classes = view.step.mixture(torch.cat([labelled, soft_labels(view, temperature, spreading)]))
+        classes = view.step.mixture(torch.cat([labelled, soft_labels(view, settings, spreading)]))
         logits = view.judge.classify(view.features[Part.MIXED])
         mostly = slice(len(labelled)) if part is Part.STRONG_LABELLED else slice(len(labelled), None)
         return cross_entropy(logits[mostly], classes[mostly])
@@ -59,7 +62,7 @@ def mixed_terms(model: Model) -> tuple[Term, ...]:
     w, settings, spreading = model.weights, model.self_training, model.spreading
 
     def of(part: Part) -> Compute:
-        return classify_mixed(part, settings.temperature, spreading)
+        return classify_mixed(part, settings, spreading)
 
     return (
         Term("classify mixed labelled", of(Part.STRONG_LABELLED), w.cls),

@@ -145,6 +145,7 @@ class PhasedLearner(Learner):
             self._known.spreading(labelled),
             # Images kept for validation are in neither, and must not come back as somebody's neighbours.
             np.union1d(labelled.ids, rest.ids),
+            labelled.class_shares,
         )
 
     def _name_groups(self, labelled: LabelledSet) -> None:
@@ -199,6 +200,7 @@ class PhasedLearner(Learner):
             stage.spread,
             stage.trained_on,
             self._averages.discriminator if self._model.self_training.averaged else None,
+            stage.class_shares,
         )
 
     def _run(self, phase: Phase, step: Step, index: int, steps: int) -> tuple[dict[str, float], bool]:

@@ -47,8 +47,7 @@ def agree(confidence: float, align: bool) -> Compute:
     def compute(view: View) -> Float[Tensor, ""]:
         labels = view.class_probs_of(Part.STRONG_UNLABELLED)
         if align:
-            classes = labels.shape[1]
-            labels = self_training.aligned(labels, labels.new_full((classes,), 1 / classes))
+            labels = self_training.aligned(labels, view.step.class_shares)
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         used = self_training.confident(labels, confidence)
         return self_training.cross_entropy_where(logits, self_training.hardened(labels), used)

@@ -113,7 +113,9 @@ class SelfTraining(Settings):
 
     entropy: float = Field(0.05, gt=0)  # pseudo-label: used below this entropy, nats (CEAL's first value)
     confidence: float = Field(0.95, ge=0, le=1)  # consistency: used from this highest probability up
-    align: bool = False  # consistency: predictions are brought nearer to equal shares of the classes
+    align: bool = (
+        False  # consistency, aral: predictions are brought nearer to the labels' shares of the classes
+    )
     mixing: float = Field(
         0.0, ge=0
     )  # aral: α of Beta(α, α), by which images are mixed in pairs; 0: they are not

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.data.neighbours import SpreadLabels
 from aral.learners.terms import Phase
@@ -24,6 +27,7 @@ class Stage:
         unlabelled: the unlabelled batches.
         spread: gives what the labels say of the pool along its graph; ``None`` before the first label.
         trained_on: ids of the images that may be trained on; ``None``: the whole pool.
+        class_shares: how frequent each class may be; ``None`` before the first label.
     """
 
     phases: tuple[Phase, ...]
@@ -33,6 +37,7 @@ class Stage:
     unlabelled: UnlabelledBatches
     spread: Callable[[], SpreadLabels] | None = None
     trained_on: Ids | None = None
+    class_shares: Float[np.ndarray, " K"] | None = None
 
     def labelled_batch(self, index: int) -> LabelledBatch:
         """That of a step.

@@ -61,6 +61,7 @@ class Step:
         spread: gives what the round's labels say of the pool along its graph.
         trained_on: ids of the images that may be trained on; ``None``: all.
         teacher: who labels weakly augmented images; ``None``: C itself.
+        class_shares: how frequent each class may be.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Step:
         spread: Callable[[], SpreadLabels] | None = None,
         trained_on: Ids | None = None,
         teacher: Discriminator | None = None,
+        class_shares: Float[np.ndarray, " K"] | None = None,
     ) -> None:
         self.nets = nets
         self.age = age
@@ -88,6 +90,7 @@ class Step:
         self._spread = spread
         self._trained_on = trained_on
         self._teacher = teacher
+        self._class_shares = class_shares
 
     @cached_property
     def labelled(self) -> LabelledBatch:
@@ -112,6 +115,17 @@ class Step:
             batch.images, batch.ids, self._self_training.weak, self._stream.child("weak unlabelled")
         )
         return self._opinion(self.nets.discriminator if self._teacher is None else self._teacher, weak)
+
+    @property
+    def class_shares(self) -> Float[Tensor, " K"]:
+        """How frequent each class may be, of the labels so far.
+
+        Raises:
+            ValueError: there are no labels yet.
+        """
+        if self._class_shares is None:
+            raise ValueError("there are no labels yet whose shares could be known")
+        return torch.from_numpy(self._class_shares).float().to(self.nets.device)
 
     @cached_property
     def critic_labels(self) -> Float[Tensor, "U K"]:
