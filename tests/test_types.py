@@ -82,6 +82,13 @@ class TestLabelledSet:
         with pytest.raises(ValueError, match="3 images but 2 classes"):
             LabelledSet(ImageSet.of(pixels(3)), ids(0, 1), 2)
 
+    def test_shares_by_hand_and_equal_without_labels(self) -> None:
+        """One more of each: (1, 3, 2) of 3 + 3, and a third each of nothing."""
+        labelled = LabelledSet(ImageSet.of(pixels(3)), ids(1, 2, 1), 3)
+        assert labelled.class_shares.tolist() == pytest.approx([1 / 6, 3 / 6, 2 / 6])
+        nobody = LabelledSet(ImageSet.of(pixels(3)).subset(ids()), ids(), 3)
+        assert nobody.class_shares.tolist() == pytest.approx([1 / 3] * 3)
+
 
 class TestBatches:
     def test_an_unlabelled_batch_has_no_room_for_labels(self) -> None:

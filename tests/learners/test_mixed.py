@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +13,7 @@ from aral.learners import few_labels_phases
 from aral.learners.mixed import soft_labels
 from aral.learners.spec import Model, Net, SelfTraining, Spreading
 from aral.learners.step import Part
+from aral.randomness import Stream
 
 from .test_few_labels import PAIR, model, started
 from .test_learner_phases import P, a_step, names_of, reached
@@ -48,6 +52,8 @@ def test_mixed_terms_stand_in_for_the_labelled_and_the_confident() -> None:
 def test_both_terms_by_hand() -> None:
     """Two labelled images and three others; the first other is mixed with a labelled one, and so on."""
     learner = started(mixing())
+    with torch.no_grad():  # a new classifier gives each class a third of every image
+        learner.nets.discriminator.class_layer.bias.add_(torch.tensor([1.0, 0.0, -1.0]))
     step = a_step(learner)
     step.mixture = Mixture(torch.tensor([2, 1, 0, 4, 3]), torch.tensor([0.6, 1.0, 0.7, 0.8, 0.5]))
     step.weak_pseudo_labels = torch.tensor([[0.6, 0.4, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
@@ -91,6 +97,27 @@ def test_the_graph_has_the_last_word_where_it_is_sure_and_what_is_foreign_says_n
     torch.testing.assert_close(found, torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.4, 0.0], [0.0, 0.0, 0.0]]))
     alone = soft_labels(view, SelfTraining(temperature=1.0), Spreading(weight=0.0))
     torch.testing.assert_close(alone, step.weak_pseudo_labels)
+
+
+def test_own_labels_are_aligned_before_they_are_sharpened_and_the_graphs_are_not() -> None:
+    """Means 0.5, 0.4 and 0.1 against shares of 2/8, 2/8 and 4/8: factors 1/2, 5/8 and 5, rows to one, squared."""
+    learner = started(mixing(spreading=1.0))
+    step = a_step(learner)
+    step._class_shares = np.array([2, 2, 4]) / 8
+    step.weak_pseudo_labels = torch.tensor([[0.6, 0.3, 0.1], [0.4, 0.5, 0.1], [0.5, 0.4, 0.1]])
+    step.spread_labels = torch.tensor([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]])
+    view = learner.phases[0].view(step)
+    found = soft_labels(view, SelfTraining(temperature=0.5, align=True), Spreading(weight=1.0, margin=0.2))
+    squares = torch.tensor([[0.3, 0.1875, 0.5], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]]) ** 2
+    torch.testing.assert_close(found, squares / squares.sum(dim=1, keepdim=True))
+
+
+def test_before_labels_no_shares_are_known() -> None:
+    step = started(mixing())._new_step(
+        replace(started(mixing())._stage, class_shares=None), 0, Stream.root(1)
+    )
+    with pytest.raises(ValueError, match="no labels yet"):
+        _ = step.class_shares
 
 
 def test_mixed_images_have_no_classes_of_their_own() -> None:
