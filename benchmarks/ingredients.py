@@ -55,7 +55,9 @@ VARIANTS = {
     "groups kept in rounds (put in)": _set("model.partitioning.in_rounds=1"),
     "generated images as training data (put in)": _set("model.weights.generated=1"),
     "images mixed in pairs (put in)": _set(
-        "model.self_training.mixing=0.75", "model.self_training.averaged=true", "model.self_training.align=true"
+        "model.self_training.mixing=0.75",
+        "model.self_training.averaged=true",
+        "model.self_training.align=true",
     ),
 }
 
