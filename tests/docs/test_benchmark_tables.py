@@ -84,6 +84,14 @@ def test_the_curves_of_few_labels_are_those_of_their_rows(name: str, data: str) 
     assert len(cells) == 10 and not not_told([f"| {data} | " + " | ".join(cells) + " |"])
 
 
+def test_cifars_figure_is_that_of_its_row() -> None:
+    (run,) = kept("cifar10-500")["runs"]
+    (point,) = run["rounds"]
+    found = f"**{100 * point['accuracy']:.1f} %** of the test set, in {run['seconds'] / 60:.0f} minutes"
+    said = f"500 labels, one seed: {found}"
+    assert point["labelled"] == 500 and said in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
 def test_the_mean_over_a_curve_is_its_area(keep_grid: ModuleType) -> None:
     """Trapezoids: (0.5 + 0.7) / 2 · 10 and (0.7 + 0.9) / 2 · 20 over 30 labels."""
     assert keep_grid.area({40: 0.9, 10: 0.5, 20: 0.7}) == pytest.approx((6 + 16) / 30)

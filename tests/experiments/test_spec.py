@@ -90,6 +90,13 @@ def test_images_of_a_gan_apart_come_in_from_the_middle_of_the_first_round(name: 
     assert resolve(data, RELEASED).model.weights.generated_ramp.at(0) == 1
 
 
+def test_who_is_to_label_must_be_there() -> None:
+    averaged = "model.self_training.averaged=true"
+    assert resolve("digits", ARAL, [averaged]).model.self_training.averaged
+    with pytest.raises(BadInput, match=r"Setting model: .*training.average_decay above 0"):
+        resolve("digits", ARAL, [averaged, "model.training.average_decay=0"])
+
+
 def test_only_some_learners_have_a_preset() -> None:
     files = Path(specification.__file__).parent / "presets" / "learners"
     assert {file.stem for file in files.iterdir()} <= set(LEARNERS)

@@ -360,13 +360,13 @@ SPREADING = {"weight": 0.5, "margin": 0.3}
 
 
 def spread_terms(
-    own: list[tuple[float, ...]], graph: list[tuple[float, ...]], named: float = 0.25
+    own: list[tuple[float, ...]], graph: list[tuple[float, ...]], named: float = 0.25, align: bool = False
 ) -> tuple[dict[str, float], Tensor]:
     """The two terms and C's logits, with opinions laid into the step; the graph names a share of the pool."""
     settings = model().model_copy(
         update={
             "spreading": Spreading(**SPREADING),
-            "self_training": model().self_training.model_copy(update={"confidence": 0.8}),
+            "self_training": model().self_training.model_copy(update={"confidence": 0.8, "align": align}),
         }
     )
     learner = started(
@@ -415,6 +415,16 @@ def test_a_graph_that_names_too_few_images_is_not_asked_to_agree() -> None:
     assert values["follow the graph"] == pytest.approx(
         mean_cross_entropy(log_chances, [(2, 0), (3, 1)]), rel=1e-5
     )
+
+
+def test_own_labels_are_aligned_before_the_graph_is_asked() -> None:
+    """Means 0.6, 0.3, 0.1 against a third each: the rows become (0.5, 0.125, 0.375) and (0.2, 0.5, 0.3)."""
+    unsure = (0.4, 0.35, 0.25)
+    own = [(0.8, 0.1, 0.1), (0.4, 0.5, 0.1)]
+    aligned, log_chances = spread_terms(own, [unsure] * 2, named=0.24, align=True)
+    as_it_is, _ = spread_terms(own, [unsure] * 2, named=0.24)
+    assert aligned["agree"] == 0
+    assert as_it_is["agree"] == pytest.approx(mean_cross_entropy(log_chances, [(0, 0)]), rel=1e-5)
 
 
 def test_what_the_graph_takes_for_foreign_has_no_label() -> None:

@@ -143,6 +143,16 @@ def test_the_averaged_classifier_labels_where_that_is_set() -> None:
     assert not torch.allclose(labels(averaged=True, moved=True), labels(averaged=True, moved=False))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_who_labels_stays_in_the_mode_it_was_in(training: bool) -> None:
+    learner = started(mixing(averaged=True))
+    average = learner._averages.discriminator
+    assert average is not None
+    average.train(training)
+    _ = learner._new_step(learner._stage, 0, Stream.root(1)).weak_pseudo_labels
+    assert average.training is training
+
+
 def test_training_with_mixtures_resumes_bit_for_bit() -> None:
     straight, stopped = (started(mixing(averaged=True)) for _ in range(2))
     for index in range(4):

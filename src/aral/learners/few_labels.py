@@ -3,10 +3,10 @@
 The trunk D̃ is trained before the first query: an image and its neighbours fall into the same group, under any
 augmentation (SCAN; Van Gansbeke et al. 2020), so that ten typical images show ten classes. With labels, C is
 trained on them, on its own confident answers (FixMatch; Sohn et al. 2020) and on labels that spread along the
-graph of neighbours (Zhou et al. 2004), on the same trunk, beside the groups if ``model.partitioning.in_rounds``
-is above 0. Around it, as in the paper: G learns to match the trunk's
-features, E to encode, S to tell labelled from unlabelled codes, whose answer chooses the next images. Each part
-is a term or a phase, and a weight of 0 leaves it out.
+graph of neighbours (Zhou et al. 2004), or on mixtures of all (:mod:`aral.learners.mixed`), on the same trunk,
+beside the groups if ``model.partitioning.in_rounds`` is above 0. Around it, as in the paper: G learns to match
+the trunk's features, E to encode, S to tell labelled from unlabelled codes, whose answer chooses the next images.
+Each part is a term or a phase, and a weight of 0 leaves it out.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from aral.learners import terms
 from aral.learners.blueprint import Blueprint
 from aral.learners.mixed import mixed_terms
 from aral.learners.phased import PhasedLearner
-from aral.learners.semi_supervised import agree
-from aral.learners.spec import Model, Net, Ramp, Spreading
+from aral.learners.semi_supervised import agree, own_opinion
+from aral.learners.spec import Model, Net, Ramp, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Phase, Term
 from aral.learners.view import View
@@ -75,16 +75,16 @@ def tell_apart(temperature: float) -> Compute:
     return compute
 
 
-def agree_where_the_graph_does(confidence: float, spreading: Spreading) -> Compute:
+def agree_where_the_graph_does(settings: SelfTraining, spreading: Spreading) -> Compute:
     """FixMatch on C's own confident labels, where the graph is unsure of the same class; to C.
 
     A graph that is sure of hardly any image of the pool knows nothing of its classes, and is not asked to agree.
     """
 
     def compute(view: View) -> Float[Tensor, ""]:
-        own, graph = view.class_probs_of(Part.STRONG_UNLABELLED), view.step.spread_labels
+        own, graph = own_opinion(view, settings.align), view.step.spread_labels
         margin = spreading.margin
-        used = self_training.confident(own, confidence) & ~self_training.leading(graph, margin)
+        used = self_training.confident(own, settings.confidence) & ~self_training.leading(graph, margin)
         used &= ~self_training.foreign(graph, margin)
         if view.step.share_named(margin) >= spreading.heard:
             used &= self_training.at_one(own, graph)
@@ -113,7 +113,7 @@ def own_labels(model: Model) -> tuple[Term, ...]:
     if not spreading.weight:
         compute = agree(settings.confidence, settings.align)
         return (Term("agree", compute, weight, w.self_training_ramp),)
-    agreeing = agree_where_the_graph_does(settings.confidence, spreading)
+    agreeing = agree_where_the_graph_does(settings, spreading)
     return (
         Term("agree", agreeing, weight, w.self_training_ramp),
         Term("follow the graph", follow_the_graph(spreading.margin), w.cls * spreading.weight),

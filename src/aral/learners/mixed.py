@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aral.learners.semi_supervised import own_opinion
 from aral.learners.spec import Model, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Term
@@ -26,10 +27,7 @@ def soft_labels(view: View, settings: SelfTraining, spreading: Spreading) -> Flo
     A row of zeros is an image that the graph takes for none of the classes: it says nothing, whomever it is mixed
     with.
     """
-    own = view.class_probs_of(Part.STRONG_UNLABELLED)
-    if settings.align:
-        own = self_training.aligned(own, view.step.class_shares)
-    own = self_training.sharpened(own, settings.temperature)
+    own = self_training.sharpened(own_opinion(view, settings.align), settings.temperature)
     if not spreading.weight:
         return own
     graph, margin = view.step.spread_labels, spreading.margin
@@ -38,21 +36,21 @@ def soft_labels(view: View, settings: SelfTraining, spreading: Spreading) -> Flo
     return torch.where(sure, self_training.hardened(graph), own) * known
 
 
-def classify_mixed(part: Part, settings: SelfTraining, spreading: Spreading) -> Compute:
-    """−Σ_k y_k log softmax(C)_k of the mixed images that are mostly of ``part``, mean, nats; to D̃ and C.
+def classify_mixed(mostly_labelled: bool, settings: SelfTraining, spreading: Spreading) -> Compute:
+    """−Σ_k y_k log softmax(C)_k of one half of the mixed images, mean, nats; to D̃ and C.
 
     Args:
-        part: ``STRONG_LABELLED`` or ``STRONG_UNLABELLED``.
+        mostly_labelled: those that are mostly a labelled image, or those that are mostly an unlabelled one.
         settings: how C's own labels are made.
-        spreading: when the graph is sure.
+        spreading: when the graph is sure; a weight of 0 leaves it out, any other lets it speak.
     """
 
     def compute(view: View) -> Float[Tensor, ""]:
         labelled = view.step.labelled.class_probs
         classes = view.step.mixture(torch.cat([labelled, soft_labels(view, settings, spreading)]))
         logits = view.judge.classify(view.features[Part.MIXED])
-        mostly = slice(len(labelled)) if part is Part.STRONG_LABELLED else slice(len(labelled), None)
-        return cross_entropy(logits[mostly], classes[mostly])
+        half = slice(len(labelled)) if mostly_labelled else slice(len(labelled), None)
+        return cross_entropy(logits[half], classes[half])
 
     return compute
 
@@ -61,14 +59,11 @@ def mixed_terms(model: Model) -> tuple[Term, ...]:
     """What stands in for labelled and self-labelled terms where images are mixed."""
     w, settings, spreading = model.weights, model.self_training, model.spreading
 
-    def of(part: Part) -> Compute:
-        return classify_mixed(part, settings, spreading)
-
     return (
-        Term("classify mixed labelled", of(Part.STRONG_LABELLED), w.cls),
+        Term("classify mixed labelled", classify_mixed(True, settings, spreading), w.cls),
         Term(
             "classify mixed unlabelled",
-            of(Part.STRONG_UNLABELLED),
+            classify_mixed(False, settings, spreading),
             w.cls * w.self_training,
             w.self_training_ramp,
         ),

@@ -41,13 +41,17 @@ def trust_certain(entropy: float) -> Compute:
     return compute
 
 
+def own_opinion(view: View, align: bool) -> Float[Tensor, "U K"]:
+    """What C says of the weakly augmented x_U, brought nearer to the labels' shares of the classes if ``align``."""
+    found = view.class_probs_of(Part.STRONG_UNLABELLED)
+    return self_training.aligned(found, view.step.class_shares) if align else found
+
+
 def agree(confidence: float, align: bool) -> Compute:
     """Cross-entropy of strongly augmented images on the confident labels of the weakly augmented; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
-        labels = view.class_probs_of(Part.STRONG_UNLABELLED)
-        if align:
-            labels = self_training.aligned(labels, view.step.class_shares)
+        labels = own_opinion(view, align)
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         used = self_training.confident(labels, confidence)
         return self_training.cross_entropy_where(logits, self_training.hardened(labels), used)

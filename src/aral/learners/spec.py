@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from aral.data.augmentation import Augmentation
 from aral.data.neighbours import SeenAs
@@ -112,13 +112,9 @@ class SelfTraining(Settings):
     """What learners do that label unlabelled images themselves."""
 
     entropy: float = Field(0.05, gt=0)  # pseudo-label: used below this entropy, nats (CEAL's first value)
-    confidence: float = Field(0.95, ge=0, le=1)  # consistency: used from this highest probability up
-    align: bool = (
-        False  # consistency, aral: predictions are brought nearer to the labels' shares of the classes
-    )
-    mixing: float = Field(
-        0.0, ge=0
-    )  # aral: α of Beta(α, α), by which images are mixed in pairs; 0: they are not
+    confidence: float = Field(0.95, ge=0, le=1)  # consistency, aral: used from this highest probability up
+    align: bool = False  # consistency, aral: brought nearer to the labels' shares of the classes
+    mixing: float = Field(0.0, ge=0)  # aral: α of Beta(α, α), images are mixed in pairs; 0: they are not
     temperature: float = Field(0.5, gt=0, le=1)  # aral: of own labels, where images are mixed
     averaged: bool = False  # consistency, aral: own labels are the averaged classifier's
     weak: Augmentation = Augmentation(shift=0.1)  # of labelled images, and of those that are given a label
@@ -189,6 +185,12 @@ class Model(Settings):
     self_training: SelfTraining = SelfTraining()
     partitioning: Partitioning = Partitioning()
     spreading: Spreading = Spreading()
+
+    @model_validator(mode="after")
+    def _has_an_average_that_labels(self) -> Model:
+        if self.self_training.averaged and not self.training.average_decay:
+            raise ValueError("self_training.averaged needs a training.average_decay above 0")
+        return self
 
     def augmented(self, before_labels: bool) -> SelfTraining:
         """How far images are changed, before the first query or after."""
