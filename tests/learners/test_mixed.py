@@ -14,11 +14,13 @@ from aral.learners.mixed import soft_labels
 from aral.learners.spec import Model, Net, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.randomness import Stream
+from aral.testing import planted_pool
 
-from .test_few_labels import PAIR, model, started
+from .test_few_labels import COMPACT, PAIR, model, started
 from .test_learner_phases import P, a_step, names_of, reached
 from .test_phases import D, E, G
 
+SQUARES = planted_pool(60, 3, Stream.root(0), side=8)[0]
 LABELLED, UNLABELLED = "classify mixed labelled", "classify mixed unlabelled"
 
 
@@ -127,7 +129,7 @@ def test_mixed_images_have_no_classes_of_their_own() -> None:
 
 
 def test_the_averaged_classifier_labels_where_that_is_set() -> None:
-    """A new average is what it averages; once it is another, only its own pupils hear of that."""
+    """By the statistics of what it labels; once it is another, only its own pupils hear of that."""
 
     def labels(averaged: bool, moved: bool) -> torch.Tensor:
         learner = started(mixing(averaged=averaged))
@@ -136,11 +138,35 @@ def test_the_averaged_classifier_labels_where_that_is_set() -> None:
         with torch.no_grad():
             for parameter in average.parameters():
                 parameter.add_(torch.linspace(0, float(moved), parameter.numel()).reshape(parameter.shape))
-        return learner._new_step(learner._stage, 0, learner._stage.stream).weak_pseudo_labels
+        step = learner._new_step(learner._stage, 0, learner._stage.stream)
+        found = torch.cat([step.weak_pseudo_labels, step.pseudo_labels])
+        if averaged:  # images are as they are, unless `weak` changes them
+            by_themselves = average.train()(step.unlabelled.images).softmax(dim=1).repeat(2, 1)
+            torch.testing.assert_close(found, by_themselves)
+        return found
 
-    assert torch.equal(labels(averaged=True, moved=False), labels(averaged=False, moved=False))
     assert torch.equal(labels(averaged=False, moved=True), labels(averaged=False, moved=False))
     assert not torch.allclose(labels(averaged=True, moved=True), labels(averaged=True, moved=False))
+
+
+def test_what_an_average_remembers_of_images_is_of_those_it_labelled() -> None:
+    """C is trained on images of twice the brightness; the average classifies images as they are."""
+
+    def remembered(averaged: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        learner = started(mixing(averaged=averaged).model_copy(update={"networks": COMPACT}), SQUARES)
+        for index in range(30):
+            step = learner._new_step(learner._stage, index, learner._stage.stream.child(index))
+            step.mixed_images = 2 * step.mixed_images
+            learner._run(learner.phases[0], step, index, 100)
+            learner._averages.follow(index)
+        states = learner.state_dict()
+        name = next(name for name in states if name.endswith("running_mean") and name.startswith("average"))
+        return states[name], states[name.replace("average", "discriminator")]
+
+    average, newest = remembered(averaged=True)
+    assert (average.abs() < 0.8 * newest.abs()).all()
+    average, newest = remembered(averaged=False)
+    torch.testing.assert_close(average, newest, atol=0.02, rtol=0.3)
 
 
 @pytest.mark.parametrize("training", [True, False])

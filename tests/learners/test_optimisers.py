@@ -81,3 +81,41 @@ def test_channels_last_convolutions_move_as_by_adam_without_fusion(steps: int) -
         plain.step()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+def test_only_matrices_and_kernels_decay_and_by_rate_times_decay() -> None:
+    """With gradients of zero Adam stands still, so all that a step does is the decay."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    settings = Adam(rate=0.1, weight_decay=0.5)
+    model = Model(optimisers=Optimisers(discriminator=settings), training=Training(flat_share=0))
+    optimisers = NetOptimisers(Nets({Net.DISCRIMINATOR: net}, 2, 2, True), model)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    loss = sum((parameter * 0).sum() for parameter in net.parameters())
+    assert isinstance(loss, torch.Tensor)
+    assert optimisers.descend(loss, frozenset({Net.DISCRIMINATOR}), 0, 10)
+    assert optimisers.descend(loss, frozenset({Net.DISCRIMINATOR}), 5, 10)
+    kept = (1 - 0.1 * 0.5) * (1 - 0.05 * 0.5)  # the second rate has fallen to a half
+    for parameter, old in zip(net.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter, kept * old if parameter.ndim > 1 else old)
+
+
+def test_moments_return_to_their_weights_where_some_decay() -> None:
+    model = Model(
+        optimisers=Optimisers(discriminator=Adam(rate=0.01, weight_decay=0.1)),
+        training=Training(flat_share=1),
+    )
+    one, other = convolutions(), convolutions()
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    trains = frozenset({Net.DISCRIMINATOR})
+    whole = NetOptimisers(Nets({Net.DISCRIMINATOR: one}, 2, 2, True), model)
+    for index in range(4):
+        whole.descend(one(images).square().sum(), trains, index, 4)
+    halves = NetOptimisers(Nets({Net.DISCRIMINATOR: other}, 2, 2, True), model)
+    for index in range(4):
+        if index == 2:
+            state = halves.state_dict()
+            halves = NetOptimisers(Nets({Net.DISCRIMINATOR: other}, 2, 2, True), model)
+            halves.load_state_dict(state)
+        halves.descend(other(images).square().sum(), trains, index, 4)
+    for whole_weight, resumed in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(whole_weight, resumed)

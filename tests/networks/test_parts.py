@@ -15,7 +15,9 @@ from aral.networks.layers import (
     append_class_maps,
     fixed_statistics,
     he_initialised,
+    own_statistics,
     spectrally_normalised,
+    statistics_of,
     weight_normalised,
 )
 from aral.networks.residual import ConditionalBatchNorm, ResidualDown, SelfAttention
@@ -276,6 +278,26 @@ def test_with_fixed_statistics_an_image_is_seen_as_in_evaluation() -> None:
     with fixed_statistics(discriminator.eval()):
         pass
     assert not any(module.training for module in discriminator.modules())
+
+
+def test_own_statistics_are_of_the_batch_and_remembered_while_dropout_stays_off() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.BatchNorm2d(2)).eval()
+    network[3].train()  # one that is in training anyway
+    images = 4 + torch.randn(6, 1, 5, 5)
+    with own_statistics(network):
+        found = network(images)
+    assert [layer.training for layer in network] == [False, False, False, True]
+    torch.testing.assert_close(found.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+    assert torch.equal(network[1].num_batches_tracked, torch.tensor(1))
+    with pytest.raises(RuntimeError), own_statistics(network):
+        network(torch.rand(1, 2, 9, 9))
+    assert not network[1].training
+    assert statistics_of(network) == {
+        f"{layer}.{name}"
+        for layer in (1, 3)
+        for name in ("running_mean", "running_var", "num_batches_tracked")
+    }
+    assert statistics_of(network[1]) == {"running_mean", "running_var", "num_batches_tracked"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])

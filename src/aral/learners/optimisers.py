@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from aral.learners.nets import Nets
-from aral.learners.spec import Model, Net, Training
+from aral.learners.spec import Adam, Model, Net, Training
 
 
 def rate_factor(index: int, steps: int, training: Training) -> float:
@@ -30,6 +30,22 @@ def laid_out_like(gradient: Tensor, parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(gradient)
 
 
+def adam(parameters: list[nn.Parameter], settings: Adam) -> torch.optim.AdamW:
+    """Adam for one network; matrices and kernels decay, biases and batch norm's gains do not.
+
+    Without decay all are one group in their own order, by which checkpoints number their moments.
+    """
+    groups = [{"params": parameters, "weight_decay": 0.0}]
+    if settings.weight_decay:
+        decaying = [parameter for parameter in parameters if parameter.ndim > 1]
+        others = [parameter for parameter in parameters if parameter.ndim <= 1]
+        groups = [
+            {"params": decaying, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+    return torch.optim.AdamW(groups, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+
+
 class NetOptimisers:
     """The optimisers of a learner.
 
@@ -44,13 +60,7 @@ class NetOptimisers:
         self._model = model
         self._parameters = {net: list(module.parameters()) for net, module in nets.modules.items()}
         self._optimisers = {
-            net: torch.optim.Adam(
-                parameters,
-                lr=model.optimisers.of(net).rate,
-                betas=(model.optimisers.of(net).beta1, model.optimisers.of(net).beta2),
-                fused=True,
-            )
-            for net, parameters in self._parameters.items()
+            net: adam(parameters, model.optimisers.of(net)) for net, parameters in self._parameters.items()
         }
 
     def descend(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
@@ -80,7 +90,8 @@ class NetOptimisers:
         for net in nets:
             optimiser = self._optimisers[net]
             rate = max(self._model.optimisers.of(net).rate * factor, self._model.training.rate_floor)
-            optimiser.param_groups[0]["lr"] = rate
+            for group in optimiser.param_groups:
+                group["lr"] = rate
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         return True

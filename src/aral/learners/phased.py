@@ -199,7 +199,7 @@ class PhasedLearner(Learner):
             self._known.neighbourhood,
             stage.spread,
             stage.trained_on,
-            self._averages.discriminator if self._model.self_training.averaged else None,
+            self._averages.label if self._model.self_training.averaged else None,
             stage.class_shares,
         )
 

@@ -28,11 +28,12 @@ class Net(StrEnum):
 
 
 class Adam(Settings):
-    """Adam's settings for one network (Kingma and Ba 2015)."""
+    """Adam's settings for one network (Kingma and Ba 2015; with decay: AdamW, Loshchilov and Hutter 2019)."""
 
     rate: float = Field(1e-3, gt=0)  # learning rate in the first part of a round
     beta1: float = Field(0.5, ge=0, lt=1)  # decay of the first moment
     beta2: float = Field(0.999, ge=0, lt=1)  # decay of the second moment
+    weight_decay: float = Field(0.0, ge=0)  # a step of rate r keeps 1 − r·this of each matrix and kernel
 
 
 class Optimisers(Settings):

@@ -16,15 +16,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softmax
 
 from aral.data.augmentation import augment
 from aral.data.mixing import Mixture
 from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.learners.nets import Nets
+from aral.learners.opinions import Classify, in_evaluation, opinion
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
-from aral.networks.interface import Discriminator
 from aral.randomness import Stream
 from aral.types import Ids, LabelledBatch, UnlabelledBatch
 
@@ -60,7 +59,7 @@ class Step:
         neighbourhood: who neighbours whom; for learners that met the pool.
         spread: gives what the round's labels say of the pool along its graph.
         trained_on: ids of the images that may be trained on; ``None``: all.
-        teacher: who labels weakly augmented images; ``None``: C itself.
+        teacher: who labels x_U; ``None``: C itself, in evaluation mode.
         class_shares: how frequent each class may be.
     """
 
@@ -76,7 +75,7 @@ class Step:
         neighbourhood: Neighbourhood | None = None,
         spread: Callable[[], SpreadLabels] | None = None,
         trained_on: Ids | None = None,
-        teacher: Discriminator | None = None,
+        teacher: Classify | None = None,
         class_shares: Float[np.ndarray, " K"] | None = None,
     ) -> None:
         self.nets = nets
@@ -104,17 +103,17 @@ class Step:
 
     @cached_property
     def pseudo_labels(self) -> Float[Tensor, "U K"]:
-        """ŷ = softmax(C(x_U)), without noise or dropout and without gradient."""
-        return self._opinion(self.nets.discriminator, self.unlabelled.images)
+        """ŷ = softmax(C(x_U)), without noise or dropout and without gradient; the teacher's where there is one."""
+        return opinion(self._labeller, self.unlabelled.images)
 
     @cached_property
     def weak_pseudo_labels(self) -> Float[Tensor, "U K"]:
-        """softmax(C) of the weakly augmented unlabelled images, likewise; the averaged C's where that is set."""
+        """softmax(C) of the weakly augmented unlabelled images, likewise."""
         batch = self.unlabelled
         weak = augment(
             batch.images, batch.ids, self._self_training.weak, self._stream.child("weak unlabelled")
         )
-        return self._opinion(self.nets.discriminator if self._teacher is None else self._teacher, weak)
+        return opinion(self._labeller, weak)
 
     @property
     def class_shares(self) -> Float[Tensor, " K"]:
@@ -130,7 +129,7 @@ class Step:
     @cached_property
     def critic_labels(self) -> Float[Tensor, "U K"]:
         """What the critic's own class head says of x_U, likewise."""
-        return self._opinion(self.nets.judge(Net.CRITIC), self.unlabelled.images)
+        return opinion(in_evaluation(self.nets.judge(Net.CRITIC)), self.unlabelled.images)
 
     @cached_property
     def weak_labelled_images(self) -> Float[Tensor, "L C H W"]:
@@ -274,10 +273,6 @@ class Step:
         noise = torch.randn(count, self.nets.latent_size, generator=self._stream.child(name).torch())
         return noise.to(self.nets.device)
 
-    def _opinion(self, classifier: Discriminator, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K"]:
-        training = classifier.training
-        classifier.eval()
-        with torch.no_grad():
-            logits = classifier(images)
-        classifier.train(training)
-        return softmax(logits, dim=1)
+    @property
+    def _labeller(self) -> Classify:
+        return self._teacher or in_evaluation(self.nets.discriminator)

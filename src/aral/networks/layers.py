@@ -76,6 +76,29 @@ def fixed_statistics(network: nn.Module) -> Iterator[None]:
             layer.train()
 
 
+@contextmanager
+def own_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norms use the statistics of what they are given, and remember them; other layers stay as they are."""
+    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and not layer.training]
+    for layer in norms:
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.eval()
+
+
+def statistics_of(network: nn.Module) -> frozenset[str]:
+    """Names, as in the network's state, of what its batch norms remember of their inputs."""
+    return frozenset(
+        f"{place}.{name}".removeprefix(".")
+        for place, layer in network.named_modules()
+        if isinstance(layer, _BatchNorm)
+        for name, _ in layer.named_buffers()
+    )
+
+
 class GlobalMean(nn.Module):
     """The mean of each map over its positions, in float32."""
 
