@@ -92,6 +92,23 @@ def test_cifars_figure_is_that_of_its_row() -> None:
     assert point["labelled"] == 500 and said in (ROOT / "docs" / "benchmarks.md").read_text()
 
 
+def test_the_readmes_figures_are_those_of_their_rows() -> None:
+    """Means over seeds at 10, 20, 50 and 100 labels, and CIFAR-10's one run."""
+
+    def means(name: str) -> str:
+        values: dict[int, list[float]] = {10: [], 20: [], 50: [], 100: []}
+        for run in kept(name)["runs"]:
+            for point in run["rounds"]:
+                values.get(point["labelled"], []).append(100 * point["accuracy"])
+        return ", ".join(f"{statistics.mean(found):.1f}" for found in values.values())
+
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert f"it classifies {means('few-labels')} % of MNIST's test set" in said
+    assert f"and {means('few-labels-fashion')} % of Fashion-MNIST's" in said
+    (run,) = kept("cifar10-500")["runs"]
+    assert f"{100 * run['rounds'][0]['accuracy']:.1f} % of CIFAR-10's" in said
+
+
 def test_the_mean_over_a_curve_is_its_area(keep_grid: ModuleType) -> None:
     """Trapezoids: (0.5 + 0.7) / 2 · 10 and (0.7 + 0.9) / 2 · 20 over 30 labels."""
     assert keep_grid.area({40: 0.9, 10: 0.5, 20: 0.7}) == pytest.approx((6 + 16) / 30)
