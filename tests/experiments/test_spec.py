@@ -93,8 +93,9 @@ def test_images_of_a_gan_apart_come_in_from_the_middle_of_the_first_round(name: 
 def test_who_is_to_label_must_be_there() -> None:
     averaged = "model.self_training.averaged=true"
     assert resolve("digits", ARAL, [averaged]).model.self_training.averaged
-    with pytest.raises(BadInput, match=r"Setting model: .*training.average_decay above 0"):
+    with pytest.raises(BadInput, match=r"Setting model: .*training.average_decay above 0") as found:
         resolve("digits", ARAL, [averaged, "model.training.average_decay=0"])
+    assert found.value.hint == "Change one of them with --set; 'aral settings digits' shows all."
 
 
 def test_only_some_learners_have_a_preset() -> None:

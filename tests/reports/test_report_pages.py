@@ -195,6 +195,17 @@ def test_a_large_query_is_cut_and_says_so(make_run: MakeRun, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("no_charts")
+def test_of_a_query_larger_than_what_is_kept_the_first_pictures_are_shown(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aral.reports.html.MOST_CHOSEN", 1)
+    page = Page(report_page(read_run(make_run(accuracies=(0.5,), chosen_count=1))))
+    shown = [image["alt"] for image in page.all("img") if image["alt"].startswith("Image ")]
+    assert len(shown) == 1 and shown[0].startswith("Image 5")
+    assert "image 5," in page.text and "image 3," in page.text
+
+
+@pytest.mark.usefixtures("no_charts")
 def test_a_report_of_a_run_that_another_process_holds(make_run: MakeRun) -> None:
     folder = make_run()
     program = (

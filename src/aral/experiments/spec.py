@@ -130,7 +130,11 @@ def validated(table: Mapping[str, Any]) -> RunSpec:
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise _unknown_setting(where, table) from error
-        raise BadInput(f"Setting {where}: {first['msg']}.", f"Got {first.get('input')!r}.") from error
+        got = first.get("input")
+        hint = f"Got {got!r}."
+        if isinstance(got, Mapping):  # it is about several settings of a table
+            hint = f"Change one of them with --set; 'aral settings {table.get('data', 'DATA')}' shows all."
+        raise BadInput(f"Setting {where}: {first['msg']}.", hint) from error
 
 
 def _unknown_setting(where: str, table: Mapping[str, Any]) -> BadInput:

@@ -22,6 +22,7 @@ from aral.reports.health import LATENT_FIGURES, collapse_warning
 from aral.reports.pictures import file_address, picture_address, sheet_address
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.summary import curve_in_words, fair_sample, headline, losses_table, rounds_table, state
+from aral.session.pictures import MOST_CHOSEN
 from aral.types import Answer, ClassAnswer, Selection
 
 IMAGES_SHOWN = 60
@@ -152,13 +153,15 @@ def _last_with(record: RunRecord, has: Callable[[RoundRecord], bool]) -> RoundRe
 
 
 def _query(record: RunRecord, asked: RoundRecord, selection: Selection) -> Query:
-    chosen = asked.pictures.chosen if asked.pictures else None
-    if chosen is not None and len(chosen) != len(selection):
-        chosen = None  # pictures that cannot be told apart are worse than none
+    kept = asked.pictures.chosen if asked.pictures else None
+    whole = kept is not None and len(kept) == min(len(selection), MOST_CHOSEN)
+    chosen = (
+        [] if kept is None or not whole else list(kept)
+    )  # pictures of nobody knows whom are worse than none
     shown = list(zip(selection.ids.tolist(), selection.scores.tolist(), selection.reasons, strict=True))
     images = tuple(
         ChosenImage(
-            address="" if chosen is None else picture_address(chosen[place]),
+            address=picture_address(chosen[place]) if place < len(chosen) else "",
             image_id=image_id,
             score=f"{score:.4g}",
             reason=reason,
