@@ -33,16 +33,15 @@ def laid_out_like(gradient: Tensor, parameter: Tensor) -> Tensor:
 def adam(parameters: list[nn.Parameter], settings: Adam) -> torch.optim.AdamW:
     """Adam for one network; matrices and kernels decay, biases and batch norm's gains do not.
 
-    Without decay all are one group in their own order, by which checkpoints number their moments.
+    Without decay all keep their own order, by which checkpoints number their moments.
     """
-    groups = [{"params": parameters, "weight_decay": 0.0}]
-    if settings.weight_decay:
-        decaying = [parameter for parameter in parameters if parameter.ndim > 1]
-        others = [parameter for parameter in parameters if parameter.ndim <= 1]
-        groups = [
-            {"params": decaying, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
+    by_decay: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in parameters:
+        by_decay[settings.weight_decay > 0 and parameter.ndim > 1].append(parameter)
+    groups = [
+        {"params": by_decay[True], "weight_decay": settings.weight_decay},
+        {"params": by_decay[False], "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
 
 

@@ -117,9 +117,7 @@ class SelfTraining(Settings):
     align: bool = False  # consistency, aral: brought nearer to the labels' shares of the classes
     mixing: float = Field(0.0, ge=0)  # aral: α of Beta(α, α), images are mixed in pairs; 0: they are not
     temperature: float = Field(0.5, gt=0, le=1)  # aral: of own labels, where images are mixed
-    averaged: bool = (
-        False  # consistency, aral: own labels are the averaged C's, by statistics of what it labels
-    )
+    averaged: bool = False  # consistency, aral: the averaged C labels, by statistics of what it labels
     weak: Augmentation = Augmentation(shift=0.1)  # of labelled images, and of those that are given a label
     strong: Augmentation = Augmentation(shift=0.1, scale=0.2, rotation=20, shear=10, cut_out=0.4)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, TypeAlias, TypeVar
 
 import torch
@@ -60,33 +60,33 @@ class ChannelsLast(nn.Module):
         return maps.contiguous().squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
 
 
-@contextmanager
-def fixed_statistics(network: nn.Module) -> Iterator[None]:
+def fixed_statistics(network: nn.Module) -> AbstractContextManager[None]:
     """Batch norms use and keep the statistics they have, as in evaluation; all other layers stay as they are.
 
     Gradient still flows through. Without batch norm nothing changes.
     """
-    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.training]
-    for layer in norms:
-        layer.eval()
-    try:
-        yield
-    finally:
-        for layer in norms:
-            layer.train()
+    return _norms_in_mode(network, training=False)
+
+
+def own_statistics(network: nn.Module) -> AbstractContextManager[None]:
+    """Batch norms use the statistics of what they are given, and remember them; other layers stay as they are."""
+    return _norms_in_mode(network, training=True)
 
 
 @contextmanager
-def own_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch norms use the statistics of what they are given, and remember them; other layers stay as they are."""
-    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and not layer.training]
+def _norms_in_mode(network: nn.Module, training: bool) -> Iterator[None]:
+    norms = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, _BatchNorm) and layer.training is not training
+    ]
     for layer in norms:
-        layer.train()
+        layer.train(training)
     try:
         yield
     finally:
         for layer in norms:
-            layer.eval()
+            layer.train(not training)
 
 
 def statistics_of(network: nn.Module) -> frozenset[str]:
