@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aral.project import Project
+from aral.annotation import Project
 from page_client import Event, Page
 
 

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 
 from aral import run
+from aral.annotation import Project, TrainingOptions
+from aral.annotation.label_rows import as_written
+from aral.annotation.presets import Material as Sizes
+from aral.annotation.presets import spec_for
 from aral.data import DataSet, read_image_folder
 from aral.data.decode import Channels
-from aral.labelling import TrainingOptions
-from aral.labelling.label_rows import as_written
-from aral.labelling.presets import Material as Sizes
-from aral.labelling.presets import spec_for
-from aral.project import Project
-from aral.store import Store
+from aral.loop import Store
 from aral.types import ImageSet, LabelledSet
 from folder_material import Material
 

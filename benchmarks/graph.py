@@ -26,10 +26,10 @@ from aral.acquisition.groups import directions
 from aral.acquisition.interface import PoolView, Predictions
 from aral.acquisition.typical_doubts import TypicalDoubts
 from aral.data import DataSet
-from aral.data.components import half_whitened, leading_components, principal_components
-from aral.data.gradients import gradient_features
-from aral.data.graph import similarity_graph, spread_labels
-from aral.data.neighbours import nearest_neighbours
+from aral.representations.components import half_whitened, leading_components, principal_components
+from aral.representations.gradients import gradient_features
+from aral.representations.graph import similarity_graph, spread_labels
+from aral.representations.neighbours import nearest_neighbours
 from kept_rows import KeptRows
 
 POOLS = {"mnist": 50_000, "cifar10": 10_000}

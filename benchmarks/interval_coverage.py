@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from aral import Stream, load
-from aral.labelling import Trainer, TrainingOptions
-from aral.project import AnswerEvent, Project
+from aral.annotation import AnswerEvent, Project, Trainer, TrainingOptions
 from photo_folders import write_images
 
 SMALL = (

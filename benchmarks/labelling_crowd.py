@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from answer_audit import audit
-from aral.labelling.process import LOG
-from aral.project import Project
+from aral.annotation import Project
+from aral.annotation.process import LOG
 from kept_rows import KeptRows
 from label_server import LabelServer
 from page_client import AHEAD, Browser, Page, Unreachable

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import interval_coverage
-from aral.labelling import TrainingOptions
-from aral.project import Project
+from aral.annotation import Project, TrainingOptions
 from folder_material import Material, material
 from folder_outcome import (
     baseline,

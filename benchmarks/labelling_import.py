@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aral.project import Project
+from aral.annotation import Project
 from kept_rows import KeptRows
 from label_server import OPENED, LabelServer
 from page_client import Page

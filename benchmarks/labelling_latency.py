@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import served
 from kept_rows import KeptRows
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from aral import ImageSet, LabelledSet, Method, Stream, make_learner
-from aral.experiments.spec import read_preset
+from aral.benchmarking.spec import read_preset
 from aral.learners.spec import Model
 from curves import RESULTS, commit, machine
 

@@ -30,14 +30,14 @@ from aral import (
     Store,
     Strategy,
     Stream,
-    acquisition,
     load,
+    make_acquisition,
     make_learner,
     resolve,
 )
 from aral.acquisition import PoolView
+from aral.benchmarking.runs import drive
 from aral.data import DataSet
-from aral.experiments.run import drive
 from aral.types import Answer, ImageSet, NoClass, NoClassAnswer, Selection
 from kept_rows import KeptRows
 
@@ -136,11 +136,11 @@ def one_run(
     scenario = SCENARIOS[name](load("mnist"), stream.child("scenario", name))
     data = scenario.data
     learner = make_learner(spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"))
-    first = acquisition(spec.rounds.first_query)
+    first = make_acquisition(spec.rounds.first_query)
     if scenario.first is not None:
         first = Given(first, scenario.first)
     with Store.open(folder, create=True) as store:
-        strategy = Strategy(acquisition(spec.acquisition), first)
+        strategy = Strategy(make_acquisition(spec.acquisition), first)
         session = Session(store, data.pool, data.class_count, learner, strategy, stream.child("session"))
         drive(session, Person(scenario), data.test, spec.rounds.query_size, spec.rounds.budget)
         rows: dict[int, dict[str, float]] = {}

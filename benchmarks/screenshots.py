@@ -19,8 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from aral.experiments import Method, load_data, resolve, run
-from aral.project import (
+from aral.annotation import (
     Advice,
     AnswerEvent,
     ClassFigure,
@@ -29,6 +28,7 @@ from aral.project import (
     Project,
     TrainingState,
 )
+from aral.benchmarking import Method, load_data, resolve, run
 from aral.reports import write_report
 from aral.web import Served, served
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions, acquisition, check_query_size
+from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions, check_query_size, make_acquisition
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.testing import check_acquisition
@@ -26,7 +26,7 @@ POOL = st.lists(st.integers(0, 500), min_size=4, max_size=16, unique=True)
 def test_names() -> None:
     for name, strategy in ACQUISITIONS.items():
         assert strategy.name == name
-        assert acquisition(name) is strategy
+        assert make_acquisition(name) is strategy
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_names() -> None:
 )
 def test_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(BadInput, match=f"Did you mean '{meant}'"):
-        acquisition(typed)
+        make_acquisition(typed)
 
 
 @every

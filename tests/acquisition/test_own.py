@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aral.acquisition import acquisition, is_own
+from aral.acquisition import is_own, make_acquisition
+from aral.benchmarking import GridSpec, Method, State, Unit, check_pairings, read_result, read_spec, resolve
 from aral.errors import BadInput
-from aral.experiments import GridSpec, Method, State, Unit, check_pairings, read_result, read_spec, resolve
 
 CODE = """
 from pathlib import Path
@@ -36,8 +36,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_object_or_a_class_is_found(module: Path) -> None:
-    assert acquisition("of_mine:MINE", own=True).name == "mine"
-    assert acquisition("of_mine:Made", own=True).name == "made"
+    assert make_acquisition("of_mine:MINE", own=True).name == "mine"
+    assert make_acquisition("of_mine:Made", own=True).name == "made"
     method = Method.parse("supervised+of_mine:MINE")
     assert str(method) == "supervised+of_mine:MINE" and is_own(method.acquisition)
 
@@ -59,7 +59,7 @@ def test_what_is_no_acquisition_is_refused(module: Path, place: str, said: str) 
 
 
 def test_a_folder_cannot_have_code_imported(module: Path) -> None:
-    for ask in (lambda: acquisition("of_mine:MINE"), lambda: read_spec(module / "run")):
+    for ask in (lambda: make_acquisition("of_mine:MINE"), lambda: read_spec(module / "run")):
         spec = json.loads(resolve("digits", Method.parse("supervised+random")).model_dump_json())
         (module / "run").mkdir(exist_ok=True)
         (module / "run" / "settings.json").write_text(json.dumps(spec | {"acquisition": "of_mine:MINE"}))

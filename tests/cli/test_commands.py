@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from aral.cli import main
-from aral.store import Store
+from aral.loop import Store
 
 SHORT = [
     "--threads=1",
@@ -140,9 +140,9 @@ def test_a_damaged_checkpoint_is_noticed_and_nothing_is_lost(here, monkeypatch, 
 
 
 def test_demo_compares_three_methods(here, monkeypatch, capsys) -> None:
-    from aral import experiments
+    from aral import benchmarking
 
-    real = experiments.resolve
+    real = benchmarking.resolve
 
     def small(data, method, **fields):
         sizes = COMPACT if method.learner == "aral" else PERCEPTRONS
@@ -150,7 +150,7 @@ def test_demo_compares_three_methods(here, monkeypatch, capsys) -> None:
         settings += ["rounds.budget=6", "rounds.query_size=3", "model.training.steps=2"]
         return real(data, method, settings, **fields)
 
-    monkeypatch.setattr(experiments, "resolve", small)
+    monkeypatch.setattr(benchmarking, "resolve", small)
     assert aral(monkeypatch, "demo", "--threads", "1") == 0
     said = capsys.readouterr().out
     assert "supervised+random" in said and "supervised+max-entropy" in said and "aral" in said

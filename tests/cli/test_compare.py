@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from aral.benchmarking import State, is_grid, read_result
 from aral.cli import main
 from aral.cli.grid_report import verdicts_of, write_grid_report
-from aral.experiments import State, is_grid, read_result
 
 GRID = [
     "compare",

@@ -18,18 +18,17 @@ from threading import Event
 import pytest
 from PIL import Image
 
+from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
+from aral.annotation.course import Course
+from aral.annotation.fairness import FAIR, fairness
+from aral.annotation.model_cards import in_words
+from aral.annotation.sessions import identity_of
 from aral.cli.desk import Desk, Start, Work, label_photos
 from aral.cli.sentences import said_of_import, said_of_measuring
-from aral.labelling import Trainer, TrainingOptions, read_options, session_folders
-from aral.labelling.course import Course
-from aral.labelling.fairness import FAIR, fairness
-from aral.labelling.model_card import in_words
-from aral.labelling.sessions import identity_of
-from aral.project import Project, TrainingState
-from aral.session import Observer
+from aral.loop import Observer
 from aral.web import link_of_running_server, served
+from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 from tests.cli.test_commands import aral
-from tests.labelling.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 from tests.web.conftest import paint
 
 

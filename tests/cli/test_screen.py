@@ -7,8 +7,8 @@ import re
 
 from rich.console import Console
 
+from aral.benchmarking import Job, State
 from aral.cli.screen import Screen, duration
-from aral.experiments import Job, State
 
 LOSSES = {"tell real": 0.5, "total D": 0.5123, "total S": 1.2, "total E+G": 213.0}
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from aral import experiments
+from aral import benchmarking
+from aral.annotation import Project
+from aral.benchmarking import GridResult, GridSpec, State, UnitResult
 from aral.cli import compare
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
-from aral.experiments import GridResult, GridSpec, State, UnitResult
-from aral.project import Project
+from tests.annotation.training.conftest import save_digits
 from tests.cli.test_commands import PERCEPTRONS, SHORT, aral
-from tests.labelling.conftest import save_digits
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 RUN = ["run", "digits", "--method", "supervised+random", *SHORT, *PERCEPTRONS, "--steps=8", "--folder"]
@@ -65,7 +65,7 @@ def test_a_comparison_ends_with_the_signals_code(here, monkeypatch, capsys, numb
         unit = UnitResult("one", "supervised+random", 0, State.STOPPED, None, 0, "", 0)
         return GridResult(grid, folder, "", (unit,), (), (), ())
 
-    monkeypatch.setattr(experiments, "run_grid", stopped)
+    monkeypatch.setattr(benchmarking, "run_grid", stopped)
     monkeypatch.setattr(compare, "write_grid_report", lambda *arguments: None)
     assert aral(monkeypatch, "compare", "digits", "--methods", "random", "--seeds", "1") == code
     assert "everything is saved" in capsys.readouterr().err

@@ -13,9 +13,9 @@ import typer.main
 from typer.testing import CliRunner
 
 from aral.acquisition import ACQUISITIONS
+from aral.benchmarking import LEARNERS
 from aral.cli.app import app
-from aral.experiments import LEARNERS
-from aral.store.reading import store_reading
+from aral.loop.reading import store_reading
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -119,8 +119,9 @@ def test_code_in_extending_runs_and_works() -> None:
         if name == "SECOND_GUESS":
             assert selection.ids[0] == 5
 
-    from aral.learners import Blueprint, PhasedLearner, supervised
+    from aral.learners import Blueprint, PhasedLearner
     from aral.learners.spec import Net
+    from aral.learners.supervised import supervised
     from aral.types import LabelledSet
 
     cpu = torch.device("cpu")

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from aral.durable import write_sealed
 from aral.errors import RunFailed
 from aral.learners.checkpoints import DamagedCheckpoint, load, newest_valid, prune, save
-from aral.store.sealed_folder import write_sealed
 
 FILES = ("tensors.safetensors", "document.json", "MANIFEST.json")
 

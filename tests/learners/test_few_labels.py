@@ -11,9 +11,8 @@ from torch import Tensor
 
 from aral.acquisition import Need
 from aral.data.augmentation import Augmentation
-from aral.data.neighbours import SpreadLabels, nearest_neighbours
-from aral.learners import PhasedLearner, evaluate, few_labels, few_labels_phases, phases_before_labels
-from aral.learners.few_labels import PAIR, tell_apart
+from aral.learners import PhasedLearner, evaluate, few_labels_phases, phases_before_labels
+from aral.learners.few_labels import PAIR, few_labels, tell_apart
 from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
@@ -21,6 +20,7 @@ from aral.losses.contrast import confusion
 from aral.losses.neighbour_agreement import disagreement, imbalance
 from aral.networks import CompactFamily
 from aral.randomness import Stream
+from aral.representations.neighbours import SpreadLabels, nearest_neighbours
 from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import NOBODY, ImageSet, LabelledSet
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from aral.acquisition import ACQUISITIONS, Need, PoolView
+from aral.benchmarking.methods import LEARNERS, OWN_ACQUISITION, SHORT_NAMES, Method, make_learner
+from aral.benchmarking.runs import run
+from aral.benchmarking.spec import Rounds, RunSpec
 from aral.errors import BadInput
-from aral.experiments.methods import LEARNERS, OWN_ACQUISITION, SHORT_NAMES, Method, make_learner
-from aral.experiments.run import run
-from aral.experiments.spec import Rounds, RunSpec
 from aral.learners import Learner
+from aral.loop import Strategy, check_strategy
 from aral.randomness import Stream
-from aral.session import Strategy, check_strategy
 from aral.testing import planted_data, tiny_model
 from aral.types import ImageSet, LabelledSet
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from aral.benchmarking.methods import make_learner
 from aral.data.augmentation import Augmentation
 from aral.data.batches import gather
-from aral.data.neighbours import Neighbourhood
-from aral.experiments.methods import make_learner
 from aral.learners import PhasedLearner
 from aral.randomness import Stream
+from aral.representations.neighbours import Neighbourhood
 from aral.testing import planted_data, tiny_model
 from aral.types import Ids, LabelledSet, UnlabelledBatch
 

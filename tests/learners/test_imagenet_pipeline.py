@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from aral.acquisition import Need
-from aral.experiments.methods import Method, make_learner
-from aral.experiments.spec import RunSpec, resolve
+from aral.benchmarking.methods import Method, make_learner
+from aral.benchmarking.spec import RunSpec, resolve
 from aral.learners import PhasedLearner
 from aral.learners.spec import Net
 from aral.networks import BigganDiscriminator, BigganFamily

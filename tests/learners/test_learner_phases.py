@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from aral.benchmarking.methods import make_learner
 from aral.data.augmentation import Augmentation
 from aral.errors import BadInput
-from aral.experiments.methods import make_learner
 from aral.learners import Objective, aral_phases, vaal_phases
 from aral.learners.ablations import (
     OF_SAMPLER,

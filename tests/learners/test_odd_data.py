@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from aral.acquisition import Need, acquisition
+from aral.acquisition import Need, make_acquisition
+from aral.benchmarking.methods import make_learner
 from aral.errors import RunFailed
-from aral.experiments.methods import make_learner
 from aral.learners import Learner
 from aral.learners.spec import Model, Optimisers
+from aral.loop import Pace, Session, Store, Strategy
 from aral.randomness import Stream
-from aral.session import Pace, Session, Strategy
-from aral.store import Store
 from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import ClassAnswer, ImageSet, LabelledSet
 
@@ -105,7 +104,7 @@ def test_huge_rates_end_finite_or_with_the_cause(tmp_path: Path, name: str, fact
     data = planted_data()
     with Store.open(tmp_path / "run", create=True) as store:
         learner = make_learner(name, rates_times(factor), data.pool, 3, Stream.root(0))
-        strategy = Strategy(acquisition("random"), acquisition("random"))
+        strategy = Strategy(make_acquisition("random"), make_acquisition("random"))
         active = Session(store, data.pool, 3, learner, strategy, Stream.root(3), Pace(log_steps=5))
         active.ask(6)
         active.tell([ClassAnswer(int(i), int(data.pool_classes[i])) for i in active.waiting()], "test")

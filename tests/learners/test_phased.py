@@ -8,7 +8,8 @@ import torch
 
 from aral.acquisition import Need
 from aral.errors import BadInput
-from aral.learners import Objective, aral, evaluate
+from aral.learners import Objective, evaluate
+from aral.learners.aral import aral
 from aral.learners.optimisers import rate_factor
 from aral.learners.spec import Ramp, Training
 from aral.randomness import Stream

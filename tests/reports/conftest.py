@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from aral.store.rows import Json, Stage
-from aral.store.store import Store
+from aral.durable import Json
+from aral.loop.rows import Stage
+from aral.loop.store import Store
 from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
 
 CONFUSION = [[3, 1, 0], [0, 4, 0], [2, 0, 0]]

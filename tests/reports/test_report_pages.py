@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from aral.errors import BadInput, RunFailed
+from aral.loop.store import Store
 from aral.reports import Section, write_comparison, write_report
 from aral.reports.html import report_page
 from aral.reports.record import read_run
 from aral.reports.summary import duration, rounds_table, state
 from aral.reports.tables import Table
-from aral.store.store import Store
 
 MakeRun = Callable[..., Path]
 HOSTILE = "<script>alert(1)</script>\"' onload=x &amp; {{ 7*7 }}"

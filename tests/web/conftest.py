@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import Security, make_app
 
 PORT = 8427

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aral.project import ClassFigure, Estimate, ModelRecord, Project
+from aral.annotation import ClassFigure, Estimate, ModelRecord, Project
 
 
 def record_model(project: Project, right: int = 8, measured: int = 10, late: int = 0) -> int:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SLICE, Asking, Project
+from aral.annotation.withholding import in_hidden_tenth
 from aral.errors import RunFailed
-from aral.project import BROWSING, BY_CHANCE, ESTIMATE_SLICE, Asking, Project
-from aral.project.withholding import in_hidden_tenth
 from aral.web.answers import MOST_EVENTS
 from tests.web.events import event
 from tests.web.models import record_model

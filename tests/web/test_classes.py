@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from aral.project import Project
+from aral.annotation import Project
 from tests.web.events import event
 
 

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import Served, served
 from tests.web.events import event
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from aral.project import Project
-from aral.project.withholding import in_hidden_tenth
+from aral.annotation import Project
+from aral.annotation.withholding import in_hidden_tenth
 from aral.web import grid
 from tests.web.conftest import IMAGES
 from tests.web.events import event

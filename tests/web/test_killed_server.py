@@ -12,9 +12,9 @@ from threading import Thread
 
 import pytest
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import served
-from tests.project.test_concurrency import assert_views_agree, end, forked
+from tests.annotation.test_concurrency import assert_views_agree, end, forked
 from tests.web.conftest import CLASSES, paint
 from tests.web.events import event
 

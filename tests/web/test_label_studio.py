@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from aral.project import AnswerEvent, Asking, Project
-from aral.project.withholding import in_hidden_tenth
+from aral.annotation import AnswerEvent, Asking, Project
+from aral.annotation.withholding import in_hidden_tenth
 from aral.web.label_studio import control_names
 from tests.web.conftest import BASE, SECRET
 from tests.web.models import record_model

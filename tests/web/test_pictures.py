@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from aral.project import ModelRecord, Project
+from aral.annotation import ModelRecord, Project
 from aral.web.pictures import FOREVER, links
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from starlette.testclient import TestClient
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import Security, make_app
 from tests.web.conftest import BASE, SECRET
 from tests.web.payloads import PAYLOADS

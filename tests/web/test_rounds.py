@@ -7,7 +7,7 @@ from time import perf_counter
 
 from starlette.testclient import TestClient
 
-from aral.project import Advice, Project, TrainingState
+from aral.annotation import Advice, Project, TrainingState
 from tests.web.events import event
 from tests.web.models import record_model
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from aral.annotation import Project, TrainingState
 from aral.errors import BadInput
-from aral.project import Project, TrainingState
 from aral.web import link_of_running_server, served
 from aral.web.proof import proof
 from aral.web.serving import FIRST_PORT, serve
@@ -134,7 +134,7 @@ def test_a_server_that_was_killed_is_no_obstacle(project: Project) -> None:
     """The kernel frees its lock; what it left behind means nothing."""
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from aral.project import Project; from aral.web import served\n"
+        "from aral.annotation import Project; from aral.web import served\n"
         "with Project.open(Path(sys.argv[1])) as project, served(project, port=0):\n"
         "    print('serving', flush=True); time.sleep(60)"
     )

@@ -1,33 +1,5 @@
 """Strategies: which images to label next. Scores are apart from choosing; higher = label first."""
 
-from aral.acquisition.catalogue import ACQUISITIONS, acquisition
-from aral.acquisition.interface import (
-    Acquisition,
-    Need,
-    PoolView,
-    Predictions,
-    Scores,
-    TopScores,
-    as_scores,
-    check_query_size,
-    top_scores,
-)
-from aral.acquisition.joint import Choice, JointBatch
-from aral.acquisition.own import is_own
+import lazy_loader
 
-__all__ = [
-    "ACQUISITIONS",
-    "Acquisition",
-    "Choice",
-    "JointBatch",
-    "Need",
-    "PoolView",
-    "Predictions",
-    "Scores",
-    "TopScores",
-    "acquisition",
-    "as_scores",
-    "check_query_size",
-    "is_own",
-    "top_scores",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -42,7 +42,7 @@ ACQUISITIONS: dict[str, Acquisition] = {
 }
 
 
-def acquisition(name: str, own: bool = False) -> Acquisition:
+def make_acquisition(name: str, own: bool = False) -> Acquisition:
     """The acquisition of this name.
 
     Args:

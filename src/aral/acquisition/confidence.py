@@ -14,7 +14,7 @@ import numpy as np
 
 from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
 from aral.acquisition.uncertainty import entropy
-from aral.leads import HEARD, SURE, leads
+from aral.margins import HEARD, SURE, leads
 from aral.randomness import Stream
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aral import experiments, reports
+from aral import benchmarking, reports
 from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
 from aral.cli.options import (
     Accuracy,
@@ -97,30 +97,30 @@ def compare_command(
                 "--full-learner": full_learner,
             }
         )
-        spec = experiments.read_grid(grid)
+        spec = benchmarking.read_grid(grid)
     else:
         assert dataset is not None
-        spec = experiments.GridSpec(
+        spec = benchmarking.GridSpec(
             name=f"compare-{Path(dataset).name}",
             data=dataset,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or SEEDS),
             settings=(*short_settings(budget, query_size, steps), *(setting or ())),
             threads=1 if threads is None else threads,
-            full=experiments.FullTraining(learner=full_learner or "supervised") if full else None,
+            full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )
     if allow_unequal:
-        spec = experiments.grid_of(spec.model_dump() | {"allow_unequal": True})
-    made, targets = experiments.units(spec), targets_of(accuracy)
+        spec = benchmarking.grid_of(spec.model_dump() | {"allow_unequal": True})
+    made, targets = benchmarking.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if dry_run:
-        experiments.check_pairings(made)
-        typer.echo(experiments.grid_toml(spec))
+        benchmarking.check_pairings(made)
+        typer.echo(benchmarking.grid_toml(spec))
         for unit in made:
             typer.echo(f"# {unit.name}")
         return
     _say_if_too_few(spec)
-    resources = experiments.Resources(workers, data_root, download)
+    resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)
     if as_json:
@@ -130,7 +130,7 @@ def compare_command(
     check_result(result)
 
 
-def _say_if_too_few(grid: experiments.GridSpec) -> None:
+def _say_if_too_few(grid: benchmarking.GridSpec) -> None:
     """Before hours of work: that no verdict can come of it."""
     count = len(grid.seeds)
     if len(grid.methods) > 1 and count < reports.MINIMUM_SEEDS:
@@ -152,17 +152,17 @@ def _refuse_beside_a_grid(options: Mapping[str, object]) -> None:
 
 
 def grid_on_screen(
-    grid: experiments.GridSpec,
+    grid: benchmarking.GridSpec,
     folder: Path,
-    resources: experiments.Resources,
-    differences: Sequence[experiments.Difference] = (),
-) -> experiments.GridResult:
+    resources: benchmarking.Resources,
+    differences: Sequence[benchmarking.Difference] = (),
+) -> benchmarking.GridResult:
     """Run a grid with progress on the screen; Ctrl+C stops it with everything saved."""
     from aral.cli.grid_screen import GridScreen  # with it comes all that its workers use
 
     console = Console(stderr=True)
     with stopping_on_signals() as stopping, GridScreen(console, grid.name) as screen:
-        return experiments.run_grid(grid, folder, resources, screen, stopping, differences)
+        return benchmarking.run_grid(grid, folder, resources, screen, stopping, differences)
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

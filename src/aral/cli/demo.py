@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aral import experiments, reports
+from aral import benchmarking, reports
 from aral.cli.options import Threads, processors
 from aral.cli.run import with_progress
 
@@ -30,14 +30,14 @@ def demo_command(
     console = Console(stderr=True)
     compared = []
     for name in METHODS:
-        method = experiments.Method.parse(name)
-        spec = experiments.resolve("digits", method, seed=seed, threads=threads or processors())
+        method = benchmarking.Method.parse(name)
+        spec = benchmarking.resolve("digits", method, seed=seed, threads=threads or processors())
         target = folder / spec.folder_name
-        with_progress(spec, experiments.load_data(spec), target, console)
+        with_progress(spec, benchmarking.load_data(spec), target, console)
         reports.write_report(target)
-        compared.append(experiments.Unit(target.name, spec))
+        compared.append(benchmarking.Unit(target.name, spec))
     folders = [folder / unit.name for unit in compared]
-    differing = experiments.unequal(compared)[seed]
+    differing = benchmarking.unequal(compared)[seed]
     comparison = reports.write_comparison(folders, folder, sections=[_not_equal(differing)])
     typer.echo("\nTest accuracy in % by labels spent:\n")
     typer.echo(reports.side_by_side([reports.read_run(target) for target in folders]))

@@ -12,18 +12,20 @@ from typing import Literal
 
 import typer
 
-from aral.cli.sentences import check_images, said_of_import, said_of_labels, said_of_measuring
-from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
-from aral.errors import AralError, RunFailed
-from aral.labelling import (
+from aral.annotation import (
+    ImportProgress,
+    Project,
     TrainerProcess,
+    TrainingState,
     changed_options,
     class_names_of,
     read_options,
     write_options,
 )
-from aral.project import ImportProgress, Project, TrainingState
-from aral.project.opening import FOLDER_NAME
+from aral.annotation.opening import FOLDER_NAME
+from aral.cli.sentences import check_images, said_of_import, said_of_labels, said_of_measuring
+from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.errors import AralError, RunFailed
 from aral.web import Served, link_of_running_server, serve
 from aral.words import counted
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aral import labelling
+from aral import annotation
 from aral.cli.options import AsJson
 
 
@@ -26,7 +26,7 @@ def doctor_command(
 
     Exit code 1 when something is in the way of work.
     """
-    checks = labelling.examine(folder)
+    checks = annotation.examine(folder)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from aral import labelling, reports
+from aral import annotation, reports
+from aral.annotation import Project
 from aral.cli.options import AsJson
 from aral.cli.sentences import said_of_labels
-from aral.project import Project
 from aral.words import counted
 
 REPORT = "report.html"
@@ -31,17 +31,17 @@ def export_command(
     form: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"One of {', '.join(labelling.FORMS)}; may be given again. Default: {', '.join(labelling.USUAL)}."
+            help=f"One of {', '.join(annotation.FORMS)}; repeatable. Default: {', '.join(annotation.USUAL)}."
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every form; ONNX needs its extra.")] = False,
-    images: Annotated[labelling.Placing, typer.Option(help="How an ImageFolder gets its images.")] = "copy",
+    images: Annotated[annotation.Placing, typer.Option(help="How an ImageFolder gets its images.")] = "copy",
     as_json: AsJson = False,
 ) -> None:
     """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
     with Project.open(folder) as project:
-        done = labelling.export(
-            project, target, labelling.FORMS if everything else form or labelling.USUAL, images
+        done = annotation.export(
+            project, target, annotation.FORMS if everything else form or annotation.USUAL, images
         )
         report = export_report(project, target)
     files = [*done.files, *([REPORT] if report else [])]
@@ -56,7 +56,7 @@ def export_report(project: Project, target: Path) -> bool:
 
     A session is made as soon as classes or options are others, long before it has trained anything.
     """
-    for number, folder in reversed(labelling.session_folders(project.folder)):
+    for number, folder in reversed(annotation.session_folders(project.folder)):
         if not any(each.stage is not None for each in reports.read_run(folder).rounds):
             continue
         trained = [
@@ -69,7 +69,7 @@ def export_report(project: Project, target: Path) -> bool:
     return False
 
 
-def _say(done: labelling.Exported, files: list[str]) -> None:
+def _say(done: annotation.Exported, files: list[str]) -> None:
     typer.echo(
         f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(files)}"
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aral import experiments
+from aral import benchmarking
 from aral.cli.compare import Workers, grid_on_screen
 from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
 from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
@@ -41,17 +41,17 @@ def figures_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List units and work, then stop.")] = False,
 ) -> None:
     """Run a figure of the paper. Everything that differs from the paper is printed, recorded and reported."""
-    figure, targets = experiments.read_figure(name), targets_of(accuracy)
+    figure, targets = benchmarking.read_figure(name), targets_of(accuracy)
     chosen = [each for each in figure.panels if not panel or each.name in panel]
     if not chosen:
         raise BadInput(
             f"{name} has no panel {', '.join(panel or [])}.",
             f"Panels: {', '.join(each.name for each in figure.panels)}.",
         )
-    plans = {each.name: experiments.scaled(figure, each, scale, seeds, setting or []) for each in chosen}
+    plans = {each.name: benchmarking.scaled(figure, each, scale, seeds, setting or []) for each in chosen}
     if dry_run:
         for plan in plans.values():
-            experiments.check_pairings(experiments.units(plan.grid))
+            benchmarking.check_pairings(benchmarking.units(plan.grid))
             typer.echo("\n".join(plan_lines(plan)))
         return
     failed: dict[str, AralError] = {}
@@ -61,7 +61,7 @@ def figures_command(
         typer.echo("\n".join(difference_lines(plan)), err=True)
         try:
             result = grid_on_screen(
-                plan.grid, target, experiments.Resources(workers, data_root, download), plan.differences
+                plan.grid, target, benchmarking.Resources(workers, data_root, download), plan.differences
             )
             page, verdicts = write_grid_report(result, None, targets), verdicts_of(result, None, targets)
             tables.append(as_table(result, page, verdicts))
@@ -82,7 +82,7 @@ def figures_command(
         )
 
 
-def difference_lines(plan: experiments.Scaled) -> list[str]:
+def difference_lines(plan: benchmarking.Scaled) -> list[str]:
     """What differs from the paper, one line each."""
     return [
         f"{plan.grid.name}:",
@@ -90,9 +90,9 @@ def difference_lines(plan: experiments.Scaled) -> list[str]:
     ]
 
 
-def plan_lines(plan: experiments.Scaled) -> list[str]:
+def plan_lines(plan: benchmarking.Scaled) -> list[str]:
     """What would be run."""
-    made = experiments.units(plan.grid)
+    made = benchmarking.units(plan.grid)
     lines = difference_lines(plan)
     lines += [f"  unit {unit.name}" for unit in made]
     if plan.grid.full is not None:

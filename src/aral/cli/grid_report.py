@@ -8,13 +8,13 @@ from pathlib import Path
 
 import typer
 
-from aral import experiments, reports
+from aral import benchmarking, reports
 from aral.errors import BadInput, RunFailed, Stopped
 from aral.words import counted
 
 
 def write_grid_report(
-    result: experiments.GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+    result: benchmarking.GridResult, baseline: str | None = None, targets: Sequence[float] = ()
 ) -> Path | None:
     """Write the reports of a grid and of its finished units; the page, or None if no unit is finished."""
     records = records_of(result)
@@ -30,7 +30,7 @@ def write_grid_report(
 
 
 def verdicts_of(
-    result: experiments.GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+    result: benchmarking.GridResult, baseline: str | None = None, targets: Sequence[float] = ()
 ) -> reports.Verdicts | None:
     """Whether the methods are better than their baselines; None if no unit is finished."""
     records = records_of(result)
@@ -42,7 +42,7 @@ def _begun(baseline: str | None, records: Sequence[reports.RunRecord]) -> str | 
     return baseline if any(record.method == baseline for record in records) else None
 
 
-def print_grid(result: experiments.GridResult, page: Path | None, verdicts: reports.Verdicts | None) -> None:
+def print_grid(result: benchmarking.GridResult, page: Path | None, verdicts: reports.Verdicts | None) -> None:
     """Print the table of accuracies, the verdicts, parity, differences, and what failed."""
     records = records_of(result)
     if records:
@@ -56,7 +56,7 @@ def print_grid(result: experiments.GridResult, page: Path | None, verdicts: repo
         typer.echo(f"Report: {page}")
 
 
-def check_result(result: experiments.GridResult) -> None:
+def check_result(result: benchmarking.GridResult) -> None:
     """Turn what went wrong into an exit code, after everything has been written.
 
     Raises:
@@ -78,7 +78,7 @@ def check_result(result: experiments.GridResult) -> None:
         )
 
 
-def lines(result: experiments.GridResult) -> list[str]:
+def lines(result: benchmarking.GridResult) -> list[str]:
     """Parity, full training, differences and failures, a line each."""
     found = []
     for parity in result.parity:
@@ -92,7 +92,7 @@ def lines(result: experiments.GridResult) -> list[str]:
 
 
 def as_table(
-    result: experiments.GridResult, page: Path | None, verdicts: reports.Verdicts | None
+    result: benchmarking.GridResult, page: Path | None, verdicts: reports.Verdicts | None
 ) -> dict[str, object]:
     """The result for other programs; verdicts and targets as in verdicts.json."""
     judged = {} if verdicts is None else json.loads(reports.verdicts_json(verdicts))
@@ -110,7 +110,7 @@ def as_table(
     }
 
 
-def sections(result: experiments.GridResult, records: Sequence[reports.RunRecord]) -> list[reports.Section]:
+def sections(result: benchmarking.GridResult, records: Sequence[reports.RunRecord]) -> list[reports.Section]:
     """What a reader of the comparison must know besides the accuracies."""
     found = [_parity_section(result)]
     if result.differences:
@@ -128,13 +128,13 @@ def sections(result: experiments.GridResult, records: Sequence[reports.RunRecord
     return found
 
 
-def records_of(result: experiments.GridResult) -> list[reports.RunRecord]:
+def records_of(result: benchmarking.GridResult) -> list[reports.RunRecord]:
     """The runs of the units that are done, or of a grid that is running still."""
-    shown = (experiments.State.DONE, experiments.State.RUNNING)
+    shown = (benchmarking.State.DONE, benchmarking.State.RUNNING)
     return [reports.read_run(result.folder / unit.name) for unit in result.units if unit.state in shown]
 
 
-def _parity_section(result: experiments.GridResult) -> reports.Section:
+def _parity_section(result: benchmarking.GridResult) -> reports.Section:
     unequal = any(parity.differences for parity in result.parity)
     text = (
         "These methods were NOT treated alike (--allow-unequal): their accuracies do not show which is better."
@@ -153,7 +153,7 @@ def _parity_section(result: experiments.GridResult) -> reports.Section:
     )
 
 
-def _difference_section(differences: Sequence[experiments.Difference]) -> reports.Section:
+def _difference_section(differences: Sequence[benchmarking.Difference]) -> reports.Section:
     rows = tuple((each.what, each.paper, each.here) for each in differences)
     text = "All in which this experiment is known to differ from the paper's."
     return reports.Section(
@@ -161,13 +161,13 @@ def _difference_section(differences: Sequence[experiments.Difference]) -> report
     )
 
 
-def _full_section(result: experiments.GridResult) -> reports.Section:
+def _full_section(result: benchmarking.GridResult) -> reports.Section:
     rows = tuple((unit.name, _percent(unit.accuracy), unit.state) for unit in result.full)
     text = f"Training on all labels of the pool, drawn as a line ({_full_in_words(result)})."
     return reports.Section("Full training", text, reports.Table(("run", "accuracy %", "state"), rows))
 
 
-def _full_in_words(result: experiments.GridResult) -> str:
+def _full_in_words(result: benchmarking.GridResult) -> str:
     full = result.grid.full
     assert full is not None
     steps = f"{full.steps:,} steps" if full.steps else "as many steps as a compared run takes in all"

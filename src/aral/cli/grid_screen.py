@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from aral.benchmarking import Job, State, Watcher
 from aral.cli.screen import duration
-from aral.experiments import Job, State, Watcher
 from aral.words import counted
 
 SHOWN_LINES = 30

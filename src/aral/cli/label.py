@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
+from aral.annotation import Effort, Project
 from aral.cli.desk import Desk, Start, label_photos, serve_project
 from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
-from aral.labelling import Effort
-from aral.project import Project
 from aral.words import counted
 
 ProjectFolder = Annotated[

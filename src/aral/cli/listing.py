@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aral import data, experiments
+from aral import benchmarking, data
 from aral.cli.options import AsJson, SetOption
 
 
@@ -23,10 +23,10 @@ def list_command(as_json: AsJson = False) -> None:
 
     table = {
         "data sets": list(data.NAMES),
-        "learners": list(experiments.LEARNERS),
+        "learners": list(benchmarking.LEARNERS),
         "acquisitions": list(ACQUISITIONS),
-        "short names": [f"{short} = {full}" for short, full in experiments.SHORT_NAMES.items()],
-        "presets": experiments.preset_names(),
+        "short names": [f"{short} = {full}" for short, full in benchmarking.SHORT_NAMES.items()],
+        "presets": benchmarking.preset_names(),
     }
     if as_json:
         typer.echo(json.dumps(table, indent=2))
@@ -42,7 +42,7 @@ def settings_command(
 ) -> None:
     """Print every setting of a run as JSON; each can be changed with --set."""
     typer.echo(
-        experiments.resolve(dataset, experiments.Method.parse(method), setting or []).model_dump_json(
+        benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or []).model_dump_json(
             indent=2
         )
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aral import experiments
+from aral import benchmarking
 from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
 
@@ -82,7 +82,7 @@ def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
     if baseline is None or baseline in known:
         return baseline
     try:
-        name = str(experiments.Method.parse(baseline))
+        name = str(benchmarking.Method.parse(baseline))
     except BadInput:
         name = baseline
     if name not in known:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aral import labelling
+from aral import annotation
 from aral.cli.options import AsJson, MaxPixels, in_pixels
 from aral.data.image_file import MAX_PIXELS
 from aral.words import counted
@@ -28,8 +28,8 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Classify every image below a folder and write a CSV file with all probabilities."""
-    done = labelling.predict(
-        labelling.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS
+    done = annotation.predict(
+        annotation.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS
     )
     if as_json:
         typer.echo(json.dumps({**asdict(done), "target": str(target)}))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aral import experiments, reports
+from aral import benchmarking, reports
 from aral.cli.grid_report import as_table, print_grid, records_of, verdicts_of, write_grid_report
 from aral.cli.options import Accuracy, AsJson, Baseline, baseline_of, targets_of
 from aral.errors import BadInput
@@ -38,7 +38,7 @@ def report_command(
     of a grid also says what was equal, and has the line of full training.
     """
     targets = targets_of(accuracy)
-    if len(folders) == 1 and experiments.is_grid(folders[0]):
+    if len(folders) == 1 and benchmarking.is_grid(folders[0]):
         _report_grid(folders[0], baseline, targets, tensorboard, as_json)
         return
     records = [reports.read_run(folder) for folder in folders]
@@ -66,7 +66,7 @@ def report_command(
 def _report_grid(
     folder: Path, baseline: str | None, targets: Sequence[float], tensorboard: Path | None, as_json: bool
 ) -> None:
-    result = experiments.read_result(folder)
+    result = benchmarking.read_result(folder)
     records = records_of(result)
     if not records:
         raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")

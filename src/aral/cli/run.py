@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aral import data, experiments, reports
+from aral import benchmarking, data, reports
 from aral.cli.options import (
     AsJson,
     Budget,
@@ -61,9 +61,9 @@ def run_command(
     settings = short_settings(budget, query_size, steps)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
-    spec = experiments.resolve(
+    spec = benchmarking.resolve(
         dataset,
-        experiments.Method.parse(method),
+        benchmarking.Method.parse(method),
         [*settings, *(setting or [])],
         seed=seed,
         threads=threads or processors(),
@@ -74,7 +74,7 @@ def run_command(
         typer.echo(spec.model_dump_json(indent=2))
         return
     target = folder or RUNS / spec.folder_name
-    run_and_report(spec, experiments.load_data(spec, data_root, download), target, as_json)
+    run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
 
 
 def resume_command(
@@ -83,11 +83,11 @@ def resume_command(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped or killed."""
-    spec = experiments.read_spec(folder)
-    run_and_report(spec, experiments.load_data(spec, data_root), folder, as_json)
+    spec = benchmarking.read_spec(folder)
+    run_and_report(spec, benchmarking.load_data(spec, data_root), folder, as_json)
 
 
-def run_and_report(spec: experiments.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
+def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
     """Run with progress on the screen, then write the report and say where it is."""
     console = Console(stderr=True)
     with_progress(spec, dataset, folder, console)
@@ -100,11 +100,11 @@ def run_and_report(spec: experiments.RunSpec, dataset: data.DataSet, folder: Pat
     typer.echo(f"Report: {report}")
 
 
-def with_progress(spec: experiments.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:
+def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:
     """Run, showing progress; Ctrl+C stops at the next step with everything saved."""
     rounds = -(-spec.rounds.budget // spec.rounds.query_size)
     with (
         stopping_on_signals() as stopping,
         Screen(console, f"{dataset.name} {spec.method}", rounds) as screen,
     ):
-        experiments.run(spec, dataset, folder, screen, stopping)
+        benchmarking.run(spec, dataset, folder, screen, stopping)

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from aral.session import Observer
+from aral.loop import Observer
 from aral.words import counted
 
 TOTAL = "total "

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aral.annotation import ImportResult, Project, import_labels
 from aral.errors import BadInput
-from aral.labelling import import_labels
-from aral.project import ImportResult, Project
 from aral.words import counted
 
 

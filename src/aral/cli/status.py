@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from aral import labelling, web
+from aral import annotation, web
+from aral.annotation import Project
 from aral.cli.options import AsJson
-from aral.project import Project
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def status_command(
 ) -> None:
     """Say how far labelling and training are, how good the classifier is, and where the page runs."""
     with Project.open(folder) as project:
-        found = labelling.status(project)
+        found = annotation.status(project)
         link = web.link_of_running_server(project.folder)
     if as_json:
         typer.echo(json.dumps({**found.facts, "page": link}, indent=2))

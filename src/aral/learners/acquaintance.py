@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from aral.acquisition.interface import Need, Predictions
-from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.learners.spec import Partitioning
 from aral.randomness import Stream
+from aral.representations.neighbours import Neighbourhood, SpreadLabels
 from aral.types import NOBODY, Ids, ImageSet, LabelledSet
 
 

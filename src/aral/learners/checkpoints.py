@@ -1,6 +1,6 @@
 """Atomic checkpoints of a learner: tensors as safetensors, the rest as JSON, in one sealed folder.
 
-Nothing is ever unpickled. How a folder is written and proven intact: :mod:`aral.store.sealed_folder`.
+Nothing is ever unpickled. How a folder is written and proven intact: :mod:`aral.durable`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
+from aral.durable import DamagedCheckpoint, Json, prune, read_sealed, write_sealed
 from aral.errors import RunFailed
-from aral.store.rows import Json
-from aral.store.sealed_folder import DamagedCheckpoint, prune, read_sealed, write_sealed
 
 __all__ = ["Checkpoint", "DamagedCheckpoint", "load", "newest_valid", "prune", "save"]
 

@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from aral.data.augmentation import Augmentation
-from aral.data.neighbours import SeenAs
-from aral.leads import HEARD, SURE
+from aral.margins import HEARD, SURE
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
+from aral.representations.neighbours import SeenAs
 from aral.settings import Settings
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from aral.data.batches import LabelledBatches, UnlabelledBatches
-from aral.data.neighbours import SpreadLabels
 from aral.learners.terms import Phase
 from aral.randomness import Stream
+from aral.representations.neighbours import SpreadLabels
 from aral.types import Ids, LabelledBatch
 
 

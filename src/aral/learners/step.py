@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from aral.data.augmentation import augment
 from aral.data.mixing import Mixture
-from aral.data.neighbours import Neighbourhood, SpreadLabels
 from aral.learners.nets import Nets
 from aral.learners.opinions import Classify, in_evaluation, opinion
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
 from aral.randomness import Stream
+from aral.representations.neighbours import Neighbourhood, SpreadLabels
 from aral.types import Ids, LabelledBatch, UnlabelledBatch
 
 

@@ -1,27 +1,5 @@
 """The paper's equations as pure functions: tensors in, one unweighted number out, nats per image."""
 
-from aral.losses import (
-    adversarial,
-    class_logit_realness,
-    classification,
-    feature_matching,
-    gaussian,
-    hinge,
-    labelled_or_unlabelled,
-    reconstruction,
-    rotation,
-    self_training,
-)
+import lazy_loader
 
-__all__ = [
-    "adversarial",
-    "class_logit_realness",
-    "classification",
-    "feature_matching",
-    "gaussian",
-    "hinge",
-    "labelled_or_unlabelled",
-    "reconstruction",
-    "rotation",
-    "self_training",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import log_softmax, one_hot
 
-from aral.leads import leads
+from aral.margins import leads
 
 
 def certain(class_probs: Float[Tensor, "N K"], entropy: float) -> Bool[Tensor, " N"]:
@@ -33,7 +33,7 @@ def leading(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " 
 
 
 def foreign(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
-    """Images likelier of none of the classes than of any, by at least ``margin`` > 0: :func:`aral.leads.leads`."""
+    """Images likelier of no class than of any, by at least ``margin`` > 0 (:func:`aral.margins.leads`)."""
     return leads(class_probs) <= -margin
 
 

@@ -15,14 +15,14 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from aral.project import Estimate
+from aral.annotation import Estimate
+from aral.loop.pictures import MOST_CHOSEN
 from aral.reports.confusion import ConfusionView, confusion_view
 from aral.reports.curves import DARK, LIGHT, Theme, latent_health, learning_curves, loss_traces, svg_bytes
 from aral.reports.health import LATENT_FIGURES, collapse_warning
 from aral.reports.pictures import file_address, picture_address, sheet_address
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.summary import curve_in_words, fair_sample, headline, losses_table, rounds_table, state
-from aral.session.pictures import MOST_CHOSEN
 from aral.types import Answer, ClassAnswer, Selection
 
 IMAGES_SHOWN = 60

@@ -16,11 +16,12 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from aral.durable import Json
 from aral.errors import BadInput
+from aral.loop.reading import StoreReading, store_reading
+from aral.loop.rows import EventRow, MetricRow, RoundRow, Stage
+from aral.loop.training import BEFORE_LABELS
 from aral.reports.pictures import Pictures, read_pictures
-from aral.session.progress import BEFORE_LABELS
-from aral.store.reading import StoreReading, store_reading
-from aral.store.rows import EventRow, Json, MetricRow, RoundRow, Stage
 from aral.types import Answer, Selection
 
 LOSS_PREFIX = "loss "

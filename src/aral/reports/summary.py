@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from aral.labelling.estimate import exact_interval
-from aral.labelling.fairness import fairness
-from aral.labelling.model_card import in_words
-from aral.project import Estimate
+from aral.annotation import Estimate
+from aral.annotation.estimate_figures import exact_interval
+from aral.annotation.fairness import fairness
+from aral.annotation.model_cards import in_words
+from aral.durable import Json
+from aral.loop.rows import Stage
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.tables import Table
-from aral.store.rows import Json, Stage
 from aral.words import counted
 
 FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from aral.annotation import Estimate
 from aral.errors import RunFailed
-from aral.project import Estimate
 from aral.reports.comparison import REPORT_NAME, Section, comparison_page
 from aral.reports.curves import learning_curves, png_bytes, svg_bytes
 from aral.reports.html import report_page

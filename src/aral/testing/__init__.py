@@ -1,15 +1,5 @@
 """Fakes and planted data for tests of anything built on this package; nothing here trains for long."""
 
-from aral.testing.acquisitions import check_acquisition, planted_predictions, planted_view
-from aral.testing.learners import FakeLearner
-from aral.testing.planted import planted_data, planted_pool, tiny_model
+import lazy_loader
 
-__all__ = [
-    "FakeLearner",
-    "check_acquisition",
-    "planted_data",
-    "planted_pool",
-    "planted_predictions",
-    "planted_view",
-    "tiny_model",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

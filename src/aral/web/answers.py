@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
+from aral.annotation import BROWSING, Action, AnswerEvent, AnswerReceipt, Asking, Project
 from aral.errors import BadInput
-from aral.project import BROWSING, Action, AnswerEvent, AnswerReceipt, Asking, Project
 from aral.web.replies import LARGEST_ID, Json
 
 MOST_EVENTS = 500
@@ -20,7 +20,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Event(BaseModel):
-    """One answer as the page sends it; see :class:`aral.project.AnswerEvent`.
+    """One answer as the page sends it; see :class:`aral.annotation.AnswerEvent`.
 
     ``browsed`` says that no card asked: the person picked the image out of a grid, a list or their history;
     ``accepted`` that the class was not chosen but taken from the suggestion.

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import answers, cards, classes, grid, label_studio, pictures, rounds, status
 from aral.web.guards import Guards
 from aral.web.replies import Json, explain_errors

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 
+from aral.annotation import Answered, Card, Project
 from aral.errors import BadInput
-from aral.project import Answered, Card, Project
 from aral.web.pictures import links
 from aral.web.replies import LARGEST_ID, Json
 

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
+from aral.annotation import Project, ProjectClass
 from aral.errors import BadInput
-from aral.project import Project, ProjectClass
 from aral.web.answers import Name, Number
 from aral.web.pictures import links
 from aral.web.replies import Json

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
 
-from aral.project import GridCell, Project, ProjectImage, Suggestion
+from aral.annotation import GridCell, Project, ProjectImage, Suggestion
 from aral.web.cards import Annotator, Tab
 from aral.web.pictures import links
 from aral.web.replies import LARGEST_ID, Json

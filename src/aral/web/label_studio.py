@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.project import Project, Suggestion, ends_of
+from aral.annotation import Project, Suggestion, ends_of
 from aral.web.label_studio_answers import Document, Webhook, take_in
 from aral.web.replies import Json
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from aral.annotation import LABEL_STUDIO, AnswerEvent, Asking, Project
 from aral.errors import BadInput
-from aral.project import LABEL_STUDIO, AnswerEvent, Asking, Project
 from aral.web.answers import save
 from aral.web.replies import LARGEST_ID
 

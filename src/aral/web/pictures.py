@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
-from aral.project import Project, ProjectImage
+from aral.annotation import Project, ProjectImage
 from aral.web.replies import ImageId, problem
 
 FOREVER = "private, max-age=31536000, immutable"

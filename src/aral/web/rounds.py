@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from fastapi import FastAPI
 
-from aral.project import Disagreement, Label, ModelRecord, Project
+from aral.annotation import Disagreement, Label, ModelRecord, Project
 from aral.web.grid import cell_json
 from aral.web.replies import Json
 

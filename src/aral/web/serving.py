@@ -15,9 +15,9 @@ from pathlib import Path
 
 import uvicorn
 
+from aral.annotation import Project
 from aral.errors import BadInput, RunFailed
-from aral.project import Project
-from aral.store.lock import FolderLock
+from aral.loop.lock import FolderLock
 from aral.web.app import make_app
 from aral.web.security import LOOPBACK, Security, for_project
 from aral.web.whereabouts import Note, link_of_running_server, read_note, write_note

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 
-from aral.project import Estimate, ModelRecord, Project
+from aral.annotation import Estimate, ModelRecord, Project
 from aral.web.cards import Annotator, ImageIds, Tab, image_ids
 from aral.web.classes import revision
 from aral.web.replies import LARGEST_ID, Json

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from aral.project import Project
+from aral.annotation import Project
 from aral.web import Served, served
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

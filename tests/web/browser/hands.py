@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-from aral.project import Project
+from aral.annotation import Project
 
 MEANINGS = {" ": "skip", "u": "unsure", "x": "bad image", "n": "none of these", "1": 0, "2": 1, "3": 2}
 """What each answering key means: an action, or the class it answers with."""

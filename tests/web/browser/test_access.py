@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from aral.project import Advice, AnswerEvent, Project, TrainingState
+from aral.annotation import Advice, AnswerEvent, Project, TrainingState
 from tests.web.browser.conftest import PATIENCE, Server
 from tests.web.browser.hands import press, recorded, settle, shown, until
 from tests.web.models import record_model

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from aral.project import AnswerEvent, Project
+from aral.annotation import AnswerEvent, Project
 from aral.web import grid
 from tests.web.browser.hands import recorded, settle, until
 from tests.web.models import record_model

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from aral.project import AnswerEvent, Project
+from aral.annotation import AnswerEvent, Project
 from tests.web.browser.hands import press, settle, until
 from tests.web.conftest import paint
 from tests.web.models import record_model

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route
 
-from aral.project import AnswerEvent, Project
+from aral.annotation import AnswerEvent, Project
 from tests.web.browser.conftest import Server
 from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
 

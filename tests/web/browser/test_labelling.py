@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Page
 
+from aral.annotation import AnswerEvent, Project
 from aral.data.unreadable import Reason, Unreadable
-from aral.project import AnswerEvent, Project
 from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
 from tests.web.models import record_model
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from aral.project import Project
+from aral.annotation import Project
 
 PHOTOGRAPHS = 32
 SIZE = (3000, 2000)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from aral.project import Project
+from aral.annotation import Project
 from tests.cli.test_labelling_commands import read_until, start
 from tests.web.browser.hands import MEANINGS, press, recorded, settle, shown, until, witnessed
 

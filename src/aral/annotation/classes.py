@@ -1,0 +1,181 @@
+"""The classes of a project: added, renamed, merged and described, never deleted."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from aral.annotation.database import Part, utc_now
+from aral.annotation.names import checked_name, composed
+from aral.annotation.records import ClassChange, ProjectClass
+from aral.annotation.settings import CLASS_KEYS, read_settings
+from aral.annotation.standing import refresh_answered_by_several
+from aral.errors import BadInput
+
+
+class ClassesPart(Part):
+    """Methods on the classes; each change is kept with its author and time."""
+
+    def classes(self) -> tuple[ProjectClass, ...]:
+        """The live classes in the order they were added."""
+        with self._database.moment() as connection:
+            return live_classes(connection)
+
+    def class_changes(self) -> list[ClassChange]:
+        """Everything that was done to classes, in order."""
+        rows = self._database.rows(
+            "SELECT seq, class_id, change, detail, annotator, changed_at FROM class_changes ORDER BY seq"
+        )
+        return [
+            ClassChange(seq, class_id, change, json.loads(detail), annotator, changed_at)
+            for seq, class_id, change, detail, annotator, changed_at in rows
+        ]
+
+    def add_class(self, name: str, annotator: str) -> ProjectClass:
+        """Add a class.
+
+        Raises:
+            BadInput: the name is empty or that of a live class.
+        """
+        name = checked_name("a class", name)
+        with self._database.transaction() as connection:
+            _refuse_taken(connection, name)
+            return insert_class(connection, name, annotator)
+
+    def rename_class(self, class_id: int, name: str, annotator: str) -> ProjectClass:
+        """Give a class another name; its answers stay with it.
+
+        Raises:
+            BadInput: there is no such live class, or the name is empty or that of another live class.
+        """
+        name = checked_name("a class", name)
+        with self._database.transaction() as connection:
+            before = _live_class(connection, class_id)
+            _refuse_taken(connection, name, class_id)
+            connection.execute(
+                "UPDATE classes SET name = ?, composed_name = ? WHERE id = ?",
+                (name, composed(name), class_id),
+            )
+            _keep_change(connection, class_id, "rename", {"from": before.name, "to": name}, annotator)
+            return _live_class(connection, class_id)
+
+    def merge_classes(self, from_id: int, into_id: int, annotator: str) -> ProjectClass:
+        """Let one class go into another; answers with the first count for the second from now on.
+
+        Returns:
+            the class that is left.
+
+        Raises:
+            BadInput: the two are the same, or one of them is no live class.
+        """
+        with self._database.transaction() as connection:
+            before, into = _live_class(connection, from_id), _live_class(connection, into_id)
+            if from_id == into_id:
+                raise BadInput(f"Class '{into.name}' cannot go into itself.", "Choose two classes.")
+            connection.execute("UPDATE classes SET merged_into = ? WHERE id = ?", (into_id, from_id))
+            detail = {"name": before.name, "into": into_id, "into_name": into.name}
+            _keep_change(connection, from_id, "merge", detail, annotator)
+            refresh_answered_by_several(connection)
+            return into
+
+    def describe_class(
+        self, class_id: int, guideline: str, example_ids: Sequence[int], annotator: str
+    ) -> ProjectClass:
+        """Say when an image belongs to a class, and which images show it well.
+
+        Raises:
+            BadInput: there is no such live class, no such image, or the text cannot be stored.
+        """
+        guideline = checked_name("a guideline", guideline) if guideline.strip() else ""
+        examples = json.dumps(list(dict.fromkeys(int(image_id) for image_id in example_ids)))
+        with self._database.transaction() as connection:
+            _live_class(connection, class_id)
+            for image_id in json.loads(examples):
+                if not connection.execute("SELECT 1 FROM images WHERE id = ?", (image_id,)).fetchone():
+                    raise BadInput(f"There is no image {image_id}.", "Give images of this project.")
+            connection.execute(
+                "UPDATE classes SET guideline = ?, example_ids = ? WHERE id = ?",
+                (guideline, examples, class_id),
+            )
+            _keep_change(
+                connection, class_id, "describe", {"guideline": guideline, "examples": examples}, annotator
+            )
+            return _live_class(connection, class_id)
+
+
+def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
+    """The live classes with the keys that count for them."""
+    keys = read_settings(connection).keys
+    rows = connection.execute(
+        "SELECT id, name, key, guideline, example_ids FROM classes WHERE merged_into IS NULL ORDER BY id"
+    )
+    return tuple(
+        ProjectClass(
+            class_id, name, keys.get(f"class:{class_id}", key), guideline, tuple(json.loads(ids)), class_id
+        )
+        for class_id, name, key, guideline, ids in rows
+    )
+
+
+def insert_class(connection: sqlite3.Connection, name: str, annotator: str) -> ProjectClass:
+    """Add a class whose name was checked, with the first free key; inside a transaction."""
+    (class_id,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM classes").fetchone()
+    key = _free_key(connection)
+    connection.execute(
+        "INSERT INTO classes (id, name, composed_name, key) VALUES (?, ?, ?, ?)",
+        (class_id, name, composed(name), key),
+    )
+    _keep_change(connection, class_id, "add", {"name": name}, annotator)
+    return _live_class(connection, class_id)
+
+
+def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
+    """Add those classes whose name no class has or ever had, so that a command can be given again.
+
+    Raises:
+        BadInput: a name is empty, or the same name is given twice.
+    """
+    checked = [checked_name("a class", name) for name in names]
+    doubled = [name for place, name in enumerate(checked) if composed(name) in map(composed, checked[:place])]
+    if doubled:
+        raise BadInput(f"The class '{doubled[0]}' is given twice.", "Give each class once.")
+    used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes")}
+    for (detail,) in connection.execute("SELECT detail FROM class_changes WHERE change = 'rename'"):
+        used.add(composed(json.loads(detail)["from"]))
+    for name in checked:
+        if composed(name) not in used:
+            insert_class(connection, name, annotator)
+
+
+def _free_key(connection: sqlite3.Connection) -> str:
+    """The first key that no action has, and no class, be it only until its keys are set back."""
+    own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL").fetchall()
+    keys = [*read_settings(connection).keys.values(), *(key for (key,) in own)]
+    taken = {key.casefold() for key in keys}
+    return next((key for key in CLASS_KEYS if key not in taken), "")
+
+
+def _live_class(connection: sqlite3.Connection, class_id: int) -> ProjectClass:
+    found = next((known for known in live_classes(connection) if known.id == class_id), None)
+    if found is None:
+        raise BadInput(f"There is no class {class_id}.", "It may have been merged: load the classes again.")
+    return found
+
+
+def _refuse_taken(connection: sqlite3.Connection, name: str, but: int | None = None) -> None:
+    taken = connection.execute(
+        "SELECT id FROM classes WHERE composed_name = ? AND merged_into IS NULL AND id IS NOT ?",
+        (composed(name), but),
+    ).fetchone()
+    if taken:
+        raise BadInput(f"There is a class '{name}' already.", "Choose another name, or merge the classes.")
+
+
+def _keep_change(
+    connection: sqlite3.Connection, class_id: int, change: str, detail: dict[str, object], annotator: str
+) -> None:
+    connection.execute(
+        "INSERT INTO class_changes (class_id, change, detail, annotator, changed_at) VALUES (?, ?, ?, ?, ?)",
+        (class_id, change, json.dumps(detail), checked_name("an annotator", annotator), utc_now()),
+    )

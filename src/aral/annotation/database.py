@@ -1,0 +1,139 @@
+"""The SQLite file of a project, shared by the threads of a process: one connection writes, one reads."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
+from aral.loop.database import Database
+
+FILE_NAME = "project.sqlite"
+
+PATIENCE_SECONDS = 30.0
+"""How long a write waits for the writes of other processes; each of those takes milliseconds."""
+
+
+class ProjectDatabase:
+    """The file of a project; every method may be called from any thread of the process that opened it.
+
+    Args:
+        path: the file.
+        create: make it when it is missing.
+
+    Raises:
+        BadInput: the file is missing, damaged, of a newer layout, or not that of a project.
+    """
+
+    def __init__(self, path: Path, create: bool) -> None:
+        self.path = path
+        self._write_lock, self._read_lock = RLock(), RLock()
+        self._writer = self._connect(create)
+        try:
+            self._reader = self._connect(create=False)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _connect(self, create: bool) -> Database:
+        return Database(
+            self.path,
+            create,
+            MIGRATIONS,
+            application_id=APPLICATION_ID,
+            noun="project",
+            shared=True,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+
+    def close(self) -> None:
+        """Wait for what is being written and let go of the file; a second call does nothing."""
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, as of now; what a transaction has not committed is not among them."""
+        with self._read_lock:
+            return self._reader.rows(statement, parameters)
+
+    def row(self, statement: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
+        """The first row of a query that always has one."""
+        return self.rows(statement, parameters)[0]
+
+    @contextmanager
+    def moment(self) -> Iterator[sqlite3.Connection]:
+        """Several queries that see one and the same state."""
+        with self._read_lock, self._reader.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, noticed: bool = True, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on the disk when the block is left.
+
+        Args:
+            noticed: count it in :meth:`changes`.
+            durable: False for what may be lost in a power failure.
+
+        Raises:
+            BadInput: a value breaks a rule of the layout.
+            RunFailed: the disk is full, the file was damaged, or another program holds it.
+        """
+        with self._write_lock, self._writer.transaction(durable) as connection:
+            yield connection
+            if noticed:
+                connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'changes'")
+
+    def changes(self) -> int:
+        """How many changes there have been."""
+        return int(self.row("SELECT value FROM counters WHERE name = 'changes'")[0])
+
+
+class Part:
+    """A side of a project: methods on its shared database."""
+
+    def __init__(self, database: ProjectDatabase) -> None:
+        self._database = database
+
+
+def read_setting(connection: sqlite3.Connection, name: str, default: Any) -> Any:
+    """A JSON value by name; ``default`` when it was never written."""
+    row = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return default if row is None else json.loads(row[0])
+
+
+def write_setting(connection: sqlite3.Connection, name: str, value: object) -> None:
+    """Keep a JSON value under a name; an earlier one is replaced."""
+    connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def utc_now() -> str:
+    """The time in UTC, for people to read; nothing is ordered by it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def clock(connection: sqlite3.Connection) -> float:
+    """Seconds that pass as on the wall but never run backwards, the same for all processes of a project.
+
+    When the wall clock is set back, this clock waits where it was and then goes on at the usual pace, so
+    that nothing which ends after ten minutes ends a day later. Runs inside a transaction.
+    """
+    now = clock_now(connection)
+    connection.executemany(
+        "INSERT OR REPLACE INTO counters VALUES (?, ?)", [("clock", now), ("wall", time.time())]
+    )
+    return now
+
+
+def clock_now(connection: sqlite3.Connection) -> float:
+    """What :func:`clock` would say, without writing anything."""
+    kept = dict(connection.execute("SELECT name, value FROM counters WHERE name IN ('clock', 'wall')"))
+    wall = time.time()
+    return float(kept.get("clock", wall) + max(0.0, wall - kept.get("wall", wall)))

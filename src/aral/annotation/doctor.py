@@ -1,0 +1,185 @@
+"""Whether everything is as it must be for labelling: versions, disk, memory, rights, what a project keeps."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from aral.annotation import Project
+from aral.annotation.classifier import Classifier
+from aral.annotation.database import FILE_NAME
+from aral.annotation.opening import place_of
+from aral.annotation.portable import ONNX_PACKAGES
+from aral.errors import AralError
+from aral.words import counted
+
+Verdict = Literal["good", "note", "bad"]
+LEAST_FREE = 2**30
+LEAST_MEMORY = 2 * 2**30
+NEEDED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "pydantic",
+    "fastapi",
+    "uvicorn",
+    "jinja2",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what it is.
+        verdict: ``bad`` is in the way of work, ``note`` may become so.
+        found: what was found.
+        hint: what to do; empty when nothing is to be done.
+    """
+
+    name: str
+    verdict: Verdict
+    found: str
+    hint: str = ""
+
+
+def examine(folder: Path | None = None) -> list[Check]:
+    """Look at this machine and, if a folder is given, at its project; nothing is changed."""
+    checks = [_python(), *_packages(), _onnx(), _memory(), _disk(folder or Path.cwd())]
+    if folder is not None:
+        checks += list(_project(folder))
+    return checks
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    good = sys.version_info >= (3, 11)
+    return Check("Python", "good" if good else "bad", version, "" if good else "Use Python 3.11 or newer.")
+
+
+def _packages() -> Iterator[Check]:
+    for name in NEEDED:
+        try:
+            yield Check(name, "good", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(name, "bad", "missing", f"Install it: pip install {name}")
+
+
+def _onnx() -> Check:
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        return Check("ONNX export", "note", "not installed", "If it is wanted: pip install 'aral[onnx]'")
+    return Check("ONNX export", "good", "installed")
+
+
+def _memory() -> Check:
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return Check("memory", "note", "unknown")
+    if free < LEAST_MEMORY:
+        return Check("memory", "note", f"{_size(free)} free", "Close other programs if training is slow.")
+    return Check("memory", "good", f"{_size(free)} free")
+
+
+def _disk(folder: Path) -> Check:
+    place = next((each for each in (folder, *folder.parents) if each.exists()), Path.cwd())
+    free = shutil.disk_usage(place).free
+    if free < LEAST_FREE:
+        return Check("disk", "bad", f"{_size(free)} free at {place}", "Free some space.")
+    return Check("disk", "good", f"{_size(free)} free")
+
+
+def _project(folder: Path) -> Iterator[Check]:
+    try:
+        place = place_of(folder)
+        yield _rights(place)
+        yield _database(place / FILE_NAME)
+        with Project.open(folder) as project:
+            yield _photos(project)
+            yield _pixels(project)
+            yield from _models(project)
+            yield _trainer(project)
+    except AralError as error:
+        yield Check("project", "bad", error.problem, error.hint)
+
+
+def _rights(place: Path) -> Check:
+    mode = stat.S_IMODE(place.stat().st_mode)
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Check("rights", "bad", f"{place} may not be written to", f"chmod 700 {place}")
+    if mode & 0o077:
+        return Check("rights", "note", f"others can read {place} ({mode:o})", f"chmod 700 {place}")
+    return Check("rights", "good", f"{mode:o}")
+
+
+def _database(path: Path) -> Check:
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        (answer,) = connection.execute("PRAGMA quick_check").fetchone()
+    except sqlite3.DatabaseError as error:
+        answer = str(error)
+    finally:
+        connection.close()
+    if answer != "ok":
+        return Check("answers", "bad", str(answer), f"Restore {path} from a copy.")
+    return Check("answers", "good", "the file is intact")
+
+
+def _photos(project: Project) -> Check:
+    if not project.photos.is_dir():
+        return Check("photos", "bad", f"{project.photos} is gone", "Is the drive connected?")
+    count, unreadable = project.image_count(), len(project.unreadable())
+    found = f"{counted(count, 'image')}, {unreadable} unreadable"
+    if not count:
+        return Check("photos", "bad", found, f"aral sync {project.photos}")
+    return Check("photos", "note" if unreadable else "good", found)
+
+
+def _pixels(project: Project) -> Check:
+    file = project.pixels()
+    ids = project.labelable_ids()
+    rows = file.path.stat().st_size // file.row_bytes if file.path.exists() else 0
+    if ids.size and int(ids[-1]) >= rows:
+        return Check(
+            "pixels",
+            "bad",
+            f"{counted(rows, 'row')} for {counted(int(ids[-1]) + 1, 'image')}",
+            "Start a new project.",
+        )
+    return Check("pixels", "good", f"{file.channels}×{file.side}×{file.side}")
+
+
+def _models(project: Project) -> Iterator[Check]:
+    models = project.models()
+    if not models:
+        yield Check("classifier", "note", "nothing is trained yet")
+        return
+    try:
+        Classifier.load(project.folder / models[-1].folder)
+        yield Check("classifier", "good", f"round {models[-1].round}, every byte as it was saved")
+    except AralError as error:
+        yield Check("classifier", "bad", error.problem, "Label some more: the next round writes another one.")
+
+
+def _trainer(project: Project) -> Check:
+    state = project.training_state()
+    if state.phase == "failed":
+        return Check("trainer", "bad", state.message, "Run aral label again.")
+    return Check("trainer", "good", state.phase)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,164 @@
+"""The labels of a project as rows that leave it: one for every image that was answered."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from aral.annotation import LabelUse, Project
+from aral.annotation.states import every_answer, unlabelled_states
+
+RISKY = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is taken for a formula by spreadsheets."""
+
+BETWEEN_NAMES = "; "
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """What is known of an image that somebody answered.
+
+    Attributes:
+        image_id: its number in the project.
+        path: relative to the photos, with ``/``; bytes that are no UTF-8 are surrogates.
+        label: name of its class; empty without one.
+        answer: ``class``, ``skip``, ``unsure``, ``bad image``, ``none of these`` or ``conflict``.
+        annotators: who says so; empty for an answer without a class.
+        time: of the newest answer behind a label, UTC in ISO 8601; empty without a class.
+        use: ``training`` or ``estimate``; empty without a class.
+        agreement: share of the verdicts that say the same; None without a class.
+        suggestion: name of the class that the newest model would give; empty without a model.
+        probability: of the suggestion; None without a model.
+        sha256: of the file.
+        round: the round whose model asked for it; None when none did.
+        strategy: what asked for it, as :class:`aral.annotation.Asking` has it.
+        score: of the acquisition that asked; None without one.
+        inherited: an exact copy of the image that was answered.
+    """
+
+    image_id: int
+    path: str
+    label: str
+    answer: str
+    annotators: tuple[str, ...]
+    time: str
+    use: LabelUse | str
+    agreement: float | None
+    suggestion: str
+    probability: float | None
+    sha256: str
+    round: int | None
+    strategy: str
+    score: float | None
+    inherited: bool
+
+
+COLUMNS = (
+    "path",
+    "label",
+    "answer",
+    "annotator",
+    "time",
+    "use",
+    "agreement",
+    "suggestion",
+    "probability",
+    "sha256",
+    "round",
+    "strategy",
+    "score",
+)
+
+
+def label_rows(project: Project) -> list[LabelRow]:
+    """A row for every answered image, in order of id, as all of it was at one moment."""
+    with project.one_moment():
+        names = {each.id: each.name for each in project.classes()}
+        times = {
+            answered.seq: answered.answered_at
+            for annotator in project.annotators()
+            for answered in every_answer(project, annotator.name)
+        }
+        labels = {label.image_id: label for label in project.labels()}
+        states = unlabelled_states(project)
+        askings = project.askings()
+        images = [project.image(image_id) for image_id in sorted(labels.keys() | states.keys())]
+    rows = []
+    for image in images:
+        label = labels.get(image.id)
+        asked = askings[image.id if image.duplicate_of is None else image.duplicate_of]
+        said = project.prediction(image.id)
+        rows.append(
+            LabelRow(
+                image.id,
+                image.name,
+                names[label.class_id] if label else "",
+                "class" if label else states[image.id],
+                label.annotators if label else (),
+                times.get(label.seq, "") if label else "",
+                label.use if label else "",
+                label.agreement if label else None,
+                names.get(said.class_id, "") if said else "",
+                said.probability if said else None,
+                image.sha256,
+                asked.round,
+                asked.strategy,
+                asked.score,
+                label.inherited if label else False,
+            )
+        )
+    return rows
+
+
+def as_csv(rows: Iterable[LabelRow]) -> bytes:
+    """The rows as CSV with a header, in the bytes of the file names; no cell is a formula."""
+    table = [
+        (
+            row.path,
+            row.label,
+            row.answer,
+            BETWEEN_NAMES.join(row.annotators),
+            row.time,
+            row.use,
+            _number(row.agreement),
+            row.suggestion,
+            _number(row.probability),
+            row.sha256,
+            row.round,
+            row.strategy,
+            row.score,
+        )
+        for row in rows
+    ]
+    return csv_bytes(COLUMNS, table)
+
+
+def csv_bytes(header: Sequence[str], table: Iterable[Sequence[str | int | float | None]]) -> bytes:
+    """A table as CSV: texts as :func:`harmless` makes them, numbers to the last digit, nothing for None."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    for row in (header, *table):
+        writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in row])
+    return file.getvalue().encode("utf-8", "surrogateescape")
+
+
+def as_jsonl(rows: Iterable[LabelRow]) -> bytes:
+    """One JSON object a line, every text exactly as it is."""
+    return "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+
+
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: an apostrophe goes before what looks like one."""
+    return f"'{cell}" if cell.startswith((*RISKY, "'")) else cell
+
+
+def as_written(cell: str) -> str:
+    """What :func:`harmless` was given."""
+    return cell[1:] if cell.startswith("'") else cell
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

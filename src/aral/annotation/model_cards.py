@@ -1,0 +1,146 @@
+"""The model card: what the classifier is for, how good it is and how that was measured, in Markdown."""
+
+from __future__ import annotations
+
+import json
+
+from aral.annotation import Estimate, ModelRecord, Project
+from aral.annotation.advice import Unknown, advise
+from aral.annotation.fairness import fairness
+from aral.words import counted
+
+
+def model_card(project: Project) -> str:
+    """``README.md`` of an export.
+
+    Raises:
+        BadInput: the project was damaged.
+    """
+    models = project.models()
+    counts, files = project.answered_count(), project.status_counts()
+    lines = [*_header(project), f"# Image classifier for {_plain(project.photos.name)}", ""]
+    if not models:
+        lines += ["No classifier has been trained yet; this export holds labels only.", ""]
+    else:
+        lines += _figures(project, models[-1])
+    lines += [
+        "## Labels",
+        "",
+        f"- {counted(counts.labelled, 'image has', 'images have')} a class: {counts.for_training} for training, "
+        f"{counts.for_estimate} for measuring only.",
+        f"- {counted(counts.bad, 'bad image')}, {counts.none} with none of the classes, {counts.skipped} skipped, "
+        f"{counts.unsure} unsure, {counts.conflicts} on which people disagree.",
+        f"- {counted(project.image_count(), 'different image')} in all; "
+        f"{counted(len(project.unreadable()), 'file')} could not be read, "
+        f"{counted(files.get('missing', 0), 'is', 'are')} gone and "
+        f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
+        *_people(project),
+        "",
+        "## Limits",
+        "",
+        "- The training images were chosen by the classifier's own doubts: their mix of classes is not that of "
+        "the folder.",
+        "- The accuracy holds for images like those of the folder; others were never measured.",
+        "- It always names one of its classes, also for an image that shows none of them.",
+        "",
+        *_usage(bool(models)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _header(project: Project) -> list[str]:
+    """YAML, as model hubs read it; JSON texts are YAML texts."""
+    names = [each.name for each in project.classes()]
+    return [
+        "---",
+        "library_name: aral",
+        "pipeline_tag: image-classification",
+        f"classes: {json.dumps(names)}",
+        "---",
+        "",
+    ]
+
+
+def _figures(project: Project, model: ModelRecord) -> list[str]:
+    names = {each.id: each.name for each in project.classes()}
+    shown = [_plain(names.get(class_id, f"class {class_id}")) for class_id in model.class_ids]
+    lines = [
+        f"Round {model.round}, trained on {counted(model.trained_on, 'label')} in {model.seconds:.0f} s.",
+        "",
+        "## Accuracy",
+        "",
+        in_words(model.estimate),
+        fairness(model.estimate),
+        "",
+        "| class | labels for training | recall | measured on |",
+        "|---|---|---|---|",
+    ]
+    for name, figure in zip(shown, model.per_class, strict=True):
+        recall = figure.recall
+        interval = f"{_percent(recall)} ({_interval(recall)})" if recall else "not measured"
+        lines.append(f"| {name} | {figure.labels} | {interval} | {recall.count if recall else 0} |")
+    lines += ["", "Rows: the true class; columns: what it is taken for.", ""]
+    lines += [f"| | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
+    for name, row in zip(shown, model.confusion, strict=True):
+        lines.append(f"| {name} | {' | '.join(str(count) for count in row)} |")
+    told = advise(project.models(), 50)
+    return [*lines, "", told.reason if isinstance(told, Unknown) else told.sentence, ""]
+
+
+def in_words(estimate: Estimate | None) -> str:
+    """An accuracy with its interval, or that there is none."""
+    if estimate is None:
+        return "The accuracy is not known: no image of the estimate slice has been labelled."
+    return (
+        f"Accuracy {_percent(estimate)}, 95 % interval {_interval(estimate)}, on "
+        f"{counted(estimate.count, 'image')} drawn at random."
+    )
+
+
+def _people(project: Project) -> list[str]:
+    agreement, anchoring = project.agreement(), project.anchoring()
+    lines = [f"- Annotators: {len(project.annotators())}."]
+    if agreement.kappa is not None:
+        lines.append(
+            f"- Agreement: {agreement.measure} kappa {agreement.kappa:.2f} on {counted(agreement.images, 'image')}."
+        )
+    if anchoring.shown and anchoring.hidden:
+        lines.append(
+            f"- Answers equal the suggestion on {anchoring.shown_equal} of "
+            f"{counted(anchoring.shown, 'image')} that showed it, and on "
+            f"{anchoring.hidden_equal} of {anchoring.hidden} that hid it."
+        )
+    return lines
+
+
+def _usage(trained: bool) -> list[str]:
+    if not trained:
+        return []
+    return [
+        "## Use",
+        "",
+        "    aral predict . NEW_PHOTOS --target predictions.csv",
+        "    python load_model.py PHOTO.jpg",
+        "",
+        "Without this package, `model.pt2` takes pixels 0..255 (uint8, N×C×H×W) to probabilities:",
+        "",
+        '    program = torch.export.load("model.pt2").module()',
+        "    probabilities = program(pixels)",
+        "",
+    ]
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.accuracy:.1f} %"
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+
+
+def _plain(name: str) -> str:
+    """A name that does not act as Markdown or HTML."""
+    text = name.encode("utf-8", "replace").decode().replace("\n", " ").replace("\r", " ")
+    for sign in "\\`*_{}[]<>#|":
+        text = text.replace(sign, f"\\{sign}")
+    return text

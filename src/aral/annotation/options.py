@@ -1,0 +1,78 @@
+"""What people may decide about the training beside labelling, kept in the project for every later start."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from aral.errors import BadInput
+from aral.settings import Settings
+
+FILE_NAME = "training.json"
+
+Effort = Literal["quick", "normal", "thorough"]
+"""How long a round may take: 0.4, 1 or 2.5 times the steps of the benchmarks."""
+
+
+class TrainingOptions(Settings):
+    """How the trainer of a project works."""
+
+    method: str = "aral"  # learner and acquisition, as for `aral run`
+    query_size: int | None = Field(None, ge=1)  # labels a round; none: chosen from budget and classes
+    effort: Effort = "normal"
+    seed: int = 0
+    threads: int | None = Field(None, ge=1)  # none: all processors but one, which the page needs
+    settings: tuple[str, ...] = ()  # single settings, such as model.training.steps=500
+
+
+def read_options(folder: Path) -> TrainingOptions:
+    """The options of a project; the defaults when none were ever written.
+
+    Args:
+        folder: of the project.
+
+    Raises:
+        BadInput: the file was changed into something else.
+    """
+    path = folder / FILE_NAME
+    try:
+        return TrainingOptions.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return TrainingOptions()
+    except (OSError, ValidationError) as error:
+        raise BadInput(f"{path} cannot be used: {str(error)[:300]}", "Correct it, or remove it.") from error
+
+
+def changed_options(options: TrainingOptions, given: Mapping[str, object]) -> TrainingOptions:
+    """The options with some of their fields replaced.
+
+    Raises:
+        BadInput: a value is out of range.
+    """
+    try:
+        return TrainingOptions.model_validate({**options.model_dump(), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"Option {where}: {first['msg']}.", f"Got {first.get('input')!r}.") from error
+
+
+def write_options(folder: Path, options: TrainingOptions) -> None:
+    """Keep the options; a trainer that runs takes them up when it is started the next time.
+
+    Raises:
+        BadInput: the method or a setting does not exist.
+    """
+    from aral.benchmarking import Method, resolve  # PyTorch with them, which a server does without
+
+    resolve(str(folder), Method.parse(options.method), options.settings)
+    fresh = folder / f".{FILE_NAME}-{os.getpid()}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(options.model_dump(mode="json"), file, indent=2)
+    fresh.replace(folder / FILE_NAME)

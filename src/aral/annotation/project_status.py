@@ -1,0 +1,87 @@
+"""How a project stands, as plain facts and as sentences."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aral.annotation import Project
+from aral.annotation.advice import Unknown, advise
+from aral.annotation.fairness import fairness
+from aral.annotation.model_cards import in_words
+from aral.annotation.run_folders import session_folders
+from aral.words import counted
+
+DEFAULT_NEXT = 50
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a project stands.
+
+    Attributes:
+        facts: for programs; what JSON can say.
+        sentences: for people.
+    """
+
+    facts: dict[str, Any]
+    sentences: tuple[str, ...]
+
+    def as_json(self) -> str:
+        """The facts as JSON."""
+        return json.dumps(self.facts, indent=2)
+
+
+def status(project: Project) -> Status:
+    """How a project stands now; nothing is changed."""
+    counts, settings = project.answered_count(), project.settings()
+    models, training = project.models(), project.training_state()
+    labels = [label for label in project.labels() if not label.inherited]
+    per_class = {each.name: sum(label.class_id == each.id for label in labels) for each in project.classes()}
+    estimate = next((model.estimate for model in reversed(models) if model.estimate), None)
+    advice = advise(models, DEFAULT_NEXT)
+    unreadable, files = project.unreadable(), project.status_counts()
+    sessions = session_folders(project.folder)
+    facts = {
+        "photos": str(project.photos.name),
+        "images": project.image_count(),
+        "unreadable": len(unreadable),
+        "unreadable files": [asdict(each) for each in unreadable],
+        "missing": files.get("missing", 0),
+        "changed": files.get("changed", 0),
+        "classes": per_class,
+        "budget": settings.budget,
+        "counts": asdict(counts),
+        "estimate slice": int(project.estimate_slice().size),
+        "queue left": project.queue_left(),
+        "training": asdict(training),
+        "models": len(models),
+        "estimate": asdict(estimate) if estimate else None,
+        "advice": advice.reason if isinstance(advice, Unknown) else asdict(advice),
+        "annotators": [each.name for each in project.annotators()],
+        "session": sessions[-1][1].name if sessions else None,
+    }
+    given = counted(counts.labelled, "label")
+    if settings.budget is not None:
+        given = f"{counts.labelled} of {counted(settings.budget, 'label')}"
+    said = ", ".join(f"{name} {count}" for name, count in per_class.items()) or "no classes yet"
+    sentences = [
+        f"{counted(project.image_count(), 'image')}; {counted(len(unreadable), 'file')} could not be read, "
+        f"{counted(files.get('missing', 0), 'is', 'are')} gone and "
+        f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
+        f"{given}: {counts.for_training} for training, {counts.for_estimate} for measuring ({said}).",
+        f"{counts.skipped} skipped, {counts.unsure} unsure, {counted(counts.bad, 'bad image')}, "
+        f"{counts.none} with none of the classes, {counts.conflicts} in conflict.",
+        f"Trainer: {training.phase}. {training.message}".strip(),
+        f"{counted(len(models), 'round is', 'rounds are')} trained. {in_words(estimate)}"
+        if models
+        else "Nothing is trained yet.",
+    ]
+    if unreadable:
+        sentences.insert(1, "Which files, and why, say aral status --json and unreadable.csv of aral export.")
+    if estimate is not None:
+        sentences.append(fairness(estimate))
+    if models:
+        sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
+    return Status(facts, tuple(sentences))

@@ -1,0 +1,97 @@
+"""How many units fit on this machine at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from aral.benchmarking.spec import RunSpec
+from aral.data import DataSet
+from aral.networks.partition import Partition
+
+PROCESS_BYTES = 400 << 20
+"""A worker that has done nothing yet: mostly libraries, part of which it shares with its parent."""
+
+COPIES_OF_PIXELS = 9
+"""The images as bytes, and twice as float32 while the principal components of the first query are found."""
+
+COPIES_OF_WEIGHTS = 7
+"""Weights, gradients, two moments of Adam, an averaged copy, and a checkpoint with its serialised form."""
+
+
+def parameter_count(spec: RunSpec, data: DataSet) -> int:
+    """Weights of all networks that a learner may have, so that none has more; nothing is allocated.
+
+    E, G, D and S; the decoder and the critic of a GAN that is trained apart; the groups.
+    """
+    family, latent_size, shape = spec.model.networks, spec.model.latent_size, data.pool.shape
+    count, parts = data.class_count, spec.model.partitioning
+    with torch.device("meta"):
+        classifier = (spec.model.classifier or family).discriminator(shape, count, latent_size)
+        groups = (count * times for times in (*parts.groups_per_class, parts.communities_per_class))
+        nets: list[nn.Module] = [
+            classifier,
+            family.encoder(shape, count, latent_size),
+            family.generator(shape, count, latent_size),
+            family.sampler(latent_size),
+            family.generator(shape, count, latent_size),
+            family.discriminator(shape, count, latent_size),
+            Partition(classifier.feature_size, tuple(groups)),
+        ]
+    return sum(weight.numel() for net in nets for weight in net.parameters())
+
+
+def bytes_needed(spec: RunSpec, data: DataSet) -> int:
+    """An estimate of the memory one unit needs, rounded up generously.
+
+    Process + 9 bytes a pixel value of pool and test set + 28 bytes a weight + activations: 64 float32 values for
+    each pixel value of a chunk in scoring.
+    """
+    pixels = data.pool.pixels.numel() + data.test.images.pixels.numel()
+    channels, height, width = data.pool.shape
+    activations = 64 * 4 * spec.model.training.scoring_batch * channels * height * width
+    weights = 4 * COPIES_OF_WEIGHTS * parameter_count(spec, data)
+    return PROCESS_BYTES + COPIES_OF_PIXELS * pixels + weights + activations
+
+
+def most_bytes_needed(specs: Iterable[RunSpec], data: DataSet) -> int:
+    """The memory of the largest of some units; those that differ in their seed alone are asked about once."""
+    alike = {spec.model_copy(update={"seed": 0, "acquisition": ""}).model_dump_json(): spec for spec in specs}
+    return max(bytes_needed(spec, data) for spec in alike.values())
+
+
+def free_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Memory that can be had without swapping, also inside a container's limit; None if nobody says."""
+    found = []
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        found += [int(lines["MemAvailable"].split()[0]) << 10] if "MemAvailable" in lines else []
+    limit, used = group / "memory.max", group / "memory.current"
+    if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
+        # The kernel gives up cached files before it refuses memory.
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        found.append(int(limit.read_text()) - int(used.read_text()) + int(stat.get("inactive_file", 0)))
+    return min(found) if found else None
+
+
+def worker_count(units: int, threads: int, bytes_each: int, cores: int, free: int | None) -> int:
+    """How many units to run at once: no more threads than cores, no more memory than is free, at least one.
+
+    Args:
+        units: how many there are.
+        threads: of each.
+        bytes_each: memory of each.
+        cores: processors.
+        free: bytes; None leaves memory out of it.
+    """
+    by_memory = units if free is None else free // max(1, bytes_each)
+    return max(1, min(units, cores // threads, by_memory))
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))

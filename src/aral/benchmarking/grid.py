@@ -1,0 +1,162 @@
+"""A comparison as a grid of independent units: every method with every seed on one data set."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from aral.benchmarking.methods import Method
+from aral.benchmarking.spec import RunSpec, resolve
+from aral.errors import BadInput
+from aral.settings import Settings
+
+
+class FullTraining(Settings):
+    """Training on all labels of the pool at once: the upper line of a comparison."""
+
+    learner: str = "supervised"
+    steps: int | None = Field(None, ge=1)  # None: as many as a compared run takes in all its rounds
+    seeds: int = Field(1, ge=1)  # how many of the grid's seeds, from the first; the line is their mean
+    settings: tuple[str, ...] = ()  # laid over the grid's
+
+
+class GridSpec(Settings):
+    """What is compared; with the data, it decides every result."""
+
+    name: str = Field(min_length=1)
+    data: str  # name of a data set, or a folder of class folders
+    methods: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    settings: tuple[str, ...] = ()  # as for --set, of all units
+    method_settings: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by method; laid over these
+    threads: int = Field(1, ge=1)  # of each unit; one gives the most work done when there are many units
+    full: FullTraining | None = None
+    allow_unequal: bool = False  # compare although settings differ that should be equal
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One independent run of a grid.
+
+    Attributes:
+        name: of its folder inside the grid's folder; unique in the grid.
+        spec: everything that decides it.
+    """
+
+    name: str
+    spec: RunSpec
+
+
+def units(grid: GridSpec) -> tuple[Unit, ...]:
+    """The compared units: all methods of the first seed, then of the next.
+
+    Raises:
+        BadInput: a method, a setting or the data set does not exist, or something is there twice.
+    """
+    strange = set(grid.method_settings) - set(grid.methods)
+    if strange:
+        raise BadInput(
+            f"Settings are given for {', '.join(sorted(strange))}, which the grid does not compare.",
+            f"Name one of its methods: {', '.join(grid.methods)}.",
+        )
+    made = []
+    for seed in grid.seeds:
+        for name in grid.methods:
+            settings = (*grid.settings, *grid.method_settings.get(name, ()))
+            method = Method.parse(name)
+            spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
+            made.append(Unit(f"{method}-seed{seed}", spec))
+    names = [unit.name for unit in made]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"The grid holds {', '.join(twice)} twice.", "Name each method and each seed once.")
+    return tuple(made)
+
+
+def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
+    """The units of full training: all labels in one round, whatever the budget of the others.
+
+    Args:
+        grid: what is compared.
+        pool_size: images in the pool.
+
+    Raises:
+        BadInput: the learner does not exist.
+    """
+    if grid.full is None:
+        return ()
+    made = []
+    compared = units(grid)[0].spec
+    rounds = -(-compared.rounds.budget // compared.rounds.query_size)
+    steps = grid.full.steps or compared.model.training.steps * rounds
+    settings = (
+        *grid.settings,
+        f"rounds.query_size={pool_size}",
+        f"rounds.budget={pool_size}",
+        'rounds.first_query="random"',
+        f"model.training.steps={steps}",
+        *grid.full.settings,
+    )
+    method = Method.parse(f"{grid.full.learner}+random")
+    for seed in grid.seeds[: grid.full.seeds]:
+        spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
+        made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))
+    return tuple(made)
+
+
+def grid_of(table: Mapping[str, Any], where: str = "The grid") -> GridSpec:
+    """A grid from a table.
+
+    Args:
+        table: as read from TOML or JSON.
+        where: what the table is, for the message.
+
+    Raises:
+        BadInput: names the field that is wrong.
+    """
+    try:
+        return GridSpec.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"{where}: {place}: {first['msg']} (got {first.get('input')!r}).",
+            f"Fields: {', '.join(GridSpec.model_fields)}.",
+        ) from error
+
+
+def read_grid(path: Path) -> GridSpec:
+    """A grid from a TOML file.
+
+    Raises:
+        BadInput: the file is missing, is no TOML, or is no grid.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not valid TOML: {error}.", "Correct it.") from error
+    return grid_of(table, str(path))
+
+
+def grid_toml(grid: GridSpec) -> str:
+    """A grid as TOML that :func:`read_grid` gives back."""
+    table = grid.model_dump(mode="json", exclude_none=True)
+    inner = {key: table.pop(key) for key in ("method_settings", "full") if table.get(key)}
+    table.pop("method_settings", None)
+    lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
+    for key, values in inner.items():
+        lines += ["", f"[{key}]", *(f"{_toml(name)} = {_toml(value)}" for name, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | int | float | bool | list[Any]) -> str:
+    """Text, numbers and lists look the same in JSON and TOML, but for the one character TOML forbids."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

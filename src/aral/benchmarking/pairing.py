@@ -1,0 +1,59 @@
+"""Whether every learner of a grid can supply what its acquisitions read, found out before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from aral.acquisition import make_acquisition
+from aral.benchmarking.grid import Unit
+from aral.benchmarking.methods import LEARNERS, Making
+from aral.benchmarking.spec import RunSpec
+from aral.data import NAMES, shape_of
+from aral.loop import Strategy, check_strategy
+from aral.networks import ImageShape
+from aral.randomness import Stream
+
+_ANY_COUNT = 10
+"""Classes, where the data have not been read: what a learner supplies does not depend on it."""
+
+
+def check_pairings(
+    units: Iterable[Unit], shape: ImageShape | None = None, class_count: int = _ANY_COUNT
+) -> None:
+    """Refuse a learner that cannot answer its acquisition, or networks that cannot take the images.
+
+    Each learner is made once for each acquisition and first query, without allocating its weights.
+
+    Args:
+        units: the units.
+        shape: channels, height and width of the images; ``None``: as the data set's name or ``side`` has it.
+        class_count: K.
+
+    Raises:
+        BadInput: names the first that does not fit.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    for unit in units:
+        spec = unit.spec
+        key = (spec.learner, spec.acquisition, spec.rounds.first_query)
+        if key not in seen:
+            seen.add(key)
+            _check(spec, shape or _shape(spec), class_count)
+
+
+def _shape(spec: RunSpec) -> ImageShape:
+    return shape_of(spec.data, spec.side) if spec.data in NAMES else (3, spec.side, spec.side)
+
+
+def _check(spec: RunSpec, shape: ImageShape, class_count: int) -> None:
+    device = torch.device("meta")
+    with device:
+        learner = LEARNERS[spec.learner](Making(spec.model, shape, class_count, Stream.root(0), device))
+    check_strategy(
+        Strategy(
+            make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
+        ),
+        learner,
+    )

@@ -1,0 +1,249 @@
+"""One run on a data set with known labels: a session whose oracle answers at once (Algorithm 1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aral.acquisition import is_own, make_acquisition
+from aral.benchmarking.effective import versions
+from aral.benchmarking.methods import make_learner
+from aral.benchmarking.spec import RunSpec, differences, validated
+from aral.data import NAMES, DataSet, Limits, folder_dataset, load
+from aral.durable import Json
+from aral.errors import BadInput
+from aral.loop import (
+    GroundTruth,
+    Observer,
+    Oracle,
+    Pace,
+    Session,
+    Store,
+    Strategy,
+    Validation,
+    check_strategy,
+)
+from aral.loop.rows import Stage
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledSet
+
+SETTINGS_FILE = "settings.json"
+
+
+def load_data(spec: RunSpec, root: Path | None = None, download: bool = False) -> DataSet:
+    """The data set of a run, cut to its sizes.
+
+    Raises:
+        BadInput: the data are missing or cannot be used.
+    """
+    # Which images a smaller pool keeps is the same for every seed and method.
+    limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
+    if spec.data in NAMES:
+        return load(spec.data, root, download, spec.side, limits)
+    return folder_dataset(Path(spec.data).expanduser(), spec.side, 0.2, Stream.root(0), limits=limits)
+
+
+def run(
+    spec: RunSpec,
+    data: DataSet,
+    folder: Path,
+    observer: Observer | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    pace: Pace | None = None,
+) -> Path:
+    """Run Algorithm 1 until the budget is spent, or go on with a run that was stopped.
+
+    Args:
+        spec: what to run.
+        data: the data set; its labels go to the oracle and the evaluation only.
+        folder: the run folder, made if missing.
+        observer: hears of progress.
+        stopping: asked after every training step; true stops with everything saved.
+        pace: how often to save.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        BadInput: the specification does not fit the data or the folder.
+        Stopped: ``stopping`` said so.
+        RunFailed: training failed.
+    """
+    torch.set_num_threads(spec.threads)
+    stream = Stream.root(spec.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    learner = make_learner(
+        spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
+    )
+    strategy = Strategy(
+        make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
+    )
+    check_strategy(strategy, learner)
+    check_budget(spec, data)
+    with Store.open(folder, create=True) as store:
+        settle(store, spec, data)
+        session = Session(
+            store,
+            data.pool,
+            data.class_count,
+            learner,
+            strategy,
+            stream.child("session"),
+            pace,
+            observer,
+            validation_of(spec),
+        )
+        oracle = GroundTruth(data.pool.ids, data.pool_classes)
+        drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping)
+    return folder
+
+
+def validation_of(spec: RunSpec) -> Validation | None:
+    """The validation of a run; ``None`` for a share of 0."""
+    rounds = spec.rounds
+    return Validation(rounds.validation_share, rounds.validation_steps) if rounds.validation_share else None
+
+
+def drive(
+    session: Session,
+    oracle: Oracle,
+    test: LabelledSet,
+    query_size: int,
+    budget: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Ask, tell, fit and evaluate until ``budget`` images have been answered.
+
+    Every line is safe to be killed at: what was done is in the store, and is not done again.
+    """
+    while True:
+        rounds = session.store.rounds()
+        if any(row.stage is Stage.TRAINED for row in rounds):
+            session.evaluate(test)
+        spent = len(session.store.answers())
+        left = min(budget, len(session.pool)) - spent
+        if left <= 0 and session.store.query(session.round_number) is None:
+            return
+        selection = session.ask(min(query_size, max(left, 1)), stopping)
+        waiting = session.waiting()
+        if waiting.size:
+            oracle.request(selection.only(waiting))
+            session.tell(oracle.collect(), oracle.name)
+        session.fit(stopping)
+
+
+def check_budget(spec: RunSpec, data: DataSet) -> None:
+    """Refuse a query or a budget larger than the pool.
+
+    Raises:
+        BadInput: says what would fit.
+    """
+    size = len(data.pool)
+    for name, value in (("query_size", spec.rounds.query_size), ("budget", spec.rounds.budget)):
+        if value > size:
+            raise BadInput(
+                f"rounds.{name} is {value}, but the pool of '{data.name}' has only {size} images.",
+                f"Use {size} or less: --set rounds.{name}={size}",
+            )
+
+
+def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
+    """Write what a new run folder is about, or check that an old one is about the same.
+
+    Raises:
+        BadInput: the folder belongs to a run with other settings or other images.
+    """
+    fingerprint = pool_fingerprint(data)
+    old = store.setting("spec")
+    if old is not None:
+        assert isinstance(old, dict)
+        changed = differences(validated(old), spec)
+        if changed:
+            raise BadInput(
+                f"{store.folder} holds a run with other settings: {'; '.join(changed[:5])}.",
+                "Use the old settings, or another folder: --folder runs/NAME",
+            )
+        if store.setting("pool fingerprint") != fingerprint:
+            raise BadInput(
+                f"{store.folder} was started on other images than '{data.name}' has now.",
+                "Put the old images back, or use another folder: --folder runs/NAME",
+            )
+        return
+    table = json.loads(spec.model_dump_json())
+    values: dict[str, Json] = {
+        "data": data.name,
+        "note": data.note,
+        "method": str(spec.method),
+        "learner": spec.learner,
+        "acquisition": spec.acquisition,
+        "first query": spec.rounds.first_query,
+        "seed": spec.seed,
+        "class names": list(data.class_names),
+        "query size": spec.rounds.query_size,
+        "budget": spec.rounds.budget,
+        "pool size": len(data.pool),
+        "test size": len(data.test),
+        "pool fingerprint": fingerprint,
+        "data fingerprint": data_fingerprint(data),
+        "versions": versions(),
+    }
+    for key, value in values.items():
+        store.record_setting(key, value)
+    write_settings(store.folder, table)
+    # Last, because its presence means that all the others are there.
+    store.record_setting("spec", table)
+
+
+def write_settings(folder: Path, table: dict[str, Json]) -> None:
+    """Write the resolved settings as JSON, for people and for ``aral resume``."""
+    partial = folder / f"{SETTINGS_FILE}.tmp-{os.getpid()}"
+    partial.write_text(json.dumps(table, indent=2) + "\n")
+    partial.replace(folder / SETTINGS_FILE)
+
+
+def pool_fingerprint(data: DataSet) -> str:
+    """A hash of the pool's pixels and shape: the same images give the same one."""
+    return images_fingerprint(data.pool)
+
+
+def images_fingerprint(images: ImageSet) -> str:
+    """A hash of all pixels of a set and its subsets, and of their shape."""
+    digest = hashlib.sha256(str(tuple(images.pixels.shape)).encode())
+    digest.update(images.pixels.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def data_fingerprint(data: DataSet) -> str:
+    """A hash of all a result depends on: images and classes of pool and test set, and the classes' names."""
+    digest = hashlib.sha256((images_fingerprint(data.pool) + images_fingerprint(data.test.images)).encode())
+    for classes in (data.pool_classes, data.test.classes):
+        digest.update(np.ascontiguousarray(classes).tobytes())
+    digest.update(json.dumps(data.class_names).encode())
+    return digest.hexdigest()[:16]
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """The specification of a run folder.
+
+    Raises:
+        BadInput: the folder is not a run's, or asks for code of the user's own.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        spec = validated(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{folder} is not a run folder: it has no {SETTINGS_FILE}.", "Check the path."
+        ) from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
+    for name in (spec.acquisition, spec.rounds.first_query):
+        if is_own(name):
+            make_acquisition(name)  # refused: the folder may be somebody else's
+    return spec

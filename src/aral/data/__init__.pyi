@@ -1,0 +1,28 @@
+from .arrays import Layout, check_labels, images_from_array
+from .class_folders import folder_dataset
+from .dataset import DataSet, Limits
+from .decode import Fit
+from .folder import FolderImages, read_image_folder
+from .named import NAMES, data_root, load, shape_of
+from .npz import read_npz, write_npz
+from .unreadable import Reason, Unreadable
+
+__all__ = [
+    "NAMES",
+    "DataSet",
+    "Fit",
+    "FolderImages",
+    "Layout",
+    "Limits",
+    "Reason",
+    "Unreadable",
+    "check_labels",
+    "data_root",
+    "folder_dataset",
+    "images_from_array",
+    "load",
+    "read_image_folder",
+    "read_npz",
+    "shape_of",
+    "write_npz",
+]

@@ -1,0 +1,241 @@
+"""An SQLite file of ours: opened durably, written in transactions, with errors that people can act on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from aral.errors import AralError, BadInput, RunFailed
+from aral.loop.migrations import APPLICATION_ID, MIGRATIONS, Migration, check_known, layout_version, migrate
+
+BUSY_MILLISECONDS = 5000
+"""How long a statement waits for a reader outside this program, such as a backup."""
+
+POLL_SECONDS = 0.002
+"""How often a transaction looks whether another process has ended its own.
+
+SQLite's own wait grows to a tenth of a second between two looks, which a process that writes all the time
+leaves no gap for.
+"""
+
+
+class Database:
+    """One connection to an SQLite file: write-ahead log, every commit on the disk before it returns.
+
+    Args:
+        path: the file. Its access rights become those of its owner alone.
+        create: make the file when it is missing or empty.
+        migrations: the layouts that are known; the default is right outside tests.
+        application_id: the mark of files of this kind.
+        noun: what such a file belongs to, for people.
+        shared: several threads may use the connection, one at a time; the caller sees to that.
+        patience_seconds: how long a transaction waits for those of other processes.
+
+    Raises:
+        BadInput: the file is missing, damaged, of a newer layout, or of another kind.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        create: bool,
+        migrations: Sequence[Migration] = MIGRATIONS,
+        *,
+        application_id: int = APPLICATION_ID,
+        noun: str = "run",
+        shared: bool = False,
+        patience_seconds: float = BUSY_MILLISECONDS / 1000,
+    ) -> None:
+        self.path = path
+        self._noun = noun
+        self._application_id = application_id
+        self._patience_seconds = patience_seconds
+        self._process = os.getpid()
+        with _explained_opening(path, noun):
+            _prepare_file(path, create, noun)
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=not shared)
+            try:
+                self._start(create, migrations)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _start(self, create: bool, migrations: Sequence[Migration]) -> None:
+        connection = self._connection
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        version = layout_version(connection)
+        self._check_identity(create, version)
+        check_known(version, self.path, migrations)
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if 0 < version < len(migrations):
+            _keep_copy(connection, self.path, version)
+        migrate(connection, migrations)
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and let go of it."""
+        self._connection.close()
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self._explained():
+            return self._connection.execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several queries on one state of the file; nothing may be written in the block.
+
+        A block within a block sees the state of the outer one.
+        """
+        within_another = self._connection.in_transaction
+        if within_another:
+            yield self._connection
+            return
+        with self._explained():
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing: on return of the block everything is on the disk, after an error nothing is.
+
+        Args:
+            durable: False leaves the way to the disk to the next durable transaction. A kill of the process
+                loses nothing then either; a power failure may lose this one, whole.
+
+        Raises:
+            BadInput: a value breaks a rule of the layout.
+            RunFailed: the disk is full, the file was damaged, or another program holds it.
+        """
+        with self._explained():
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._begin()
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _begin(self) -> None:
+        deadline = time.monotonic() + self._patience_seconds
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                    if not busy or time.monotonic() > deadline:
+                        raise
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+    def _check_identity(self, create: bool, version: int) -> None:
+        (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (objects,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        path, noun = self.path, self._noun
+        if version == identity == objects == 0:
+            if not create:
+                raise BadInput(f"{path} is empty: the {noun} was never started.", f"Start the {noun} again.")
+        elif identity != self._application_id:
+            raise BadInput(
+                f"{path} is an SQLite file, but not the store of a {noun}.", "Give another folder."
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        if os.getpid() != self._process:
+            raise RuntimeError("a store cannot be used in a process forked from the one that opened it")
+        try:
+            yield
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise BadInput(f"A value cannot be stored: {error}.") from error
+        except sqlite3.IntegrityError as error:
+            raise BadInput(f"{self.path} refuses a value: {error}.") from error
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.DatabaseError) -> RunFailed:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            free = shutil.disk_usage(self.path.parent).free
+            return RunFailed(
+                f"No space left for {self.path} ({free} bytes free); this entry was not saved.",
+                "Free some space and run the same command again: what was saved before is intact.",
+            )
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return RunFailed(
+                f"{self.path} was damaged while in use: {error}.", _rescue(self.path, self._noun)
+            )
+        return RunFailed(f"{self.path} cannot be used: {error}.", "Run the same command again.")
+
+
+def _rescue(path: Path, noun: str) -> str:
+    return (
+        f"Copy {path.name}, {path.name}-wal and {path.name}-shm to a safe place, then put back a copy of the "
+        f"{noun} folder, or start a new one."
+    )
+
+
+_SMALLEST = 100
+"""Bytes of SQLite's header; no shorter file is a database."""
+
+
+@contextmanager
+def _explained_opening(path: Path, noun: str) -> Iterator[None]:
+    try:
+        yield
+    except AralError:
+        raise
+    except (OSError, sqlite3.OperationalError) as error:
+        raise BadInput(f"{path} cannot be opened: {error}.", "Check the path and its permissions.") from error
+    except sqlite3.DatabaseError as error:
+        raise BadInput(f"{path} is damaged or no store of a {noun}: {error}.", _rescue(path, noun)) from error
+
+
+def _prepare_file(path: Path, create: bool, noun: str) -> None:
+    """SQLite gives the write-ahead log the access rights of the file, so these are set first.
+
+    A file that is there is never opened here: closing it would release the locks that other connections of
+    this process hold on it, and the next process to close the store would delete the log under their hands.
+    """
+    if not path.exists():
+        if not create:
+            raise BadInput(f"There is no {noun} in {path.parent}: {path.name} is missing.", "Check the path.")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if not path.is_file():
+        raise BadInput(f"{path} is no file.", f"Give the folder of a {noun}.")
+    if 0 < path.stat().st_size < _SMALLEST:  # SQLite takes a file of a few bytes for an empty one
+        raise sqlite3.DatabaseError("it is not in the format of SQLite")
+    path.chmod(0o600)
+
+
+def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Before a migration: the store as it was, as ``store.sqlite.v<version>.backup``."""
+    copy = path.with_name(f"{path.name}.v{version}.backup")
+    partial = path.with_name(f"{path.name}.v{version}.partial")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(partial)) as target:
+        connection.backup(target)
+    partial.replace(copy)

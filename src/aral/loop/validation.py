@@ -1,0 +1,167 @@
+"""A share of the labels kept from training, to find out when the weights were best without the test set.
+
+The share costs labels like any other: see docs/decisions/validation-share.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from aral.errors import BadInput
+from aral.learners import checkpoints
+from aral.learners.evaluation import evaluate
+from aral.learners.interface import Learner
+from aral.loop import Store
+from aral.randomness import Stream
+from aral.types import ImageSet, LabelledSet
+from aral.words import counted
+
+DOCUMENT = "validation set"
+FOLDER = "best"
+ACCURACY = "validation accuracy"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How much is kept from training, and how often it is looked at.
+
+    Attributes:
+        share: of all labels, in (0, 0.5].
+        every: training steps between two measurements; the last step of a round is always measured.
+    """
+
+    share: float
+    every: int
+
+
+class Validator:
+    """Measures the validation images during training and keeps the weights that did best.
+
+    Args:
+        validation: share and pace.
+        store: of the run; the best weights lie in its folder, each round's in ``best/round-NNN``.
+        learner: is measured.
+        pool: all images.
+        class_count: K.
+        stream: decides which images are kept; the same for all methods of a seed.
+        tell: records an event that the user should know of.
+    """
+
+    def __init__(
+        self,
+        validation: Validation,
+        store: Store,
+        learner: Learner,
+        pool: ImageSet,
+        class_count: int,
+        stream: Stream,
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._validation = validation
+        self._store = store
+        self._learner = learner
+        self._pool = pool
+        self._class_count = class_count
+        self._stream = stream
+        self._tell = tell
+        self._round = -1
+        self._images: LabelledSet | None = None
+        self._best: float | None = None
+
+    def kept(self, ids: Int64[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+        """Whether each image is for validation: a function of its id alone, so it stays so in all rounds."""
+        return self._stream.uniform(ids) < self._validation.share
+
+    def fix(
+        self, number: int, ids: Int64[np.ndarray, " N"], classes: Int64[np.ndarray, " N"]
+    ) -> Int64[np.ndarray, " n"]:
+        """Write down a round's validation set.
+
+        Returns:
+            The ids that are left to train on.
+
+        Raises:
+            BadInput: none is left.
+        """
+        kept = self.kept(ids)
+        if kept.all():
+            raise BadInput(
+                f"Of {counted(ids.size, 'labelled image')} of round {number} all are kept for validation.",
+                "Lower rounds.validation_share, or ask for more labels: --set rounds.query_size=20",
+            )
+        body = {"ids": ids[kept].tolist(), "classes": classes[kept].tolist()}
+        self._store.record_document(number, DOCUMENT, body)
+        return ids[~kept]
+
+    def images(self, number: int) -> LabelledSet:
+        """The validation images of a round, with their classes; may be empty."""
+        body = self._store.document(number, DOCUMENT)
+        assert isinstance(body, dict)
+        ids, classes = (np.array(body[key], dtype=np.int64) for key in ("ids", "classes"))
+        return LabelledSet(self._pool.subset(ids), classes, self._class_count)
+
+    def after_step(self, number: int, step: int, steps: int) -> None:
+        """Measure when it is time to; the first of equally good weights are kept.
+
+        The best weights are on the disk before the checkpoint that follows, and a repeated training passes
+        the same values again, so a kill at any moment changes nothing.
+        """
+        if step % self._validation.every and step != steps:
+            return
+        self._take_up(number)
+        if self._images is None or not len(self._images):
+            return
+        accuracy = evaluate(self._learner, self._images).accuracy
+        self._store.record_metrics(number, step, {ACCURACY: accuracy})
+        if self._best is None or accuracy > self._best:
+            document = {"round": number, "step": step, "accuracy": accuracy}
+            checkpoints.save(self._store.folder / FOLDER, _name(number), self._learner.state_dict(), document)
+            checkpoints.prune(self._store.folder / FOLDER, {_name(number)})
+            self._best = accuracy
+
+    def numbers(self, number: int, test: LabelledSet) -> dict[str, float]:
+        """Test accuracy with the best weights of a round; the learner is left as it was.
+
+        Returns:
+            ``accuracy at best validation``, ``best validation accuracy``, both in [0, 1], and ``best
+            validation step``; nothing if the round had no validation image.
+        """
+        if not len(self.images(number)):
+            return {}
+        best = self._load(number)
+        if best is None:
+            return {}
+        last = self._learner.state_dict()
+        self._learner.load_state_dict(best.tensors)
+        accuracy = evaluate(self._learner, test).accuracy
+        self._learner.load_state_dict(last)
+        return {
+            "accuracy at best validation": accuracy,
+            "best validation accuracy": float(str(best.document["accuracy"])),
+            "best validation step": float(str(best.document["step"])),
+        }
+
+    def _take_up(self, number: int) -> None:
+        if number == self._round:
+            return
+        self._round = number
+        self._images = self.images(number)
+        self._best = None
+        if (self._store.folder / FOLDER / _name(number)).exists():
+            best = self._load(number)
+            self._best = None if best is None else float(str(best.document["accuracy"]))
+
+    def _load(self, number: int) -> checkpoints.Checkpoint | None:
+        try:
+            return checkpoints.load(self._store.folder / FOLDER / _name(number))
+        except checkpoints.DamagedCheckpoint as damage:
+            self._tell("best weights lost", f"Round {number}: {damage.problem}")
+            return None
+
+
+def _name(number: int) -> str:
+    return f"round-{number:03d}"

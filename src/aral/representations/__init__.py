@@ -1,0 +1,1 @@
+"""From images to vectors and neighbour graphs: oriented gradients, principal components, label propagation."""

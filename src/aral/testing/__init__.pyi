@@ -1,0 +1,13 @@
+from .acquisitions import check_acquisition, planted_predictions, planted_view
+from .learners import FakeLearner
+from .planted import planted_data, planted_pool, tiny_model
+
+__all__ = [
+    "FakeLearner",
+    "check_acquisition",
+    "planted_data",
+    "planted_pool",
+    "planted_predictions",
+    "planted_view",
+    "tiny_model",
+]

@@ -1,0 +1,88 @@
+"""Small folders of photos, and projects on them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aral.annotation import AnswerEvent, Asking, Project
+
+MakeProject = Callable[..., Project]
+
+
+def picture(number: int, width: int = 20, height: int = 16) -> Image.Image:
+    """A coloured picture unlike that of any other number."""
+    blocks = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST)
+
+
+def save_pictures(folder: Path, count: int, first: int = 0) -> None:
+    """PNG files ``000.png``, ``001.png`` … with pictures of these numbers."""
+    folder.mkdir(exist_ok=True)
+    for number in range(first, first + count):
+        picture(number).save(folder / f"{number:03d}.png")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def make_project(photos: Path) -> Iterator[MakeProject]:
+    """Makes a project with so many images and classes 0 ``cat`` and 1 ``dog``, imported."""
+    opened: list[Project] = []
+
+    def make(count: int = 30, budget: int | None = None, estimate_share: float = 0.0) -> Project:
+        save_pictures(photos, count)
+        project = Project.create_or_open(photos, class_names=("cat", "dog"), budget=budget)
+        opened.append(project)
+        change_settings(project, estimate_share=estimate_share)
+        project.import_images()
+        return project
+
+    yield make
+    for project in opened:
+        project.close()
+
+
+@pytest.fixture
+def project(make_project: MakeProject) -> Project:
+    """Thirty images, two classes, nothing set aside for measuring."""
+    return make_project()
+
+
+_keys = itertools.count()
+
+
+def given(
+    image_id: int,
+    answer: int | str,
+    annotator: str = "Ann",
+    key: str | None = None,
+    shown: bool = False,
+    asked: Asking | None = None,
+) -> AnswerEvent:
+    """An event under a new key: a class by its number, anything else by its name."""
+    key = f"key-{next(_keys)}" if key is None else key
+    if isinstance(answer, int):
+        return AnswerEvent(key, image_id, annotator, "class", answer, suggestion_shown=shown, asked=asked)
+    return AnswerEvent(key, image_id, annotator, answer)  # type: ignore[arg-type]
+
+
+def change_settings(project: Project, **changes: object) -> None:
+    """Set some of the settings."""
+    project.set_settings(replace(project.settings(), **changes))  # type: ignore[arg-type]
+
+
+def label_map(project: Project) -> dict[int, int]:
+    """Class by image, as the labels stand."""
+    return {label.image_id: label.class_id for label in project.labels()}

@@ -1,0 +1,182 @@
+"""Classes under any name; settings and keys."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as examples
+from hypothesis import strategies as st
+
+from aral.annotation import Project
+from aral.annotation.database import write_setting
+from aral.annotation.names import composed
+from aral.annotation.settings import ACTION_KEYS
+from aral.errors import BadInput
+
+from .conftest import change_settings, given, label_map
+
+ODD_NAMES = (
+    "🐈‍⬛",
+    "<img src=x onerror=alert(1)>",
+    'it\'s "quoted"; DROP TABLE classes; --',
+    "=1+1",
+    "مرحبا\u202e",
+    "two\nlines",
+    "nul\0inside",
+    "x" * 5000,
+    "Cat",
+    "é",
+)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_text_is_a_name_and_comes_back_as_it_was(project: Project, name: str) -> None:
+    added = project.add_class(name, name)
+    assert added.name == name
+    project.answer(given(1, added.id, annotator=name))
+    with Project.open(project.photos) as again:
+        assert again.classes()[-1] == added
+        assert again.labels()[0].annotators == (composed(name),)
+
+
+@pytest.mark.parametrize("name", ["", "  \n\t", "cat", " cat ", "caf\udce9"])
+def test_empty_and_taken_names_are_refused(project: Project, name: str) -> None:
+    with pytest.raises(BadInput):
+        project.add_class(name, "Ann")
+    with pytest.raises(BadInput):
+        project.rename_class(1, name, "Ann")
+    assert [known.name for known in project.classes()] == ["cat", "dog"]
+
+
+def test_composed_and_decomposed_letters_are_the_same_name(project: Project) -> None:
+    project.add_class(unicodedata.normalize("NFD", "Zoë"), "Ann")
+    with pytest.raises(BadInput, match="already"):
+        project.add_class(unicodedata.normalize("NFC", "Zoë"), "Ann")
+    assert project.annotator("Zoë") == project.annotator(unicodedata.normalize("NFD", "Zoë"))
+
+
+def test_renaming_and_merging_while_people_answer(project: Project) -> None:
+    project.answer(given(1, 0))
+    renamed = project.rename_class(0, "Katze", "Ann")
+    assert (renamed.id, renamed.name, renamed.key) == (0, "Katze", "1")
+    project.rename_class(0, "Katze", "Ann")  # its own name is not taken
+    project.answer(given(2, 0))
+    left = project.merge_classes(0, 1, "Bob")
+    assert (left.id, left.name) == (1, "dog")
+    project.answer(given(3, 0))
+    assert label_map(project) == {1: 1, 2: 1, 3: 1}
+    again = project.add_class("Katze", "Ann")  # the name is free again
+    project.merge_classes(1, again.id, "Ann")
+    assert label_map(project) == {1: again.id, 2: again.id, 3: again.id}
+    assert [change.change for change in project.class_changes()][2:] == [
+        "rename",
+        "rename",
+        "merge",
+        "add",
+        "merge",
+    ]
+    assert project.class_changes()[4].detail == {"name": "Katze", "into": 1, "into_name": "dog"}
+    assert project.class_changes()[4].annotator == "Bob"
+
+
+@pytest.mark.parametrize(("from_id", "into_id"), [(0, 0), (0, 9), (9, 0), (2, 0), (0, 2)])
+def test_merges_that_cannot_be_are_refused(project: Project, from_id: int, into_id: int) -> None:
+    gone = project.add_class("kitten", "Ann").id
+    assert gone == 2
+    project.merge_classes(gone, 1, "Ann")
+    with pytest.raises(BadInput):
+        project.merge_classes(from_id, into_id, "Ann")
+    assert [known.id for known in project.classes()] == [0, 1]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=8))
+def test_every_class_ends_in_a_live_one(project: Project, merges: list[tuple[int, int]]) -> None:
+    made = len(project.class_changes())
+    ids = [project.add_class(f"{made} {number}", "Ann").id for number in range(5)]
+    parent = {class_id: class_id for class_id in ids}
+    for start, end in merges:
+        try:
+            project.merge_classes(ids[start], ids[end], "Ann")
+        except BadInput:
+            continue
+        parent = {one: ids[end] if root == ids[start] else root for one, root in parent.items()}
+    project.answers([given(image_id, class_id) for image_id, class_id in enumerate(parent)])
+    assert [label_map(project)[image_id] for image_id in range(5)] == list(parent.values())
+
+
+def test_a_guideline_and_its_examples(project: Project) -> None:
+    described = project.describe_class(0, " Whiskers.\nPurrs. ", [4, 2, 4], "Ann")
+    assert (described.guideline, described.example_ids) == ("Whiskers.\nPurrs.", (4, 2))
+    assert project.describe_class(0, "", [], "Ann").guideline == ""
+    with pytest.raises(BadInput, match="no image 99"):
+        project.describe_class(0, "x", [99], "Ann")
+    with pytest.raises(BadInput, match="no class 7"):
+        project.describe_class(7, "x", [], "Ann")
+
+
+def test_keys_are_given_in_order_and_avoid_those_of_actions(project: Project) -> None:
+    for number in range(40):
+        project.add_class(f"class {number}", "Ann")
+    keys = [known.key for known in project.classes()]
+    assert keys[:12] == ["1", "2", "3", "4", "5", "6", "7", "8", "9", "0", "a", "b"]
+    given_keys = [key for key in keys if key]
+    assert len(set(given_keys)) == len(given_keys) == 28 and keys[28:] == [""] * 14
+    assert not set(given_keys) & set(ACTION_KEYS.values())
+    assert [known.colour for known in project.classes()] == list(range(42))
+
+
+def test_keys_can_be_given_anew_but_not_twice(project: Project) -> None:
+    change_settings(project, keys={"unsure": "5", "class:0": "c"})
+    assert project.classes()[0].key == "c" and project.settings().keys["unsure"] == "5"
+    assert project.settings().keys["skip"] == " "
+    assert project.add_class("eel", "Ann").key == "3"
+    for keys in ({"unsure": "X"}, {"skip": "2"}, {"class:0": "2"}, {"dance": "d"}, {"class:9": "d"}):
+        with pytest.raises(BadInput):
+            change_settings(project, keys=keys)
+    assert project.settings().keys["unsure"] == "5"
+    change_settings(project, keys={"skip": "", "grid": ""})
+    project.merge_classes(0, 1, "Ann")
+    change_settings(project, shortcuts_on=False)  # the key of a merged class is no obstacle
+    assert not project.settings().shortcuts_on
+
+
+def test_keys_of_newer_actions_yield_to_what_a_project_has(project: Project) -> None:
+    """Before actions had them, P and I went to the classes 18 and 27, and people could choose them."""
+    with project._database.transaction() as connection:
+        connection.execute("UPDATE classes SET key = 'p' WHERE id = 1")
+        write_setting(connection, "page", {"keys": {"skip": "I"}})
+    keys = project.settings().keys
+    assert (keys["progress"], keys["guide"], keys["skip"], keys["undo"]) == ("", "", "I", "Backspace")
+    assert [known.key for known in project.classes()] == ["1", "p"]
+    change_settings(project, overlap=2)  # what is there can be kept
+    change_settings(project, keys={**keys, "skip": " ", "guide": "i", "progress": "q"})
+    keys = project.settings().keys
+    assert (keys["progress"], keys["guide"], keys["skip"]) == ("q", "i", " ")
+    with pytest.raises(BadInput, match="'i' is given to"):
+        change_settings(project, keys={**keys, "class:0": "i"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"budget": 0}, {"overlap": 0}, {"overlap": 21}, {"estimate_share": -0.1}, {"estimate_share": 0.6}],
+)
+def test_settings_out_of_range_are_refused(project: Project, change: dict[str, object]) -> None:
+    before = project.settings()
+    with pytest.raises(BadInput):
+        project.set_settings(replace(before, **change))  # type: ignore[arg-type]
+    assert project.settings() == before
+
+
+def test_the_same_command_given_again_adds_nothing(project: Project, photos: Path) -> None:
+    project.rename_class(0, "Katze", "Ann")
+    kitten = project.add_class("kitten", "Ann").id
+    project.merge_classes(kitten, 0, "Ann")
+    with Project.create_or_open(photos, class_names=("cat", "dog", "kitten", "eel")) as again:
+        assert [known.name for known in again.classes()] == ["Katze", "dog", "eel"]
+    with pytest.raises(BadInput, match="twice"):
+        Project.create_or_open(photos, class_names=("ant", "ant"))

@@ -1,0 +1,74 @@
+"""Projects of every earlier layout open, and are copied before they are moved on."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from aral.annotation import BY_CHANCE, Asking, Project
+from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
+from aral.loop.database import Database
+
+from .conftest import given, label_map, save_pictures
+
+HERE = Path(__file__).parent
+
+
+def old_project(photos: Path, layout: int) -> Path:
+    """The file of a project as that layout's release left it; its pictures are those of the test's folder."""
+    save_pictures(photos, 4)
+    folder = photos / ".aral"
+    folder.mkdir(mode=0o700)
+    file = folder / "project.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((HERE / f"project-layout-{layout}.sql").read_text(encoding="utf-8"))
+    return file
+
+
+@pytest.mark.parametrize("layout", range(1, len(MIGRATIONS) + 1))
+def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Path, layout: int) -> None:
+    """The dumps were taken when their layouts were new; they are never made again."""
+    old_project(photos, layout)
+    with Project.open(photos) as project:
+        names = [project.image(image_id).name for image_id in range(7)]
+        assert names == ["000.png", "001.png", "002.png", "003.png", "bad.png", "caf\udce9.png", "zz.png"]
+        assert project.image(6).duplicate_of == 0
+        assert [(bad.path, bad.reason.value) for bad in project.unreadable()] == [("bad.png", "not_an_image")]
+        live = [(each.id, each.name, each.key, each.guideline) for each in project.classes()]
+        assert live == [(0, "Katze", "1", ""), (1, "dog", "2", "Barks.")]
+        settings = project.settings()
+        assert (settings.budget, settings.overlap, settings.estimate_share) == (40, 2, 0.0)
+        assert label_map(project) == {2: 0}
+        assert project.conflicts()[0].votes == (("Ann", "class", 0), ("Bob", "class", 1))
+        history = [(one.image_id, one.action, one.cancelled) for one in project.history("Ann")]
+        assert history == [(2, "class", False), (2, "class", True), (1, "skip", False), (0, "class", False)]
+        said = project.prediction(1)
+        assert said is not None and (said.class_id, said.model_number) == (1, 1)
+        assert said.probability == pytest.approx(0.8, abs=1e-3)
+        assert project.models()[0].folder == "models/01-0000" and project.generated() == b"\xff\xd8 picture"
+        assert project.queue_left() == 1 and project.training_state().message == "Waiting."
+        asked = project.askings()
+        assert (asked[1], asked[2]) == {
+            1: (Asking(None, "", None), Asking(None, "", None)),  # what asked was not noted then
+            2: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
+        }[layout]
+        # And it goes on from there.
+        project.answer(given(3, 1))
+        assert label_map(project)[3] == 1
+        assert project.import_images().complete
+
+
+def test_a_project_is_copied_before_it_is_moved_on(photos: Path) -> None:
+    file = old_project(photos, 1)
+    added = (*MIGRATIONS, ("CREATE TABLE notes (body TEXT)",))
+    moved = Database(file, False, added, application_id=APPLICATION_ID, noun="project", shared=True)
+    assert moved.rows("SELECT count(*) FROM notes") == [(0,)]
+    moved.close()
+    backup = file.with_name("project.sqlite.v1.backup")
+    assert backup.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM answers").fetchone() == (6,)

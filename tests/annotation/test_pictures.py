@@ -1,0 +1,277 @@
+"""What is made of a file: pixels for training, pictures for the page, hashes for what looks alike."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given as examples
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from aral.annotation import PixelFile, Project
+from aral.annotation.duplicates import groups_alike
+from aral.annotation.pixels import choose_side
+from aral.annotation.thumbnails import likeness, thumbnail_path
+from aral.data.image_file import open_image
+from aral.errors import BadInput
+
+from .conftest import MakeProject, given, picture, save_pictures
+
+
+def shown(jpeg: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(jpeg))
+    image.load()
+    assert image.format == "JPEG"
+    return image
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    first, second = (np.asarray(image.convert("RGB"), dtype=np.float64) for image in (one, other))
+    return float(np.abs(first - second).mean())
+
+
+def test_a_row_holds_the_middle_of_its_image(photos: Path) -> None:
+    save_pictures(photos, 3)
+    with Project.create_or_open(photos) as project:
+        project.import_images(side=16, channels=3)
+        pixels = project.pixels()
+        assert (pixels.side, pixels.channels, pixels.path.name) == (16, 3, "pixels-16x3.u8")
+        found = pixels.rows(np.array([2, 0, 2]))
+        assert found.shape == (3, 3, 16, 16) and found.dtype == np.uint8
+        expected = np.asarray(picture(2))[:, 2:18].transpose(2, 0, 1)
+        assert np.array_equal(found[0], expected) and np.array_equal(found[2], expected)
+        assert not np.array_equal(found[1], expected)
+        assert pixels.rows(np.empty(0, np.int64)).shape == (0, 3, 16, 16)
+        for outside in ([-1], [3], [0, 99]):
+            with pytest.raises(ValueError, match="do not fit the 3 rows"):
+                pixels.rows(np.array(outside))
+        with pytest.raises(BadInput, match="kept at 3×16×16"):
+            save_pictures(photos, 1, first=3)
+            project.import_images(side=32)
+        project.import_images()
+        assert project.pixels() == pixels and pixels.rows(np.array([3])).any()
+
+
+@pytest.mark.parametrize(
+    ("sides", "images", "channels", "side"),
+    [
+        ([28, 28, 28], 60_000, 1, 28),
+        ([8, 8], 100, 1, 28),
+        ([32] * 5, 50_000, 3, 32),
+        ([33], 100, 3, 48),
+        ([100, 3000, 20], 100, 3, 128),
+        ([3000], 20_000, 3, 128),
+        ([3000], 100_000, 3, 48),
+        ([], 100, 3, 64),
+    ],
+)
+def test_the_side_follows_the_images_and_their_number(
+    sides: list[int], images: int, channels: int, side: int
+) -> None:
+    assert choose_side(sides, images, 1 if channels == 1 else 3) == side
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(False, 1), (True, 3)])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_grey_photos_stay_grey_even_in_three_channels(
+    photos: Path, colour: bool, channels: int, mode: str
+) -> None:
+    for number in range(6):
+        picture(number, 64, 64).convert("L").convert(mode).save(photos / f"{number}.jpg", quality=80)
+    if colour:
+        picture(9, 64, 64).save(photos / "9.jpg")
+    with Project.create_or_open(photos) as project:
+        project.import_images()
+        assert project.pixels().channels == channels and project.pixels().side == 64
+        assert shown(project.thumbnail(0)).mode == mode
+
+
+def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> None:
+    image = picture(1, 1600, 800)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "secret place"
+    image.save(photos / "a.jpg", exif=exif, comment=b"secret comment", quality=95)
+    notes = PngInfo()
+    notes.add_text("Comment", "secret text")
+    picture(2, 40, 30).save(photos / "b.png", pnginfo=notes, icc_profile=b"secret profile")
+    with Project.create_or_open(photos) as project:
+        project.import_images()
+        assert (project.image(0).width, project.image(0).height) == (800, 1600)
+        for jpeg in (project.thumbnail(0), project.thumbnail(1), project.large(0), project.large(1)):
+            assert b"secret" not in jpeg and not shown(jpeg).getexif() and "comment" not in shown(jpeg).info
+        upright = image.transpose(Image.Transpose.ROTATE_270)
+        assert shown(project.thumbnail(0)).size == (256, 512)
+        assert difference(shown(project.thumbnail(0)), upright.resize((256, 512))) < 4
+        assert shown(project.thumbnail(1)).size == (40, 30)
+        assert shown(project.large(0)).size == (800, 1600)
+        assert shown(project.large(0, 200)).size == (100, 200)
+        for side in (0, 10_000):
+            with pytest.raises(BadInput, match="out of range"):
+                project.large(0, side)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "small"), [(1, 1, (1, 1)), (5000, 2, (512, 1)), (2, 900, (1, 512))]
+)
+def test_odd_shapes(photos: Path, width: int, height: int, small: tuple[int, int]) -> None:
+    picture(1, width, height).save(photos / "a.png")
+    with Project.create_or_open(photos) as project:
+        project.import_images()
+        assert shown(project.thumbnail(0)).size == small
+        assert project.pixels().rows(np.array([0])).shape[2:] == (28, 28)
+
+
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(photos: Path) -> None:
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8))
+    smooth = smooth.resize((4500, 3000), Image.Resampling.BICUBIC)
+    smooth.save(photos / "a.jpg", quality=92)
+    data = (photos / "a.jpg").read_bytes()
+    assert open_image(data, enough=(512, 128)).image.size == (563, 375)
+    assert open_image(data, enough=(512, 1000)).image.size == (2250, 1500)
+    assert open_image(data, enough=(5000, 128)).image.size == (4500, 3000)
+    assert open_image(data, enough=(512, 128)).width == 4500
+    with Project.create_or_open(photos) as project:
+        project.import_images(side=64)
+        square = Image.fromarray(project.pixels().rows(np.array([0]))[0].transpose(1, 2, 0))
+        expected = smooth.crop((750, 0, 3750, 3000)).resize((64, 64), Image.Resampling.BILINEAR)
+        assert difference(square, expected) < 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
+def test_every_kind_of_pixels_is_shown(photos: Path, mode: str) -> None:
+    image = picture(1, 40, 40).convert("L")
+    if mode in ("I;16", "I", "F"):
+        wide = np.asarray(image, dtype=np.float32) * (1 / 255 if mode == "F" else 257)
+        wide[0, :2] = 0, 1 if mode == "F" else 65535
+        kinds = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+        Image.fromarray(wide.astype(kinds[mode])).save(photos / "a.tif", "TIFF")
+    elif mode == "P":
+        image.quantize(64).save(photos / "a.png")
+    elif mode in ("YCbCr", "CMYK", "LA"):
+        image.convert("RGB" if mode != "LA" else "L").convert(mode).save(photos / "a.tif", "TIFF")
+    else:
+        image.convert("RGB").convert(mode).save(photos / "a.png")
+    with Project.create_or_open(photos) as project:
+        project.import_images()
+        found = shown(project.thumbnail(0))
+        assert found.mode == ("L" if mode in ("1", "L", "LA", "I;16", "I", "F") else "RGB")
+        if mode != "1":
+            assert difference(found, image) < 12
+        assert project.pixels().rows(np.array([0])).std() > 20
+
+
+def test_thumbnails_are_made_again_when_they_are_gone_or_cut(project: Project) -> None:
+    whole = project.thumbnail(4)
+    path = thumbnail_path(project.folder, 4)
+    assert path.name == "000004.jpg" and path.parent.name == "000"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert project.thumbnail(4) == whole and path.read_bytes() == whole
+    path.unlink()
+    assert project.thumbnail(4) == whole
+    assert thumbnail_path(Path("x"), 1_234_567).parts[-2:] == ("1234", "1234567.jpg")
+
+
+def test_originals_that_went_or_changed_are_found_out(project: Project) -> None:
+    (project.photos / "004.png").unlink()
+    picture(99).save(project.photos / "005.png")
+    status = (project.photos / "006.png").stat()
+    content = bytearray((project.photos / "006.png").read_bytes())
+    content[50] ^= 1
+    (project.photos / "006.png").write_bytes(content)
+    os.utime(project.photos / "006.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (project.photos / "007.png").unlink()
+    os.mkfifo(project.photos / "007.png")
+    started = time.monotonic()
+    for image_id, problem in ((4, "is gone"), (5, "has changed"), (6, "has changed"), (7, "a pipe")):
+        with pytest.raises(BadInput, match=problem):
+            project.large(image_id)
+        assert project.thumbnail(image_id).startswith(b"\xff\xd8")
+    assert time.monotonic() - started < 1
+    assert [project.image(image_id).status for image_id in (4, 5, 6)] == ["missing", "changed", "changed"]
+    assert len(project.next_cards("Ann", 30)) == 27
+
+
+def test_the_difference_hash_by_hand() -> None:
+    """Eight rows of nine: rising everywhere, then falling everywhere; a hash has one bit a step."""
+    rising = np.tile(np.arange(9, dtype=np.uint8) * 20, (8, 1))
+    assert likeness(Image.fromarray(rising)) == -1  # all 64 bits
+    assert likeness(Image.fromarray(rising[:, ::-1].copy())) == 0
+    rising[7] = rising[7][::-1]
+    assert likeness(Image.fromarray(rising)) == -(1 << 8)
+    single = np.zeros((8, 9), dtype=np.uint8)
+    single[0, 1:] = 9
+    assert likeness(Image.fromarray(single)) == -(1 << 63)
+
+
+def test_the_same_picture_at_another_size_looks_alike(make_project: MakeProject, photos: Path) -> None:
+    for number in range(4):
+        smooth = Image.fromarray(np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8))
+        smooth = smooth.resize((300, 200), Image.Resampling.BICUBIC)
+        smooth.save(photos / f"{number}.png")
+        if number < 2:
+            smooth.resize((150, 100)).save(photos / f"{number}-small.jpg", quality=60)
+    with Project.create_or_open(photos) as project:
+        project.import_images()
+        groups = [{project.image(one).name for one in group} for group in project.near_duplicates()]
+    assert groups == [{"0.png", "0-small.jpg"}, {"1.png", "1-small.jpg"}]
+
+
+_HASHES = st.lists(
+    st.tuples(st.sampled_from([0, 2**62 + 12345, -1]), st.sets(st.integers(0, 63), max_size=5)), max_size=25
+)
+
+
+@examples(_HASHES)
+def test_groups_alike_are_those_of_a_slow_search(hashes: list[tuple[int, set[int]]]) -> None:
+    """Reference: walk the images; each joins the first leader within four bits, or leads."""
+    flipped = [base ^ sum(1 << bit for bit in bits) for base, bits in hashes]
+    values = np.array([value & (2**64 - 1) for value in flipped], dtype=np.uint64)
+    leaders: list[int] = []
+    groups: dict[int, list[int]] = {}
+    for place, value in enumerate(values.tolist()):
+        leader = next((one for one in leaders if (one ^ value).bit_count() <= 4), None)
+        if leader is None:
+            leader = value
+            leaders.append(value)
+        groups.setdefault(leader, []).append(10 * place)
+    ids = 10 * np.arange(len(flipped), dtype=np.int64)
+    expected = {tuple(group) for group in groups.values() if len(group) > 1}
+    assert set(groups_alike(ids, values.view(np.int64))) == expected
+
+
+def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="do not fit the 0 rows"):
+        PixelFile(tmp_path / "none", 8, 1).rows(np.array([0]))
+
+
+def test_what_looks_alike_is_worked_out_once_for_a_set_of_images(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def counting(ids: Any, hashes: Any) -> tuple[tuple[int, ...], ...]:
+        counted.append(ids.size)
+        return groups_alike(ids, hashes)
+
+    monkeypatch.setattr("aral.annotation.images.groups_alike", counting)
+    save_pictures(photos, 6)
+    picture(0).save(photos / "also-000.bmp")
+    with Project.create_or_open(photos, class_names=("cat",)) as project:
+        project.import_images()
+        first = project.near_duplicates()
+        assert len(first) == 1 and project.near_duplicates() == first
+        project.answer(given(0, 0))
+        assert project.near_duplicates() == first and counted == [7]
+        picture(1).save(photos / "also-001.bmp")
+        project.import_images()
+        assert len(project.near_duplicates()) == 2 and counted == [7, 8]
+        (photos / "also-000.bmp").unlink()
+        project.import_images()
+        assert len(project.near_duplicates()) == 1 and counted == [7, 8, 7]

@@ -1,0 +1,230 @@
+"""What other people's files can make of an import: no connection, no file read, no crash, no partial file."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from aral.annotation import AnswerEvent, Project, export, import_labels, predict
+from aral.annotation.prediction import newest_classifier, write_whole
+from aral.errors import BadInput, RunFailed
+
+ADDRESSES = (
+    "http://169.254.169.254/latest/meta-data/",
+    "https://evil.example/elsewhere.png",
+    "http://localhost:1/x?d=/etc/passwd",
+    "file:///etc/passwd",
+    "ftp://evil.example/a.png",
+    "//evil.example/share/a.png",
+    "s3://bucket/key.png",
+    "data:image/png;base64,AAAA",
+    "gopher://127.0.0.1:25/_HELO",
+    "/etc/passwd",
+    "/data/local-files/?d=../../../etc/passwd",
+)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Exit code of a forked process that ran ``work``; 1 when that raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads; the child starts none
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_forms(folder: Path) -> list[Path]:
+    """The addresses as images of labels in each form."""
+    tasks = [
+        {
+            "data": {"image": address, "text": address, "aral_id": None},
+            "annotations": [{"result": [{"type": "choices", "value": {"choices": ["cat"], "url": address}}]}],
+            "predictions": [{"model_version": address, "result": address}],
+        }
+        for address in ADDRESSES
+    ]
+    contents = {
+        "tasks.json": json.dumps(tasks),
+        "labels.jsonl": "".join(json.dumps({"path": each, "label": "cat"}) + "\n" for each in ADDRESSES),
+        "labels.csv": "path,label\n" + "".join(f'"{each}",cat\n' for each in ADDRESSES),
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    return [folder / name for name in contents]
+
+
+def test_addresses_in_labels_are_names_and_nothing_is_fetched(project: Project, tmp_path: Path) -> None:
+    """Every attempt to connect, to look up a name or to open another file ends the process with code 3."""
+    sources = in_forms(tmp_path)
+    project.close()
+    allowed = (str(tmp_path), str(Path(sys.prefix).resolve()), str(Path(os.__file__).parent), "/usr", "/proc")
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith(
+            ("socket.connect", "socket.getaddrinfo", "socket.gethost", "urllib", "subprocess")
+        ):
+            os._exit(3)
+        if event == "open" and isinstance(arguments[0], str) and not arguments[0].startswith(allowed):
+            os._exit(3)
+
+    def take_in() -> None:
+        with Project.open(project.folder) as again:
+            sys.addaudithook(watch)
+            for source in sources:
+                with pytest.raises(BadInput, match=r"None of the \d+ images|cannot be understood|no answer"):
+                    import_labels(again, source)
+            assert again.labels() == []
+
+    assert forked(take_in) == 0
+    assert forked(lambda: (sys.addaudithook(watch), Path("/etc/passwd").read_text())) == 3, "it is noticed"
+
+
+_CELLS = st.sampled_from(
+    ["path", "label", "answer", "annotator", "sha256", "class", "cat", "zero-000.png", "skip", ""]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["csv", "jsonl", "json"]),
+    st.one_of(
+        st.binary(max_size=60),
+        st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.lists(st.lists(_CELLS, max_size=5), max_size=4).map(
+            lambda rows: "\n".join(",".join(row) for row in rows).encode()
+        ),
+        st.recursive(
+            st.none() | st.integers() | st.floats() | _CELLS,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_CELLS, inner, max_size=4),
+            max_leaves=8,
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+)
+@example("csv", b"path,label\n\xff\x00,\x00")
+@example("csv", b'path,label\n"' + b"x" * 200_000)
+@example("jsonl", b'{"path": {"path": 1}, "label": ["cat"]}')
+@example("jsonl", b'{"path": "zero-000.png", "label": "\\ud800"}')
+@example("jsonl", b'{"path": "zero-000.png", "label": "cat", "annotators": [{}, null]}')
+@example(
+    "json",
+    b'[{"data": {"image": "zero-000.png"}, "annotations": [{"result": [{"value": {"choices": ["\\ud800"]}}]}]}]',
+)
+@example("json", b"[" * 5000)
+@example("json", b"1" * 5000)
+def test_any_file_of_labels_is_taken_in_or_refused(project: Project, kind: str, content: bytes) -> None:
+    path = project.folder / f"labels.{kind}"
+    path.write_bytes(content)
+    try:
+        import_labels(project, path)
+    except BadInput as refused:
+        assert refused.problem
+
+
+# The disk
+
+
+def limited(work: Callable[[Project], object], project: Project, bytes_free: int) -> int:
+    """As :func:`forked`, where no file may become larger than this: 7 when the failure was told in words."""
+
+    def run() -> None:
+        with Project.open(project.folder) as opened:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_free, bytes_free))
+            try:
+                work(opened)
+            except RunFailed as failed:
+                assert "bytes" in failed.problem
+                os._exit(7)
+
+    return forked(run)
+
+
+def test_an_export_that_does_not_fit_leaves_the_earlier_files_whole(trained: Project, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    forms: Sequence[Any] = ["csv", "jsonl", "label-studio", "model", "imagefolder"]
+    export(trained, out, forms)
+    before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert len(before) > 10
+    for label in trained.labels():  # from here on every file would be another one
+        trained.answer(AnswerEvent(f"again-{label.image_id}", label.image_id, "Bob", "class", label.class_id))
+    trained.close()
+    for bytes_free in (0, 100, 1000):
+        assert limited(lambda project: export(project, out, forms), trained, bytes_free) == 7
+        after = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        assert {name: content for name, content in after.items() if ".tmp-" not in str(name)} == before
+    with Project.open(trained.folder) as project:
+        export(project, out, forms)
+    assert (out / "labels.csv").read_bytes() != before[Path("labels.csv")]
+
+
+def test_a_table_of_predictions_that_does_not_fit_is_not_begun(trained: Project, tmp_path: Path) -> None:
+    target = tmp_path / "said.csv"
+    target.write_text("the one before")
+    classifier = newest_classifier(trained)
+    trained.close()
+    assert limited(lambda project: predict(classifier, project.photos, target), trained, 100) == 7
+    assert target.read_text() == "the one before" and {path.name for path in tmp_path.iterdir()} == {
+        "said.csv",
+        "photos",
+    }
+    predict(classifier, trained.photos, target)
+    assert target.read_text().startswith("path,class")
+
+
+@pytest.mark.parametrize("code", ["EACCES", "EROFS", "EPERM", "EDQUOT"])
+def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    import errno
+
+    number = getattr(errno, code)
+
+    def refuse(self: Path, *arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        RunFailed, match=f"a.csv was not written: .*{os.strerror(number)}; 4 bytes are needed"
+    ):
+        write_whole(tmp_path / "a.csv", b"abcd")
+
+
+def test_nothing_is_written_by_way_of_another_file_system(
+    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename out of TMPDIR would be a copy, which a kill can cut in two."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("a temporary file elsewhere")
+
+    for name in ("mkstemp", "mkdtemp", "NamedTemporaryFile", "TemporaryDirectory", "TemporaryFile"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    moved: list[tuple[Path, Path]] = []
+    replace = Path.replace
+
+    def noting(self: Path, target: Path) -> Path:
+        moved.append((self.parent, Path(target).parent))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noting)
+    monkeypatch.setattr(os, "rename", refuse)
+    trained.answer(AnswerEvent("one", int(trained.labelable_ids()[0]), "Bob", "class", 0))
+    newest_classifier(trained).save(trained.folder / "models" / "again")
+    export(trained, tmp_path / "out", ["csv", "jsonl", "model", "imagefolder"])
+    assert len(moved) > 8 and all(source == target for source, target in moved)

@@ -1,0 +1,124 @@
+"""From zero labels to an export and predictions, with the trainer in a process that is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aral.annotation import Project, TrainerProcess, export, find_classifier, predict, write_options
+from aral.annotation.worker import main
+from tests.annotation.training.conftest import CLASSES, OPTIONS, given
+from tests.annotation.training.nasty import BROKEN, NAMES, contents, fill, table
+
+PATIENCE_SECONDS = 90.0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the trainer does not get on"
+        time.sleep(0.05)
+
+
+def answer(project: Project, truth: dict[str, int], count: int) -> None:
+    """Answer the next cards truthfully."""
+    cards = project.next_cards("Ann", count)
+    assert len(cards) == count, "images are there before the trainer has chosen any, and later on"
+    project.answers([given(card.image_id, truth[card.name]) for card in cards])
+
+
+def answer_query(project: Project, truth: dict[str, int]) -> None:
+    """Answer until nothing of the newest query is open."""
+    while project.queue_left():
+        answer(project, truth, 2)
+
+
+def answer_oddly_named(project: Project, truth: dict[str, int]) -> None:
+    """Answer the images with odd names that have not been asked for."""
+    known = {label.image_id for label in project.labels()}
+    left = [image_id for image_id in project.labelable_ids().tolist() if image_id not in known]
+    odd = [image_id for image_id in left if project.image(image_id).name in NAMES]
+    project.answers([given(image_id, truth[project.image(image_id).name]) for image_id in odd])
+
+
+def train_twice(project: Project, truth: dict[str, int]) -> None:
+    """Two rounds beside the answers; the trainer is killed in the second one."""
+    write_options(project.folder, OPTIONS)
+    with TrainerProcess(project) as trainer:
+        answer(project, truth, 2)
+        wait_for(lambda: project.queue_left() > 0)
+        answer_query(project, truth)
+        wait_for(lambda: len(project.models()) == 1 and project.queue_left() > 0)
+        killed = trainer.pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        answer_query(project, truth)
+        wait_for(lambda: len(project.models()) == 2 and project.queue_left() > 0)
+        wait_for(lambda: trainer.pid not in (None, killed) and project.training_state().phase == "idle")
+    assert trainer.pid is None and project.training_state().phase == "off"
+
+
+def test_a_person_and_the_trainer_on_a_folder_of_odd_names_and_broken_files(
+    photos: Path, tmp_path: Path
+) -> None:
+    truth = fill(photos, 60)
+    assert len(truth) == 60 and len(set(truth) & set(NAMES)) >= 7
+    before, out = contents(photos), tmp_path / "out"
+    with Project.create_or_open(photos, class_names=CLASSES, budget=40) as project:
+        done = project.import_images()
+        assert (done.readable, done.unreadable) == (60, len(BROKEN))
+        train_twice(project, truth)
+        first, second = project.models()
+        assert first.trained_on < second.trained_on <= project.answered_count().for_training
+        assert second.estimate is not None
+        assert second.estimate.count == project.answered_count().for_estimate
+        answer_oddly_named(project, truth)
+        labelled = {project.image(label.image_id).name: label.class_id for label in project.labels()}
+        export(project, out)
+    assert labelled == {name: truth[name] for name in labelled} and set(labelled) >= set(truth) & set(NAMES)
+    said = {name: CLASSES[class_id] for name, class_id in labelled.items()}
+    assert {row["path"]: row["label"] for row in table(out / "labels.csv")} == said
+    lines = (out / "labels.jsonl").read_text().splitlines()
+    assert {row["path"]: row["label"] for row in map(json.loads, lines)} == said
+    assert {row["path"]: row["reason"] for row in table(out / "unreadable.csv")} == BROKEN
+    assert contents(photos) == before
+
+    new = tmp_path / "new"
+    wanted = fill(new, 12, first=100)
+    before = contents(new)
+    predict(find_classifier(out), new, tmp_path / "said.csv")
+    rows = {row["path"]: row for row in table(tmp_path / "said.csv")}
+    assert set(rows) == {*wanted, *BROKEN} == set(before)
+    assert all(rows[name]["class"] in CLASSES and not rows[name]["problem"] for name in wanted)
+    assert all(not rows[name]["class"] and rows[name]["problem"] for name in BROKEN)
+    assert contents(new) == before
+
+
+def test_the_worker_ends_when_its_server_is_gone(project: Project) -> None:
+    # No process has this number as its parent: the server is gone already.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    nice = os.nice(0)
+    try:
+        # SIGTERM, SIGINT and SIGHUP are taken by the worker; the niceness of this process stays.
+        patched, os.nice = os.nice, lambda by: nice
+        assert main([str(project.folder), "--parent", "1"]) == 0
+    finally:
+        os.nice = patched
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert project.training_state().phase == "off"
+
+
+def test_a_folder_without_a_project_is_said(tmp_path: Path, capfd: object) -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    patched, os.nice = os.nice, lambda by: 0
+    try:
+        assert main([str(tmp_path)]) == 2
+    finally:
+        os.nice = patched
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,100 @@
+"""Grids: which units they hold, and their form as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aral.benchmarking import FullTraining, GridSpec, full_units, grid_of, grid_toml, read_grid, units
+from aral.errors import BadInput
+
+GRID = GridSpec(
+    name="two",
+    data="digits",
+    methods=("random", "aral"),
+    seeds=(4, 1),
+    settings=("rounds.budget=40", "rounds.query_size=20", "model.training.steps=7"),
+    method_settings={"aral": ("model.weights.adv=0.5",)},
+)
+
+
+def test_units_are_every_method_of_the_first_seed_then_of_the_next() -> None:
+    made = units(GRID)
+    assert [unit.name for unit in made] == [
+        "supervised+random-seed4",
+        "aral+aral-graph-seed4",
+        "supervised+random-seed1",
+        "aral+aral-graph-seed1",
+    ]
+    assert [unit.spec.seed for unit in made] == [4, 4, 1, 1]
+    assert {unit.spec.rounds.budget for unit in made} == {40}
+    assert {unit.spec.threads for unit in made} == {1}
+    assert [unit.spec.model.weights.adv for unit in made] == [0.001, 0.5, 0.001, 0.5]
+
+
+def test_a_method_or_seed_may_not_be_there_twice_under_any_name() -> None:
+    for change in ({"methods": ("random", "supervised+random")}, {"seeds": (1, 1)}):
+        with pytest.raises(BadInput, match="twice"):
+            units(GRID.model_copy(update={"method_settings": {}, **change}))
+
+
+def test_settings_of_a_method_that_is_not_compared_are_refused() -> None:
+    with pytest.raises(BadInput, match="vaal"):
+        units(GRID.model_copy(update={"method_settings": {"vaal": ("model.weights.adv=0",)}}))
+
+
+def test_full_training_has_all_labels_in_one_round_and_as_many_steps_as_all_rounds() -> None:
+    assert full_units(GRID, 1437) == ()
+    full = GRID.model_copy(update={"full": FullTraining(seeds=2)})
+    made = full_units(full, 1437)
+    assert [unit.name for unit in made] == ["full-supervised-seed4", "full-supervised-seed1"]
+    for unit in made:
+        assert unit.spec.rounds.query_size == unit.spec.rounds.budget == 1437
+        assert unit.spec.rounds.first_query == "random"
+        assert unit.spec.model.training.steps == 14  # 2 rounds of 7
+    stated = GRID.model_copy(update={"full": FullTraining(learner="aral-released", steps=99)})
+    (unit,) = full_units(stated, 10)
+    assert (unit.spec.learner, unit.spec.model.training.steps) == ("aral-released", 99)
+
+
+TEXT = st.text(min_size=1, max_size=8)
+
+
+@given(
+    st.builds(
+        GridSpec,
+        name=TEXT,
+        data=TEXT,
+        methods=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
+        seeds=st.lists(st.integers(-5, 2**40), min_size=1, max_size=3).map(tuple),
+        settings=st.lists(TEXT, max_size=2).map(tuple),
+        threads=st.integers(1, 9),
+        method_settings=st.dictionaries(TEXT, st.lists(TEXT, max_size=2).map(tuple), max_size=2),
+        full=st.none() | st.builds(FullTraining, learner=TEXT, steps=st.none() | st.integers(1, 99)),
+        allow_unequal=st.booleans(),
+    )
+)
+def test_a_grid_reads_back_from_its_file(tmp_path_factory: pytest.TempPathFactory, grid: GridSpec) -> None:
+    path = tmp_path_factory.mktemp("grid") / "grid.toml"
+    path.write_text(grid_toml(grid), encoding="utf-8")
+    assert read_grid(path) == grid
+    assert grid_of(json.loads(grid.model_dump_json())) == grid
+
+
+def test_errors_in_a_file_name_the_file_and_the_field(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    with pytest.raises(BadInput, match=r"grid\.toml cannot be read"):
+        read_grid(path)
+    path.write_text("name = ")
+    with pytest.raises(BadInput, match="not valid TOML"):
+        read_grid(path)
+    path.write_text('name = "a"\ndata = "digits"\nmethods = []\n')
+    with pytest.raises(BadInput, match="methods"):
+        read_grid(path)
+    path.write_text('name = "a"\ndata = "digits"\nmethods = ["aral"]\nmethod = 1\n')
+    with pytest.raises(BadInput, match="method:"):
+        read_grid(path)

@@ -1,0 +1,68 @@
+"""``aral run imagenet`` from class folders, at toy size: from the files to the evaluated rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aral.benchmarking.methods import Method
+from aral.benchmarking.runs import load_data, run
+from aral.benchmarking.spec import resolve
+from aral.loop.reading import store_reading
+
+TOY = (
+    "side=32",
+    "model.networks.channels=8",
+    "model.networks.encoder_widths=[4, 4, 8, 8]",
+    "model.networks.class_embedding_size=4",
+    "model.networks.sampler_width=16",
+    "model.latent_size=8",
+    "model.training.steps=1",
+    "model.training.labelled_batch=4",
+    "model.training.unlabelled_batch=4",
+    "model.training.scoring_batch=8",
+    "rounds.query_size=3",
+    "rounds.budget=6",
+)
+VGG = (
+    "model.classifier.width=4",
+    "model.classifier.hidden_size=16",
+    "model.classifier.pooled_side=1",
+    "model.classifier.input_side=32",
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three classes of eight pool and two test images, wider than high."""
+    drawn = np.random.default_rng(0)
+    for part, count in (("train", 8), ("val", 2)):
+        for wnid in ("n01440764", "n01443537", "n01484850"):
+            folder = tmp_path / "imagenet" / part / wnid
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = drawn.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.JPEG")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("method", "own"), [("no-co-training", VGG), ("aral-released+random", ())])
+def test_two_rounds_run_from_class_folders(
+    root: Path, tmp_path: Path, method: str, own: tuple[str, ...]
+) -> None:
+    spec = resolve("imagenet", Method.parse(method), [*TOY, *own], threads=1)
+    data = load_data(spec, root)
+    assert data.pool.shape == (3, 32, 32) and (len(data.pool), len(data.test), data.class_count) == (24, 6, 3)
+    with store_reading(run(spec, data, tmp_path / "run")) as store:
+        assert [row.value <= 1 for row in store.metrics("accuracy")] == [True, True]
+        assert len(store.answers()) == 6
+
+
+def test_a_smaller_pool_is_cut_before_decoding(root: Path) -> None:
+    spec = resolve("imagenet", Method.parse("vaal"), TOY, pool_size=5, test_size=2)
+    data = load_data(spec, root)
+    assert (len(data.pool), len(data.test), data.class_count) == (5, 2, 3)
+    assert data.note == "5 of 24 pool images; 2 of 6 test images"
