@@ -28,7 +28,7 @@ from aral.acquisition.typical_doubts import TypicalDoubts
 from aral.data import DataSet
 from aral.representations.components import half_whitened, leading_components, principal_components
 from aral.representations.gradients import gradient_features
-from aral.representations.graph import similarity_graph, spread_labels
+from aral.representations.graph import affinity_matrix, propagate_labels
 from aral.representations.neighbours import nearest_neighbours
 from kept_rows import KeptRows
 
@@ -65,7 +65,7 @@ def measured(data: DataSet, seen_as: str, draws: int) -> dict[str, object]:
     features = half_whitened(features)
     rows, distances = nearest_neighbours(features, LINKS)
     classes = data.pool_classes
-    graph = similarity_graph(rows, distances)
+    graph = affinity_matrix(rows, distances)
     random = [random_accuracies(graph, classes, draw) for draw in range(draws)]
     asked = [
         asked_accuracies(graph, classes, features.double().numpy(), STREAM.child(draw))
@@ -109,7 +109,7 @@ def asked(
     yield labelled
     while labelled.size < max(BUDGETS):
         rest = np.setdiff1d(np.arange(len(classes)), labelled)
-        spread = spread_labels(graph, labelled, classes[labelled], int(classes.max()) + 1)[rest]
+        spread = propagate_labels(graph, labelled, classes[labelled], int(classes.max()) + 1)[rest]
         seen = Predictions(
             rest, probabilities=torch.from_numpy(spread), features=torch.from_numpy(features[rest])
         )
@@ -132,7 +132,7 @@ def first_query(features: np.ndarray, stream: Stream) -> np.ndarray:
 
 def accuracy(graph: sparse.csr_matrix, classes: np.ndarray, labelled: np.ndarray) -> float:
     """Share of the pool whose likeliest class is its own."""
-    spread = spread_labels(graph, labelled, classes[labelled], int(classes.max()) + 1)
+    spread = propagate_labels(graph, labelled, classes[labelled], int(classes.max()) + 1)
     return float((spread.argmax(axis=1) == classes).mean())
 
 

@@ -49,7 +49,7 @@ class Scenario:
     """A pool, its images of no class, and a first query that replaces the method's own if it is given."""
 
     data: DataSet
-    foreign: frozenset[int] = frozenset()
+    ood: frozenset[int] = frozenset()
     first: Callable[[Selection], Selection] | None = None
 
 
@@ -77,7 +77,7 @@ def unbalanced(data: DataSet, stream: Stream) -> Scenario:
     return Scenario(_cut(data, kept))
 
 
-def foreign(data: DataSet, stream: Stream) -> Scenario:
+def ood(data: DataSet, stream: Stream) -> Scenario:
     """A fifth of the images come from Fashion-MNIST."""
     other = load("fashion-mnist").pool
     rows = np.argsort(stream.uniform(data.pool.ids))
@@ -100,7 +100,7 @@ def missing(data: DataSet, stream: Stream) -> Scenario:
     return Scenario(data, first=first)
 
 
-SCENARIOS = {"unbalanced": unbalanced, "foreign": foreign, "missing": missing}
+SCENARIOS = {"unbalanced": unbalanced, "ood": ood, "missing": missing}
 
 
 def _cut(data: DataSet, kept: np.ndarray) -> DataSet:

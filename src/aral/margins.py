@@ -13,7 +13,7 @@ HEARD = 0.25
 """The share of the pool of which a graph must be sure to be heard; the default of ``model.spreading.heard``."""
 
 
-def leads(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
+def margin_of(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
     """By how much the likeliest class of an image is ahead of the second and of none at all, in [−1, 1].
 
     A row may have a sum below 1; the rest is the chance that the image is of none of the classes. Where that is

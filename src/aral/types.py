@@ -20,7 +20,7 @@ from aral.errors import BadInput
 Ids: TypeAlias = Int64[np.ndarray, " N"]
 """Image ids, unique."""
 
-NOBODY = np.empty(0, dtype=np.int64)
+NO_IDS = np.empty(0, dtype=np.int64)
 """The ids of no image."""
 
 

@@ -91,9 +91,9 @@ def test_needs_are_what_is_read(name: str) -> None:
             latents=fields.get(Need.LATENTS),
             sampler_logits=fields.get(Need.SAMPLER_LOGITS),
             synthesised=fields.get(Need.SYNTHESISED),
-            groups=fields.get(Need.GROUPS),
-            spread=fields.get(Need.SPREAD),
-            places=fields.get(Need.PLACES),
+            clusters=fields.get(Need.CLUSTERS),
+            propagated=fields.get(Need.PROPAGATED),
+            representation=fields.get(Need.REPRESENTATION),
         )
     )
     assert len(ACQUISITIONS[name](pool, 3, STREAM)) == 3

@@ -68,7 +68,7 @@ def grouped(members: dict[int, tuple[int, float, float]]) -> PoolView:
     degrees = [angle for _, _, angle in members.values()]
     # The lengths differ and must not matter.
     features = arc(degrees) * torch.arange(1, len(ids) + 1)[:, None]
-    return view(Predictions(ids, features=features.float(), groups=groups))
+    return view(Predictions(ids, features=features.float(), clusters=groups))
 
 
 # Group 1 has eight images, group 0 six, group 2 two; sureness falls with the id within a group, so the surer
@@ -143,7 +143,7 @@ def test_the_listing_does_not_matter(seed: int, n: int) -> None:
     rows = [list(MEMBERS).index(image) for image in order]
     known = pool.unlabelled
     assert known.features is not None and known.groups is not None
-    other = view(Predictions(known.ids[rows], features=known.features[rows], groups=known.groups[rows]))
+    other = view(Predictions(known.ids[rows], features=known.features[rows], clusters=known.groups[rows]))
     one, other_found = (TYPICAL_OF_GROUPS(each, n, STREAM) for each in (pool, other))
     assert one.ids.tolist() == other_found.ids.tolist()
     assert one.scores.tolist() == other_found.scores.tolist()
@@ -152,7 +152,7 @@ def test_the_listing_does_not_matter(seed: int, n: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_copies_of_one_image_are_all_available_and_none_is_preferred(n: int) -> None:
     """Exact copies leave k-means with one part where more were asked for."""
-    copies = view(Predictions(id_array(*range(9)), features=torch.ones(9, 2), groups=torch.eye(3)[[1] * 9]))
+    copies = view(Predictions(id_array(*range(9)), features=torch.ones(9, 2), clusters=torch.eye(3)[[1] * 9]))
     found = [TYPICAL_OF_GROUPS(copies, n, Stream.root(seed)).ids.tolist() for seed in range(12)]
     assert all(len(set(ids)) == n for ids in found)
     assert len({ids[0] for ids in found}) > 2
@@ -161,6 +161,6 @@ def test_copies_of_one_image_are_all_available_and_none_is_preferred(n: int) -> 
 def test_a_group_of_two_pictures_in_many_copies_shows_both() -> None:
     """Asked for three of five, one of each picture comes before the second copy of one."""
     features = arc([0.0] * 3 + [90.0] * 2).float()
-    pool = view(Predictions(id_array(*range(5)), features=features, groups=torch.eye(3)[[0] * 5]))
+    pool = view(Predictions(id_array(*range(5)), features=features, clusters=torch.eye(3)[[0] * 5]))
     found = TYPICAL_OF_GROUPS(pool, 3, STREAM).ids.tolist()
     assert found[0] in (0, 1, 2) and found[1] in (3, 4) and len(set(found)) == 3

@@ -92,9 +92,9 @@ def test_get_gives_the_output_that_was_asked_for() -> None:
         Need.LATENTS: torch.rand(2, 6),
         Need.SAMPLER_LOGITS: torch.rand(2),
         Need.SYNTHESISED: torch.rand(7, 5),
-        Need.GROUPS: torch.rand(2, 9),
-        Need.SPREAD: torch.rand(2, 3),
-        Need.PLACES: torch.rand(2, 8),
+        Need.CLUSTERS: torch.rand(2, 9),
+        Need.PROPAGATED: torch.rand(2, 3),
+        Need.REPRESENTATION: torch.rand(2, 8),
     }
     assert outputs.keys() == set(Need)
     full = Predictions(id_array(0, 1), *outputs.values())

@@ -27,9 +27,9 @@ PER_IMAGE = {
     Need.FEATURES: "features",
     Need.LATENTS: "latents",
     Need.SAMPLER_LOGITS: "sampler_logits",
-    Need.GROUPS: "groups",
-    Need.SPREAD: "spread",
-    Need.PLACES: "places",
+    Need.CLUSTERS: "groups",
+    Need.PROPAGATED: "spread",
+    Need.REPRESENTATION: "places",
 }
 STREAM = Stream.root(0).child("query")
 every = pytest.mark.parametrize("name", ALL)
@@ -80,12 +80,12 @@ def test_two_classes(name: str) -> None:
     full = predictions(np.arange(9, dtype=np.int64))
     passes = full.get(Need.MC_PROBABILITIES)[:, :, :2] + 1e-3
     passes = passes / passes.sum(dim=2, keepdim=True)
-    spread = full.get(Need.SPREAD)[:, :2]
+    spread = full.get(Need.PROPAGATED)[:, :2]
     two = replace(
         full,
         mc_probabilities=passes,
         probabilities=passes.mean(dim=1),
-        spread=spread / spread.sum(dim=1, keepdim=True),
+        propagated=spread / spread.sum(dim=1, keepdim=True),
     )
     pool = PoolView(two, Predictions(id_array()), id_array(), 2)
     assert np.unique(ACQUISITIONS[name](pool, 9, STREAM).ids).size == 9

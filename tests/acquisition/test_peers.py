@@ -118,7 +118,9 @@ def test_badge() -> None:
     theirs, chances = Badge(random_state=0).query(
         POINTS, np.full(100, np.nan), model, fit_clf=False, batch_size=2, return_utilities=True
     )
-    everyone = Predictions(np.arange(100), torch.from_numpy(probabilities), features=torch.from_numpy(POINTS))
+    everyone = Predictions(
+        np.arange(100), probabilities=torch.from_numpy(probabilities), features=torch.from_numpy(POINTS)
+    )
     ours = ACQUISITIONS["badge"](PoolView(everyone, Predictions(id_array()), id_array(), 4), 2, STREAM)
     assert ours.ids[0] == theirs[0]
     distances = squared_gradient_distances(residuals(probabilities), POINTS, int(theirs[0]))
@@ -131,7 +133,7 @@ def test_badge() -> None:
 
 def mc_pool() -> PoolView:
     passes = torch.from_numpy(PASSES)
-    images = Predictions(np.arange(60), passes.mean(dim=1), passes)
+    images = Predictions(np.arange(60), probabilities=passes.mean(dim=1), mc_probabilities=passes)
     return PoolView(images, Predictions(id_array()), id_array(), 3)
 
 

@@ -137,7 +137,7 @@ def test_copies_fill_up_by_doubt() -> None:
 def test_what_they_read() -> None:
     assert TYPICAL_ENTROPY.needs == {Need.PROBABILITIES, Need.FEATURES}
     assert ARAL_TYPICAL.needs == TYPICAL_ENTROPY.needs | {Need.SAMPLER_LOGITS}
-    assert TYPICAL_GRAPH.needs == TYPICAL_ENTROPY.needs | {Need.SPREAD, Need.PLACES}
+    assert TYPICAL_GRAPH.needs == TYPICAL_ENTROPY.needs | {Need.PROPAGATED, Need.REPRESENTATION}
     assert ARAL_GRAPH.needs == TYPICAL_GRAPH.needs | {Need.SAMPLER_LOGITS}
 
 
@@ -148,7 +148,7 @@ def opinions() -> PoolView:
         Predictions(
             id_array(*range(5)),
             probabilities=torch.tensor([sure_0, sure_0, sure_0, torn, torn]),
-            spread=torch.tensor([sure_0, sure_1, torn, sure_0, torn]),
+            propagated=torch.tensor([sure_0, sure_1, torn, sure_0, torn]),
             features=torch.eye(5),
             sampler_logits=torch.tensor([0.0, 0.0, 0.0, 0.0, -1.0]),
         )
@@ -164,10 +164,10 @@ def test_what_the_graph_takes_for_foreign_is_asked_last() -> None:
     """Rows that lack 0.8, 0.5 and 0.1 of 1; C is torn between all. The second is ahead of 0.35 by 0.15 only."""
     torn = (0.4, 0.3, 0.3)
     spread = torch.tensor([(0.1, 0.1, 0.0), (0.35, 0.15, 0.0), (0.7, 0.2, 0.0), (0.9, 0.1, 0.0)])
-    seen = Predictions(id_array(*range(4)), probabilities=torch.tensor([torn] * 4), spread=spread)
+    seen = Predictions(id_array(*range(4)), probabilities=torch.tensor([torn] * 4), propagated=spread)
     assert graph_margin_scores(view(seen), STREAM) == pytest.approx([-1.0, -0.1, -0.1, -0.1], abs=1e-6)
     sure_c = Predictions(
-        id_array(*range(4)), probabilities=torch.tensor([(1.0, 0.0, 0.0)] * 4), spread=spread
+        id_array(*range(4)), probabilities=torch.tensor([(1.0, 0.0, 0.0)] * 4), propagated=spread
     )
     assert graph_margin_scores(view(sure_c), STREAM) == pytest.approx([-1.0, -0.15, -0.5, -0.8], abs=1e-6)
 
@@ -185,7 +185,7 @@ def test_a_graph_that_knows_hardly_any_image_is_not_heard() -> None:
         seen = Predictions(
             id_array(*range(count)),
             probabilities=torch.tensor([torn] * count),
-            spread=torch.tensor([sure] + [unsure] * (count - 1)),
+            propagated=torch.tensor([sure] + [unsure] * (count - 1)),
         )
         assert graph_margin_scores(view(seen), STREAM) == pytest.approx(wanted, abs=1e-6)
 
@@ -206,7 +206,7 @@ def test_images_are_alike_where_both_spaces_say_so() -> None:
         id_array(*range(4)),
         probabilities=torch.full((4, 3), 1 / 3),
         features=torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.0], [1.0, 0.1]]),
-        places=torch.tensor([[5.0, 0.0], [5.0, 0.0], [0.0, 5.0], [0.0, 5.0]]),
+        representation=torch.tensor([[5.0, 0.0], [5.0, 0.0], [0.0, 5.0], [0.0, 5.0]]),
     )
 
     def parts(*spaces: Need) -> list[set[int]]:
@@ -214,7 +214,7 @@ def test_images_are_alike_where_both_spaces_say_so() -> None:
         return [set(query(view(seen), 2, Stream.root(seed)).ids.tolist()) for seed in range(8)]
 
     assert all(len(found & {0, 2}) == 1 for found in parts(Need.FEATURES))
-    for spaces in ((Need.PLACES,), (Need.FEATURES, Need.PLACES)):
+    for spaces in ((Need.REPRESENTATION,), (Need.FEATURES, Need.REPRESENTATION)):
         assert all(len(found & {0, 1}) == 1 for found in parts(*spaces))
 
 

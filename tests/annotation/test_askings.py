@@ -18,7 +18,7 @@ from aral.errors import BadInput
 from aral.loop.migrations import layout_version, migrate
 
 from .conftest import MakeProject, change_settings, given
-from .test_queue import NOBODY, set_wall
+from .test_queue import NO_IDS, set_wall
 
 BROWSED = Asking(None, BROWSING, None)
 
@@ -68,7 +68,7 @@ def test_a_reserve_without_scores_has_none(project: Project) -> None:
     answer_all(project, 2)
     assert project.askings() == {5: Asking(0, "margin", 1.0), 6: Asking(0, "margin", None)}
     with pytest.raises(BadInput, match="finite"):
-        project.set_queue(1, NOBODY, np.empty(0), [], "margin", np.array([7]), np.array([float("inf")]))
+        project.set_queue(1, NO_IDS, np.empty(0), [], "margin", np.array([7]), np.array([float("inf")]))
 
 
 def test_who_browses_is_what_asked_even_if_a_card_waits(project: Project) -> None:

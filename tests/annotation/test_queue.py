@@ -18,7 +18,7 @@ from aral.errors import BadInput
 
 from .conftest import MakeProject, change_settings, given
 
-NOBODY = np.empty(0, dtype=np.int64)
+NO_IDS = np.empty(0, dtype=np.int64)
 
 
 def ids_of(cards: list[Card]) -> list[int]:
@@ -199,7 +199,7 @@ def test_a_queue_that_cannot_be_is_refused_whole(
 ) -> None:
     ask_for(project, [5])
     with pytest.raises(BadInput, match=problem):
-        project.set_queue(1, np.array(ids), np.array(scores), [""] * len(ids), "x", NOBODY)
+        project.set_queue(1, np.array(ids), np.array(scores), [""] * len(ids), "x", NO_IDS)
     assert ids_of(project.next_cards("Ann", 1)) == [5]
 
 

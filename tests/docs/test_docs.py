@@ -109,7 +109,9 @@ def test_code_in_extending_runs_and_works() -> None:
     data = planted_data()
     probabilities = torch.eye(3)[torch.from_numpy(data.pool_classes)] * 0.7 + 0.1
     probabilities[5] = torch.tensor([0.5, 0.45, 0.05])
-    predictions = Predictions(data.pool.ids, probabilities, features=data.pool.pixels.flatten(1).float())
+    predictions = Predictions(
+        data.pool.ids, probabilities=probabilities, features=data.pool.pixels.flatten(1).float()
+    )
     view = PoolView(predictions, Predictions(data.pool.ids[:0]), data.pool_classes[:0], 3)
     for name in ("SECOND_GUESS", "Spread"):
         made = space[name]

@@ -20,9 +20,9 @@ from aral.losses.contrast import confusion
 from aral.losses.neighbour_agreement import disagreement, imbalance
 from aral.networks import CompactFamily
 from aral.randomness import Stream
-from aral.representations.neighbours import SpreadLabels, nearest_neighbours
+from aral.representations.neighbours import PropagatedLabels, nearest_neighbours
 from aral.testing import planted_data, planted_pool, tiny_model
-from aral.types import NOBODY, ImageSet, LabelledSet
+from aral.types import NO_IDS, ImageSet, LabelledSet
 
 from .test_learner_phases import P, a_step, names_of, reached
 from .test_phases import CPU, D
@@ -54,13 +54,13 @@ def model(steps: int = STEPS, training: dict[str, object] | None = None, **parti
 
 def made(settings: Model, pool: ImageSet = DATA.pool) -> PhasedLearner:
     learner = few_labels(settings, pool.shape, 3, Stream.root(1), CPU)
-    learner.meet_pool(pool, Stream.root(3))
+    learner.set_pool(pool, Stream.root(3))
     return learner
 
 
 def begun(settings: Model, pool: ImageSet = DATA.pool) -> PhasedLearner:
     learner = made(settings, pool)
-    learner.start_before_labels(Stream.root(4))
+    learner.start_pretraining(Stream.root(4))
     return learner
 
 
@@ -126,7 +126,7 @@ def test_images_are_changed_in_one_way_before_labels_and_in_another_after() -> N
 
 def test_without_neighbours_an_image_stands_for_itself_in_another_augmentation() -> None:
     step = a_step_before(begun(model(neighbours=0, imitation=0.0)))
-    found = step.neighbourhood(step.unlabelled.ids, Stream.root(5))
+    found = step.neighbour_graph(step.unlabelled.ids, Stream.root(5))
     assert torch.equal(found.images, step.unlabelled.images)
     assert found.ids.tolist() == step.unlabelled.ids.tolist()
     assert not torch.equal(step.strong_neighbour_images, step.strong_unlabelled_images)
@@ -170,7 +170,7 @@ def test_imitation_by_hand() -> None:
     term = next(term for term in phase.terms if term.name == "imitate communities")
     count = learner.nets.partition.group_counts[-1]
     assert count == 3 * learner._model.partitioning.communities_per_class
-    wanted = step.neighbourhood.communities(step.unlabelled.ids, count)
+    wanted = step.neighbour_graph.communities(step.unlabelled.ids, count)
     total = 0.0
     for part in PAIR:
         chances = view.group_logits(part)[-1].detach().log_softmax(dim=1)
@@ -240,7 +240,9 @@ def grouped(steps: int = 90) -> PhasedLearner:
 def test_ten_labels_are_not_needed_where_groups_are_classes() -> None:
     """Planted rows are found without labels; one label in each group then names them all, without a step."""
     learner = grouped()
-    groups = learner.predict(DATA.pool, [Need.GROUPS], Stream.root(0)).get(Need.GROUPS).argmax(dim=1).numpy()
+    groups = (
+        learner.predict(DATA.pool, [Need.CLUSTERS], Stream.root(0)).get(Need.CLUSTERS).argmax(dim=1).numpy()
+    )
     purity = sum(np.bincount(DATA.pool_classes[groups == group]).max() for group in np.unique(groups))
     assert purity / len(groups) > 0.95
     assert evaluate(learner, DATA.test).accuracy < 0.7
@@ -268,8 +270,8 @@ def test_groups_are_the_averaged_networks_opinion_of_the_first_head() -> None:
     learner = begun(model())
     for index in range(STEPS):
         learner.step(index)
-    found = learner.predict(DATA.pool, [Need.GROUPS, Need.FEATURES], Stream.root(0))
-    groups = found.get(Need.GROUPS)
+    found = learner.predict(DATA.pool, [Need.CLUSTERS, Need.FEATURES], Stream.root(0))
+    groups = found.get(Need.CLUSTERS)
     assert groups.shape == (len(DATA.pool), 3)
     torch.testing.assert_close(groups.sum(dim=1), torch.ones(len(groups)))
     state = {name: value.double() for name, value in learner.state_dict().items()}
@@ -376,10 +378,10 @@ def spread_terms(
     )
     phase = learner.phases[0]
     step = a_step(learner)
-    step.weak_pseudo_labels, step.spread_labels = torch.tensor(own), torch.tensor(graph)
+    step.weak_pseudo_labels, step.propagate_labels = torch.tensor(own), torch.tensor(graph)
     of_pool = np.full((100, 3), 1 / 3, dtype=np.float32)
     of_pool[: round(100 * named)] = (0.6, 0.3, 0.1)
-    step._spread = lambda: SpreadLabels(np.arange(100), of_pool)
+    step._spread = lambda: PropagatedLabels(np.arange(100), of_pool)
     view = phase.view(step)
     terms = {term.name: term for term in phase.terms}
     values = {name: float(terms[name].compute(view).detach()) for name in ("agree", "follow the graph")}
@@ -437,18 +439,18 @@ def test_what_the_graph_takes_for_foreign_has_no_label() -> None:
 
 
 def test_images_of_no_class_spread_as_well() -> None:
-    """What a round or a query is told of them reaches their neighbours; without a word nothing is foreign."""
+    """What a round or a query is told of them reaches their neighbours; without a word nothing is ood."""
     learner = started(model())
     known, asked = labelled(list(range(9))), DATA.pool.subset(np.arange(20, 40))
-    for foreign in (np.array([30, 33], dtype=np.int64), NOBODY):
-        learner.meet_labels(known, foreign)
+    for ood in (np.array([30, 33], dtype=np.int64), NO_IDS):
+        learner.set_labels(known, ood)
         learner.start_round(1, known, DATA.pool.without(known.ids), Stream.root(6))
-        wanted = learner._known.neighbourhood.spread(known, foreign)
-        found = learner.predict(asked, [Need.SPREAD], Stream.root(0)).get(Need.SPREAD)
+        wanted = learner._known.neighbour_graph.spread(known, ood)
+        found = learner.predict(asked, [Need.PROPAGATED], Stream.root(0)).get(Need.PROPAGATED)
         assert torch.equal(found, wanted(asked.ids))
-        assert bool((wanted.class_probs.sum(axis=1) < 0.9).any()) == bool(foreign.size)
+        assert bool((wanted.class_probs.sum(axis=1) < 0.9).any()) == bool(ood.size)
         step = learner._new_step(learner._stage, 0, Stream.root(5))
-        assert torch.equal(step.spread_labels, wanted(step.unlabelled.ids))
+        assert torch.equal(step.propagate_labels, wanted(step.unlabelled.ids))
 
 
 def test_labels_spread_from_the_rounds_own_labels() -> None:
@@ -456,12 +458,12 @@ def test_labels_spread_from_the_rounds_own_labels() -> None:
     settings = model().model_copy(update={"spreading": Spreading(**SPREADING)})
     learner = started(settings)
     step = learner._new_step(learner._stage, 0, Stream.root(5))
-    wanted = learner._known.neighbourhood.spread(labelled(list(range(6))))
-    assert torch.equal(step.spread_labels, wanted(step.unlabelled.ids))
-    assert float(step.spread_labels.sum()) == pytest.approx(len(step.unlabelled.ids))
+    wanted = learner._known.neighbour_graph.spread(labelled(list(range(6))))
+    assert torch.equal(step.propagate_labels, wanted(step.unlabelled.ids))
+    assert float(step.propagate_labels.sum()) == pytest.approx(len(step.unlabelled.ids))
     assert {"agree", "follow the graph"} <= learner.step(0).values.keys()
     with pytest.raises(ValueError, match="no labels yet"):
-        _ = a_step_before(begun(settings)).spread_labels
+        _ = a_step_before(begun(settings)).propagate_labels
 
 
 def test_a_query_is_given_what_the_labels_say_along_the_graph() -> None:
@@ -469,13 +471,13 @@ def test_a_query_is_given_what_the_labels_say_along_the_graph() -> None:
     learner = started(model())
     asked = DATA.pool.subset(np.array([40, 7, 21], dtype=np.int64))
     with pytest.raises(ValueError, match="has not met any labels"):
-        learner.predict(asked, [Need.SPREAD], Stream.root(0))
+        learner.predict(asked, [Need.PROPAGATED], Stream.root(0))
     for ids in ([0, 1, 2], list(range(9))):
         known = labelled(ids)
-        learner.meet_labels(known)
-        found = learner.predict(asked, [Need.SPREAD, Need.PROBABILITIES], Stream.root(0))
-        wanted = learner._known.neighbourhood.spread(known)(np.array([7, 21, 40]))
-        assert found.ids.tolist() == [7, 21, 40] and torch.equal(found.get(Need.SPREAD), wanted)
+        learner.set_labels(known)
+        found = learner.predict(asked, [Need.PROPAGATED, Need.PROBABILITIES], Stream.root(0))
+        wanted = learner._known.neighbour_graph.spread(known)(np.array([7, 21, 40]))
+        assert found.ids.tolist() == [7, 21, 40] and torch.equal(found.get(Need.PROPAGATED), wanted)
         assert found.get(Need.PROBABILITIES).shape == wanted.shape
 
 
@@ -483,11 +485,11 @@ def test_a_query_is_given_places_in_the_graph() -> None:
     """The half-whitened components of the pool that neighbours are sought in, in the order of ids."""
     learner = started(model())
     asked = DATA.pool.subset(np.array([40, 7, 21], dtype=np.int64))
-    found = learner.predict(asked, [Need.PLACES], Stream.root(0)).get(Need.PLACES)
-    whole = learner.predict(DATA.pool, [Need.PLACES], Stream.root(0)).get(Need.PLACES)
+    found = learner.predict(asked, [Need.REPRESENTATION], Stream.root(0)).get(Need.REPRESENTATION)
+    whole = learner.predict(DATA.pool, [Need.REPRESENTATION], Stream.root(0)).get(Need.REPRESENTATION)
     assert torch.equal(found, whole[[7, 21, 40]])
     table, distances = nearest_neighbours(whole, 5)
-    assert learner._known.neighbourhood.table.tolist() == DATA.pool.ids[table].tolist()
+    assert learner._known.neighbour_graph.table.tolist() == DATA.pool.ids[table].tolist()
     assert (distances > 0).any()
 
 
@@ -499,7 +501,7 @@ def test_spreading_teaches_the_trunk_and_the_classifier_only() -> None:
     term = next(term for term in phase.terms if term.name == "follow the graph")
     step = a_step(learner)
     step.weak_pseudo_labels = torch.full((len(step.unlabelled.ids), 3), 1 / 3)
-    step.spread_labels = torch.eye(3)[torch.zeros(len(step.unlabelled.ids), dtype=torch.long)]
+    step.propagate_labels = torch.eye(3)[torch.zeros(len(step.unlabelled.ids), dtype=torch.long)]
     value = term.compute(phase.view(step))
     assert reached(value, learner.nets.modules, learner.nets.modules) == {D}
 

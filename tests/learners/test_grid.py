@@ -26,7 +26,7 @@ LABELLED = LabelledSet(DATA.pool.subset(IDS), DATA.pool_classes[IDS], 3)
 UNLABELLED = DATA.pool.without(IDS)
 SMALL = tiny_model(steps=2, mc_passes=3, synthesised=5)
 SAMPLER, CODES, GENERATOR = {Need.SAMPLER_LOGITS}, {Need.LATENTS}, {Need.SYNTHESISED}
-GROUPS = {Need.GROUPS}
+GROUPS = {Need.CLUSTERS}
 SUPPLIES = {
     "aral": SAMPLER | CODES | GENERATOR | GROUPS,
     "supervised": set(),
@@ -48,7 +48,7 @@ every_learner = pytest.mark.parametrize("name", sorted(LEARNERS))
 
 def made(name: str) -> Learner:
     learner = make_learner(name, SMALL, DATA.pool, 3, Stream.root(0))
-    learner.meet_pool(DATA.pool, Stream.root(3))
+    learner.set_pool(DATA.pool, Stream.root(3))
     return learner
 
 
@@ -78,7 +78,7 @@ def test_a_pair_runs_or_is_refused(name: str, query: str) -> None:
         return
     learner = trained(name)
     check_strategy(strategy, learner)
-    learner.meet_labels(LABELLED)
+    learner.set_labels(LABELLED)
     view = PoolView(
         learner.predict(UNLABELLED, acquisition.needs, Stream.root(2)),
         learner.predict(LABELLED.images, acquisition.needs, Stream.root(3)),
@@ -91,7 +91,7 @@ def test_a_pair_runs_or_is_refused(name: str, query: str) -> None:
 
 @every_learner
 def test_what_a_learner_supplies(name: str) -> None:
-    always = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.SPREAD, Need.PLACES}
+    always = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.PROPAGATED, Need.REPRESENTATION}
     found = trained(name).supplies & frozenset(Need)
     assert found >= always | SUPPLIES[name]
     assert not found & ({*SAMPLER, *CODES, *GENERATOR} - SUPPLIES[name])
@@ -102,8 +102,8 @@ def test_what_is_supplied_arrives_and_predicting_changes_nothing(name: str) -> N
     learner = begun(name)
     learner.step(0)
     before = learner.state_dict()
-    learner.meet_labels(LABELLED)
-    needs = [Need.PROBABILITIES, Need.FEATURES, Need.SPREAD, Need.PLACES, *SUPPLIES[name]]
+    learner.set_labels(LABELLED)
+    needs = [Need.PROBABILITIES, Need.FEATURES, Need.PROPAGATED, Need.REPRESENTATION, *SUPPLIES[name]]
     found = learner.predict(UNLABELLED, needs, Stream.root(2))
     for need in needs:
         assert torch.isfinite(found.get(need)).all()

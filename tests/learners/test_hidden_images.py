@@ -10,7 +10,7 @@ from aral.data.augmentation import Augmentation
 from aral.data.batches import gather
 from aral.learners import PhasedLearner
 from aral.randomness import Stream
-from aral.representations.neighbours import Neighbourhood
+from aral.representations.neighbours import NeighbourGraph
 from aral.testing import planted_data, tiny_model
 from aral.types import Ids, LabelledSet, UnlabelledBatch
 
@@ -24,7 +24,7 @@ def test_a_hidden_neighbour_is_replaced_by_the_image_itself() -> None:
     model = model.model_copy(update={"self_training": plain})
     learner = make_learner("aral", model, DATA.pool, 3, Stream.root(0))
     assert isinstance(learner, PhasedLearner)
-    learner.meet_pool(DATA.pool, Stream.root(3))
+    learner.set_pool(DATA.pool, Stream.root(3))
     labelled = LabelledSet(DATA.pool.subset(LABELLED), DATA.pool_classes[LABELLED], 3)
     unlabelled = DATA.pool.without(np.union1d(LABELLED, HIDDEN))
     learner.start_round(1, labelled, unlabelled, Stream.root(1))
@@ -33,7 +33,7 @@ def test_a_hidden_neighbour_is_replaced_by_the_image_itself() -> None:
     # Neighbours in turn: one of validation, one with a label.
     found = np.where(np.arange(own.ids.size) % 2 == 0, HIDDEN[0], LABELLED[0])
 
-    class Planted(Neighbourhood):
+    class Planted(NeighbourGraph):
         def __call__(self, ids: Ids, stream: Stream) -> UnlabelledBatch:
             assert ids.tolist() == own.ids.tolist()
             return UnlabelledBatch(found, gather(DATA.pool, found, learner._symmetric))

@@ -70,7 +70,7 @@ each = pytest.mark.parametrize("name", NAMES)
 def ready(name: str, model: Model = MODEL):
     data = planted_data()
     learner = make_learner(name, model, data.pool, 3, Stream.root(1))
-    learner.meet_pool(data.pool, Stream.root(3))
+    learner.set_pool(data.pool, Stream.root(3))
     ids = np.arange(6, dtype=np.int64)
     labelled = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], 3)
     learner.start_round(0, labelled, data.pool.without(ids), Stream.root(2))
@@ -89,7 +89,7 @@ def a_step(learner) -> Step:
         10,
         blueprint.encoded,
         blueprint.model.self_training,
-        learner._known.neighbourhood,
+        learner._known.neighbour_graph,
         class_shares=learner._stage.class_shares,
     )
 

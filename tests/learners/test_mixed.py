@@ -93,7 +93,7 @@ def test_the_graph_has_the_last_word_where_it_is_sure_and_what_is_foreign_says_n
     learner = started(mixing(spreading=1.0))
     step = a_step(learner)
     step.weak_pseudo_labels = torch.tensor([[0.6, 0.4, 0.0], [0.6, 0.4, 0.0], [0.6, 0.4, 0.0]])
-    step.spread_labels = torch.tensor([[0.2, 0.2, 0.6], [0.4, 0.3, 0.3], [0.1, 0.1, 0.0]])
+    step.propagate_labels = torch.tensor([[0.2, 0.2, 0.6], [0.4, 0.3, 0.3], [0.1, 0.1, 0.0]])
     view = learner.phases[0].view(step)
     found = soft_labels(view, SelfTraining(temperature=1.0), Spreading(weight=1.0, margin=0.2))
     torch.testing.assert_close(found, torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.4, 0.0], [0.0, 0.0, 0.0]]))
@@ -107,7 +107,7 @@ def test_own_labels_are_aligned_before_they_are_sharpened_and_the_graphs_are_not
     step = a_step(learner)
     step._class_shares = np.array([2, 2, 4]) / 8
     step.weak_pseudo_labels = torch.tensor([[0.6, 0.3, 0.1], [0.4, 0.5, 0.1], [0.5, 0.4, 0.1]])
-    step.spread_labels = torch.tensor([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]])
+    step.propagate_labels = torch.tensor([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]])
     view = learner.phases[0].view(step)
     found = soft_labels(view, SelfTraining(temperature=0.5, align=True), Spreading(weight=1.0, margin=0.2))
     squares = torch.tensor([[0.3, 0.1875, 0.5], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]]) ** 2

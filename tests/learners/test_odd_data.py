@@ -26,7 +26,7 @@ def trained(
 ) -> Learner:
     """A learner after a round on these labels; no step of it was skipped."""
     learner = make_learner(name, model, pool, class_count, Stream.root(0))
-    learner.meet_pool(pool, Stream.root(3))
+    learner.set_pool(pool, Stream.root(3))
     chosen = np.array(ids, dtype=np.int64)
     labelled = LabelledSet(pool.subset(chosen), np.array(classes, dtype=np.int64), class_count)
     learner.start_round(0, labelled, pool.without(chosen), Stream.root(1))

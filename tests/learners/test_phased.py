@@ -79,7 +79,7 @@ def test_non_finite_losses_move_nothing_and_are_reported() -> None:
 
 def test_slowing_down_halves_rates_and_survives_a_save() -> None:
     learner = ready("supervised")
-    learner.slow_down()
+    learner.halve_learning_rates()
     other = ready("supervised")
     other.load_state_dict(learner.state_dict())
     assert other._optimisers.scale == 0.5

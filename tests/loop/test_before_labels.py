@@ -17,7 +17,7 @@ from aral.learners.few_labels import few_labels
 from aral.learners.spec import Partitioning
 from aral.learners.supervised import supervised
 from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy, Validation
-from aral.loop.training import BEFORE_LABELS
+from aral.loop.training import PRETRAINING
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data, tiny_model
 from aral.types import ClassAnswer
@@ -72,7 +72,7 @@ class Hearing(Observer):
 
 
 def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store) -> None:
-    learner, heard = FakeLearner(3, steps=2, steps_before_labels=3), Hearing()
+    learner, heard = FakeLearner(3, steps=2, pretraining_steps=3), Hearing()
     active = session(store, learner, observer=heard, pace=RARE)
     assert learner.calls == ["meet 60 images"]
     active.ask(4)
@@ -83,7 +83,7 @@ def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store) -> N
     active.fit()
     assert learner.calls[2:] == ["start round 0"] and learner.steps_taken == 5
     assert heard.stages == [
-        (BEFORE_LABELS, "training before labels"),
+        (PRETRAINING, "training before labels"),
         (0, "querying"),
         (0, "training"),
     ]
@@ -92,9 +92,9 @@ def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store) -> N
 
 
 def test_what_it_cost_is_recorded_under_its_own_number(store: Store) -> None:
-    active = session(store, FakeLearner(3, steps=2, steps_before_labels=3), pace=RARE)
+    active = session(store, FakeLearner(3, steps=2, pretraining_steps=3), pace=RARE)
     active.ask(4)
-    rows = [row for row in store.metrics() if row.round == BEFORE_LABELS]
+    rows = [row for row in store.metrics() if row.round == PRETRAINING]
     assert [row.step for row in rows if row.name == "loss total D"] == [1, 2, 3]
     seconds = [row.value for row in rows if row.name == "train seconds"]
     assert len(seconds) == 1 and min(seconds) >= 0
@@ -112,11 +112,11 @@ def test_a_learner_without_it_is_left_alone(store: Store) -> None:
     assert {row.round for row in store.metrics()} == {0}
     assert {row.round for row in store.checkpoints()} == {0}
     with pytest.raises(ValueError, match="'fake' does not train without labels"):
-        learner.start_before_labels(Stream.root(0))
+        learner.start_pretraining(Stream.root(0))
     plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
-    assert plain.steps_before_labels == 0
+    assert plain.pretraining_steps == 0
     with pytest.raises(ValueError, match="'supervised' does not train without labels"):
-        plain.start_before_labels(Stream.root(0))
+        plain.start_pretraining(Stream.root(0))
 
 
 def planted_groups(ids: torch.Tensor) -> torch.Tensor:
@@ -130,7 +130,7 @@ def planted_groups(ids: torch.Tensor) -> torch.Tensor:
 
 def test_the_first_query_sees_what_was_learned(store: Store) -> None:
     """One image of each group, from the surer half: features are ids, and all directions the same."""
-    learner = FakeLearner(3, steps_before_labels=1, groups=planted_groups)
+    learner = FakeLearner(3, pretraining_steps=1, groups=planted_groups)
     asked = session(store, learner).ask(3).ids.tolist()
     assert [15 <= asked[0] < 30, 40 <= asked[1] < 50, 55 <= asked[2] < 60] == [True] * 3
 
@@ -138,7 +138,7 @@ def test_the_first_query_sees_what_was_learned(store: Store) -> None:
 def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(store: Store) -> None:
     with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs groups"):
         session(store, FakeLearner(3))
-    session(store, FakeLearner(3, steps_before_labels=1), first="bald")
+    session(store, FakeLearner(3, pretraining_steps=1), first="bald")
     plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
     with pytest.raises(BadInput, match="needs groups, and 'supervised' has not trained yet"):
         session(store, plain, then="random")
@@ -210,7 +210,7 @@ def test_killed_and_resumed_it_ends_as_if_undisturbed(
     heard = Hearing()
     resumed = session(store, real(), pace=pace, observer=heard)
     assert finished(resumed) == undisturbed
-    begun = [step for number, step, _ in heard.steps if number == BEFORE_LABELS]
+    begun = [step for number, step, _ in heard.steps if number == PRETRAINING]
     saved = 0 if pace is RARE and after < STEPS_BEFORE else after
     assert begun == list(range(saved + 1, STEPS_BEFORE + 1)), "no step is repeated that was saved"
 
@@ -227,7 +227,7 @@ def test_lost_checkpoints_of_a_later_round_repeat_it_too(tmp_path: Path, undistu
         active.repair()
         found = active.learner.state_dict()
     assert {name: value.numpy().tobytes() for name, value in found.items()} == undisturbed["weights"]
-    assert heard.steps[0] == (BEFORE_LABELS, 1, STEPS_BEFORE)
+    assert heard.steps[0] == (PRETRAINING, 1, STEPS_BEFORE)
 
 
 def test_trouble_goes_back_and_is_said_in_words(store: Store) -> None:
@@ -238,13 +238,13 @@ def test_trouble_goes_back_and_is_said_in_words(store: Store) -> None:
             self.steps_taken = steps
 
     heard = Hearing()
-    learner = Recovering(3, steps_before_labels=10, troubled_steps=frozenset({3, 4, 5, 6}))
+    learner = Recovering(3, pretraining_steps=10, troubled_steps=frozenset({3, 4, 5, 6}))
     active = session(store, learner, observer=heard, pace=RARE)
     active.ask(4)
     assert learner.rate == 0.5
     assert heard.events[0] == "Phases D were skipped in the training before labels, step 3."
     assert heard.events[-1].startswith("Back to the training before labels, step 0,")
-    hopeless = FakeLearner(3, steps_before_labels=10, troubled_steps=frozenset(range(1, 99)))
+    hopeless = FakeLearner(3, pretraining_steps=10, troubled_steps=frozenset(range(1, 99)))
     with Store.open(store.folder.parent / "other", create=True) as other, pytest.raises(RunFailed) as failed:
         session(other, hopeless, pace=RARE).ask(4)
     assert "not finite in the training before labels" in failed.value.problem
@@ -254,14 +254,14 @@ def test_the_halved_rate_holds_for_the_rounds_that_follow(store: Store) -> None:
     learner = real()
     active = session(store, learner, pace=RARE)
     active.ask(6)
-    learner.slow_down()
+    learner.halve_learning_rates()
     answer_all(active)
     active.fit()
     assert float(learner.state_dict()["optimiser.scale"]) == 0.5
 
 
 def test_validation_images_are_looked_at_in_rounds_only(store: Store) -> None:
-    learner = FakeLearner(3, steps_before_labels=3)
+    learner = FakeLearner(3, pretraining_steps=3)
     active = session(store, learner, validation=Validation(0.4, 1))
     drive(active, GroundTruth(DATA.pool.ids, DATA.pool_classes), DATA.test, 10, 20)
     looked = [row.round for row in store.metrics("validation accuracy")]
@@ -270,7 +270,7 @@ def test_validation_images_are_looked_at_in_rounds_only(store: Store) -> None:
 
 
 def test_a_run_asks_to_stop_before_labels_too(store: Store) -> None:
-    active = session(store, FakeLearner(3, steps_before_labels=9), pace=RARE)
+    active = session(store, FakeLearner(3, pretraining_steps=9), pace=RARE)
     oracle = GroundTruth(DATA.pool.ids, DATA.pool_classes)
     with pytest.raises(Stopped, match="at step 2 of 9"):
         drive(active, oracle, DATA.test, 10, 20, stopping_after(2))
@@ -286,7 +286,7 @@ def test_listing_the_pool_in_another_order_selects_the_same_images(tmp_path: Pat
 
 
 def test_a_query_that_is_too_large_is_refused_before_training_for_it(store: Store) -> None:
-    learner = FakeLearner(3, steps=2, steps_before_labels=3)
+    learner = FakeLearner(3, steps=2, pretraining_steps=3)
     active = session(store, learner)
     with pytest.raises(BadInput, match="only 60 are unlabelled"):
         active.ask(61)

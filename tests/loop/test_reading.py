@@ -171,8 +171,8 @@ def test_a_file_that_is_no_store_is_refused_under_its_own_name(
 
 
 def test_the_file_of_another_program_and_of_a_newer_release_are_refused(tmp_path: Path, run: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as foreign:
-        foreign.execute("CREATE TABLE other (x)")
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute("CREATE TABLE other (x)")
     with pytest.raises(BadInput, match="not the store of a run"), store_reading(tmp_path):
         pass
     with closing(sqlite3.connect(run / FILE_NAME)) as newer:

@@ -98,7 +98,7 @@ def test_the_learner_trains_on_what_was_told_and_sees_the_rest_unlabelled(store:
     assert ids[1] in rest and not rest & {ids[0], ids[2], ids[3]}
     asked = active.ask(20).ids.tolist()
     assert not set(asked) & set(ids)
-    assert [found.tolist() for found in learner.foreign] == [[ids[3]]] * 2, "the round's, then the query's"
+    assert [found.tolist() for found in learner.ood] == [[ids[3]]] * 2, "the round's, then the query's"
     active.tell([NoClassAnswer(asked[0], NoClass.NONE_OF_THESE), ClassAnswer(asked[1], 0)], "test")
     active.fit()
     assert learner.foreign[-1].tolist() == sorted([ids[3], asked[0]])

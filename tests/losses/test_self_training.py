@@ -15,7 +15,6 @@ from aral.losses.self_training import (
     certain,
     confident,
     cross_entropy_where,
-    foreign,
     hardened,
     leading,
     sharpened,
@@ -93,7 +92,7 @@ def test_what_a_row_lacks_is_the_chance_of_none() -> None:
     """Ahead of none by 0.25 and of the second by 0.5; behind none by 0.25; equal."""
     probs = torch.tensor([[0.625, 0.0], [0.25, 0.25], [0.5, 0.0]])
     assert leading(probs, 0.25).tolist() == [True, False, False]
-    assert foreign(probs, 0.25).tolist() == [False, True, False]
+    assert out_of_distribution(probs, 0.25).tolist() == [False, True, False]
 
 
 def test_two_are_at_one_where_their_likeliest_class_is_the_same() -> None:

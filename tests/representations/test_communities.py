@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 
 from aral.randomness import Stream
 from aral.representations.communities import communities
-from aral.representations.graph import similarity_graph
+from aral.representations.graph import affinity_matrix
 from aral.representations.neighbours import nearest_neighbours
 
 STREAM = Stream.root(0)
@@ -26,7 +26,7 @@ def rings(members: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def found(points: np.ndarray, count: int, links: int = 4, stream: Stream = STREAM) -> np.ndarray:
-    graph = similarity_graph(*nearest_neighbours(torch.from_numpy(points).float(), links))
+    graph = affinity_matrix(*nearest_neighbours(torch.from_numpy(points).float(), links))
     return communities(graph, count, stream)
 
 

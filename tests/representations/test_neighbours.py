@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aral.randomness import Stream
 from aral.representations import neighbours
-from aral.representations.neighbours import Neighbourhood, nearest_neighbours
+from aral.representations.neighbours import NeighbourGraph, nearest_neighbours
 from aral.types import ImageSet, LabelledSet
 
 STREAM = Stream.root(0)
@@ -78,26 +78,26 @@ POOL = shaded([0, 200, 10, 220, 25, 250])
 # By value: images 0, 2, 4 are 0, 10, 25 and images 1, 3, 5 are 200, 220, 250.
 
 
-def neighbourhood(pool: ImageSet = POOL, count: int = 2, symmetric: bool = False) -> Neighbourhood:
-    return Neighbourhood(pool, "pixels", 5, count, symmetric, STREAM)
+def neighbour_graph(pool: ImageSet = POOL, count: int = 2, symmetric: bool = False) -> NeighbourGraph:
+    return NeighbourGraph(pool, "pixels", 5, count, symmetric, STREAM)
 
 
 def test_the_table_holds_ids_the_nearest_first() -> None:
-    assert neighbourhood().table.tolist() == [[2, 4], [3, 5], [0, 4], [1, 5], [2, 0], [3, 1]]
+    assert neighbour_graph().table.tolist() == [[2, 4], [3, 5], [0, 4], [1, 5], [2, 0], [3, 1]]
 
 
 def test_the_table_of_a_part_of_a_pool_speaks_of_its_ids() -> None:
     part = POOL.subset(np.array([5, 4, 1, 0], dtype=np.int64))
-    assert neighbourhood(part, 1).table.tolist() == [[4], [5], [0], [1]]
+    assert neighbour_graph(part, 1).table.tolist() == [[4], [5], [0], [1]]
 
 
 def test_a_small_pool_has_fewer_neighbours() -> None:
-    assert neighbourhood(POOL.subset(np.array([0, 3], dtype=np.int64)), 5).table.tolist() == [[3], [0]]
+    assert neighbour_graph(POOL.subset(np.array([0, 3], dtype=np.int64)), 5).table.tolist() == [[3], [0]]
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_a_batch_is_of_neighbours_with_their_own_pixels(symmetric: bool) -> None:
-    known = neighbourhood(symmetric=symmetric)
+    known = neighbour_graph(symmetric=symmetric)
     ids = np.array([5, 0, 3, 0, 0, 4], dtype=np.int64)
     batch = known(ids, STREAM.child("draw"))
     table = known.table
@@ -107,18 +107,18 @@ def test_a_batch_is_of_neighbours_with_their_own_pixels(symmetric: bool) -> None
 
 
 def test_the_neighbour_of_an_image_does_not_depend_on_the_rest_of_the_batch() -> None:
-    known, stream = neighbourhood(), STREAM.child("draw")
+    known, stream = neighbour_graph(), STREAM.child("draw")
     whole = known(POOL.ids, stream)
     for image in POOL.ids:
         assert known(np.array([image]), stream).ids[0] == whole.ids[image]
     assert (known(POOL.ids[::-1].copy(), stream).ids == whole.ids[::-1]).all()
-    again = neighbourhood()(POOL.ids, stream)
+    again = neighbour_graph()(POOL.ids, stream)
     assert (again.ids == whole.ids).all()
 
 
 def test_every_neighbour_has_its_turn() -> None:
     """400 copies of an id are 400 draws from its two neighbours: 200 ± 4.7 standard deviations."""
-    drawn = neighbourhood()(np.zeros(400, dtype=np.int64), STREAM.child("draw")).ids
+    drawn = neighbour_graph()(np.zeros(400, dtype=np.int64), STREAM.child("draw")).ids
     assert set(drawn.tolist()) == {2, 4} and 153 < (drawn == 2).sum() < 247
 
 
@@ -127,7 +127,7 @@ def test_communities_are_of_images_and_sought_once(monkeypatch: pytest.MonkeyPat
     values = [*range(0, 40, 4), *range(200, 240, 4)]
     order = Stream.root(3).numpy().permutation(len(values))
     pool = shaded([values[place] for place in order])
-    known = Neighbourhood(pool, "pixels", 5, 2, False, STREAM, links=3)
+    known = NeighbourGraph(pool, "pixels", 5, 2, False, STREAM, links=3)
     calls = []
     sought = neighbours.communities
     monkeypatch.setattr(neighbours, "communities", lambda *given: calls.append(1) or sought(*given))
@@ -141,7 +141,7 @@ def test_communities_are_of_images_and_sought_once(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("seen_as", ["gradients", "pixels"])
 def test_an_image_that_is_alone_is_its_own_neighbour(seen_as: neighbours.SeenAs) -> None:
     pool = ImageSet(torch.arange(3 * 64, dtype=torch.uint8).reshape(3, 1, 8, 8), np.array([2]))
-    found = Neighbourhood(pool, seen_as, 50, 5, False, STREAM)
+    found = NeighbourGraph(pool, seen_as, 50, 5, False, STREAM)
     assert found.table.tolist() == [[2]]
     assert found(np.array([2, 2]), STREAM).ids.tolist() == [2, 2]
     assert found.communities(np.array([2]), 4).tolist() == [0]
@@ -150,7 +150,7 @@ def test_an_image_that_is_alone_is_its_own_neighbour(seen_as: neighbours.SeenAs)
 def test_labels_spread_to_the_images_that_are_asked_for() -> None:
     """One dark and one light image are named; half as many links as there are images of each."""
     pool = shaded([*range(0, 40, 4), *range(200, 240, 4)])
-    known = Neighbourhood(pool, "pixels", 5, 2, False, STREAM, links=3)
+    known = NeighbourGraph(pool, "pixels", 5, 2, False, STREAM, links=3)
     ids = np.array([2, 15], dtype=np.int64)
     spread = known.spread(LabelledSet(pool.subset(ids), np.array([1, 0]), 3))
     asked = np.array([19, 0, 11, 9], dtype=np.int64)
@@ -164,7 +164,7 @@ def test_edges_find_the_image_that_pixels_do_not() -> None:
     upright[4:24, 12] = 255
     pool = ImageSet.of(torch.stack([upright, upright.roll(1, 1), upright.T.contiguous()])[:, None])
     by_edges, by_pixels = (
-        Neighbourhood(pool, seen_as, 2, 1, False, STREAM).table[0].tolist()
+        NeighbourGraph(pool, seen_as, 2, 1, False, STREAM).table[0].tolist()
         for seen_as in ("gradients", "pixels")
     )
     assert by_edges == [1] and by_pixels == [2]

@@ -14,7 +14,7 @@ import numpy as np
 
 from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
 from aral.acquisition.uncertainty import entropy
-from aral.margins import HEARD, SURE, leads
+from aral.margins import HEARD, SURE, margin_of
 from aral.randomness import Stream
 
 
@@ -37,7 +37,7 @@ def graph_margin_scores(pool: PoolView, stream: Stream) -> Scores:
     the graph is sure of hardly any image, because neighbours are not of one class, C's margin counts alone.
     """
     own = margin_scores(pool, stream)
-    ahead = as_scores(leads(pool.unlabelled.get(Need.SPREAD).double()))
+    ahead = as_scores(margin_of(pool.unlabelled.get(Need.PROPAGATED).double()))
     if np.mean(np.abs(ahead) >= SURE) < HEARD:
         return own
     return np.where(ahead <= -SURE, -1.0, np.maximum(own, -np.abs(ahead)))

@@ -23,7 +23,7 @@ from aral.randomness import Stream
 
 def typical_of_groups(pool: PoolView, n: int, stream: Stream) -> Choice:
     """n rows, the first ones of the largest groups."""
-    probabilities = pool.unlabelled.get(Need.GROUPS).double().numpy()
+    probabilities = pool.unlabelled.get(Need.CLUSTERS).double().numpy()
     groups, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     features = directions(features_of(pool.unlabelled))
     ties = stream.child("ties").uniform(pool.unlabelled.ids)
@@ -78,7 +78,7 @@ def _typical(
     return np.array(rows + others[: count - len(rows)], dtype=np.int64)
 
 
-TYPICAL_OF_GROUPS = JointBatch("typical-groups", frozenset({Need.GROUPS, Need.FEATURES}), typical_of_groups)
+TYPICAL_OF_GROUPS = JointBatch("typical-groups", frozenset({Need.CLUSTERS, Need.FEATURES}), typical_of_groups)
 
 
 def _reason(size: int) -> str:

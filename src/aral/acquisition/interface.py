@@ -6,7 +6,7 @@ its image id. Scores always mean *higher = label first*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -23,65 +23,70 @@ from aral.words import counted
 
 
 class Need(StrEnum):
-    """An output of a learner on images that an acquisition may ask for."""
+    """An output of a learner on images that an acquisition may ask for; all but the last have one row an image."""
 
     PROBABILITIES = "probabilities"
-    MC_PROBABILITIES = "MC probabilities"
+    """N×K, class probabilities; rows sum to one."""
+    MC_PROBABILITIES = "mc_probabilities"
+    """N×M×K, M stochastic passes (dropout and noise on, batch norm in eval mode)."""
     FEATURES = "features"
+    """N×F, the classifier's last hidden layer."""
     LATENTS = "latents"
-    SAMPLER_LOGITS = "sampler logits"
-    SYNTHESISED = "synthesised images"
-    GROUPS = "groups"
-    SPREAD = "labels along the graph"
-    PLACES = "places in the graph"
+    """N×Z, the mean of q(z|x, C(x))."""
+    SAMPLER_LOGITS = "sampler_logits"
+    """N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign."""
+    CLUSTERS = "clusters"
+    """N×G, probabilities of the clusters found in pretraining; rows sum to one."""
+    PROPAGATED = "propagated"
+    """N×K, labels propagated along the pool's neighbour graph; uniform where no label reaches. One minus a row's
+    sum is the probability that the image is out of distribution."""
+    REPRESENTATION = "representation"
+    """N×C, the vectors between which the graph's neighbours are nearest; the same in all rounds."""
+    SYNTHESISED = "synthesised"
+    """Q×F, features of images generated to be uncertain, the most uncertain first; not of the N images."""
 
 
-@dataclass(frozen=True, eq=False)
 class Predictions:
-    """A learner's outputs on images, in eval mode; fields that nobody asked for are ``None``.
+    """A learner's outputs on images, in eval mode.
 
-    Attributes:
+    Args:
         ids: the images.
-        probabilities: N×K, rows sum to one.
-        mc_probabilities: N×M×K, M stochastic passes (dropout and noise on, batch norm in eval mode).
-        features: N×F, the classifier's last hidden layer.
-        latents: N×Z, the mean of q(z|x, C(x)).
-        sampler_logits: N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign.
-        groups: N×G, probabilities of the groups of images that look alike; rows sum to one.
-        spread: N×K, what the labels given so far say of each image along the pool's graph of neighbours; equal
-            where no label reaches. What a row's sum lacks of one is the chance of none of the classes.
-        places: N×C, the features in which the graph's neighbours are nearest; they stay the same in all rounds.
-        synthesised: Q×F, features of images made to be uncertain, the most uncertain first; they are not of
-            the N images, and Q is the learner's own.
+        outputs: by need; each has the form stated at :class:`Need`.
+        named: further outputs by the value of their need, such as ``features=…``; ``None`` is left out.
     """
 
-    ids: Ids
-    probabilities: Float[Tensor, "N K"] | None = None
-    mc_probabilities: Float[Tensor, "N M K"] | None = None
-    features: Float[Tensor, "N F"] | None = None
-    latents: Float[Tensor, "N Z"] | None = None
-    sampler_logits: Float[Tensor, " N"] | None = None
-    synthesised: Float[Tensor, "Q F"] | None = None
-    groups: Float[Tensor, "N G"] | None = None
-    spread: Float[Tensor, "N K"] | None = None
-    places: Float[Tensor, "N C"] | None = None
+    def __init__(
+        self, ids: Ids, outputs: Mapping[Need, Tensor] | None = None, **named: Tensor | None
+    ) -> None:
+        self.ids = ids
+        self._outputs = dict(outputs or {})
+        self._outputs |= {Need(name): value for name, value in named.items() if value is not None}
+        for need, value in self._outputs.items():
+            if need is not Need.SYNTHESISED and len(value) != len(ids):
+                raise ValueError(f"{need} has {len(value)} rows for {len(ids)} images")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The outputs that were computed."""
+        return frozenset(self._outputs)
 
     def get(self, need: Need) -> Tensor:
-        """One output, N×… (or Q×F); raises ``ValueError`` when it was not computed."""
-        value: Tensor | None = {
-            Need.PROBABILITIES: self.probabilities,
-            Need.MC_PROBABILITIES: self.mc_probabilities,
-            Need.FEATURES: self.features,
-            Need.LATENTS: self.latents,
-            Need.SAMPLER_LOGITS: self.sampler_logits,
-            Need.SYNTHESISED: self.synthesised,
-            Need.GROUPS: self.groups,
-            Need.SPREAD: self.spread,
-            Need.PLACES: self.places,
-        }[need]
-        if value is None:
-            raise ValueError(f"{need} were not computed; the acquisition must declare them in `needs`")
-        return value
+        """One output; raises ``ValueError`` when it was not computed."""
+        if need not in self._outputs:
+            raise ValueError(f"{need} was not computed; the acquisition must declare it in `needs`")
+        return self._outputs[need]
+
+    def rows(self, rows: Int64[np.ndarray, " n"]) -> Predictions:
+        """The outputs of some of the images, in the order of the given rows; synthesised ones stay as they are."""
+        at = torch.from_numpy(rows)
+        outputs = {
+            need: value if need is Need.SYNTHESISED else value[at] for need, value in self._outputs.items()
+        }
+        return Predictions(self.ids[rows], outputs)
+
+    def joined(self, outputs: Mapping[Need, Tensor]) -> Predictions:
+        """These outputs and others of the same images."""
+        return Predictions(self.ids, {**self._outputs, **outputs})
 
 
 @dataclass(frozen=True, eq=False)

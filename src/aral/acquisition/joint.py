@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
 
 from aral.acquisition.interface import Need, PoolView, Predictions, check_query_size
 from aral.randomness import Stream
@@ -85,24 +83,7 @@ def in_order_of_id(pool: PoolView) -> PoolView:
 def _sorted(predictions: Predictions) -> Predictions:
     if (np.diff(predictions.ids) > 0).all():
         return predictions
-    order = np.argsort(predictions.ids)
-    rows = torch.from_numpy(order)
-
-    def taken(output: Tensor | None) -> Tensor | None:
-        return None if output is None else output[rows]
-
-    return Predictions(
-        predictions.ids[order],
-        taken(predictions.probabilities),
-        taken(predictions.mc_probabilities),
-        taken(predictions.features),
-        taken(predictions.latents),
-        taken(predictions.sampler_logits),
-        predictions.synthesised,
-        taken(predictions.groups),
-        taken(predictions.spread),
-        taken(predictions.places),
-    )
+    return predictions.rows(np.argsort(predictions.ids))
 
 
 def first_of_best(

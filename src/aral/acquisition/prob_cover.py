@@ -109,15 +109,15 @@ def pure_radius(
         because all points are equal or one class is expected, the largest distance from a centre.
     """
     members = k_means(points, min(clusters, len(points)), stream)
-    foreign = np.empty(len(centres))
+    nearest_other = np.empty(len(centres))
     farthest = 0.0
     for block in row_blocks(len(centres), len(points)):
         distances = euclidean_distances(points[centres[block]], points)
         farthest = max(farthest, float(distances.max()))
         distances[members[centres[block], None] == members[None, :]] = np.inf
-        foreign[block] = distances.min(axis=1)
+        nearest_other[block] = distances.min(axis=1)
     may_be_impure = int(np.floor((1 - purity) * len(centres) + 1e-9))
-    limit = float(np.partition(foreign, may_be_impure)[may_be_impure])
+    limit = float(np.partition(nearest_other, may_be_impure)[may_be_impure])
     return limit * (1 - 1e-6) if np.isfinite(limit) else farthest
 
 

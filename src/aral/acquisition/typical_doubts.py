@@ -97,8 +97,8 @@ class TypicalDoubts:
 
 
 _DOUBTS = frozenset({Need.PROBABILITIES, Need.FEATURES})
-_SHARED = _DOUBTS | {Need.SPREAD, Need.PLACES}
-_AT_FIRST = Look(0.2, (Need.FEATURES, Need.PLACES))
+_SHARED = _DOUBTS | {Need.PROPAGATED, Need.REPRESENTATION}
+_AT_FIRST = Look(0.2, (Need.FEATURES, Need.REPRESENTATION))
 _SAMPLER = frozenset({Need.SAMPLER_LOGITS})
 ARAL_TYPICAL = JointBatch("aral-typical", _DOUBTS | _SAMPLER, TypicalDoubts(with_sampler(entropy_scores)))
 ARAL_GRAPH = JointBatch(

@@ -22,7 +22,7 @@ from aral.benchmarking import make_learner
 from aral.durable import Json
 from aral.loop import Observer, Pace, Session, Strategy
 from aral.loop.training_set import DOCUMENT as TRAINING_SET
-from aral.loop.training_set import foreign_images
+from aral.loop.training_set import ood_images
 from aral.randomness import Stream
 from aral.types import Answer, ClassAnswer, LabelledSet, NoClass, NoClassAnswer, Selection
 
@@ -251,7 +251,7 @@ class Course:
         ids = np.array(sorted(labels), dtype=np.int64)
         classes = np.array([labels[int(image_id)] for image_id in ids], dtype=np.int64)
         labelled = LabelledSet(self.images.pool.subset(ids), classes, self.class_count)
-        learner.meet_labels(labelled, foreign_images(self.store.answers()))
+        learner.set_labels(labelled, ood_images(self.store.answers()))
         view = PoolView(
             learner.predict(self.images.pool.subset(ranked), needs, stream.child("unlabelled passes")),
             learner.predict(labelled.images, needs, stream.child("labelled passes")),

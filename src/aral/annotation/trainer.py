@@ -18,7 +18,7 @@ from aral.annotation.sessions import Identity, identity_of
 from aral.annotation.training_images import Answers, read_answers
 from aral.errors import AralError, Stopped
 from aral.loop import Observer
-from aral.loop.training import BEFORE_LABELS
+from aral.loop.training import PRETRAINING
 from aral.words import counted
 
 LOOK_SECONDS = 0.3
@@ -49,7 +49,7 @@ class Reporter(Observer):
         """``step`` of ``steps`` are done."""
         if time.monotonic() - self._at < SAY_SECONDS:
             return
-        before = round_number == BEFORE_LABELS
+        before = round_number == PRETRAINING
         message = "Learning what the images look like." if before else "Learning from the labels."
         number = self.first_round + max(0, round_number)
         self.say("training", message, number, step / steps)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from aral.acquisition.interface import Need, Predictions
 from aral.learners.spec import Partitioning
 from aral.randomness import Stream
-from aral.representations.neighbours import Neighbourhood, SpreadLabels
-from aral.types import NOBODY, Ids, ImageSet, LabelledSet
+from aral.representations.neighbours import NeighbourGraph, PropagatedLabels
+from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
 
 class Acquaintance:
@@ -19,15 +18,15 @@ class Acquaintance:
         name: the learner's, for messages.
     """
 
-    supplies = frozenset({Need.SPREAD, Need.PLACES})
+    supplies = frozenset({Need.PROPAGATED, Need.REPRESENTATION})
     """The outputs it can add."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._pool: ImageSet | None = None
-        self._foreign: Ids = NOBODY
-        self._spread: Callable[[], SpreadLabels] | None = None
-        self.neighbourhood: Neighbourhood | None = None
+        self._ood: Ids = NO_IDS
+        self._spread: Callable[[], PropagatedLabels] | None = None
+        self.neighbour_graph: NeighbourGraph | None = None
         """Who neighbours whom; ``None`` before a pool was met."""
 
     @property
@@ -41,22 +40,22 @@ class Acquaintance:
             raise ValueError(f"'{self._name}' has not met a pool")
         return self._pool
 
-    def meet_pool(self, pool: ImageSet, settings: Partitioning, symmetric: bool, stream: Stream) -> None:
+    def set_pool(self, pool: ImageSet, settings: Partitioning, symmetric: bool, stream: Stream) -> None:
         """Remember the pool; who neighbours whom is found out when it is first needed."""
         self._pool = pool
-        self.neighbourhood = Neighbourhood(
+        self.neighbour_graph = NeighbourGraph(
             pool, settings.neighbours_in, settings.components, settings.neighbours, symmetric, stream
         )
 
-    def meet_labels(self, labelled: LabelledSet, foreign: Ids) -> None:
+    def set_labels(self, labelled: LabelledSet, ood: Ids) -> None:
         """Remember what a query may count with, and which images are of no class."""
-        self._foreign = foreign
+        self._ood = ood
         self._spread = self.spreading(labelled)
 
-    def spreading(self, labelled: LabelledSet) -> Callable[[], SpreadLabels]:
+    def spreading(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
         """Gives what some labels say along the graph, with the images of no class that were met last."""
-        foreign = self._foreign
-        return lambda: self._met.spread(labelled, foreign)
+        ood = self._ood
+        return lambda: self._met.spread(labelled, ood)
 
     def complete(self, found: Predictions, wanted: frozenset[Need]) -> Predictions:
         """The outputs of networks, and those of :attr:`supplies` that are wanted.
@@ -64,16 +63,16 @@ class Acquaintance:
         Raises:
             ValueError: they need a pool or labels that were not met.
         """
-        if Need.PLACES in wanted:
-            found = replace(found, places=self._met.places(found.ids))
-        if Need.SPREAD not in wanted:
+        if Need.REPRESENTATION in wanted:
+            found = found.joined({Need.REPRESENTATION: self._met.places(found.ids)})
+        if Need.PROPAGATED not in wanted:
             return found
         if self._spread is None:
             raise ValueError(f"'{self._name}' has not met any labels that could spread")
-        return replace(found, spread=self._spread()(found.ids))
+        return found.joined({Need.PROPAGATED: self._spread()(found.ids)})
 
     @property
-    def _met(self) -> Neighbourhood:
-        if self.neighbourhood is None:
+    def _met(self) -> NeighbourGraph:
+        if self.neighbour_graph is None:
             raise ValueError(f"'{self._name}' has not met a pool")
-        return self.neighbourhood
+        return self.neighbour_graph

@@ -61,7 +61,7 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     pure, so the trunk has something to hold on to before its own groups mean anything.
     """
     logits = torch.cat([view.group_logits(part)[-1] for part in PAIR])
-    wanted = view.step.neighbourhood.communities(view.step.unlabelled.ids, logits.shape[1])
+    wanted = view.step.neighbour_graph.communities(view.step.unlabelled.ids, logits.shape[1])
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
 
 
@@ -82,11 +82,11 @@ def agree_where_the_graph_does(settings: SelfTraining, spreading: Spreading) -> 
     """
 
     def compute(view: View) -> Float[Tensor, ""]:
-        own, graph = own_opinion(view, settings.align), view.step.spread_labels
+        own, graph = own_opinion(view, settings.align), view.step.propagate_labels
         margin = spreading.margin
         used = self_training.confident(own, settings.confidence) & ~self_training.leading(graph, margin)
-        used &= ~self_training.foreign(graph, margin)
-        if view.step.share_named(margin) >= spreading.heard:
+        used &= ~self_training.out_of_distribution(graph, margin)
+        if view.step.share_confident(margin) >= spreading.heard:
             used &= self_training.at_one(own, graph)
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         return self_training.cross_entropy_where(logits, self_training.hardened(own), used)
@@ -98,7 +98,7 @@ def follow_the_graph(margin: float) -> Compute:
     """Cross-entropy on labels that spread along the graph, where it is sure; to C."""
 
     def compute(view: View) -> Float[Tensor, ""]:
-        graph = view.step.spread_labels
+        graph = view.step.propagate_labels
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
         sure = self_training.leading(graph, margin)
         return self_training.cross_entropy_where(logits, self_training.hardened(graph), sure)

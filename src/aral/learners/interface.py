@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.randomness import Stream
-from aral.types import NOBODY, Ids, ImageSet, LabelledSet
+from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Learner(ABC):
     """Trains in steps, predicts by image id, and can be saved and restored between any two steps.
 
     A session calls :meth:`start_round`, then :meth:`step` for each step from 0 to ``steps_per_round`` − 1; a
-    learner that can begin without labels is first started with :meth:`start_before_labels` and stepped
-    ``steps_before_labels`` times. All randomness of a step is a function of the stream it was started with and
+    learner that can begin without labels is first started with :meth:`start_pretraining` and stepped
+    ``pretraining_steps`` times. All randomness of a step is a function of the stream it was started with and
     the step.
     """
 
@@ -67,11 +67,11 @@ class Learner(ABC):
         """Training steps of each round."""
 
     @property
-    def steps_before_labels(self) -> int:
+    def pretraining_steps(self) -> int:
         """Training steps before the first query, on images alone; 0 for a learner that needs labels."""
         return 0
 
-    def meet_pool(self, pool: ImageSet, stream: Stream) -> None:  # noqa: B027 doing nothing is right for most
+    def set_pool(self, pool: ImageSet, stream: Stream) -> None:  # noqa: B027 doing nothing is right for most
         """Take note of the whole pool, once, before anything else; most learners have no use for it.
 
         Args:
@@ -79,15 +79,15 @@ class Learner(ABC):
             stream: decides what is derived from the pool.
         """
 
-    def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:  # noqa: B027 likewise
+    def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:  # noqa: B027 likewise
         """Take note of what people said; called before a round starts, and before :meth:`predict` for a query.
 
         Args:
             labelled: all labels given so far, of images of the pool.
-            foreign: ids of images of the pool that are of none of the classes.
+            ood: ids of images of the pool that are of none of the classes.
         """
 
-    def start_before_labels(self, stream: Stream) -> None:
+    def start_pretraining(self, stream: Stream) -> None:
         """Begin the training before labels, on the pool that was met.
 
         Raises:
@@ -113,7 +113,7 @@ class Learner(ABC):
         """Run training step ``index`` of the round that was started."""
 
     @abstractmethod
-    def slow_down(self) -> None:
+    def halve_learning_rates(self) -> None:
         """Halve every learning rate for the rest of the run, after a step that was not finite."""
 
     @abstractmethod

@@ -30,9 +30,9 @@ def soft_labels(view: View, settings: SelfTraining, spreading: Spreading) -> Flo
     own = self_training.sharpened(own_opinion(view, settings.align), settings.temperature)
     if not spreading.weight:
         return own
-    graph, margin = view.step.spread_labels, spreading.margin
+    graph, margin = view.step.propagate_labels, spreading.margin
     sure = self_training.leading(graph, margin)[:, None]
-    known = ~self_training.foreign(graph, margin)[:, None]
+    known = ~self_training.out_of_distribution(graph, margin)[:, None]
     return torch.where(sure, self_training.hardened(graph), own) * known
 
 

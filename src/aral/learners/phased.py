@@ -25,7 +25,7 @@ from aral.learners.step import Step
 from aral.learners.terms import Phase
 from aral.networks.interface import PixelRange
 from aral.randomness import Stream
-from aral.types import NOBODY, Ids, ImageSet, LabelledSet
+from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
 
 class PhasedLearner(Learner):
@@ -85,28 +85,28 @@ class PhasedLearner(Learner):
         return self._model.training.steps
 
     @property
-    def steps_before_labels(self) -> int:
+    def pretraining_steps(self) -> int:
         """Training steps before the first query."""
         return self._model.partitioning.steps if self._before_labels else 0
 
-    def meet_pool(self, pool: ImageSet, stream: Stream) -> None:
+    def set_pool(self, pool: ImageSet, stream: Stream) -> None:
         """Remember the pool; who neighbours whom is found out when it is first needed."""
         settings = self._model.partitioning
-        self._known.meet_pool(pool, settings, self._symmetric, stream.child("neighbours"))
+        self._known.set_pool(pool, settings, self._symmetric, stream.child("neighbours"))
 
-    def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:
+    def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
         """Let them spread along the graph of neighbours, once somebody asks."""
-        self._known.meet_labels(labelled, foreign)
+        self._known.set_labels(labelled, ood)
 
-    def start_before_labels(self, stream: Stream) -> None:
+    def start_pretraining(self, stream: Stream) -> None:
         """Take the whole pool as unlabelled images."""
-        if not self.steps_before_labels:
-            super().start_before_labels(stream)
+        if not self.pretraining_steps:
+            super().start_pretraining(stream)
         images = self._known.pool
         self._optimisers = NetOptimisers(self._nets, self._model, self._optimisers.scale)
         self._stage = Stage(
             self._before_labels,
-            self.steps_before_labels,
+            self.pretraining_steps,
             stream,
             None,
             self._unlabelled_batches(images, stream),
@@ -129,7 +129,7 @@ class PhasedLearner(Learner):
             )
         self._blueprint.check_fit(labelled, self._name)
         training = self._model.training
-        if round_number == 0 and self.steps_before_labels:
+        if round_number == 0 and self.pretraining_steps:
             self._name_groups(labelled)
         if round_number > 0 and not training.warm_start:
             self._initialise(round_number)
@@ -150,7 +150,7 @@ class PhasedLearner(Learner):
 
     def _name_groups(self, labelled: LabelledSet) -> None:
         """Let C begin with what the groups know."""
-        groups = self.predict(labelled.images, {Need.GROUPS}, self._stream).get(Need.GROUPS).argmax(dim=1)
+        groups = self.predict(labelled.images, {Need.CLUSTERS}, self._stream).get(Need.CLUSTERS).argmax(dim=1)
         named = torch.from_numpy(labelled.classes)
         for modules in (self._nets.modules, self._averages.modules):
             if modules:
@@ -196,7 +196,7 @@ class PhasedLearner(Learner):
             self._age,
             self._blueprint.encoded,
             self._model.augmented(before_labels=stage.labelled is None),
-            self._known.neighbourhood,
+            self._known.neighbour_graph,
             stage.spread,
             stage.trained_on,
             self._averages.label if self._model.self_training.averaged else None,
@@ -220,7 +220,7 @@ class PhasedLearner(Learner):
         numbers = {name: float(value.detach()) for name, value in values.items()}
         return numbers | {f"total {phase.name}": float(total.detach())}, done
 
-    def slow_down(self) -> None:
+    def halve_learning_rates(self) -> None:
         """Halve every learning rate for the rest of the run."""
         self._optimisers.scale /= 2
 

@@ -61,7 +61,7 @@ class Predictor:
         if Net.GENERATOR in self._nets.modules:
             supplies.add(Need.SYNTHESISED)
         if Net.PARTITION in self._nets.modules:
-            supplies.add(Need.GROUPS)
+            supplies.add(Need.CLUSTERS)
         return frozenset(supplies)
 
     @torch.no_grad()
@@ -76,16 +76,7 @@ class Predictor:
             if Need.SYNTHESISED in needs:
                 found[Need.SYNTHESISED].append(self._synthesised(stream.child("synthesis")))
         joined = {need: torch.cat(values) for need, values in found.items()}
-        return Predictions(
-            images.ids,
-            joined.get(Need.PROBABILITIES),
-            joined.get(Need.MC_PROBABILITIES),
-            joined.get(Need.FEATURES),
-            joined.get(Need.LATENTS),
-            joined.get(Need.SAMPLER_LOGITS),
-            joined.get(Need.SYNTHESISED),
-            joined.get(Need.GROUPS),
-        )
+        return Predictions(images.ids, joined)
 
     def _synthesised(self, stream: Stream) -> Float[Tensor, "Q F"]:
         made = synthesise(self._nets, self._classifier, self._model.training.synthesised, stream)
@@ -101,8 +92,8 @@ class Predictor:
             outputs[Need.LATENTS] = mean
             if Need.SAMPLER_LOGITS in needs:
                 outputs[Need.SAMPLER_LOGITS] = self._nets.sampler(mean)
-        if Need.GROUPS in needs:
-            outputs[Need.GROUPS] = softmax(self._partition(features)[0], dim=1)
+        if Need.CLUSTERS in needs:
+            outputs[Need.CLUSTERS] = softmax(self._partition(features)[0], dim=1)
         if Need.MC_PROBABILITIES in needs:
             outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch)
         return {need: outputs[need] for need in needs}

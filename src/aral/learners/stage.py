@@ -11,7 +11,7 @@ from jaxtyping import Float
 from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.learners.terms import Phase
 from aral.randomness import Stream
-from aral.representations.neighbours import SpreadLabels
+from aral.representations.neighbours import PropagatedLabels
 from aral.types import Ids, LabelledBatch
 
 
@@ -35,7 +35,7 @@ class Stage:
     stream: Stream
     labelled: LabelledBatches | None
     unlabelled: UnlabelledBatches
-    spread: Callable[[], SpreadLabels] | None = None
+    spread: Callable[[], PropagatedLabels] | None = None
     trained_on: Ids | None = None
     class_shares: Float[np.ndarray, " K"] | None = None
 

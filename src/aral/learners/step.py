@@ -24,7 +24,7 @@ from aral.learners.opinions import Classify, in_evaluation, opinion
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
 from aral.randomness import Stream
-from aral.representations.neighbours import Neighbourhood, SpreadLabels
+from aral.representations.neighbours import NeighbourGraph, PropagatedLabels
 from aral.types import Ids, LabelledBatch, UnlabelledBatch
 
 
@@ -56,7 +56,7 @@ class Step:
         age: training steps since the networks were initialised.
         encoded: the pools whose images E sees; the labelled one at least.
         self_training: how far images are augmented.
-        neighbourhood: who neighbours whom; for learners that met the pool.
+        neighbour_graph: who neighbours whom; for learners that met the pool.
         spread: gives what the round's labels say of the pool along its graph.
         trained_on: ids of the images that may be trained on; ``None``: all.
         teacher: who labels x_U; ``None``: C itself, in evaluation mode.
@@ -72,8 +72,8 @@ class Step:
         age: int,
         encoded: frozenset[Part] = BOTH_POOLS,
         self_training: SelfTraining | None = None,
-        neighbourhood: Neighbourhood | None = None,
-        spread: Callable[[], SpreadLabels] | None = None,
+        neighbour_graph: NeighbourGraph | None = None,
+        spread: Callable[[], PropagatedLabels] | None = None,
         trained_on: Ids | None = None,
         teacher: Classify | None = None,
         class_shares: Float[np.ndarray, " K"] | None = None,
@@ -85,7 +85,7 @@ class Step:
         self._stream = stream
         self._encodes_unlabelled = Part.UNLABELLED in encoded
         self._self_training = self_training or SelfTraining()
-        self._neighbourhood = neighbourhood
+        self._neighbourhood = neighbour_graph
         self._spread = spread
         self._trained_on = trained_on
         self._teacher = teacher
@@ -150,7 +150,7 @@ class Step:
     @cached_property
     def strong_neighbour_images(self) -> Float[Tensor, "U C H W"]:
         """One of the neighbours of each of x_U, strongly augmented."""
-        batch = self.neighbourhood(self.unlabelled.ids, self._stream.child("neighbours"))
+        batch = self.neighbour_graph(self.unlabelled.ids, self._stream.child("neighbours"))
         return self._strong(self._shown(batch.to(self.nets.device)), "strong neighbours")
 
     @cached_property
@@ -175,7 +175,7 @@ class Step:
         )
 
     @property
-    def neighbourhood(self) -> Neighbourhood:
+    def neighbour_graph(self) -> NeighbourGraph:
         """Who neighbours whom in the pool.
 
         Raises:
@@ -186,7 +186,7 @@ class Step:
         return self._neighbourhood
 
     @cached_property
-    def spread_labels(self) -> Float[Tensor, "U K"]:
+    def propagate_labels(self) -> Float[Tensor, "U K"]:
         """What the round's labels say of x_U along the graph of neighbours.
 
         Raises:
@@ -194,11 +194,11 @@ class Step:
         """
         return self._along_graph()(self.unlabelled.ids).to(self.nets.device)
 
-    def share_named(self, margin: float) -> float:
+    def share_confident(self, margin: float) -> float:
         """The share of the whole pool that the graph gives a class with at least this lead; raises likewise."""
-        return self._along_graph().share_named(margin)
+        return self._along_graph().share_confident(margin)
 
-    def _along_graph(self) -> SpreadLabels:
+    def _along_graph(self) -> PropagatedLabels:
         if self._spread is None:
             raise ValueError("there are no labels yet that could spread")
         return self._spread()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 import numpy as np
 from jaxtyping import Int64
 
-from aral.acquisition import PoolView, Predictions
+from aral.acquisition import Need, PoolView, Predictions
 from aral.acquisition.interface import check_query_size
 from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, evaluate
@@ -23,7 +23,7 @@ from aral.loop.observer import Observer
 from aral.loop.pictures import save_pictures
 from aral.loop.rows import Stage
 from aral.loop.strategy import Strategy, check_strategy
-from aral.loop.training import BEFORE_LABELS, Pace, Progress
+from aral.loop.training import PRETRAINING, Pace, Progress
 from aral.loop.validation import Validation, Validator
 from aral.randomness import Stream
 from aral.representations.components import principal_components
@@ -83,7 +83,7 @@ class Session:
             self._validator = Validator(validation, store, learner, pool, class_count, kept, self._tell)
         after_step = [self._validator.after_step] if self._validator else []
         self._progress = Progress(store, learner, pace or Pace(), self._observer, *after_step)
-        learner.meet_pool(pool, stream.child("pool"))
+        learner.set_pool(pool, stream.child("pool"))
         self._progress.restore(self._start_round)
 
     @property
@@ -206,21 +206,21 @@ class Session:
 
     def _begin(self, stopping: Callable[[], bool]) -> None:
         """Train on the pool alone, as far as that was not done; nothing for a learner that needs labels."""
-        if self.learner.steps_before_labels:
-            self._observer.stage(BEFORE_LABELS, "training before labels")
+        if self.learner.pretraining_steps:
+            self._observer.stage(PRETRAINING, "training before labels")
             started = time.monotonic()
-            self._progress.finish_round(BEFORE_LABELS, self._start_round, stopping)
-            self._record(BEFORE_LABELS, {"train seconds": time.monotonic() - started})
+            self._progress.finish_round(PRETRAINING, self._start_round, stopping)
+            self._record(PRETRAINING, {"train seconds": time.monotonic() - started})
 
     def _choose_first(self, candidates: ImageSet, query_size: int, stream: Stream) -> Selection:
         first = self._strategy.first
-        if self.learner.steps_before_labels:
+        if self.learner.pretraining_steps:
             known = self.learner.predict(candidates, first.needs, stream.child("unlabelled passes"))
         else:
             features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
             known = Predictions(candidates.ids, features=features)
         nobody = np.empty(0, dtype=np.int64)
-        nothing = Predictions(nobody, features=None if known.features is None else known.features[:0])
+        nothing = Predictions(nobody, {need: known.get(need)[:0] for need in known.needs & {Need.FEATURES}})
         return first(PoolView(known, nothing, nobody, self.class_count), query_size, stream)
 
     def _choose(self, candidates: ImageSet, query_size: int) -> Selection:
@@ -229,7 +229,7 @@ class Session:
             return self._choose_first(candidates, query_size, stream)
         self.repair()
         labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs
-        self.learner.meet_labels(labelled, training_set.foreign_images(self.store.answers()))
+        self.learner.set_labels(labelled, training_set.ood_images(self.store.answers()))
         view = PoolView(
             self.learner.predict(candidates, needs, stream.child("unlabelled passes")),
             self.learner.predict(labelled.images, needs, stream.child("labelled passes")),
@@ -250,11 +250,11 @@ class Session:
         self._progress.tell(kind, message)
 
     def _start_round(self, number: int) -> None:
-        if number == BEFORE_LABELS:
-            self.learner.start_before_labels(self._stream.child("before labels"))
+        if number == PRETRAINING:
+            self.learner.start_pretraining(self._stream.child("before labels"))
             return
         found = training_set.read(self.store, number, self.pool, self.class_count)
-        self.learner.meet_labels(found.labelled, found.foreign)
+        self.learner.set_labels(found.labelled, found.ood)
         self.learner.start_round(
             number, found.labelled, found.unlabelled, self._stream.child("round", number)
         )

@@ -36,7 +36,7 @@ def check_strategy(strategy: Strategy, learner: Learner) -> None:
             f"'{learner.name}' does not supply.",
             "Choose another acquisition, or a learner with those parts.",
         )
-    extra = strategy.first.needs - (learner.supplies if learner.steps_before_labels else {Need.FEATURES})
+    extra = strategy.first.needs - (learner.supplies if learner.pretraining_steps else {Need.FEATURES})
     if extra:
         raise BadInput(
             f"'{strategy.first.name}' cannot make the first query: it needs {', '.join(sorted(extra))}, and "

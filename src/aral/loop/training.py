@@ -17,7 +17,7 @@ CHECKPOINTS = "checkpoints"
 NO_MEMORY = ("allocate memory", "out of memory")
 """What PyTorch says when there is not enough, on a processor and on a graphics card."""
 
-BEFORE_LABELS = -1
+PRETRAINING = -1
 """The number of the training before the first query, in place of a round's."""
 
 
@@ -49,7 +49,7 @@ class Position:
     @property
     def where(self) -> str:
         """The round, in words."""
-        before = self.round_number == BEFORE_LABELS
+        before = self.round_number == PRETRAINING
         return "the training before labels" if before else f"round {self.round_number}"
 
 
@@ -130,12 +130,12 @@ class Progress:
 
     @property
     def _first(self) -> int:
-        return BEFORE_LABELS if self._learner.steps_before_labels else 0
+        return PRETRAINING if self._learner.pretraining_steps else 0
 
     def _steps(self) -> int:
         """Steps of the round under way."""
-        before = self.position.round_number == BEFORE_LABELS
-        return self._learner.steps_before_labels if before else self._learner.steps_per_round
+        before = self.position.round_number == PRETRAINING
+        return self._learner.pretraining_steps if before else self._learner.steps_per_round
 
     def _train(self, start_round: Callable[[int], None], stopping: Callable[[], bool]) -> None:
         position, steps = self.position, self._steps()
@@ -195,7 +195,7 @@ class Progress:
                 "Lower the learning rates, for instance --set model.optimisers.discriminator.rate=0.001",
             )
         self.restore(start_round)
-        self._learner.slow_down()
+        self._learner.halve_learning_rates()
         self.position.halvings = halvings
         self.position.skips = 0
         self.tell(

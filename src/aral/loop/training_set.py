@@ -24,15 +24,15 @@ class TrainingSet:
     Attributes:
         labelled: those with a class.
         unlabelled: the rest, without those that were found to have none.
-        foreign: ids of images that people answered 'none of these'; in neither of the two.
+        ood: ids of images that people answered 'none of these'; in neither of the two.
     """
 
     labelled: LabelledSet
     unlabelled: ImageSet
-    foreign: Ids
+    ood: Ids
 
 
-def foreign_images(answers: Iterable[Answer]) -> Ids:
+def ood_images(answers: Iterable[Answer]) -> Ids:
     """Ids of the images that were answered 'none of these', ascending."""
     return _without_class(answers, (NoClass.NONE_OF_THESE,))
 
@@ -57,18 +57,18 @@ def fix(store: Store, number: int, validator: Validator | None) -> None:
         excluded += ids[~trained].tolist()
         ids, classes = ids[trained], classes[trained]
     body = {"ids": ids.tolist(), "classes": classes.tolist(), "excluded": excluded}
-    store.record_document(number, DOCUMENT, body | {"foreign": foreign_images(answers).tolist()})
+    store.record_document(number, DOCUMENT, body | {"ood": ood_images(answers).tolist()})
 
 
 def read(store: Store, number: int, pool: ImageSet, class_count: int) -> TrainingSet:
     """What :func:`fix` has written down; rounds of earlier versions know no foreign images."""
     body = store.document(number, DOCUMENT)
     assert isinstance(body, dict)
-    ids, classes, excluded, foreign = (
-        np.array(body.get(key, []), dtype=np.int64) for key in ("ids", "classes", "excluded", "foreign")
+    ids, classes, excluded, ood = (
+        np.array(body.get(key, []), dtype=np.int64) for key in ("ids", "classes", "excluded", "ood")
     )
     labelled = LabelledSet(pool.subset(ids), classes, class_count)
-    return TrainingSet(labelled, pool.without(np.concatenate([ids, excluded])), foreign)
+    return TrainingSet(labelled, pool.without(np.concatenate([ids, excluded])), ood)
 
 
 def _without_class(answers: Iterable[Answer], reasons: tuple[NoClass, ...]) -> Ids:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import log_softmax, one_hot
 
-from aral.margins import leads
+from aral.margins import margin_of
 
 
 def certain(class_probs: Float[Tensor, "N K"], entropy: float) -> Bool[Tensor, " N"]:
@@ -29,12 +29,12 @@ def confident(class_probs: Float[Tensor, "N K"], confidence: float) -> Bool[Tens
 
 def leading(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
     """Images whose likeliest class leads the second, and none at all, by at least ``margin``, in [0, 1]."""
-    return leads(class_probs) >= margin
+    return margin_of(class_probs) >= margin
 
 
-def foreign(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
-    """Images likelier of no class than of any, by at least ``margin`` > 0 (:func:`aral.margins.leads`)."""
-    return leads(class_probs) <= -margin
+def out_of_distribution(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
+    """Images likelier of no class than of any, by at least ``margin`` > 0 (:func:`aral.margins.margin_of`)."""
+    return margin_of(class_probs) <= -margin
 
 
 def at_one(one: Float[Tensor, "N K"], other: Float[Tensor, "N K"]) -> Bool[Tensor, " N"]:

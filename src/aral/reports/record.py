@@ -20,7 +20,7 @@ from aral.durable import Json
 from aral.errors import BadInput
 from aral.loop.reading import StoreReading, store_reading
 from aral.loop.rows import EventRow, MetricRow, RoundRow, Stage
-from aral.loop.training import BEFORE_LABELS
+from aral.loop.training import PRETRAINING
 from aral.reports.pictures import Pictures, read_pictures
 from aral.types import Answer, Selection
 
@@ -188,7 +188,7 @@ def read_run(folder: Path) -> RunRecord:
             unreadable=tuple(look.problem for look in found.values() if look.problem),
             settings=settings,
             seconds_before_labels=sum(
-                (metric.value for metric in metrics[BEFORE_LABELS] if metric.name == "train seconds"), 0.0
+                (metric.value for metric in metrics[PRETRAINING] if metric.name == "train seconds"), 0.0
             ),
             of_project=store.setting("identity") is not None,
         )

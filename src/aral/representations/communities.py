@@ -26,7 +26,7 @@ def communities(graph: sparse.csr_matrix, count: int, stream: Stream) -> Int64[n
     """The community of each row, 0 to ``count`` − 1.
 
     Args:
-        graph: :func:`aral.representations.graph.similarity_graph`.
+        graph: :func:`aral.representations.graph.affinity_matrix`.
         count: communities wanted; fewer come out when the graph has fewer different places.
         stream: decides the start of the decomposition and of k-means.
     """

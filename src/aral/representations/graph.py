@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Float32, Float64, Int64
 
-from aral.types import NOBODY
+from aral.types import NO_IDS
 
 SMALL = 1e-12
 """Below this a distance or a degree counts as none."""
@@ -18,7 +18,7 @@ TURNS = 100
 """How often labels are passed on; what a label reaches after more turns is a hundredth of what it was."""
 
 
-def similarity_graph(
+def affinity_matrix(
     neighbours: Int64[np.ndarray, "N k"], distances: Float64[np.ndarray, "N k"]
 ) -> sparse.csr_matrix:
     """Symmetric weights D^−½ W D^−½ of the graph's edges, D the sums of W's rows.
@@ -41,12 +41,12 @@ def similarity_graph(
     return (scale @ both_ways @ scale).tocsr()
 
 
-def spread_labels(
+def propagate_labels(
     graph: sparse.csr_matrix,
     rows: Int64[np.ndarray, " L"],
     classes: Int64[np.ndarray, " L"],
     class_count: int,
-    foreign: Int64[np.ndarray, " M"] = NOBODY,
+    ood: Int64[np.ndarray, " M"] = NO_IDS,
 ) -> Float32[np.ndarray, "N K"]:
     """Class probabilities of every row: what reaches it from the labelled ones (Zhou et al. 2004).
 
@@ -57,16 +57,16 @@ def spread_labels(
     afterwards, so rows that resemble them have a sum below 1.
 
     Args:
-        graph: :func:`similarity_graph`.
+        graph: :func:`affinity_matrix`.
         rows: the labelled ones, at least one.
         classes: of these rows, 0 to K − 1.
         class_count: K.
-        foreign: rows that are of none of the classes.
+        ood: rows that are of none of the classes.
     """
-    if foreign.size:
-        rows = np.concatenate([rows, foreign])
-        classes = np.concatenate([classes, np.full(foreign.size, class_count)])
-        return spread_labels(graph, rows, classes, class_count + 1)[:, :class_count]
+    if ood.size:
+        rows = np.concatenate([rows, ood])
+        classes = np.concatenate([classes, np.full(ood.size, class_count)])
+        return propagate_labels(graph, rows, classes, class_count + 1)[:, :class_count]
     labels = np.zeros((graph.shape[0], class_count), dtype=np.float32)
     labels[rows, classes] = 1.0 / np.bincount(classes, minlength=class_count)[classes]
     single = graph.astype(np.float32)

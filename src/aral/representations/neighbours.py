@@ -14,13 +14,13 @@ from torch import Tensor
 
 from aral.data.augmentation import occurrences
 from aral.data.batches import gather
-from aral.margins import leads
+from aral.margins import margin_of
 from aral.randomness import Stream
 from aral.representations.communities import communities
 from aral.representations.components import half_whitened, leading_components, principal_components
 from aral.representations.gradients import gradient_features
-from aral.representations.graph import similarity_graph, spread_labels
-from aral.types import NOBODY, Ids, ImageSet, LabelledSet, UnlabelledBatch
+from aral.representations.graph import affinity_matrix, propagate_labels
+from aral.types import NO_IDS, Ids, ImageSet, LabelledSet, UnlabelledBatch
 
 SeenAs = Literal["gradients", "pixels"]
 """What is compared: oriented gradients (:mod:`aral.representations.gradients`) or pixels."""
@@ -59,7 +59,7 @@ def nearest_neighbours(
 
 
 @dataclass(frozen=True)
-class SpreadLabels:
+class PropagatedLabels:
     """Class probabilities of a pool's images, from the labels of a few of them.
 
     Attributes:
@@ -76,14 +76,14 @@ class SpreadLabels:
 
     @cached_property
     def _leads(self) -> Float[Tensor, " N"]:
-        return leads(torch.from_numpy(self.class_probs))
+        return margin_of(torch.from_numpy(self.class_probs))
 
-    def share_named(self, margin: float) -> float:
-        """The share of the pool that some class leads by at least ``margin``: :func:`aral.margins.leads`."""
+    def share_confident(self, margin: float) -> float:
+        """The share of the pool that some class leads by at least ``margin``: :func:`aral.margins.margin_of`."""
         return float((self._leads >= margin).double().mean())
 
 
-class Neighbourhood:
+class NeighbourGraph:
     """The images of a pool and each one's nearest neighbours, sought when they are first needed.
 
     Args:
@@ -149,24 +149,24 @@ class Neighbourhood:
     @cached_property
     def _graph(self) -> csr_matrix:
         rows, distances = (part[:, : self._links] for part in self._nearest)
-        return similarity_graph(rows, distances)
+        return affinity_matrix(rows, distances)
 
-    def spread(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> SpreadLabels:
-        """What some images say of the whole pool: :func:`aral.representations.graph.spread_labels`.
+    def spread(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> PropagatedLabels:
+        """What some images say of the whole pool: :func:`aral.representations.graph.propagate_labels`.
 
         Args:
             labelled: images of the pool and their classes.
-            foreign: ids of images of the pool that are of none of the classes.
+            ood: ids of images of the pool that are of none of the classes.
         """
-        rows, others = (np.searchsorted(self._pool.ids, ids) for ids in (labelled.images.ids, foreign))
+        rows, others = (np.searchsorted(self._pool.ids, ids) for ids in (labelled.images.ids, ood))
         classes = labelled.classes.astype(np.int64)
         return self._spread(rows.tobytes(), classes.tobytes(), labelled.class_count, others.tobytes())
 
-    def _spread_from(self, rows: bytes, classes: bytes, class_count: int, foreign: bytes) -> SpreadLabels:
+    def _spread_from(self, rows: bytes, classes: bytes, class_count: int, ood: bytes) -> PropagatedLabels:
         # Bytes, because the last labels are remembered by them: training and query ask for the same.
-        named, classes_of, others = (np.frombuffer(each, np.int64) for each in (rows, classes, foreign))
-        found = spread_labels(self._graph, named, classes_of, class_count, others)
-        return SpreadLabels(self._pool.ids, found)
+        named, classes_of, others = (np.frombuffer(each, np.int64) for each in (rows, classes, ood))
+        found = propagate_labels(self._graph, named, classes_of, class_count, others)
+        return PropagatedLabels(self._pool.ids, found)
 
     def __call__(self, ids: Ids, stream: Stream) -> UnlabelledBatch:
         """One neighbour of each image, any of its nearest with equal chance; itself where none are wanted.

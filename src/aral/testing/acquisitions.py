@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
-from aral.acquisition import Acquisition, Need, PoolView, Predictions
+from aral.acquisition import Acquisition, PoolView, Predictions
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import Ids
@@ -36,9 +35,9 @@ def planted_predictions(ids: Ids) -> Predictions:
         latents=torch.from_numpy(_draws(ids, 6, "latents") - 0.5).float(),
         sampler_logits=torch.from_numpy(4 * _draws(ids, 1, "sampler")[:, 0].round(1) - 2).float(),
         synthesised=torch.from_numpy(_draws(made, FEATURES, "synthesised")).float(),
-        spread=torch.from_numpy(spread / spread.sum(axis=1, keepdims=True)).float(),
-        places=torch.from_numpy(_draws(ids, FEATURES, "places")).float(),
-        groups=torch.from_numpy(groups / groups.sum(axis=1, keepdims=True)).float(),
+        propagated=torch.from_numpy(spread / spread.sum(axis=1, keepdims=True)).float(),
+        representation=torch.from_numpy(_draws(ids, FEATURES, "places")).float(),
+        clusters=torch.from_numpy(groups / groups.sum(axis=1, keepdims=True)).float(),
     )
 
 
@@ -93,10 +92,7 @@ def _check_query(acquisition: Acquisition, ids: tuple[int, ...], labelled: tuple
 
 def _check_needs(acquisition: Acquisition) -> None:
     full = planted_predictions(np.arange(8, dtype=np.int64))
-    outputs = {field.name: getattr(full, field.name) for field in fields(full) if field.name != "ids"}
-    names = {need: name for name in outputs for need in Need if outputs[name] is full.get(need)}
-    kept = {names[need] for need in acquisition.needs}
-    only = Predictions(full.ids, **{name: value for name, value in outputs.items() if name in kept})
+    only = Predictions(full.ids, {need: full.get(need) for need in acquisition.needs})
     nothing = np.empty(0, dtype=np.int64)
     view = PoolView(only, Predictions(nothing), nothing, CLASSES)
     assert len(acquisition(view, 3, _STREAM)) == 3, "declared needs are enough"

@@ -11,7 +11,7 @@ from torch import Tensor
 from aral.acquisition import Need, Predictions
 from aral.learners import Gallery, Learner, StepLosses
 from aral.randomness import Stream
-from aral.types import NOBODY, Ids, ImageSet, LabelledSet
+from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
 
 class FakeLearner(Learner):
@@ -23,7 +23,7 @@ class FakeLearner(Learner):
         probabilities: class probabilities by ids, N×K; uniform if left out.
         steps: training steps a round.
         troubled_steps: steps, counted over everything, that report a skipped phase.
-        steps_before_labels: training steps before the first query.
+        pretraining_steps: training steps before the first query.
         groups: probabilities of groups by ids, N×G; one group if left out.
     """
 
@@ -34,21 +34,21 @@ class FakeLearner(Learner):
         probabilities: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N K"]] | None = None,
         steps: int = 2,
         troubled_steps: frozenset[int] = frozenset(),
-        steps_before_labels: int = 0,
+        pretraining_steps: int = 0,
         groups: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N G"]] | None = None,
     ) -> None:
         self.class_count = class_count
         self.calls: list[str] = []
         self.labelled: list[LabelledSet] = []
         self.unlabelled: list[ImageSet] = []
-        self.foreign: list[Ids] = []
+        self.ood: list[Ids] = []
         self.steps_taken = 0
         self.rate = 1.0
         self._sampler_logit = sampler_logit
         self._probabilities = probabilities
         self._steps = steps
         self._troubled = troubled_steps
-        self._steps_before_labels = steps_before_labels
+        self._steps_before_labels = pretraining_steps
         self._groups = groups
 
     @property
@@ -67,22 +67,22 @@ class FakeLearner(Learner):
         return self._steps
 
     @property
-    def steps_before_labels(self) -> int:
+    def pretraining_steps(self) -> int:
         """As given."""
         return self._steps_before_labels
 
-    def meet_pool(self, pool: ImageSet, stream: Stream) -> None:
+    def set_pool(self, pool: ImageSet, stream: Stream) -> None:
         """Say so."""
         self.calls.append(f"meet {len(pool)} images")
 
-    def meet_labels(self, labelled: LabelledSet, foreign: Ids = NOBODY) -> None:
+    def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
         """Remember what is of no class."""
-        self.foreign.append(foreign)
+        self.ood.append(ood)
 
-    def start_before_labels(self, stream: Stream) -> None:
+    def start_pretraining(self, stream: Stream) -> None:
         """Say so."""
         if not self._steps_before_labels:
-            super().start_before_labels(stream)
+            super().start_pretraining(stream)
         self.calls.append("start before labels")
 
     def start_round(
@@ -99,7 +99,7 @@ class FakeLearner(Learner):
         skipped = ("D",) if self.steps_taken in self._troubled else ()
         return StepLosses({"total D": 1.0}, skipped)
 
-    def slow_down(self) -> None:
+    def halve_learning_rates(self) -> None:
         """Halve the recorded rate."""
         self.rate /= 2
 
@@ -112,14 +112,16 @@ class FakeLearner(Learner):
         logits = torch.tensor([self._sampler_logit(int(index)) for index in images.ids])
         return Predictions(
             images.ids,
-            probabilities,
-            probabilities[:, None].repeat(1, 3, 1),
-            number,
-            number,
-            logits.float(),
-            number[:1],
-            number.new_ones(len(images), 1) if self._groups is None else self._groups(ids),
-            places=number,
+            {
+                Need.PROBABILITIES: probabilities,
+                Need.MC_PROBABILITIES: probabilities[:, None].repeat(1, 3, 1),
+                Need.FEATURES: number,
+                Need.LATENTS: number,
+                Need.SAMPLER_LOGITS: logits.float(),
+                Need.SYNTHESISED: number[:1],
+                Need.CLUSTERS: number.new_ones(len(images), 1) if self._groups is None else self._groups(ids),
+                Need.REPRESENTATION: number,
+            },
         )
 
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
