@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from aral.reports.labels import Curve, normalised_area
+from aral.benchmarking.statistics import Curve, normalised_area
 from curves import RESULTS, ROOT, commit, machine
 
 KEPT = {"accuracy": "accuracy", "train seconds": "train_seconds", "query seconds": "query_seconds"}

@@ -206,7 +206,7 @@ def test_a_panel_without_data_is_reported_and_the_others_run(
     arguments = ["figures", "fig", "--scale", "0.05", "--folder", str(tmp_path), "--data-root", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, "--json", "--workers", "1"])
     assert isinstance(done.exception, BadInput) and "1 of 2 panels" in done.exception.problem
-    assert "Panel absent is left out: Data set 'svhn' was not found" in done.stderr
+    assert "Panel absent is skipped: Data set 'svhn' was not found" in done.stderr
     (table,) = json.loads(done.stdout)
     assert [unit["state"] for unit in table["units"]] == ["done"]
     (parity,) = table["parity"]

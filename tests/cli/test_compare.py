@@ -12,7 +12,7 @@ import pytest
 
 from aral.benchmarking import State, is_grid, read_result
 from aral.cli import main
-from aral.cli.grid_report import verdicts_of, write_grid_report
+from aral.cli.grid_report import report_grid
 
 GRID = [
     "compare",
@@ -51,9 +51,10 @@ def told(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_verdicts_and_targets_are_said_and_kept_by_the_report(told: Any, here: Path) -> None:
     folder = here / "runs" / "compare-digits"
     said = told(*GRID, "--baseline", "random", "--accuracy", "99", "--full")
-    assert "better than random (supervised+random)" in said
+    assert f"{ENTROPY} against supervised+random, final accuracy: " in said
     assert f"{ENTROPY}, labels for 99.0 %: not reached with 6 (supervised+random: not reached with 6;" in said
-    table = json.loads(told(*GRID, "--full", "--accuracy", "99", "--json"))
+    table = json.loads(told(*GRID, "--full", "--accuracy", "99", "--json", "--csv", "out/curves.csv"))
+    assert (here / "out" / "curves.csv").read_text() == (folder / "curves.csv").read_text() != ""
     assert [(row["method"], row["measure"]) for row in table["verdicts"]] == [
         (ENTROPY, "area"),
         (ENTROPY, "final accuracy"),
@@ -62,10 +63,10 @@ def test_verdicts_and_targets_are_said_and_kept_by_the_report(told: Any, here: P
     assert table["verdicts"] == json.loads((folder / "verdicts.json").read_text())["verdicts"]
     page = (folder / "comparison.html").read_text()
     again = told("report", "runs/compare-digits", "--baseline", "random", "--accuracy", "99")
-    assert "better than random (supervised+random)" in again and "Parity of seed 2" in again
+    assert f"{ENTROPY} against supervised+random" in again and "Parity of seed 2" in again
     assert "Full training" in again
     rewritten = (folder / "comparison.html").read_text()
-    for part in ("<h2>Parity</h2>", table["parity"][0]["hash"], "<h2>Full training</h2>"):
+    for part in ("<h3>Parity</h3>", table["parity"][0]["hash"], "<h3>Full training</h3>"):
         assert part in page and part in rewritten
     assert page.count("all labels") == rewritten.count("all labels")
     assert is_grid(folder) and [vars(unit) for unit in read_result(folder).units] == table["units"]
@@ -124,9 +125,9 @@ def test_five_seeds_unless_said_otherwise_and_too_few_are_said(
     assert "seeds = [0, 1, 2, 3, 4]" in plan
     quick = [word for word in GRID if not word.startswith("--seeds")]
     assert aral(monkeypatch, *quick, "--seeds=1") == 0
-    assert "1 seed cannot tell whether a method is better: a verdict takes 3" in capsys.readouterr().err
+    assert "1 seed will give no verdict: it takes at least 3" in capsys.readouterr().err
     assert aral(monkeypatch, *quick, "--methods=random", "--seeds=1") == 0
-    assert "cannot tell whether" not in capsys.readouterr().err
+    assert "verdict" not in capsys.readouterr().err
 
 
 def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> None:
@@ -140,8 +141,8 @@ def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> 
         replace(unit, state=State.WAITING) if "random" in unit.method else unit for unit in result.units
     ]
     stopped = replace(result, units=tuple(waiting))
-    assert write_grid_report(stopped, "supervised+random") == folder / "comparison.html"
-    verdicts = verdicts_of(stopped, "supervised+random")
-    assert verdicts is not None and not verdicts.rows
+    comparison, page = report_grid(stopped, "supervised+random")
+    assert page == folder / "comparison.html"
+    assert comparison is not None and comparison.methods == (ENTROPY,) and not comparison.verdicts
     (folder / "grid.json").write_text('{"grid": 3}')
-    assert "is no record of a grid" in told("report", "runs/compare-digits", code=2)
+    assert "is not the record of a grid" in told("report", "runs/compare-digits", code=2)

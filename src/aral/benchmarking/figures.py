@@ -10,9 +10,9 @@ from importlib import resources
 from pydantic import Field, ValidationError
 
 from aral.benchmarking.grid import FullTraining, GridSpec, units
-from aral.benchmarking.grid_result import Difference
 from aral.benchmarking.methods import Method
 from aral.benchmarking.ramps import PlacedRamp, ramps_of
+from aral.benchmarking.results import Difference
 from aral.benchmarking.spec import resolve
 from aral.errors import BadInput, unknown_name
 from aral.settings import Settings

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from aral import annotation, reports
+from aral import annotation, benchmarking, reports
 from aral.annotation import Project
 from aral.cli.options import AsJson
 from aral.cli.sentences import said_of_labels
@@ -57,7 +57,7 @@ def export_report(project: Project, target: Path) -> bool:
     A session is made as soon as classes or options are others, long before it has trained anything.
     """
     for number, folder in reversed(annotation.session_folders(project.folder)):
-        if not any(each.stage is not None for each in reports.read_run(folder).rounds):
+        if not any(each.stage is not None for each in benchmarking.read_run(folder).rounds):
             continue
         trained = [
             model for model in project.models() if Path(model.folder).name.startswith(f"{number:02d}-")

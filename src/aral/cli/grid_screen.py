@@ -10,14 +10,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from aral.benchmarking import Job, State, Watcher
+from aral.benchmarking import GridObserver, Job, State
 from aral.cli.screen import duration
 from aral.words import counted
 
 SHOWN_LINES = 30
 
 
-class GridScreen(Watcher):
+class GridScreen(GridObserver):
     """Shows the units of a grid as their workers report.
 
     Args:

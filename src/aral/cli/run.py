@@ -92,7 +92,7 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
     console = Console(stderr=True)
     with_progress(spec, dataset, folder, console)
     report = reports.write_report(folder)
-    record = reports.read_run(folder)
+    record = benchmarking.read_run(folder)
     if as_json:
         typer.echo(json.dumps(reports.as_json(record), indent=2))
         return

@@ -1,6 +1,7 @@
 from .acquisitions import check_acquisition, planted_predictions, planted_view
 from .learners import FakeLearner
 from .planted import planted_data, planted_pool, tiny_model
+from .records import run_record, runs_with_gains
 
 __all__ = [
     "FakeLearner",
@@ -9,5 +10,7 @@ __all__ = [
     "planted_pool",
     "planted_predictions",
     "planted_view",
+    "run_record",
+    "runs_with_gains",
     "tiny_model",
 ]

@@ -1,4 +1,4 @@
-"""A run as typed numbers, read from its folder; no drawing is done here and nothing is written.
+"""What a run has recorded, as typed values read from its folder; nothing is written.
 
 Shares and probabilities are in [0, 1], divergences in nats, times in seconds.
 """
@@ -21,11 +21,10 @@ from aral.errors import BadInput
 from aral.loop.reading import StoreReading, store_reading
 from aral.loop.rows import EventRow, MetricRow, RoundRow, Stage
 from aral.loop.training import PRETRAINING
-from aral.reports.pictures import Pictures, read_pictures
 from aral.types import Answer, Selection
 
 LOSS_PREFIX = "loss "
-"""Metrics of this beginning are traces over the steps of a round; of all others the last value counts."""
+"""Metrics with this prefix are traces over the steps of a round; of all others the last value counts."""
 
 Value = TypeVar("Value", str, int)
 
@@ -45,19 +44,18 @@ class LossTrace:
 
 @dataclass(frozen=True, eq=False)
 class RoundRecord:
-    """What is known of a round.
+    """What one round has recorded.
 
     Attributes:
         round: its number, from 0.
         labelled: how many labelled images it trains on.
         stage: the last stage reached; None while it is being labelled or trained.
-        numbers: figures of the end of the round by name, such as "accuracy".
+        numbers: metrics at the end of the round by name, such as "accuracy".
         losses: traces by the name of the loss.
         confusion: K×K counts of test images, row = true class, column = predicted class; None without.
-        selection: the images that were asked for, the most wanted first; None if none were.
-        answers: the valid answers to them that arrived so far, by image id.
-        pictures: pictures that were kept of the round; None if there are none or they cannot be read.
-        steps: the last training step of which anything is recorded; 0 if nothing is.
+        selection: the query, highest score first; None if there was none.
+        answers: the valid answers to the query that have arrived so far, by image id.
+        steps: the last training step with a recorded metric; 0 without any.
     """
 
     round: int
@@ -68,7 +66,6 @@ class RoundRecord:
     confusion: Int64[np.ndarray, "K K"] | None
     selection: Selection | None
     answers: Mapping[int, Answer]
-    pictures: Pictures | None
     steps: int = 0
 
     @property
@@ -79,33 +76,32 @@ class RoundRecord:
 
     @property
     def seconds(self) -> float:
-        """Time spent on training and on choosing images, as far as it was recorded."""
+        """Time spent on training and on queries, as far as it was recorded."""
         parts = (self.numbers.get(name, math.nan) for name in ("train seconds", "query seconds"))
         return sum((part for part in parts if math.isfinite(part)), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """What is known of a run.
+    """What a run has recorded.
 
     Attributes:
         name: the name of its folder.
         folder: where it is.
         data: the name of the data set.
-        note: what to know of the data set whenever it is named, such as "JPEG copy"; may be empty.
+        note: a remark to show beside the data set's name, such as "JPEG copy"; may be empty.
         method: learner and acquisition as one name, the same for all seeds.
         learner: the learner's name; may be empty.
         acquisition: the acquisition's name; may be empty.
         seed: the seed of the run.
         class_names: names in the order of the class indices.
-        budget: the total of labels the run may ask for; None if not recorded.
+        budget: total number of labels that may be spent; None if not recorded.
         rounds: in ascending order.
-        events: what the user should know, in the order of recording.
-        unreadable: files of pictures that were passed over, and why.
+        events: warnings and notes, in the order of recording.
         settings: the content of settings.json; None if there is no such file.
-        seconds_before_labels: time spent on training before the first query; 0 for most learners.
-        of_project: it is the training beside a labelling project, measured on its estimate slice: images
-            drawn at random from the pool, no test set.
+        seconds_before_labels: time spent on pretraining; 0 for most learners.
+        of_project: the run trains the model of an annotation project. Its accuracies are measured on the
+            project's estimate set, images drawn at random from the pool, and not on a test set.
     """
 
     name: str
@@ -120,19 +116,18 @@ class RunRecord:
     budget: int | None
     rounds: tuple[RoundRecord, ...]
     events: tuple[EventRow, ...]
-    unreadable: tuple[str, ...]
     settings: Json
     seconds_before_labels: float = 0.0
     of_project: bool = False
 
     @property
     def measure(self) -> str:
-        """What its accuracies are called."""
-        return "accuracy on the estimate slice" if self.of_project else "test accuracy"
+        """The name of its accuracies."""
+        return "accuracy on the estimate set" if self.of_project else "test accuracy"
 
     @property
     def data_title(self) -> str:
-        """The data set together with its note, which must not be lost on the way to a picture."""
+        """The data set's name with its note, for every title."""
         return f"{self.data} ({self.note})" if self.note else self.data
 
     @property
@@ -143,7 +138,7 @@ class RunRecord:
 
     @property
     def seconds(self) -> float:
-        """Time spent on training, also before labels, and on choosing images, as far as it was recorded."""
+        """Time spent on pretraining, training and queries, as far as it was recorded."""
         return sum((each.seconds for each in self.rounds), self.seconds_before_labels)
 
     def class_name(self, index: int) -> str:
@@ -152,10 +147,10 @@ class RunRecord:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Read a run that is finished or still running, at one moment and without touching it.
+    """Read a snapshot of a finished or running run; the folder is not changed.
 
     Args:
-        folder: the run folder, with ``store.sqlite`` and, where they were kept, settings.json and pictures.
+        folder: the run folder, with ``store.sqlite`` and settings.json if it was kept.
 
     Raises:
         BadInput: the folder holds no run, or one that was never started; the store or the settings are
@@ -168,10 +163,7 @@ def read_run(folder: Path) -> RunRecord:
         for metric in store.metrics():
             metrics[metric.round].append(metric)
         answers = {answer.image_id: answer for answer in store.answers()}
-        found = {row.round: read_pictures(folder / "pictures", row.round) for row in rows}
-        rounds = tuple(
-            _round(store, row, metrics[row.round], answers, found[row.round].pictures) for row in rows
-        )
+        rounds = tuple(_round(store, row, metrics[row.round], answers) for row in rows)
         return RunRecord(
             name=folder.resolve().name,
             folder=folder,
@@ -185,7 +177,6 @@ def read_run(folder: Path) -> RunRecord:
             budget=_optional(store, folder, "budget", int),
             rounds=rounds,
             events=tuple(store.events()),
-            unreadable=tuple(look.problem for look in found.values() if look.problem),
             settings=settings,
             seconds_before_labels=sum(
                 (metric.value for metric in metrics[PRETRAINING] if metric.name == "train seconds"), 0.0
@@ -199,10 +190,9 @@ def _round(
     row: RoundRow,
     metrics: Sequence[MetricRow],
     answers: Mapping[int, Answer],
-    pictures: Pictures | None,
 ) -> RoundRecord:
     selection = store.query(row.round)
-    wanted = selection.ids.tolist() if selection is not None else []
+    queried = selection.ids.tolist() if selection is not None else []
     confusion = store.document(row.round, "confusion")
     return RoundRecord(
         round=row.round,
@@ -213,13 +203,12 @@ def _round(
         losses=_losses(metrics),
         confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
         selection=selection,
-        answers={image_id: answers[image_id] for image_id in wanted if image_id in answers},
-        pictures=pictures,
+        answers={image_id: answers[image_id] for image_id in queried if image_id in answers},
     )
 
 
 def _losses(metrics: Sequence[MetricRow]) -> dict[str, LossTrace]:
-    """The traces among a round's numbers, which come in order of step."""
+    """The traces among a round's metrics, which come in order of step."""
     points: dict[str, list[MetricRow]] = defaultdict(list)
     for metric in metrics:
         if metric.name.startswith(LOSS_PREFIX):
@@ -245,7 +234,7 @@ def _required(store: StoreReading, folder: Path, key: str, kind: type[Value]) ->
     if value is None:
         raise BadInput(
             f"The run in {folder} has not recorded its setting '{key}'.",
-            "Start the run again, then repeat this.",
+            "Resume the run, then repeat this command.",
         )
     return value
 
@@ -256,11 +245,11 @@ def _optional(store: StoreReading, folder: Path, key: str, kind: type[Value]) ->
         return value
     raise BadInput(
         f"The run in {folder} has a setting '{key}' of {value!r}, which is no {kind.__name__}.",
-        "Give another folder.",
+        "The folder was not written by aral; give another one.",
     )
 
 
 def _class_names(store: StoreReading) -> tuple[str, ...]:
-    """Without recorded names, classes go by their numbers."""
+    """Empty if no names were recorded."""
     names = store.setting("class names")
     return tuple(str(name) for name in names) if isinstance(names, list) else ()

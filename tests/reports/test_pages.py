@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,13 +15,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from aral.benchmarking import Difference, Parity, compare_runs, read_run
 from aral.errors import BadInput, RunFailed
 from aral.loop.store import Store
-from aral.reports import Section, write_comparison, write_report
+from aral.reports import write_comparison, write_report
 from aral.reports.html import report_page
-from aral.reports.record import read_run
-from aral.reports.summary import duration, rounds_table, state
-from aral.reports.tables import Table
+from aral.reports.run_report import rounds_table, state
 
 MakeRun = Callable[..., Path]
 HOSTILE = "<script>alert(1)</script>\"' onload=x &amp; {{ 7*7 }}"
@@ -108,7 +108,7 @@ def test_a_report_says_everything(make_run: MakeRun) -> None:
     for words in (
         "aral+aral on shapes (JPEG copy)", "75.00 %", "20 of 40", "1 min 25 s", "2 rounds are complete.",
         "image 25, score -0.25", "surely unlabelled", "skip", "star", "2 phases were skipped", "latent KL",
-        '"steps": 4', "Commonest mistakes",
+        '"steps": 4', "Most frequent mistakes",
     ):  # fmt: skip
         assert words in page.text, words
     assert "collapsed" not in page.text
@@ -151,7 +151,7 @@ def test_hostile_names_stay_text(make_run: MakeRun) -> None:
     check_offline(page)
     assert page.text.count(HOSTILE) >= 10
     target = folder.parent / "comparison"
-    compared = Page(write_comparison([folder], target).read_text())
+    compared = Page(write_comparison(compare_runs([read_run(folder)]), target).read_text())
     assert not compared.all("script")
     assert compared.text.count(HOSTILE) >= 3
 
@@ -182,7 +182,7 @@ def test_a_report_of_a_part_of_a_run(make_run: MakeRun, changes: dict[str, objec
 @pytest.mark.usefixtures("no_charts")
 def test_a_collapse_is_announced(make_run: MakeRun) -> None:
     page = Page(report_page(read_run(make_run(numbers={"latent KL": 0.17}))))
-    assert "The latents have collapsed in round 1: latent KL is 0.17, below 1 nats." in page.text
+    assert "The latent codes have collapsed in round 1: latent KL is 0.17, below 1 nats." in page.text
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -247,17 +247,31 @@ def test_a_comparison(make_run: MakeRun, tmp_path: Path) -> None:
     ]
     write_report(folders[1])
     target = tmp_path / "out" / "all"
-    section = Section("Paired differences", "aral minus random", Table(("labels", "gain"), (("20", "60"),)))
-    path = write_comparison(folders, target, reference=0.9, sections=[section])
+    comparison = replace(
+        compare_runs(
+            [read_run(folder) for folder in folders], parity=[Parity(0, "0123456789ab", 2, ("steps: a 1",))]
+        ),
+        differences=(Difference("seeds", "not stated", "2"),),
+    )
+    path = write_comparison(comparison, target)
     assert path == target / "comparison.html"
     page = Page(path.read_text())
     page.check_accessible()
-    assert [link["href"] for link in page.all("a")] == ["../../b%20%232/report.html"]
-    for words in ("60.00 ± 14.14 (2)", "Paired differences", "aral minus random", "random", "1 min 25 s"):
+    assert [link["href"] for link in page.all("a") if link["href"][0] != "#"] == [
+        "../../b%20%232/report.html"
+    ]
+    for words in (
+        "60.00 ± 14.14 (2)",
+        "NOT run under equal",
+        "0123456789ab",
+        "not stated",
+        "random",
+        "1 min 25 s",
+    ):
         assert words in page.text, words
     assert {file.name for file in target.iterdir()} == {
-        "comparison.html", "comparison.txt", "comparison.csv", "comparison.json", "curves.png", "curves.svg",
-        "verdicts.csv", "verdicts.json",
+        "comparison.html", "comparison.txt", "comparison.csv", "comparison.json", "curves.csv", "curves.png",
+        "curves.svg", "verdicts.csv", "verdicts.json",
     }  # fmt: skip
     assert "60.00 ± 14.14 (2)" in (target / "comparison.txt").read_text()
     assert {entry["run"] for entry in json.loads((target / "comparison.json").read_text())} == {
@@ -266,15 +280,36 @@ def test_a_comparison(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_a_comparison_of_runs_that_have_nothing_yet(make_run: MakeRun, tmp_path: Path) -> None:
-    page = Page(write_comparison([make_run(accuracies=())], tmp_path / "out").read_text())
+    page = Page(
+        write_comparison(compare_runs([read_run(make_run(accuracies=()))]), tmp_path / "out").read_text()
+    )
     assert "No accuracy is known yet." in page.text
     assert not (tmp_path / "out" / "curves.png").exists()
 
 
-def test_a_comparison_refuses_before_it_writes(make_run: MakeRun, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="one data set"):
-        write_comparison([make_run("a"), make_run("b", data="other")], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+@pytest.mark.usefixtures("no_charts")
+def test_verdicts_on_the_page(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [
+        read_run(
+            make_run(
+                f"{method}-{seed}", method=method, seed=seed, accuracies=(0.5, 0.6 + gain), pictures=False
+            )
+        )
+        for seed, plus in enumerate((0.04, 0.05, 0.06))
+        for method, gain in (("aral+aral", plus), ("aral+random", 0.0))
+    ]
+    page = write_comparison(compare_runs(runs, targets=[0.62]), tmp_path / "out").read_text()
+    for words in (
+        '<td class="verdict better">', "▲", "<strong>better</strong>",
+        "+2.50 points on average from 10 to 20 labels",
+        "+5.00 points on average with 20 labels", "62.00", "Paired differences", "Pairwise penalty matrix",
+    ):  # fmt: skip
+        assert words in page, words
+    assert "Without a verdict" not in page
+    assert "final accuracy: better. +5.00 points" in (tmp_path / "out" / "comparison.txt").read_text()
+    assert json.loads((tmp_path / "out" / "verdicts.json").read_text())["verdicts"][0]["verdict"] == "better"
+    alone = write_comparison(compare_runs(runs[:1]), tmp_path / "alone").read_text()
+    assert "Add runs of supervised+random" in alone and 'class="verdict' not in alone
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -292,12 +327,6 @@ def test_a_failed_write_leaves_the_old_page_and_no_rest(
         write_report(folder)
     assert (folder / "report.html").read_text() == "old"
     assert not list(folder.glob("*.partial")) + list(folder.glob(".*"))
-
-
-def test_times_for_people() -> None:
-    assert [duration(seconds) for seconds in (0.0, 59.94, 60.0, 3599.6, 7500.0)] == [
-        "0.0 s", "59.9 s", "1 min 00 s", "1 h 00 min", "2 h 05 min",
-    ]  # fmt: skip
 
 
 def test_rounds_as_a_table(make_run: MakeRun) -> None:

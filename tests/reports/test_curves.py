@@ -13,21 +13,27 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from aral.benchmarking import Comparison, CurvePoint, RunRecord, compare_runs, read_run
+from aral.benchmarking.comparison import FullTrainingResult
 from aral.reports.curves import (
     DARK,
     LIGHT,
-    latent_health,
+    complete_points,
+    latent_chart,
     learning_curves,
-    loss_traces,
+    loss_chart,
     png_bytes,
-    steady_points,
+    run_curve,
     svg_bytes,
 )
-from aral.reports.health import collapse_warning
-from aral.reports.record import read_run
-from aral.reports.tables import CurvePoint
+from aral.reports.run_report import collapse_warning
 
 MakeRun = Callable[..., Path]
+
+
+def compared(runs: list[RunRecord], reference: float | None = None) -> Comparison:
+    """A comparison with a line of full training."""
+    return replace(compare_runs(runs), full_training=FullTrainingResult("supervised", None, (), reference))
 
 
 def data_of(line: Line2D) -> tuple[list[Any], list[Any]]:
@@ -42,10 +48,10 @@ def lines(figure: Figure | None, axes: int = 0) -> dict[str, tuple[list[Any], li
 
 
 def test_one_run_is_one_line_in_per_cent(make_run: MakeRun) -> None:
-    figure = learning_curves([read_run(make_run())], reference=0.9)
+    figure = run_curve(read_run(make_run()), reference=0.9)
     drawn = lines(figure)
     assert drawn[" aral+aral"] == ([10, 20], [50, 75])
-    assert drawn[" all labels"][1] == [90, 90]
+    assert drawn[" trained on all labels"][1] == [90, 90]
     assert figure is not None
     assert figure.axes[0].get_title() == "shapes (JPEG copy)"
     assert not figure.axes[0].collections, "one seed has no band"
@@ -57,7 +63,7 @@ def test_seeds_of_a_method_are_a_mean_and_a_band(make_run: MakeRun) -> None:
         read_run(make_run("b", accuracies=(0.61, 0.8), seed=1)),
         read_run(make_run("c", accuracies=(0.1, 0.2), method="random")),
     ]
-    figure = learning_curves(runs)
+    figure = learning_curves(compared(runs))
     drawn = lines(figure)
     x, y = drawn[" aral+aral (2 seeds)"]
     assert x == [10, 20]
@@ -85,8 +91,8 @@ def test_nothing_leaves_the_drawing_however_long_titles_and_names_are(make_run: 
         replace(run, note="JPEG copy; 20000 of 50000 pool images; 2000 of 10000 test images; " * 2)
         for run in runs
     ]
-    for records in (runs, named, [*named, named[0]]):
-        figure = learning_curves(records, reference=0.9)
+    for records in (runs, named):
+        figure = learning_curves(compared(records, 0.9))
         assert figure is not None
         svg_bytes(figure)
         edge = figure.bbox
@@ -99,33 +105,32 @@ def test_nothing_leaves_the_drawing_however_long_titles_and_names_are(make_run: 
 
 
 def test_a_band_stays_between_none_and_all(make_run: MakeRun) -> None:
-    figure = learning_curves(
-        [
-            read_run(make_run(f"s{seed}", accuracies=(value,), seed=seed))
-            for seed, value in enumerate((0.1, 0.9))
-        ]
-    )
+    runs = [
+        read_run(make_run(f"s{seed}", accuracies=(value,), seed=seed))
+        for seed, value in enumerate((0.1, 0.9))
+    ]
+    figure = learning_curves(compared(runs))
     assert figure is not None
     heights = np.array(figure.axes[0].collections[0].get_paths()[0].vertices)[:, 1]
     assert (heights.min(), heights.max()) == (0, 100)
 
 
 def test_a_mean_ends_where_a_seed_is_missing() -> None:
-    both, ahead = CurvePoint("m", 10, 0.6, 0.1, 2), CurvePoint("m", 20, 0.9, None, 1)
-    alone = CurvePoint("n", 20, 0.9, None, 1)
-    assert steady_points([both, ahead, alone]) == {"m": [both], "n": [alone]}
+    both, ahead = CurvePoint("m", 10, 0.6, 0.1, 2, None), CurvePoint("m", 20, 0.9, None, 1, None)
+    alone = CurvePoint("n", 20, 0.9, None, 1, None)
+    assert complete_points([both, ahead, alone]) == {"m": [both], "n": [alone]}
 
 
 def test_many_methods_stay_distinguishable(make_run: MakeRun) -> None:
     runs = [read_run(make_run(f"r{place}", method=f"m{place}", pictures=False)) for place in range(9)]
-    figure = learning_curves(runs, theme=DARK)
+    figure = learning_curves(compared(runs), DARK)
     assert figure is not None
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == 9
 
 
 def test_losses_follow_each_other_and_leave_gaps(make_run: MakeRun) -> None:
-    figure = loss_traces(read_run(make_run()))
+    figure = loss_chart(read_run(make_run()))
     assert figure is not None
     titles = {axes.get_title(): place for place, axes in enumerate(figure.axes)}
     first, second, border = [
@@ -142,7 +147,7 @@ def test_losses_follow_each_other_and_leave_gaps(make_run: MakeRun) -> None:
 
 
 def test_latents_are_drawn_by_round_beside_their_bounds(make_run: MakeRun) -> None:
-    figure = latent_health(read_run(make_run()))
+    figure = latent_chart(read_run(make_run()))
     assert [axes.get_title() for axes in (figure.axes if figure else [])] == [
         "latent std", "latent KL, nats", "sampler AUC",
     ]  # fmt: skip
@@ -152,14 +157,14 @@ def test_latents_are_drawn_by_round_beside_their_bounds(make_run: MakeRun) -> No
 
 def test_what_was_not_recorded_is_not_drawn(make_run: MakeRun, tmp_path: Path) -> None:
     running = read_run(make_run(accuracies=(None,)))
-    assert learning_curves([running]) is None
-    assert latent_health(running) is None
+    assert run_curve(running) is None
+    assert latent_chart(running) is None
 
 
 @pytest.mark.parametrize("name", ["_hidden", "$x_{", "学习", "a & <b>"])
 def test_no_name_spoils_a_drawing(make_run: MakeRun, name: str) -> None:
     run = read_run(make_run(data=name, method=name, note=name))
-    figure = learning_curves([run, read_run(make_run("b", data=name, method="b", note=name))])
+    figure = learning_curves(compared([run, read_run(make_run("b", data=name, method="b", note=name))]))
     assert figure is not None
     drawing = svg_bytes(figure)
     text = "".join(ElementTree.fromstring(drawing.decode()).itertext())
@@ -169,7 +174,7 @@ def test_no_name_spoils_a_drawing(make_run: MakeRun, name: str) -> None:
 
 def test_the_same_run_gives_the_same_drawing(make_run: MakeRun) -> None:
     run = read_run(make_run())
-    first, second = (learning_curves([run]) for _ in range(2))
+    first, second = (run_curve(run) for _ in range(2))
     assert first is not None and second is not None
     assert svg_bytes(first) == svg_bytes(second)
 
@@ -189,5 +194,5 @@ def test_a_collapse_is_said_in_words(make_run: MakeRun, numbers: dict[str, float
     if words is None:
         assert warning == ""
     else:
-        assert warning.startswith("The latents have collapsed in round 1: ")
+        assert warning.startswith("The latent codes have collapsed in round 1: ")
         assert words in warning

@@ -1,21 +1,18 @@
-"""The numbers of a run folder, as they were written."""
+"""Records of runs, read from folders."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
+from aral.benchmarking import LossTrace, read_run
 from aral.errors import BadInput
 from aral.loop.rows import Stage
 from aral.loop.store import Store
-from aral.reports.record import LossTrace, read_run
-from aral.reports.summary import as_json
+from aral.reports import as_json
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 
 MakeRun = Callable[..., Path]
@@ -36,7 +33,6 @@ def test_a_run_by_its_settings(make_run: MakeRun) -> None:
     assert record.budget == 40
     assert record.settings == {"learner": {"steps": 4}}
     assert [event.message for event in record.events] == ["2 phases were skipped"]
-    assert record.unreadable == ()
 
 
 def test_the_rounds_of_a_run(make_run: MakeRun) -> None:
@@ -92,47 +88,9 @@ def test_a_round_without_an_accuracy_is_not_evaluated(make_run: MakeRun) -> None
     assert diverged.rounds[0].accuracy is None
 
 
-def test_pictures_keep_their_order(make_run: MakeRun) -> None:
-    pictures = read_run(make_run()).rounds[0].pictures
-    assert pictures is not None
-    assert pictures.chosen is not None
-    assert pictures.chosen[:, :, 0, 0].tolist() == [[10, 0, 0], [20, 0, 0]]
-    assert pictures.generated is not None
-    assert pictures.generated[:, :, 0, 0, 0].tolist() == [[10, 20], [30, 40], [50, 60]]
-
-
-def test_pictures_that_cannot_be_used_are_named_and_passed_over(make_run: MakeRun) -> None:
-    folder = make_run()
-    path = folder / "pictures" / "round-001.safetensors"
-    path.write_bytes(path.read_bytes()[:-20])
-    record = read_run(folder)
-    assert record.rounds[0].pictures is not None
-    assert record.rounds[1].pictures is None
-    (problem,) = record.unreadable
-    assert problem.startswith("round-001.safetensors cannot be read")
-
-
-@pytest.mark.parametrize(
-    ("tensors", "problem"),
-    [
-        ({"chosen": np.zeros((1, 1, 2, 2), np.float32)}, "'chosen' is float32"),
-        ({"chosen": np.zeros((1, 2, 2), np.uint8)}, r"shape \(1, 2, 2\)"),
-        ({"originals": np.zeros((1, 1, 2, 2), np.uint8)}, "do not belong together"),
-    ],
-)
-def test_tensors_of_another_kind_are_named(
-    make_run: MakeRun, tensors: dict[str, np.ndarray], problem: str
-) -> None:
-    folder = make_run()
-    save_file(tensors, folder / "pictures" / "round-000.safetensors")
-    (found,) = read_run(folder).unreadable
-    assert re.search(problem, found)
-
-
 def test_what_is_missing_is_empty(make_run: MakeRun, tmp_path: Path) -> None:
     record = read_run(make_run(pictures=False, settings=None))
-    assert (record.settings, record.unreadable) == (None, ())
-    assert all(each.pictures is None for each in record.rounds)
+    assert record.settings is None
     with Store.open(tmp_path / "bare", create=True) as store:
         store.record_setting("data", "d")
         store.record_setting("method", "m")
