@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from aral import benchmarking
 from aral.benchmarking import GridSpec, figure_names, full_units, read_figure, scaled, units
-from aral.benchmarking.figures import OF_RELEASED_CODE, Figure, Panel, Stated
+from aral.benchmarking.figures import OF_RELEASED_CODE, Figure, FixedDifference, Panel
 from aral.benchmarking.parity import check_equal
 from aral.benchmarking.spec import flattened
 from aral.cli.app import app
@@ -198,7 +198,7 @@ def test_a_panel_without_data_is_reported_and_the_others_run(
         steps=40,
         steps_source="made up",
         seeds=1,
-        stated=(Stated(what="digits", paper="of MNIST", here="of scikit-learn"),),
+        differences=(FixedDifference(what="digits", paper="of MNIST", here="of scikit-learn"),),
     )
     absent = panel.model_copy(update={"name": "absent", "data": "svhn"})
     figure = Figure(name="fig", title="Made up", panels=(absent, panel))

@@ -53,7 +53,7 @@ TINY = (
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers import the fake work from wherever the tests are started."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
 
 
 def fake(folder: Path, name: str, action: str, times: int = 0) -> Job:

@@ -38,6 +38,13 @@ def aral(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return int(stopped.value.code or 0)
 
 
+@pytest.fixture(autouse=True)
+def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of a report, and is tested with the reports."""
+    for name in ("html.svg_bytes", "files.svg_bytes", "files.png_bytes"):
+        monkeypatch.setattr(f"aral.reports.{name}", lambda figure: b"<svg/>")
+
+
 @pytest.fixture
 def told(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def tell(*words: str, code: int = 0) -> str:

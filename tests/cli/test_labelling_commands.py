@@ -24,7 +24,7 @@ from aral.annotation.fairness import FAIR, fairness
 from aral.annotation.model_cards import in_words
 from aral.annotation.sessions import identity_of
 from aral.cli.desk import Desk, Start, Work, label_photos
-from aral.cli.sentences import said_of_import, said_of_measuring
+from aral.cli.messages import estimate_set_message, import_message
 from aral.loop import Observer
 from aral.web import link_of_running_server, served
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
@@ -84,7 +84,7 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
     assert "3 images are classified" in capsys.readouterr().out
     assert len(Path("said.csv").read_text().splitlines()) == 4
     assert aral(monkeypatch, "import", str(photos), "out/labels.csv", "--annotator", "Zoe") == 0
-    assert "16 labels are taken in" in capsys.readouterr().out
+    assert "16 labels are imported" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.answered_count().labelled == 16
 
@@ -156,8 +156,12 @@ def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(here: Path, m
         label_photos(Path("photos"), None, Start(("one",), 120, estimate_share=share), Desk(browser=False))
         with Project.open(Path("photos")) as project:
             assert project.estimate_slice().size == measuring
-            said = said_of_measuring(project)
-        assert f"{measuring} of 120 labels will measure" in said if measuring else "No label will" in said
+            said = estimate_set_message(project)
+        assert (
+            f"{measuring} of 120 labels are for the estimate set" in said
+            if measuring
+            else "no estimate set" in said
+        )
     assert aral(monkeypatch, "label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
 
 
@@ -219,9 +223,9 @@ def test_an_import_says_what_it_found(here: Path) -> None:
     shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
     (here / "photos" / "broken.png").write_bytes(b"no image")
     with Project.create_or_open(here / "photos") as project:
-        said = said_of_import(project.import_images())
+        said = import_message(project.import_images())
     assert said == (
-        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations the first frame counts."
+        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations the first frame is used."
     )
 
 
@@ -345,7 +349,7 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
         "Classes from the folders: cat, dog",
         f"The page is open at {page}?token=",
         "10 images",
-        "4 of 8 labels will measure",
+        "4 of 8 labels are for the estimate set",
         f"This project is open already: {page}?token=",
         "Everything is saved",
     ):

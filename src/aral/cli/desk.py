@@ -23,7 +23,7 @@ from aral.annotation import (
     write_options,
 )
 from aral.annotation.opening import FOLDER_NAME
-from aral.cli.sentences import check_images, said_of_import, said_of_labels, said_of_measuring
+from aral.cli.messages import check_images, estimate_set_message, import_labels_message, import_message
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.errors import AralError, RunFailed
 from aral.web import Served, link_of_running_server, serve
@@ -193,12 +193,12 @@ class Work:
                 follow_links=self._desk.follow_links,
                 max_pixels=self._desk.max_pixels,
             )
-            typer.echo(said_of_import(result))
+            typer.echo(import_message(result))
             if result.complete:
                 check_images(self._project)
-                typer.echo(said_of_measuring(self._project))
+                typer.echo(estimate_set_message(self._project))
             if self._labels is not None and result.complete:
-                typer.echo(said_of_labels(self._project, self._labels))
+                typer.echo(import_labels_message(self._project, self._labels))
         except AralError as error:
             self._fail(error)
             return

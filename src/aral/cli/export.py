@@ -12,8 +12,8 @@ import typer
 
 from aral import annotation, benchmarking, reports
 from aral.annotation import Project
+from aral.cli.messages import import_labels_message
 from aral.cli.options import AsJson
-from aral.cli.sentences import said_of_labels
 from aral.words import counted
 
 REPORT = "report.html"
@@ -89,4 +89,4 @@ def import_command(
 ) -> None:
     """Take labels from elsewhere into a project; the same file counts once."""
     with Project.open(folder) as project:
-        typer.echo(said_of_labels(project, labels, annotator))
+        typer.echo(import_labels_message(project, labels, annotator))
