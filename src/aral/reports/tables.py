@@ -153,7 +153,9 @@ def _difference_row(row: VerdictRow) -> tuple[str, ...]:
 
 
 def _p(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
+    if value is None:
+        return NONE
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _targets(comparison: Comparison) -> Section:
