@@ -54,6 +54,7 @@ def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Pat
         assert (asked[1], asked[2]) == {
             1: (Asking(None, "", None), Asking(None, "", None)),  # what asked was not noted then
             2: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
+            3: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
         }[layout]
         # And it goes on from there.
         project.answer(given(3, 1))

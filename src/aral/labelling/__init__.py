@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aral.labelling.export import Exported, export
     from aral.labelling.forms import FORMS, USUAL, Form, Placing
     from aral.labelling.import_labels import Imported, import_labels
+    from aral.labelling.label_files import NotTaken, ReadLabels
     from aral.labelling.model_card import model_card
     from aral.labelling.options import Effort, TrainingOptions, changed_options, read_options, write_options
     from aral.labelling.prediction import (
@@ -37,8 +38,10 @@ __all__ = [
     "Exported",
     "Form",
     "Imported",
+    "NotTaken",
     "Placing",
     "Predicted",
+    "ReadLabels",
     "Status",
     "Trainer",
     "TrainerProcess",

@@ -7,20 +7,27 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from aral.errors import BadInput, RunFailed, unknown_name
 from aral.labelling import label_studio
 from aral.labelling.forms import FORMS, USUAL, Placing
-from aral.labelling.label_rows import LabelRow, as_csv, as_jsonl, csv_bytes, label_rows
+from aral.labelling.label_files import EXPORTED_LABELS
+from aral.labelling.label_rows import (
+    EXPORTED_IMAGES,
+    UNREADABLE,
+    LabelRow,
+    as_csv,
+    as_jsonl,
+    csv_bytes,
+    label_rows,
+)
 from aral.labelling.model_card import model_card
 from aral.labelling.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
 from aral.labelling.prediction import newest_classifier, write_whole
 from aral.project import Project
 
-UNREADABLE = "unreadable.csv"
-IMAGES = "images"
 MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200
 MODEL = "model"
 SNIPPET = '''\
@@ -101,8 +108,8 @@ def export(
         notes.append("There is no classifier yet: nothing has been trained.")
     left_out: tuple[str, ...] = ()
     if "imagefolder" in forms:
-        left_out = _image_folder(project, target / IMAGES, rows, placing)
-        files.append(f"{IMAGES}/")
+        left_out = _image_folder(project, target / EXPORTED_IMAGES, rows, placing)
+        files.append(f"{EXPORTED_IMAGES}/")
     labels = sum(row.answer == "class" for row in rows)
     return Exported(target, tuple(files), labels, left_out, tuple(notes))
 
@@ -136,9 +143,13 @@ def _export_model(project: Project, target: Path, forms: Collection[str]) -> lis
 def _image_folder(
     project: Project, folder: Path, rows: Sequence[LabelRow], placing: Placing
 ) -> tuple[str, ...]:
-    """One folder a class; names begin with the image's number, so that no two are the same."""
+    """One folder a class; names begin with the image's number, so that no two are the same.
+
+    Beside them a file tells which label events each stands for, so that an import counts none twice.
+    """
     folders = folder_names(sorted({row.label for row in rows if row.label}))
     left_out = []
+    placed = []
     try:
         for row in rows:
             if not row.label:
@@ -153,12 +164,15 @@ def _image_folder(
             place.mkdir(parents=True, exist_ok=True)
             name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
             _place(source, place / name, placing)
+            placed.append(replace(row, path=f"{place.name}/{name}"))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunFailed(
             f"The images were not written to {folder}: {error}.",
             "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
+    if placed:
+        write_whole(folder / EXPORTED_LABELS, as_jsonl(placed))
     return tuple(left_out)
 
 

@@ -24,7 +24,8 @@ from aral.project.figures import (
     Phase,
     TrainingState,
 )
-from aral.project.names import ends_of
+from aral.project.image_matching import ImageMatcher, Match, PathEnds
+from aral.project.label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
 from aral.project.pixels import PixelFile
 from aral.project.project import Project
 from aral.project.records import (
@@ -73,21 +74,28 @@ __all__ = [
     "Estimate",
     "GridCell",
     "GridPage",
+    "ImageMatcher",
     "ImageStatus",
     "ImportProgress",
     "ImportResult",
+    "ImportedAnswer",
     "Label",
+    "LabelImport",
+    "LabelImports",
     "LabelUse",
+    "Match",
     "ModelRecord",
     "Pace",
     "PageSettings",
+    "PathEnds",
     "Phase",
     "PixelFile",
     "Project",
     "ProjectClass",
     "ProjectImage",
     "Purpose",
+    "RecordedImport",
     "Suggestion",
     "TrainingState",
-    "ends_of",
+    "UndoneImport",
 ]
