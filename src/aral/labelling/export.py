@@ -21,6 +21,7 @@ from aral.labelling.label_rows import (
     as_csv,
     as_jsonl,
     csv_bytes,
+    folder_names,
     label_rows,
 )
 from aral.labelling.model_card import model_card
@@ -28,7 +29,7 @@ from aral.labelling.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_t
 from aral.labelling.prediction import newest_classifier, write_whole
 from aral.project import Project
 
-MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200
+MOST_NAME_BYTES = 240
 MODEL = "model"
 SNIPPET = '''\
 """Classify images with this model: python load_model.py PHOTO [PHOTO ...]"""
@@ -200,19 +201,3 @@ def _place(source: Path, target: Path, placing: Placing) -> None:
     else:
         shutil.copyfile(source, partial)
     partial.replace(target)
-
-
-def folder_names(class_names: Sequence[str]) -> dict[str, str]:
-    """A folder for each class: its name, made harmless for any file system; no two are the same."""
-    folders: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in class_names:
-        safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
-        safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
-        safe = safe.rstrip(". ") or "_"
-        unique, count = safe, 2
-        while unique.casefold() in taken:
-            unique, count = f"{safe}-{count}", count + 1
-        taken.add(unique.casefold())
-        folders[name] = unique
-    return folders

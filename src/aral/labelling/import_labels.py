@@ -82,6 +82,7 @@ def import_labels(
                 match.image_id, found.annotator or annotator, action, found.label, found.asked, found.event_id
             )
         )
+    not_taken = list(dict.fromkeys(not_taken))  # a row may hold several annotators
     if not_taken and not answers:
         raise _nothing_taken(source, not_taken)
     done = project.label_imports.record(str(source), answers, {"not taken": len(not_taken)})
@@ -91,7 +92,7 @@ def import_labels(
         done.repeated,
         done.changed_since,
         done.replaced,
-        tuple(dict.fromkeys(not_taken)),
+        tuple(not_taken),
         done.new_classes,
         read.notes,
     )

@@ -18,7 +18,14 @@ from aral.data.scan import Found as Scanned
 from aral.data.scan import scan
 from aral.data.unreadable import Refused
 from aral.errors import BadInput
-from aral.labelling.label_rows import BETWEEN_NAMES, EXPORTED_IMAGES, UNREADABLE, as_written, separate_names
+from aral.labelling.label_rows import (
+    BETWEEN_NAMES,
+    EXPORTED_IMAGES,
+    UNREADABLE,
+    as_written,
+    folder_names,
+    separate_names,
+)
 from aral.labelling.label_studio import answers_of, path_of
 from aral.project import IMPORT, Action, Asking
 
@@ -295,11 +302,13 @@ def _exported_images(folder: Path, exported: Sequence[Found]) -> ReadLabels:
         if each.action == "class":
             by_content[each.sha256].append(each)
             class_of[each.path.partition("/")[0]] = each.label
-    own = (folder / EXPORTED_LABELS).is_file()
+    if not (folder / EXPORTED_LABELS).is_file():  # an earlier release wrote it, and its paths are the photos'
+        folders = folder_names(sorted({each.label for each in exported if each.label}))
+        class_of = {inside: label for label, inside in folders.items()}
 
     def found_of(name: str, content: str) -> Iterator[Found]:
         inside = name.partition("/")[0]
-        label = class_of.get(inside, inside) if own else inside
+        label = class_of.get(inside, inside)
         events = [each for each in by_content[content] if each.label == label]
         yield from events or [Found(name, "class", label, sha256=content)]
 

@@ -22,6 +22,8 @@ UNREADABLE = "unreadable.csv"
 EXPORTED_IMAGES = "images"
 """The folder of an export that holds class folders."""
 
+MOST_FOLDER_BYTES = 200
+
 
 @dataclass(frozen=True)
 class LabelRow:
@@ -209,3 +211,19 @@ def as_written(cell: str) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def folder_names(class_names: Sequence[str]) -> dict[str, str]:
+    """A folder for each class: its name, made harmless for any file system; no two are the same."""
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in class_names:
+        safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
+        safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
+        safe = safe.rstrip(". ") or "_"
+        unique, count = safe, 2
+        while unique.casefold() in taken:
+            unique, count = f"{safe}-{count}", count + 1
+        taken.add(unique.casefold())
+        folders[name] = unique
+    return folders

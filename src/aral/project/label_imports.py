@@ -12,6 +12,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aral.errors import BadInput
 from aral.project.annotators import annotator_id, known_annotator
@@ -161,14 +162,17 @@ class LabelImports:
             repeated = changed_since = 0
             for image_id, answer in last:
                 person = answer.annotator or IMPORT
-                vote = classes.vote(answer)
+                vote: Vote
+                existing = classes.vote(answer)
                 known = known_annotator(connection, person)
-                if vote is None:
+                if existing is None:
                     vote = ("class", classes.add(answer.label, person))
-                elif held.has(image_id, known, vote, answer):
-                    repeated += 1
-                    changed_since += not held.stands(image_id, known, vote, bool(answer.annotator))
-                    continue
+                else:
+                    vote = existing
+                    if held.has(image_id, known, vote, answer):
+                        repeated += 1
+                        changed_since += not held.stands(image_id, known, vote, bool(answer.annotator))
+                        continue
                 known = annotator_id(connection, person)
                 key = held.free_key(image_id, answer, person, number)
                 event = AnswerEvent(key, image_id, person, vote[0], vote[1], asked=answer.asked)
@@ -483,7 +487,7 @@ def _to_undo(connection: sqlite3.Connection, number: int | None) -> tuple[int, s
     return int(found), os.fsdecode(source)
 
 
-def _newer_answers(connection: sqlite3.Connection, events: Sequence[tuple[int, ...]]) -> int:
+def _newer_answers(connection: sqlite3.Connection, events: Sequence[tuple[Any, ...]]) -> int:
     """How many images of these events have an answer that stands and is newer than theirs."""
     newest = dict(connection.execute("SELECT image_id, max(seq) FROM standing GROUP BY image_id"))
     of_image: dict[int, int] = {}
