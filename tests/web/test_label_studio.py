@@ -100,6 +100,17 @@ def test_what_is_not_known_gets_no_prediction(
     assert predict(studio, data) == [{"model_version": "aral-1", "score": 0.0, "result": []}]
 
 
+def test_a_second_path_that_ends_the_same_is_not_taken(studio: TestClient, project: Project) -> None:
+    """Which of the two is the image cannot be told; a whole path can."""
+    assert hook(studio, "ANNOTATION_CREATED", "a/IMG_004.png", result=choice("dog"))["recorded"] is True
+    for image in ("b/IMG_004.png", "a/IMG_004.png"):
+        answer = hook(studio, "ANNOTATION_CREATED", image, id=12, result=choice("cat"))
+        assert (
+            answer["recorded"] is False and "No image of the project fits" in answer["refused"][0]["problem"]
+        )
+    assert hook(studio, "ANNOTATION_CREATED", "IMG_004.png", id=13, result=choice("cat"))["recorded"] is True
+
+
 def test_without_a_model_every_prediction_is_empty(studio: TestClient) -> None:
     assert [answer["result"] for answer in predict(studio, {"image": "IMG_004.png"}, {})] == [[], []]
 
