@@ -57,7 +57,7 @@ def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Pat
             3: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
         }[layout]
         changes = [(each.class_id, each.change) for each in project.class_changes()]
-        assert changes[:3] == [(0, "add"), (1, "add"), (2, "add")] and len(changes) == 6
+        assert changes[:3] == [(0, "add"), (1, "add"), (0, "rename")] and len(changes) == 6
         # Imports are units from layout 3 on; what was imported before is none.
         assert project.label_imports.entries() == []
         asked_elsewhere = Asking(None, "import", None)
