@@ -271,6 +271,26 @@ def test_an_edited_export_is_taken_as_edited(labelled: Project, tmp_path: Path) 
     assert label_map(labelled)[name] == "zero"
 
 
+def test_a_second_export_leaves_no_image_in_its_former_class(labelled: Project, tmp_path: Path) -> None:
+    export(labelled, tmp_path / "out", ALL)
+    images = tmp_path / "out" / "images"
+    (images / "one" / "mine.png").write_bytes(b"mine")
+    labelled.answer(answered(1, 2))
+    export(labelled, tmp_path / "out", ALL)
+    assert [path.parent.name for path in images.rglob("000001-*")] == ["two"]
+    assert (images / "one" / "mine.png").exists(), "what somebody else put there stays"
+    assert import_labels(labelled, images).recorded == 0
+
+
+def test_an_image_that_was_moved_to_another_class_is_a_new_label(labelled: Project, tmp_path: Path) -> None:
+    export(labelled, tmp_path / "out", ALL)
+    images = tmp_path / "out" / "images"
+    (moved,) = images.rglob("000001-*")
+    moved.rename(images / "zero" / moved.name)
+    done = import_labels(labelled, images, "Ann")
+    assert done.recorded == 1 and label_map(labelled)[labelled.image(1).name] == "zero"
+
+
 def test_an_export_survives_a_renamed_class(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
     labelled.rename_class(1, "uno", "Ann")

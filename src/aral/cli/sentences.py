@@ -7,7 +7,7 @@ from aral.labelling import Imported
 from aral.project import ImportResult, LabelImport, Project, UndoneImport
 from aral.words import counted
 
-MOST_REASONS = 5
+MOST_REASONS, MOST_PATHS = 5, 3
 
 
 def said_of_import(result: ImportResult) -> str:
@@ -62,7 +62,8 @@ def said_of_labels(done: Imported) -> str:
     if done.new_classes:
         parts.append(f"New classes: {', '.join(done.new_classes)}.")
     for reason, count in list(done.reasons.items())[:MOST_REASONS]:
-        shown = ", ".join(repr(each.path) for each in done.not_taken if each.reason == reason)[:200]
+        paths = [repr(each.path) for each in done.not_taken if each.reason == reason]
+        shown = ", ".join(paths[:MOST_PATHS]) + (" and others" if count > MOST_PATHS else "")
         parts.append(f"{counted(count, 'label is', 'labels are')} not taken, because {reason}: {shown}")
     left = len(done.reasons) - MOST_REASONS
     if left > 0:
@@ -75,7 +76,7 @@ def said_of_labels(done: Imported) -> str:
 def said_of_undo(done: UndoneImport) -> str:
     """What came of the undo of an import."""
     parts = [
-        f"Import {done.undoes} ({done.source}) is taken back: "
+        f"Import {done.undoes} ({_printable(done.source)}) is taken back: "
         f"{counted(done.taken_back, 'label')}; {counted(done.changed_since, 'image keeps', 'images keep')} "
         "a label that was given since."
     ]
@@ -91,7 +92,11 @@ def said_of_undo(done: UndoneImport) -> str:
 def said_of_entry(entry: LabelImport) -> str:
     """A line of the list of imports."""
     counts = ", ".join(f"{name} {count}" for name, count in entry.counts.items() if count)
-    what = f"undo of {entry.undoes}" if entry.undoes is not None else entry.source
+    what = f"undo of {entry.undoes}" if entry.undoes is not None else _printable(entry.source)
     undone = f"; taken back by {entry.undone_by}" if entry.undone_by is not None else ""
     classes = f"; new classes: {', '.join(entry.new_classes)}" if entry.new_classes else ""
     return f"{entry.number}  {entry.imported_at}  {what}: {counts or 'nothing'}{classes}{undone}"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)

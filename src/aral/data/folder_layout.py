@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,7 @@ _DATE_NAME = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def split_of(name: str) -> Split | None:
     """The split that a folder's name tells, in any case and with additions such as ``_set`` or ``-images``."""
     found = _SPLIT_NAME.fullmatch(_plain(name))
@@ -119,14 +121,14 @@ class FolderLayout:
         if self.class_level is None or len(folders) <= self.class_level or not self._in_split(folders):
             return None
         name = folders[self.class_level]
-        return name if name in self.classes else None
+        return name if name in self._class_names else None
 
     def in_class_folder(self, path: str) -> bool:
         """Whether a file lies where classes are, in a folder that is not ignored; it may be no image."""
         folders = path.split("/")[:-1]
         if self.class_level is None or len(folders) <= self.class_level or not self._in_split(folders):
             return False
-        return "/".join(folders[: self.class_level + 1]) not in {each.folder for each in self.ignored}
+        return "/".join(folders[: self.class_level + 1]) not in self._ignored_folders
 
     def split_of(self, path: str) -> Split | None:
         """The split of a file; None without splits."""
@@ -134,6 +136,14 @@ class FolderLayout:
         if self.split_level is None or len(folders) <= self.split_level:
             return None
         return split_of(folders[self.split_level])
+
+    @cached_property
+    def _class_names(self) -> frozenset[str]:
+        return frozenset(self.classes)
+
+    @cached_property
+    def _ignored_folders(self) -> frozenset[str]:
+        return frozenset(each.folder for each in self.ignored)
 
     def _in_split(self, folders: Sequence[str]) -> bool:
         level = self.split_level
@@ -143,9 +153,9 @@ class FolderLayout:
         """What was taken as split, as class, and what was ignored, for people."""
         said = []
         if self.splits:
-            said.append(f"Taken as splits, not as classes: {', '.join(map(_shown, self.splits))}.")
+            said.append(f"Taken as splits, not as classes: {_listed(self.splits)}.")
         if self.classes:
-            said.append(f"Taken as classes: {', '.join(map(_shown, self.classes))}.")
+            said.append(f"Taken as classes: {_listed(self.classes)}.")
         said += [
             f"Ignored: {counted(each.files, 'file')} in {_shown(each.folder or '.')}, {each.reason}."
             for each in self.ignored[:_MOST_NAMED]
@@ -157,7 +167,12 @@ class FolderLayout:
         return tuple(said)
 
 
-_MOST_NAMED = 10
+_MOST_NAMED, _MOST_LISTED = 10, 30
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return f"{', '.join(map(_shown, names[:_MOST_LISTED]))}{more}"
 
 
 def _shown(name: str) -> str:

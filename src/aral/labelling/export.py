@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from aral.errors import BadInput, RunFailed, unknown_name
 from aral.labelling import label_studio
 from aral.labelling.forms import FORMS, USUAL, Placing
-from aral.labelling.label_files import EXPORTED_LABELS
+from aral.labelling.label_files import EXPORTED_LABELS, read_labels
 from aral.labelling.label_rows import (
     EXPORTED_IMAGES,
     UNREADABLE,
@@ -146,11 +146,13 @@ def _image_folder(
 ) -> tuple[str, ...]:
     """One folder a class; names begin with the image's number, so that no two are the same.
 
-    Beside them a file tells which label events each stands for, so that an import counts none twice.
+    Beside them a file tells which label events each stands for, so that an import counts none twice. Files that
+    an earlier export wrote and that have another class or none now are removed, unless somebody changed them.
     """
     folders = folder_names(sorted({row.label for row in rows if row.label}))
     left_out = []
     placed = []
+    before = _placed_before(folder)
     try:
         for row in rows:
             if not row.label:
@@ -172,9 +174,25 @@ def _image_folder(
             f"The images were not written to {folder}: {error}.",
             "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
-    if placed:
+    if placed or before:
         write_whole(folder / EXPORTED_LABELS, as_jsonl(placed))
+    for path in before.keys() - {row.path for row in placed}:
+        stale = folder / path
+        if stale.is_symlink() or (stale.is_file() and _content_hash(stale) == before[path]):
+            stale.unlink()
     return tuple(left_out)
+
+
+def _placed_before(folder: Path) -> dict[str, str]:
+    """Content hash by path of the images that an earlier export wrote into a folder."""
+    file = folder / EXPORTED_LABELS
+    if not file.is_file():
+        return {}
+    try:
+        rows = [(PurePosixPath(each.path), each.sha256) for each in read_labels(file).found]
+    except BadInput:  # somebody changed it: nothing is known to be ours
+        return {}
+    return {str(path): content for path, content in rows if len(path.parts) == 2 and ".." not in path.parts}
 
 
 def _end_of(name: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from aral.project import IMPORT, Action, Asking
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "category", "choice")
 MOST_BYTES = 2**28
+_EVENT_ID = re.compile("[0-9a-f]{40}")
 _ACTIONS = frozenset(get_args(Action)) - {"undo"}
 _ELSEWHERE = Asking(None, IMPORT, None)
 
@@ -218,7 +220,8 @@ def _answers(
     if action in ("", "conflict"):
         return
     people = annotators or [""]
-    event_ids = [each.strip() for each in events] if len(events) == len(people) else [""] * len(people)
+    known = len(events) == len(people) and all(map(_EVENT_ID.fullmatch, events))
+    event_ids = events if known else [""] * len(people)
     for annotator, event_id in zip(people, event_ids, strict=True):
         said = label if action == "class" else ""
         yield Found(path, action, said, annotator.strip(), None, sha256.strip(), asked, event_id)
