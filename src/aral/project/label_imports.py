@@ -231,7 +231,8 @@ class LabelImports:
                 f"""SELECT a.seq, a.image_id, a.annotator_id, p.name, s.seq IS NOT NULL, {UNCANCELLED}
                 FROM label_import_events e JOIN answers a ON a.seq = e.seq
                 JOIN annotators p ON p.id = a.annotator_id
-                LEFT JOIN standing s ON s.seq = a.seq
+                LEFT JOIN standing s
+                    ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id AND s.seq = a.seq
                 WHERE e.import_id = ? ORDER BY a.seq""",
                 (number,),
             ).fetchall()
@@ -315,7 +316,8 @@ class _Held:
         self._of_image: defaultdict[int, dict[int, Vote]] = defaultdict(dict)
         rows = connection.execute(
             f"""SELECT a.key, a.image_id, a.annotator_id, a.action, a.class_id, s.seq IS NOT NULL
-            FROM answers a LEFT JOIN standing s ON s.seq = a.seq
+            FROM answers a LEFT JOIN standing s
+                    ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id AND s.seq = a.seq
             WHERE a.action <> 'undo' AND {UNCANCELLED} ORDER BY a.seq"""
         )
         for key, image_id, person, action, class_id, stands in rows:
