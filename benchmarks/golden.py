@@ -110,7 +110,7 @@ PRETRAINED: Changes = {
 
 @cache
 def images(preset: str) -> Arrays:
-    """Small images for a preset: scikit-learn's digits, or stripes whose direction, width and hue tell the class."""
+    """Small images for a preset: scikit-learn's digits, or stripes whose direction and hue tell the class."""
     channels, side, classes, pool = PRESETS[preset]
     if preset == "digits":
         return adapter.digits(pool, 80)
@@ -142,7 +142,7 @@ def digest(arrays: Sequence[np.ndarray]) -> list[Json]:
     """The weights of a role: for each shape in order the count, a hash, and statistics that no order changes.
 
     The hash is SHA-256 of the sorted SHA-256 of the float32 bytes, shortened. The statistics are mean, standard
-    deviation and largest absolute value of all tensors of the shape, and values at fixed places, averaged over them.
+    deviation and largest absolute value of all tensors of the shape, and values at fixed places, averaged.
     """
     by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
     for array in arrays:
@@ -325,6 +325,8 @@ def project(folder: Path) -> Json:
         log["imported"] = imported
         log["classes"] = served.classes()
         log["unlabelled"] = served.grid("Ann", "unlabelled")
+        served.train()
+        log["pretrained"] = served.state("Ann")
         log["cards"] = cards = served.next_images("Ann", 12)
         log["the same cards after a reload"] = served.next_images("Ann", 12)
         names = [card[0] for card in cards]
@@ -343,7 +345,7 @@ def project(folder: Path) -> Json:
             served.train()
             log[f"trained {number}"] = served.state("Ann")
         log["grid"] = served.grid("Ann", "predicted")
-        log["near"] = served.grid("Ann", "near")
+        log["near"] = served.grid("Bob", "near")
         log["progress"] = served.progress()
         some = [names[0], names[3], "img-004.png", "nowhere.png"]
         log["label studio"] = served.label_studio(some, (names[2], "bird"))
@@ -359,12 +361,13 @@ def project(folder: Path) -> Json:
         served.train()
         log["trained after the changes"] = served.state("Ann")
         log["cards without suggestions"] = served.next_images("Ann", 8)
-        table = "path,label,annotator\nimg-010.png,cat,Bob\nimg-011.png,horse,Bob\nimg-010.png,cat,Bob\nno.png,cat,Bob\n"
-        (folder / "labels.csv").write_text(table)
+        lines = ("img-010.png,cat,Bob", "img-011.png,horse,Bob", "img-010.png,cat,Bob", "no.png,cat,Bob")
+        (folder / "labels.csv").write_text("\n".join(("path,label,annotator", *lines)) + "\n")
         log["labels taken"] = [served.take_labels(folder / "labels.csv") for _ in range(2)]
         log["history of Ann"], log["history of Bob"] = served.history("Ann"), served.history("Bob")
         log["exports"] = served.exports(folder / "last")
         log["progress at the end"] = served.progress()
+        log["unlabelled at the end"] = served.grid("Bob", "unlabelled")
     return log
 
 

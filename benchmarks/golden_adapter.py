@@ -432,7 +432,7 @@ class Served:
         ]
 
     def answer(self, annotator: str, answers: Sequence[tuple[str, str]]) -> list[int]:
-        """Answer images by name: a class's name, or ``skip``, ``unsure``, ``bad image``, ``none of these``, ``undo``.
+        """Answer images by name: a class, or ``skip``, ``unsure``, ``bad image``, ``none of these``, ``undo``.
 
         Returns:
             Counts after it: labelled, skipped, unsure, bad, none, conflicts, for training, for the estimate.
@@ -496,11 +496,14 @@ class Served:
         self._post("/api/settings", {"annotator": annotator, **values})
 
     def grid(self, annotator: str, group: str) -> list[list[Any]]:
-        """Class and image names of each group on the first page, in order."""
-        found = self._get("/api/grid", annotator=annotator, group=group, tab=f"grid-{group}")["groups"]
-        return [
-            [self._class_name(each["class_id"]), [cell["name"] for cell in each["cells"]]] for each in found
+        """Class and image names of each group on the first page, in order; the page is closed again."""
+        tab = f"grid-{group}"
+        groups = self._get("/api/grid", annotator=annotator, group=group, tab=tab)["groups"]
+        found = [
+            [self._class_name(each["class_id"]), [cell["name"] for cell in each["cells"]]] for each in groups
         ]
+        self._get("/api/status", annotator=annotator, tiles="", tab=tab)
+        return found
 
     def state(self, annotator: str) -> dict[str, Any]:
         """What the page shows in its head: counts, budget, queue, estimate."""
@@ -517,7 +520,7 @@ class Served:
         }
 
     def progress(self) -> dict[str, Any]:
-        """The learning curve, the confusion matrix, doubted labels, conflicts, near-duplicates, unreadable files."""
+        """Learning curve, confusion matrix, doubted labels, conflicts, near-duplicates, unreadable files."""
         found = self._get("/api/round")
         model = found["model"]
         return {
