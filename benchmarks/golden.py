@@ -138,11 +138,16 @@ def stripes(
 # Digests
 
 
-def digest(arrays: Sequence[np.ndarray]) -> list[Json]:
+def digest(arrays: Sequence[np.ndarray], places: int = PLACES) -> list[Json]:
     """The weights of a role: for each shape in order the count, a hash, and statistics that no order changes.
 
     The hash is SHA-256 of the sorted SHA-256 of the float32 bytes, shortened. The statistics are mean, standard
-    deviation and largest absolute value of all tensors of the shape, and values at fixed places, averaged.
+    deviation and largest absolute value of all tensors of the shape, and values at fixed places, averaged, all
+    in millionths.
+
+    Args:
+        arrays: of one role; their order carries no meaning.
+        places: how many values of a tensor are kept.
     """
     by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
     for array in arrays:
@@ -151,20 +156,25 @@ def digest(arrays: Sequence[np.ndarray]) -> list[Json]:
     for shape, same in sorted(by_shape.items()):
         hashes = sorted(hashlib.sha256(array.tobytes()).digest() for array in same)
         table = np.stack([array.ravel() for array in same]).astype(np.float64)
-        places = np.linspace(0, table.shape[1] - 1, min(PLACES, table.shape[1])).astype(np.int64)
-        numbers = [table.mean(), table.std(), abs(table).max(), *table[:, places].mean(axis=0)]
-        shortened = hashlib.sha256(b"".join(hashes)).hexdigest()[:16]
-        found.append(["x".join(map(str, shape)), len(same), shortened, [round(float(n), 7) for n in numbers]])
+        columns = np.linspace(0, table.shape[1] - 1, min(places, table.shape[1])).astype(np.int64)
+        numbers = [table.mean(), table.std(), abs(table).max(), *table[:, columns].mean(axis=0)]
+        shortened = hashlib.sha256(b"".join(hashes)).hexdigest()[:12]
+        found.append(
+            ["x".join(map(str, shape)), len(same), shortened, [round(float(n) * 1e6) for n in numbers]]
+        )
     return found
 
 
 def as_json(result: Outcome) -> Json:
     """An outcome, digested."""
     return {
-        "weights": {role: digest(arrays) for role, arrays in sorted(result.weights.items())},
+        "weights": {
+            role: digest(arrays, 1 if role.startswith("averaged") else PLACES)
+            for role, arrays in sorted(result.weights.items())
+        },
         "queries": [{"ids": ids, "scores": rounded(scores)} for ids, scores in result.queries],
         "metrics": {
-            number: {name: round(value, 7) for name, value in sorted(values.items())}
+            number: {name: round(value, 6) for name, value in sorted(values.items())}
             for number, values in sorted(result.metrics.items())
         },
         "losses": {number: rounded(values) for number, values in sorted(result.losses.items())},
@@ -173,8 +183,8 @@ def as_json(result: Outcome) -> Json:
 
 
 def rounded(values: Iterable[float]) -> list[float]:
-    """To seven decimals: more than the tolerance can tell, and legible."""
-    return [round(float(value), 7) for value in values]
+    """To six decimals: more than the tolerance can tell, and legible."""
+    return [round(float(value), 6) for value in values]
 
 
 # Cases of runs
@@ -478,7 +488,7 @@ def machine() -> dict[str, Json]:
         **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
         "settings": {
             key: os.environ[key]
-            for key in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+            for key in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
             if key in os.environ
         },
     }
@@ -560,7 +570,7 @@ def weight_mismatches(old: Json, new: Json, exact: bool, path: str) -> Iterator[
                 yield f"{where}: {counts[0]} → {counts[1]} tensors"
                 continue
             (_, one, first), (_, other, second) = before[shape], after[shape]
-            apart = max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(first, second, strict=True))
+            apart = max(abs(a - b) / max(1e6, abs(a)) for a, b in zip(first, second, strict=True))
             if apart > TOLERANCE or (exact and one != other):
                 yield f"{where}: differ by {apart:.1e}"
 
