@@ -165,11 +165,11 @@ def digest(arrays: Sequence[np.ndarray], places: int = PLACES) -> list[Json]:
     return found
 
 
-def as_json(result: Outcome) -> Json:
+def as_json(result: Outcome, places: int = PLACES) -> Json:
     """An outcome, digested."""
     return {
         "weights": {
-            role: digest(arrays, 1 if role.startswith("averaged") else PLACES)
+            role: digest(arrays, 1 if role.startswith("averaged") else places)
             for role, arrays in sorted(result.weights.items())
         },
         "queries": [{"ids": ids, "scores": rounded(scores)} for ids, scores in result.queries],
@@ -220,11 +220,11 @@ def run(
     """Two rounds of a learner; with ``stop_after`` stopped so often and taken up from its checkpoint."""
     data = adapter.data_set(images(preset))
     place = preset if preset != "folder" else str(folder)
-    spec = adapter.specification(place, learner, changes_for(preset, learner) | dict(more), chosen_by)
+    spec = adapter.specification(place, learner, changes_for(preset, learner) | dict(more))
     for steps in (*stop_after, None):
         with adapter.started(spec, data, folder / "run") as running:
             if adapter.finish(running, steps):
-                return as_json(adapter.outcome(running))
+                return as_json(adapter.outcome(running), places)
     raise AssertionError("the run never ended")
 
 
@@ -277,6 +277,59 @@ VARIANTS: Mapping[str, tuple[str, str, Changes]] = {
 }
 """Settings that no preset has, by what they are about."""
 
+UNLIKE_LEARNERS = (
+    *(
+        "aral",
+        "pseudo-label",
+        "consistency",
+        "vaal",
+        "bgadl",
+        "aral-paper",
+        "aral-released",
+        "aral-no-active",
+    ),
+    *("aral-no-encoder", "aral-paper-no-active", "aral-paper-no-encoder", "no-co-training", "generated-only"),
+)
+
+UNLIKE_WEIGHTS: Changes = {
+    "weight of reconstruction": 0.3,
+    "weight of divergence": 0.7,
+    "weight of hiding from the sampler": 0.4,
+    "weight of the GAN": 1.3,
+    "weight of classification": 0.8,
+    "weight of generated": 0.6,
+    "feature matching": 1.7,
+    "labelled share": 0.45,
+    "weight of self-training": 0.9,
+    "partition loss in rounds": 0.35,
+    "weight of disagreement": 1.2,
+    "weight of imbalance": 1.6,
+    "weight of imitation": 0.65,
+    "contrast": 0.25,
+    "weight of the predictor": 1.1,
+    "graph weight": 0.55,
+    "groups per class": [1, 2],
+    "communities per class": 3,
+    "temperature": 0.6,
+}
+"""No two weights are equal, and none is 0 or 1: taken one for another, or forgotten, they are noticed."""
+
+UNLIKE_OPTIMISERS: Changes = {
+    "encoder": {"rate": 1.1e-3, "beta1": 0.1, "beta2": 0.991, "weight_decay": 0.01},
+    "generator": {"rate": 1.2e-3, "beta1": 0.2, "beta2": 0.992, "weight_decay": 0.02},
+    "discriminator": {"rate": 1.3e-3, "beta1": 0.3, "beta2": 0.993, "weight_decay": 0.03},
+    "sampler": {"rate": 1.4e-3, "beta1": 0.4, "beta2": 0.994, "weight_decay": 0.04},
+    "decoder": {"rate": 1.5e-3, "beta1": 0.5, "beta2": 0.995, "weight_decay": 0.05},
+    "critic": {"rate": 1.6e-3, "beta1": 0.6, "beta2": 0.996, "weight_decay": 0.06},
+    "partition": {"rate": 1.7e-3, "beta1": 0.7, "beta2": 0.997, "weight_decay": 0.07},
+    "partition loss in rounds": 1.0,
+    "weight of generated": 1.0,
+    "weak augmentation": {"shift": 0.1, "rotation": 5, "flip": True, "colour": 0.1},
+    "strong augmentation": {"shift": 0.2, "scale": 0.1, "rotation": 9, "shear": 4, "cut_out": 0.3},
+    "augmentation before labels": {"shift": 0.15, "scale": 0.2, "colour": 0.2, "cut_out": 0.2},
+}
+"""The same for optimisers and augmentations."""
+
 RESUMED: Mapping[str, tuple[str, str, Changes, tuple[int, ...]]] = {
     "aral, before the labels and in both rounds": ("digits", "aral", {}, (2, 4, 5)),
     "mixed, averaged labels": ("cifar10", "aral", {}, (3, 4)),
@@ -294,8 +347,8 @@ def resumed(preset: str, learner: str, more: Changes, stop_after: Sequence[int],
     """
     (folder / "once").mkdir()
     (folder / "again").mkdir()
-    whole = run(preset, learner, more, folder / "once")
-    again = run(preset, learner, more, folder / "again", stop_after=stop_after)
+    whole = run(preset, learner, more, folder / "once", places=1)
+    again = run(preset, learner, more, folder / "again", stop_after, places=1)
     for part in ("weights", "queries", "metrics", "confusion"):
         assert again[part] == whole[part], f"{part} of the resumed run differ"
     return {part: again[part] for part in ("weights", "queries", "metrics")}
@@ -420,7 +473,10 @@ def cases() -> dict[str, Case]:
         for learner in LEARNERS:
             found[f"run/{preset}/{learner}"] = partial(run, preset, learner, {})
     for name, (preset, learner, more) in VARIANTS.items():
-        found[f"variant/{name}/{preset}/{learner}"] = partial(run, preset, learner, more)
+        found[f"variant/{name}/{preset}/{learner}"] = partial(run, preset, learner, more, places=1)
+    for name, changes in (("weights", UNLIKE_WEIGHTS), ("optimisers", UNLIKE_OPTIMISERS)):
+        for learner in UNLIKE_LEARNERS:
+            found[f"unlike {name}/digits/{learner}"] = partial(run, "digits", learner, changes, places=1)
     for preset, learner in (
         ("digits", "aral"),
         ("digits", "aral-paper"),

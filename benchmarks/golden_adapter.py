@@ -79,6 +79,28 @@ SETTINGS = {
     "matching norm": "model.matching_norm",
     "GAN loss": "model.separate_gan.loss",
     "GAN labels": "model.separate_gan.labels",
+    "weight of divergence": "model.weights.beta",
+    "weight of hiding from the sampler": "model.weights.adv",
+    "weight of the GAN": "model.weights.gan",
+    "weight of classification": "model.weights.cls",
+    "weight of self-training": "model.weights.self_training",
+    "weight of disagreement": "model.partitioning.disagreement",
+    "weight of imbalance": "model.partitioning.imbalance",
+    "weight of imitation": "model.partitioning.imitation",
+    "weight of the predictor": "model.separate_gan.predictor",
+    "groups per class": "model.partitioning.groups_per_class",
+    "communities per class": "model.partitioning.communities_per_class",
+    "temperature": "model.self_training.temperature",
+    "weak augmentation": "model.self_training.weak",
+    "strong augmentation": "model.self_training.strong",
+    "augmentation before labels": "model.partitioning.strong",
+    "encoder": "model.optimisers.encoder",
+    "generator": "model.optimisers.generator",
+    "discriminator": "model.optimisers.discriminator",
+    "sampler": "model.optimisers.sampler",
+    "decoder": "model.optimisers.decoder",
+    "critic": "model.optimisers.critic",
+    "partition": "model.optimisers.partition",
     "weight decay of discriminator": "model.optimisers.discriminator.weight_decay",
     "classifier input side": "model.classifier.input_side",
 }
@@ -203,7 +225,10 @@ def data_set(arrays: Arrays) -> DataSet:
 def specification(
     preset: str, learner: str, changes: Changes, chosen_by: str = "", seed: int = 0, small: bool = True
 ) -> RunSpec:
-    """The resolved settings of a learner under a preset: a data set's name, or a folder."""
+    """The resolved settings of a learner under a preset: a data set's name, or a folder.
+
+    A change that means nothing to the learner changes no result; where it has no such setting, leave it out.
+    """
     method = Method.parse(f"{learner}+{chosen_by}" if chosen_by else learner)
     settings = [f"{SETTINGS[name]}={_toml(value)}" for name, value in changes.items()]
     spec = resolve(preset, method, settings, seed=seed, threads=1)
