@@ -1,4 +1,4 @@
-"""Everything of :mod:`benchmarks/golden.py` that touches aral: after a redesign only this file is changed.
+"""All of the golden runs (``golden.py``) that touches aral: after a redesign only this file is changed.
 
 The cases use their own fixed words for learners, acquisitions, settings and answers, those of commit a419482. The
 tables below translate them; the functions return plain numbers, texts and arrays.
