@@ -134,7 +134,7 @@ def digest(arrays: Sequence[np.ndarray], places: int = PLACES) -> list[Json]:
         table = np.stack([array.ravel() for array in same]).astype(np.float64)
         columns = np.linspace(0, table.shape[1] - 1, min(places, table.shape[1])).astype(np.int64)
         numbers = [table.mean(), table.std(), abs(table).max(), *table[:, columns].mean(axis=0)]
-        shortened = hashlib.sha256(b"".join(hashes)).hexdigest()[:12]
+        shortened = hashlib.sha256(b"".join(hashes)).hexdigest()[:8]
         found.append(
             ["x".join(map(str, shape)), len(same), shortened, [round(float(n) * 1e6) for n in numbers]]
         )
