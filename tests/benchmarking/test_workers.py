@@ -197,19 +197,20 @@ def _workers(coordinator: subprocess.Popen[bytes], folder: Path) -> set[int]:
 
 
 class RandomKiller(GridObserver):
-    """Kills every second worker once, at a random moment of its life."""
+    """Kills the first worker of every job at a random moment."""
 
     def __init__(self) -> None:
         self._random = random.Random(5)
-        self._spared: set[str] = set()
-        self.killed = 0
+        self._seen: set[str] = set()
+
+    @property
+    def killed(self) -> int:
+        return len(self._seen)
 
     def changed(self, job: Job, news: str) -> None:
-        if news == "started" and job.name not in self._spared and job.process is not None:
-            self._spared.add(job.name)
-            if len(self._spared) % 2:
-                self.killed += 1
-                threading.Timer(self._random.uniform(0, 0.6), _kill, (job.process,)).start()
+        if news == "started" and job.name not in self._seen and job.process is not None:
+            self._seen.add(job.name)
+            threading.Timer(self._random.uniform(0, 0.6), _kill, (job.process,)).start()
 
 
 def _kill(process: int) -> bool:
@@ -222,11 +223,11 @@ def _kill(process: int) -> bool:
 
 
 @pytest.mark.slow
-def test_twenty_units_survive_kills_of_workers_and_of_the_coordinator(tmp_path: Path) -> None:
+def test_a_grid_survives_kills_of_workers_and_of_the_coordinator(tmp_path: Path) -> None:
     methods = ("random", "supervised+max-entropy", "vaal", "aral-released+aral-diverse")
-    grid = GridSpec(name="kills", data="digits", methods=methods, seeds=(0, 1, 2, 3, 4), settings=TINY)
+    grid = GridSpec(name="kills", data="digits", methods=methods, seeds=(0, 1, 2), settings=TINY)
     calm = run_grid(grid, tmp_path / "calm", Resources(workers=2))
-    assert [unit.state for unit in calm.units] == [State.DONE] * 20
+    assert [unit.state for unit in calm.units] == [State.DONE] * 12
     file = tmp_path / "grid.toml"
     file.write_text(grid_toml(grid))
     storm_folder = tmp_path / "storm"
@@ -235,8 +236,8 @@ def test_twenty_units_survive_kills_of_workers_and_of_the_coordinator(tmp_path: 
     assert unfinished
     killer = RandomKiller()
     storm = run_grid(grid, storm_folder, Resources(workers=2), killer)
-    assert killer.killed >= 5 and any(unit.deaths for unit in storm.units)
-    assert [unit.state for unit in storm.units] == [State.DONE] * 20
+    assert killer.killed >= 6 and any(unit.deaths for unit in storm.units)
+    assert [unit.state for unit in storm.units] == [State.DONE] * 12
     assert storm.parity == calm.parity
     assert [(unit.name, unit.accuracy) for unit in storm.units] == [(u.name, u.accuracy) for u in calm.units]
     for unit in calm.units:

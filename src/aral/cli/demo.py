@@ -42,4 +42,5 @@ def demo_command(
     typer.echo("\nTest accuracy in % by number of labels:\n")
     typer.echo(reports.side_by_side(records))
     typer.echo(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
-    typer.echo(reports.unequal_settings_line(comparison))
+    if unequal := reports.unequal_settings_line(comparison):
+        typer.echo(unequal)
