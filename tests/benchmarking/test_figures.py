@@ -62,7 +62,9 @@ def test_the_three_figures_with_results_are_there() -> None:
         ("fig5", "cifar10", 500, 10),
     ],
 )
-def test_budgets_and_rounds_are_the_papers(figure: str, name: str, query_size: int, rounds: int) -> None:
+def test_budgets_and_rounds_are_those_of_the_paper(
+    figure: str, name: str, query_size: int, rounds: int
+) -> None:
     for unit in units(grid_of(figure, name, 1.0)):
         assert unit.spec.rounds.query_size == query_size
         assert unit.spec.rounds.budget == rounds * query_size
@@ -72,7 +74,7 @@ def test_budgets_and_rounds_are_the_papers(figure: str, name: str, query_size: i
 
 @pytest.mark.parametrize(("figure", "name"), PANELS)
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.001])
-def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: float) -> None:
+def test_every_scaled_setting_is_listed(figure: str, name: str, scale: float) -> None:
     plan = scaled(read_figure(figure), panel_of(figure, name), scale)
     check_equal(units(plan.grid), allow=False)
     said = {each.what: each for each in plan.differences}
@@ -155,7 +157,7 @@ def test_a_scale_outside_its_range_is_refused(scale: float) -> None:
         grid_of("fig3", "mnist", scale)
 
 
-def test_the_methods_are_the_papers() -> None:
+def test_the_methods_are_those_of_the_paper() -> None:
     baselines = ["supervised+random", "supervised+max-entropy", "supervised+bald", "vaal+vaal"]
     wanted = {
         ("fig3", "mnist"): [*baselines, "aral-released+aral"],
@@ -184,7 +186,7 @@ def test_a_dry_run_lists_units_work_and_differences() -> None:
         assert f"10 units, {steps} training steps" in done.output
 
 
-def test_a_panel_without_data_is_reported_and_the_others_run(
+def test_a_panel_without_data_is_skipped_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = Panel(

@@ -1,4 +1,4 @@
-"""What `aral compare` says at its end, and what it refuses before it starts."""
+"""Output of `aral compare`, and what it refuses before it starts."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def tell(*words: str, code: int = 0) -> str:
+def output(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*words: str, code: int = 0) -> str:
         assert aral(monkeypatch, *words) == code
         said = capsys.readouterr()
         return said.err if code else said.out
 
-    return tell
+    return run
 
 
-def test_verdicts_and_targets_are_said_and_kept_by_the_report(told: Any, here: Path) -> None:
+def test_verdicts_and_targets_are_printed_and_written(output: Any, here: Path) -> None:
     folder = here / "runs" / "compare-digits"
-    said = told(*GRID, "--baseline", "random", "--accuracy", "99", "--full")
+    said = output(*GRID, "--baseline", "random", "--accuracy", "99", "--full")
     assert f"{ENTROPY} against supervised+random, final accuracy: " in said
     assert f"{ENTROPY}, labels for 99.0 %: not reached with 6 (supervised+random: not reached with 6;" in said
-    table = json.loads(told(*GRID, "--full", "--accuracy", "99", "--json", "--csv", "out/curves.csv"))
+    table = json.loads(output(*GRID, "--full", "--accuracy", "99", "--json", "--csv", "out/curves.csv"))
     assert (here / "out" / "curves.csv").read_text() == (folder / "curves.csv").read_text() != ""
     assert [(row["method"], row["measure"]) for row in table["verdicts"]] == [
         (ENTROPY, "area"),
@@ -69,7 +69,7 @@ def test_verdicts_and_targets_are_said_and_kept_by_the_report(told: Any, here: P
     assert 0.99 in [row["target"] for row in table["targets"]]
     assert table["verdicts"] == json.loads((folder / "verdicts.json").read_text())["verdicts"]
     page = (folder / "comparison.html").read_text()
-    again = told("report", "runs/compare-digits", "--baseline", "random", "--accuracy", "99")
+    again = output("report", "runs/compare-digits", "--baseline", "random", "--accuracy", "99")
     assert f"{ENTROPY} against supervised+random" in again and "Parity of seed 2" in again
     assert "Full training" in again
     rewritten = (folder / "comparison.html").read_text()
@@ -89,9 +89,9 @@ def test_verdicts_and_targets_are_said_and_kept_by_the_report(told: Any, here: P
     ],
 )
 def test_a_baseline_or_target_is_checked_before_the_grid_starts(
-    told: Any, here: Path, words: list[str], said: str
+    output: Any, here: Path, words: list[str], said: str
 ) -> None:
-    assert said in told(*GRID, *words, code=2)
+    assert said in output(*GRID, *words, code=2)
     assert list(here.iterdir()) == []
 
 
@@ -108,13 +108,13 @@ def test_a_baseline_or_target_is_checked_before_the_grid_starts(
         ["--full"],
     ],
 )
-def test_options_that_a_file_overrules_are_refused(told: Any, here: Path, words: list[str]) -> None:
-    (here / "grid.toml").write_text(told(*GRID, "--dry-run"))
-    assert words[0].partition("=")[0] in told("compare", "--grid", "grid.toml", *words, code=2)
-    told("compare", "--grid", "grid.toml", "--dry-run")
+def test_options_that_the_file_overrides_are_refused(output: Any, here: Path, words: list[str]) -> None:
+    (here / "grid.toml").write_text(output(*GRID, "--dry-run"))
+    assert words[0].partition("=")[0] in output("compare", "--grid", "grid.toml", *words, code=2)
+    output("compare", "--grid", "grid.toml", "--dry-run")
 
 
-def test_short_options_set_what_those_of_a_run_do(told: Any) -> None:
+def test_short_options_set_what_those_of_a_run_do(output: Any) -> None:
     short = ("--budget=20", "--query-size=5", "--steps=9")
     long = (
         "--set=rounds.budget=20",
@@ -122,13 +122,13 @@ def test_short_options_set_what_those_of_a_run_do(told: Any) -> None:
         "--set=model.training.steps=9",
     )
     plan = ("compare", "digits", "--methods=random,vaal", "--dry-run")
-    assert told(*plan, *short) == told(*plan, *long) != told(*plan)
+    assert output(*plan, *short) == output(*plan, *long) != output(*plan)
 
 
-def test_five_seeds_unless_said_otherwise_and_too_few_are_said(
-    told: Any, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_five_seeds_by_default_and_a_warning_for_too_few(
+    output: Any, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = told("compare", "digits", "--methods", "random", "--dry-run")
+    plan = output("compare", "digits", "--methods", "random", "--dry-run")
     assert "seeds = [0, 1, 2, 3, 4]" in plan
     quick = [word for word in GRID if not word.startswith("--seeds")]
     assert aral(monkeypatch, *quick, "--seeds=1") == 0
@@ -137,12 +137,12 @@ def test_five_seeds_unless_said_otherwise_and_too_few_are_said(
     assert "verdict" not in capsys.readouterr().err
 
 
-def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> None:
-    told(*GRID)
+def test_a_grid_that_is_still_running_can_be_reported(output: Any, here: Path) -> None:
+    output(*GRID)
     folder = here / "runs" / "compare-digits"
     record = json.loads((folder / "grid.json").read_text())
     (folder / "grid.json").write_text(json.dumps({key: record[key] for key in ("grid", "differences")}))
-    assert "Parity of seed 0" in told("report", "runs/compare-digits")
+    assert "Parity of seed 0" in output("report", "runs/compare-digits")
     result = read_result(folder)
     waiting = [
         replace(unit, state=State.WAITING) if "random" in unit.method else unit for unit in result.units
@@ -152,4 +152,4 @@ def test_a_grid_that_is_still_running_can_be_reported(told: Any, here: Path) -> 
     assert page == folder / "comparison.html"
     assert comparison is not None and comparison.methods == (ENTROPY,) and not comparison.verdicts
     (folder / "grid.json").write_text('{"grid": 3}')
-    assert "is not the record of a grid" in told("report", "runs/compare-digits", code=2)
+    assert "is not the record of a grid" in output("report", "runs/compare-digits", code=2)

@@ -189,7 +189,7 @@ def test_the_same_run_gives_the_same_drawing(make_run: MakeRun) -> None:
         ({"latent KL": float("nan")}, "latent KL is nan"),
     ],
 )
-def test_a_collapse_is_said_in_words(make_run: MakeRun, numbers: dict[str, float], words: str | None) -> None:
+def test_a_collapse_gives_a_warning(make_run: MakeRun, numbers: dict[str, float], words: str | None) -> None:
     warning = collapse_warning(read_run(make_run(numbers=numbers)).rounds[-1])
     if words is None:
         assert warning == ""

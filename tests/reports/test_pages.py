@@ -89,7 +89,8 @@ class Page(HTMLParser):
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time; where a test is of something else it is left out."""
-    monkeypatch.setattr("aral.reports.html.svg_bytes", lambda figure: b"<svg/>")
+    for name in ("html.svg_bytes", "files.svg_bytes", "files.png_bytes"):
+        monkeypatch.setattr(f"aral.reports.{name}", lambda figure: b"<svg/>")
 
 
 def check_offline(page: Page) -> None:
@@ -139,6 +140,7 @@ def test_files_beside_the_page(make_run: MakeRun) -> None:
     assert (folder / "report.html").read_bytes() == first
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_hostile_names_stay_text(make_run: MakeRun) -> None:
     folder = make_run(
         class_names=(HOSTILE, "b", HOSTILE), method=HOSTILE, data=HOSTILE, note=HOSTILE,
@@ -156,6 +158,7 @@ def test_hostile_names_stay_text(make_run: MakeRun) -> None:
     assert compared.text.count(HOSTILE) >= 3
 
 
+@pytest.mark.usefixtures("no_charts")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -180,7 +183,7 @@ def test_a_report_of_a_part_of_a_run(make_run: MakeRun, changes: dict[str, objec
 
 
 @pytest.mark.usefixtures("no_charts")
-def test_a_collapse_is_announced(make_run: MakeRun) -> None:
+def test_a_collapse_warning_is_on_the_page(make_run: MakeRun) -> None:
     page = Page(report_page(read_run(make_run(numbers={"latent KL": 0.17}))))
     assert "The latent codes have collapsed in round 1: latent KL is 0.17, below 1 nats." in page.text
 
@@ -239,6 +242,7 @@ def test_the_holder_can_report_on_itself(make_run: MakeRun) -> None:
         assert store.rounds()[2].labelled == 31
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_a_comparison(make_run: MakeRun, tmp_path: Path) -> None:
     folders = [
         make_run("a", accuracies=(0.5, 0.8)),
