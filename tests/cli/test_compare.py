@@ -13,6 +13,7 @@ import pytest
 from aral.benchmarking import State, is_grid, read_result
 from aral.cli import main
 from aral.cli.grid_report import report_grid
+from aral.errors import BadInput
 
 GRID = [
     "compare",
@@ -126,15 +127,19 @@ def test_short_options_set_what_those_of_a_run_do(output: Any) -> None:
 
 
 def test_five_seeds_by_default_and_a_warning_for_too_few(
-    output: Any, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    output: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = output("compare", "digits", "--methods", "random", "--dry-run")
     assert "seeds = [0, 1, 2, 3, 4]" in plan
+
+    def refuse(*given: object) -> None:
+        raise BadInput("Nothing is run in this test.")
+
+    monkeypatch.setattr("aral.cli.compare.grid_on_screen", refuse)
     quick = [word for word in GRID if not word.startswith("--seeds")]
-    assert aral(monkeypatch, *quick, "--seeds=1") == 0
-    assert "1 seed will give no verdict: it takes at least 3" in capsys.readouterr().err
-    assert aral(monkeypatch, *quick, "--methods=random", "--seeds=1") == 0
-    assert "verdict" not in capsys.readouterr().err
+    assert "1 seed will give no verdict: it takes at least 3" in output(*quick, "--seeds=1", code=2)
+    assert "verdict" not in output(*quick, "--methods=random", "--seeds=1", code=2)
+    assert "verdict" not in output(*quick, "--seeds=3", code=2)
 
 
 def test_a_grid_that_is_still_running_can_be_reported(output: Any, here: Path) -> None:
