@@ -224,10 +224,10 @@ def _kill(process: int) -> bool:
 
 @pytest.mark.slow
 def test_a_grid_survives_kills_of_workers_and_of_the_coordinator(tmp_path: Path) -> None:
-    methods = ("random", "supervised+max-entropy", "vaal", "aral-released+aral-diverse")
+    methods = ("random", "vaal", "aral-released+aral-diverse")
     grid = GridSpec(name="kills", data="digits", methods=methods, seeds=(0, 1, 2), settings=TINY)
     calm = run_grid(grid, tmp_path / "calm", Resources(workers=2))
-    assert [unit.state for unit in calm.units] == [State.DONE] * 12
+    assert [unit.state for unit in calm.units] == [State.DONE] * 9
     file = tmp_path / "grid.toml"
     file.write_text(grid_toml(grid))
     storm_folder = tmp_path / "storm"
@@ -236,14 +236,14 @@ def test_a_grid_survives_kills_of_workers_and_of_the_coordinator(tmp_path: Path)
     assert unfinished
     killer = RandomKiller()
     storm = run_grid(grid, storm_folder, Resources(workers=2), killer)
-    assert killer.killed >= 6 and any(unit.deaths for unit in storm.units)
-    assert [unit.state for unit in storm.units] == [State.DONE] * 12
+    assert killer.killed >= 5 and any(unit.deaths for unit in storm.units)
+    assert [unit.state for unit in storm.units] == [State.DONE] * 9
     assert storm.parity == calm.parity
     assert [(unit.name, unit.accuracy) for unit in storm.units] == [(u.name, u.accuracy) for u in calm.units]
     for unit in calm.units:
         assert results(storm_folder / unit.name) == results(tmp_path / "calm" / unit.name), unit.name
     # A unit in a grid is the same as a run by itself.
-    alone = units(grid)[3]
+    alone = units(grid)[2]
     run(alone.spec, load_data(alone.spec), tmp_path / "alone")
     assert results(tmp_path / "alone") == results(tmp_path / "calm" / alone.name)
 
