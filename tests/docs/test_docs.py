@@ -121,8 +121,9 @@ def test_code_in_extending_runs_and_works() -> None:
         if name == "SECOND_GUESS":
             assert selection.ids[0] == 5
 
-    from aral.learners import Blueprint, PhasedLearner
     from aral.learners.spec import Net
+
+    from aral.learners import Blueprint, PhasedLearner
     from aral.learners.supervised import supervised
     from aral.types import LabelledSet
 

@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 import torch
+from aral.learners.averages import Averages
+from aral.learners.spec import Net
 from torch import Tensor, nn
 
-from aral.learners.averages import Averages
 from aral.learners.nets import Nets
-from aral.learners.spec import Net
 from aral.networks.discriminators import RealnessHead, TrunkDiscriminator
 
 STATISTICS = {"trunk.1.running_mean", "trunk.1.running_var", "trunk.1.num_batches_tracked"}

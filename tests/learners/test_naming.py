@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from aral.learners.naming import UNSEEN, name_groups
 from torch import Tensor, nn
 
-from aral.learners.naming import UNSEEN, name_groups
 from aral.networks import Partition, RealnessHead
 from aral.networks.discriminators import TrunkDiscriminator
 from aral.networks.layers import weight_normalised

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from aral.learners.few_labels import few_labels
+from aral.learners.spec import Partitioning
 
 from aral.acquisition import make_acquisition
 from aral.benchmarking.runs import drive
 from aral.errors import BadInput, RunFailed, Stopped
 from aral.learners import Learner
-from aral.learners.few_labels import few_labels
-from aral.learners.spec import Partitioning
 from aral.learners.supervised import supervised
 from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy, Validation
 from aral.loop.training import PRETRAINING

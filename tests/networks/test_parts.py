@@ -147,7 +147,7 @@ def test_without_a_condition_it_is_batch_norm() -> None:
 
 
 def test_biggan_moves_smoothly_from_class_to_class() -> None:
-    family = BigganFamily(channels=8, class_embedding_size=8)
+    family = BigganFamily(channels=8, generator_embedding_size=8)
     generator = family.generator((3, 32, 32), 2, 4)
     with torch.no_grad():
         for _ in range(5):

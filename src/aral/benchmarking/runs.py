@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from aral.acquisition import is_own, make_acquisition
-from aral.benchmarking.effective import versions
 from aral.benchmarking.methods import make_learner
+from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
 from aral.data import NAMES, DataSet, Limits, folder_dataset, load
 from aral.durable import Json
@@ -77,10 +77,7 @@ def run(
     """
     torch.set_num_threads(spec.threads)
     stream = Stream.root(spec.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    learner = make_learner(
-        spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
-    )
+    learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"), spec.device)
     strategy = Strategy(
         make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
     )
@@ -180,7 +177,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
         "data": data.name,
         "note": data.note,
         "method": str(spec.method),
-        "learner": spec.learner,
+        "learner": spec.learner.title,
         "acquisition": spec.acquisition,
         "first query": spec.rounds.first_query,
         "seed": spec.seed,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,6 @@ from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
 from aral.learners.settings import (
-    OWN,
     AdversarialOptimisers,
     GenerativePrediction,
     LearnerSettings,
@@ -71,16 +70,16 @@ class AralSettings(LearnerSettings):
     """Settings of ARAL and its ablations."""
 
     name: Literal["aral"] = "aral"
-    objective: Annotated[Literal["paper", "released"], OWN] = "paper"
-    sampler: Annotated[bool, OWN] = True  # False: no S and no adversarial term in eq. 5 ('no active learning')
-    encoder: Annotated[bool, OWN] = True  # False: G and D only; c_rf is given z = 0
-    unlabelled_in_discriminator: Annotated[bool, OWN] = True  # False: D sees unlabelled images only through G's
+    objective: Literal["paper", "released"] = "paper"
+    sampler: bool = True  # False: no S and no adversarial term in eq. 5 ('no active learning')
+    encoder: bool = True  # False: G and D only; c_rf is given z = 0
+    unlabelled_in_discriminator: bool = True  # False: D sees unlabelled images only through G's
     optimisers: AdversarialOptimisers = AdversarialOptimisers()
     training: SemiSupervisedTraining = SemiSupervisedTraining()
-    prediction: Annotated[GenerativePrediction, OWN] = GenerativePrediction()
-    weights: Annotated[AralWeights, OWN] = AralWeights()
-    matching_norm: Annotated[Literal["squared", "absolute"], OWN] = "squared"  # of feature matching
-    sampler_sees: Annotated[SamplerSees, OWN] = "mean"  # of q(z|x, y), for both sets alike
+    prediction: GenerativePrediction = GenerativePrediction()
+    weights: AralWeights = AralWeights()
+    matching_norm: Literal["squared", "absolute"] = "squared"  # of feature matching
+    sampler_sees: SamplerSees = "mean"  # of q(z|x, y), for both sets alike
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"objective": "paper"},
@@ -136,7 +135,10 @@ class Aral(Method):
 
         # D, eq. 12: one pass over all it sees; x_g and z are detached.
         seen, share = (len(x), w.labelled_share) if s.unlabelled_in_discriminator else (count, 1.0)
-        h, h_g = torch.split(disc.features(torch.cat([x[:seen], x_g.detach()])), [seen, len(x_g)])
+        h_l, h_u, h_g = torch.split(
+            disc.features(torch.cat([x[:seen], x_g.detach()])), [count, seen - count, len(x_g)]
+        )
+        h_real, z_real, y_real = torch.cat([h_l, h_u]), z[:seen].detach(), y[:seen]
         yield Phase(
             "D",
             frozenset({D}),
@@ -145,12 +147,12 @@ class Aral(Method):
                     "tell real from generated",
                     w.gan,
                     lambda: adversarial.discriminator_loss(
-                        *_split(disc.realness(h, z[:seen].detach(), y[:seen]), count),
+                        *_split(disc.realness(h_real, z_real, y_real), count),
                         disc.realness(h_g, z_g, y_g),
                         share,
                     ),
                 ),
-                Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h[:count]), y_l)),  # eq. 9
+                Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h_l), y_l)),  # eq. 9
                 Term(  # eq. 9, second term
                     "classify generated",
                     w.cls * w.generated * w.generated_ramp.at(batch.age),
@@ -165,14 +167,14 @@ class Aral(Method):
 
         # E and G, eq. 11: D is frozen. D̃(x) carries no gradient, D̃(G(z, y)) carries G's, z carries E's.
         with torch.no_grad():
-            h = disc.features(x)
+            h_real = disc.features(x)
         h_g = disc.features(x_g)
         terms = vae_terms(nets, codes, w, s.networks.pixel_range, s.sampler_sees) if codes else []  # eq. 5
         if codes:
             encoder_term = Term(  # eq. 10: E makes (x, E(x, y), y) look generated
                 "encoder against D",
                 w.gan,
-                lambda: adversarial.encoder_loss(*_split(disc.realness(h, z, y), count), share),
+                lambda: adversarial.encoder_loss(*_split(disc.realness(h_real, z, y), count), share),
             )
             terms.append(encoder_term)
         generator_term = Term(  # eq. 7: G makes (G(z, y), z, y) look real
@@ -180,7 +182,7 @@ class Aral(Method):
             w.gan,
             lambda: adversarial.generator_loss(disc.realness(h_g, z_g, y_g)),
         )
-        matching = matching_term(w.feature_matching, s.matching_norm, lambda: (h[count:], h_g))
+        matching = matching_term(w.feature_matching, s.matching_norm, lambda: (h_real[count:], h_g))
         yield encoder_generator_phase(nets, [*terms, generator_term, matching])
 
     def _released_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:

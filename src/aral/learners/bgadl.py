@@ -8,7 +8,7 @@ take no part in training. Queries are BALD's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 
@@ -17,7 +17,6 @@ from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
 from aral.learners.settings import (
-    OWN,
     AdversarialOptimisers,
     GenerativePrediction,
     LearnerSettings,
@@ -45,8 +44,8 @@ class BgadlSettings(LearnerSettings):
 
     name: Literal["bgadl"] = "bgadl"
     optimisers: AdversarialOptimisers = AdversarialOptimisers()
-    prediction: Annotated[GenerativePrediction, OWN] = GenerativePrediction()
-    weights: Annotated[BgadlWeights, OWN] = BgadlWeights()
+    prediction: GenerativePrediction = GenerativePrediction()
+    weights: BgadlWeights = BgadlWeights()
 
     @property
     def nets(self) -> frozenset[Net]:

@@ -94,7 +94,9 @@ class Method(ABC):
         """Networks that are not part of a family, such as cluster heads on D̃."""
         return {}
 
-    def use_first_labels(self, discriminator: nn.Module, clusters: nn.Module, found: FirstLabels) -> None:
+    def use_first_labels(  # noqa: B027 only a method with clusters has something to do
+        self, discriminator: nn.Module, clusters: nn.Module, found: FirstLabels
+    ) -> None:
         """Initialise C from the clusters, in place, when the first labels are there."""
 
 
@@ -356,8 +358,7 @@ class NetOptimisers:
         self._settings = settings
         self._parameters = {net: list(module.parameters()) for net, module in nets.modules.items()}
         self._optimisers = {
-            net: adam(parameters, settings.optimisers.of(net))
-            for net, parameters in self._parameters.items()
+            net: adam(parameters, settings.optimisers.of(net)) for net, parameters in self._parameters.items()
         }
 
     def step(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
@@ -446,9 +447,7 @@ class Engine(Learner):
     def _initialise(self, round_number: int) -> None:
         stream = self._task.stream.child("initial weights", round_number)
         method = self._method
-        self._nets = Nets.build(
-            self._settings, self._task, stream, method.conditional, method.extra_networks
-        )
+        self._nets = Nets.build(self._settings, self._task, stream, method.conditional, method.extra_networks)
         self._ema = Ema(self._nets, self._settings.training.average_decay)
         self._predictor = Predictor(self._nets, self._ema.modules, self._settings, self._task.device)
         self._optimisers = NetOptimisers(self._nets, self._settings)

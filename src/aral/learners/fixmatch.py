@@ -7,7 +7,7 @@ The confident prediction on a weakly augmented image is the target of the strong
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
 from aral.learners.pseudo_label import PseudoLabelWeights
-from aral.learners.settings import OWN, LearnerSettings, Net, SemiSupervisedTraining
+from aral.learners.settings import LearnerSettings, Net, SemiSupervisedTraining
 from aral.losses.classification import cross_entropy
 from aral.losses.self_training import aligned, confident, cross_entropy_where, hardened
 from aral.settings import Settings
@@ -43,8 +43,8 @@ class FixMatchSettings(LearnerSettings):
 
     name: Literal["fixmatch"] = "fixmatch"
     training: SemiSupervisedTraining = SemiSupervisedTraining()
-    weights: Annotated[PseudoLabelWeights, OWN] = PseudoLabelWeights()
-    pseudo_labels: Annotated[PseudoLabelling, OWN] = PseudoLabelling()
+    weights: PseudoLabelWeights = PseudoLabelWeights()
+    pseudo_labels: PseudoLabelling = PseudoLabelling()
 
     @property
     def nets(self) -> frozenset[Net]:

@@ -15,6 +15,8 @@ from aral.networks import ImageShape
 from aral.randomness import Stream
 from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -30,7 +32,7 @@ class Task:
     image_shape: ImageShape
     class_count: int
     stream: Stream
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from aral.networks.interface import Discriminator, Encoder, Generator, Sampler
 from aral.randomness import Stream
 
 ExtraNets: TypeAlias = Callable[[Discriminator, int], Mapping[Net, nn.Module]]
-_WEIGHT_STREAMS = {Net.CLUSTERS: "partition"}
-"""Names under which initial weights are drawn, where not the role's; changing one changes every recorded result."""
+
+_EXTRA_STREAM: str = type("Net", (str,), {})("partition")
+"""Names the stream of the extra networks' initial weights; another name or type would change recorded results."""
 
 
 class Nets:
@@ -67,7 +68,7 @@ class Nets:
             with stream.child(net).governs_torch():
                 modules[net] = factories[net]().to(task.device)
         for net in sorted(settings.nets - factories.keys()):
-            with stream.child(_WEIGHT_STREAMS[net]).governs_torch():
+            with stream.child(_EXTRA_STREAM).governs_torch():
                 made = extra(cast(Discriminator, modules[Net.DISCRIMINATOR]), k)
                 modules[net] = made[net].to(task.device)
         return cls(modules, z, k, conditional)

@@ -12,7 +12,7 @@ others. It is trained in the same steps as C; ``weights.generated_ramp`` delays 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -23,7 +23,6 @@ from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
 from aral.learners.settings import (
-    OWN,
     Adam,
     AdversarialOptimisers,
     GenerativePrediction,
@@ -48,8 +47,8 @@ _GENERATOR_LOSS = {"logistic": adversarial.generator_loss, "hinge": hinge.genera
 class SeparateOptimisers(AdversarialOptimisers):
     """Adam of the networks that only a separately trained GAN has."""
 
-    decoder: Annotated[Adam | None, OWN] = None  # None: the generator's
-    critic: Annotated[Adam | None, OWN] = None  # None: the discriminator's
+    decoder: Adam | None = None  # None: the generator's
+    critic: Adam | None = None  # None: the discriminator's
 
 
 class SeparateGan(Settings):
@@ -78,10 +77,10 @@ class NoCoTrainingSettings(LearnerSettings):
     name: Literal["no-co-training"] = "no-co-training"
     optimisers: SeparateOptimisers = SeparateOptimisers()
     training: SemiSupervisedTraining = SemiSupervisedTraining()
-    prediction: Annotated[GenerativePrediction, OWN] = GenerativePrediction()
-    weights: Annotated[NoCoTrainingWeights, OWN] = NoCoTrainingWeights()
-    sampler_sees: Annotated[SamplerSees, OWN] = "mean"  # of q(z|x), for both sets alike
-    separate_gan: Annotated[SeparateGan, OWN] = SeparateGan()
+    prediction: GenerativePrediction = GenerativePrediction()
+    weights: NoCoTrainingWeights = NoCoTrainingWeights()
+    sampler_sees: SamplerSees = "mean"  # of q(z|x), for both sets alike
+    separate_gan: SeparateGan = SeparateGan()
 
     @model_validator(mode="after")
     def _has_a_rotation_head(self) -> NoCoTrainingSettings:
@@ -183,9 +182,7 @@ class NoCoTraining(Method):
                     self.settings.weights.gan,
                     lambda: _GENERATOR_LOSS[gan.loss](critic.realness(h_g, no_code, y_g)),
                 ),
-                Term(
-                    "rotation of generated", gan.rotation_of_generated, lambda: rotation_loss(critic, x_g)
-                ),
+                Term("rotation of generated", gan.rotation_of_generated, lambda: rotation_loss(critic, x_g)),
             ),
         )
 

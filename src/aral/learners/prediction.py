@@ -44,9 +44,7 @@ class Predictor:
     ) -> None:
         self._nets = nets
         self._classifier = cast(Discriminator, averages.get(Net.DISCRIMINATOR, nets.discriminator))
-        self._clusters = cast(
-            Partition | None, averages.get(Net.CLUSTERS, nets.modules.get(Net.CLUSTERS))
-        )
+        self._clusters = cast(Partition | None, averages.get(Net.CLUSTERS, nets.modules.get(Net.CLUSTERS)))
         self._settings = settings
         self._device = device
         self._symmetric = settings.networks.pixel_range is PixelRange.SYMMETRIC

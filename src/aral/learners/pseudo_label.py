@@ -8,7 +8,7 @@ weights and data alone and can resume anywhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from pydantic import Field
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
-from aral.learners.settings import OWN, LearnerSettings, Net, Ramp, SemiSupervisedTraining
+from aral.learners.settings import LearnerSettings, Net, Ramp, SemiSupervisedTraining
 from aral.losses.classification import cross_entropy
 from aral.losses.self_training import certain, cross_entropy_where, hardened
 from aral.settings import Settings
@@ -35,8 +35,8 @@ class PseudoLabelSettings(LearnerSettings):
 
     name: Literal["pseudo-label"] = "pseudo-label"
     training: SemiSupervisedTraining = SemiSupervisedTraining()
-    weights: Annotated[PseudoLabelWeights, OWN] = PseudoLabelWeights()
-    entropy: Annotated[float, OWN] = Field(0.05, gt=0)  # a pseudo-label is used below this entropy, nats (CEAL)
+    weights: PseudoLabelWeights = PseudoLabelWeights()
+    entropy: float = Field(0.05, gt=0)  # a pseudo-label is used below this entropy, nats (CEAL)
 
     @property
     def nets(self) -> frozenset[Net]:

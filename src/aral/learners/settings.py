@@ -29,11 +29,11 @@ class Net(StrEnum):
     CLUSTERS = "clusters"  # heads that assign images to clusters, on D̃'s features
 
 
-class Own:
-    """Marks a setting of a method's own: methods that differ in it are still compared fairly."""
+class NotShared:
+    """Marks a setting in which methods may differ and still be compared fairly."""
 
 
-OWN = Own()
+NOT_SHARED = NotShared()
 
 
 class Adam(Settings):
@@ -59,9 +59,9 @@ class ClassifierOptimiser(Settings):
 class AdversarialOptimisers(ClassifierOptimiser):
     """One Adam a network; the paper trains D and S faster than E and G."""
 
-    encoder: Annotated[Adam, OWN] = Adam(beta1=0.0)
-    generator: Annotated[Adam, OWN] = Adam(beta1=0.0)
-    sampler: Annotated[Adam, OWN] = Adam(rate=3e-3)
+    encoder: Adam = Adam(beta1=0.0)
+    generator: Adam = Adam(beta1=0.0)
+    sampler: Adam = Adam(rate=3e-3)
 
 
 _SAME_RATES_AS: Mapping[Net, Net] = {
@@ -87,7 +87,7 @@ class Training(Settings):
 class SemiSupervisedTraining(Training):
     """Training on unlabelled images as well."""
 
-    unlabelled_batch: Annotated[int, OWN] = Field(100, ge=2)  # unlabelled, and generated, images a step
+    unlabelled_batch: int = Field(100, ge=2)  # unlabelled, and generated, images a step
 
 
 class Prediction(Settings):
@@ -126,6 +126,10 @@ class Ramp(Settings):
 class LearnerSettings(Settings):
     """What every learner has. Subclasses add what their method has and say how the learner is built.
 
+    The fields declared here and in :class:`Training` and :class:`ClassifierOptimiser` concern the classifier, its
+    labels and its training: methods that are compared must agree in them, unless a field is marked. What subclasses
+    declare is the method's own.
+
     Attributes:
         name: the method.
         networks: sizes of E, G, D and S at one scale.
@@ -133,14 +137,14 @@ class LearnerSettings(Settings):
         latent_size: Z. It also sizes c_rf, so that all methods start from the same D.
     """
 
-    name: str
+    name: Annotated[str, NOT_SHARED]
     networks: AnyFamily = MlpFamily()
     classifier: VggFamily | None = None
-    latent_size: Annotated[int, OWN] = Field(100, ge=1)
+    latent_size: Annotated[int, NOT_SHARED] = Field(100, ge=1)
     optimisers: ClassifierOptimiser = ClassifierOptimiser()
     training: Training = Training()
-    prediction: Annotated[Prediction, OWN] = Prediction()
-    graph: Annotated[Graph, OWN] = Graph()
+    prediction: Annotated[Prediction, NOT_SHARED] = Prediction()
+    graph: Annotated[Graph, NOT_SHARED] = Graph()
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Settings by the name of a variant, as in ``aral:no-sampler``."""
@@ -175,6 +179,20 @@ class LearnerSettings(Settings):
     @abstractmethod
     def nets(self) -> frozenset[Net]:
         """The networks that the method trains."""
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Settings that concern a network the method does not train, such as ``networks.encoder_sizes``."""
+        roles = set(self.nets) | ({Net.GENERATOR} if Net.DECODER in self.nets else set())
+        absent = [net for net in Net if net not in roles]
+        groups = ((self.networks, "networks."), (self.optimisers, "optimisers."), (self, ""))
+        return frozenset(
+            f"{prefix}{name}"
+            for group, prefix in groups
+            for name in type(group).model_fields
+            for net in absent
+            if name.startswith(f"{net}_") or (prefix == "optimisers." and name == net)
+        )
 
     @property
     def labelled_augmentation(self) -> Augmentation:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
-from aral.learners.settings import OWN, LearnerSettings, Net
+from aral.learners.settings import LearnerSettings, Net
 from aral.losses.classification import cross_entropy
 
 
@@ -18,7 +18,7 @@ class SupervisedSettings(LearnerSettings):
     """Settings of supervised training."""
 
     name: Literal["supervised"] = "supervised"
-    weight: Annotated[float, OWN] = Field(1.0, gt=0)  # λ_cls: of the cross-entropy
+    weight: float = Field(1.0, gt=0)  # λ_cls: of the cross-entropy
 
     @property
     def nets(self) -> frozenset[Net]:

@@ -6,7 +6,7 @@ Eq. 1 to 4 of Mottaghi and Yeung (2019). The two halves share nothing but the la
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -24,7 +24,6 @@ from aral.learners.engine import Batch, Engine, Method, Phase
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
 from aral.learners.settings import (
-    OWN,
     AdversarialOptimisers,
     GenerativePrediction,
     LearnerSettings,
@@ -46,9 +45,9 @@ class VaalSettings(LearnerSettings):
     name: Literal["vaal"] = "vaal"
     optimisers: AdversarialOptimisers = AdversarialOptimisers()
     training: SemiSupervisedTraining = SemiSupervisedTraining()
-    prediction: Annotated[GenerativePrediction, OWN] = GenerativePrediction()
-    weights: Annotated[VaalWeights, OWN] = VaalWeights()
-    sampler_sees: Annotated[SamplerSees, OWN] = "mean"  # of q(z|x), for both sets alike
+    prediction: GenerativePrediction = GenerativePrediction()
+    weights: VaalWeights = VaalWeights()
+    sampler_sees: SamplerSees = "mean"  # of q(z|x), for both sets alike
 
     @property
     def nets(self) -> frozenset[Net]:

@@ -69,7 +69,7 @@ class BigganFamily(FamilyWithSamplerMlp):
     """Channels of the largest maps of G and D̃, multiplied up to 16 times as the maps shrink. BigGAN: 96."""
     encoder_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (128, 256, 512, 1024)
     """Channels after each convolution of E."""
-    class_embedding_size: PositiveInt = 128
+    generator_embedding_size: PositiveInt = 128
     """Numbers that stand for the class in G."""
     attention_reduction: Literal[2, 4] | None = 2
     """Self-attention acts on maps of the image's side divided by this (64 at 128×128); None for none."""
@@ -92,7 +92,7 @@ class BigganFamily(FamilyWithSamplerMlp):
         image_channels, side, _ = image_shape
         narrowing = self._widths(side)[::-1]
         widths = [narrowing[0], *narrowing]
-        embedding_size = self.class_embedding_size if class_count else 0
+        embedding_size = self.generator_embedding_size if class_count else 0
         code_size = latent_size + embedding_size
         blocks: list[nn.Module] = []
         map_side = _START_SIDE
