@@ -72,8 +72,8 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
             resolve(grid.data, methods[grid.methods[0]], [setting])  # says what is wrong with it
     made = []
     for seed in grid.seeds:
-        for name, method in methods.items():
-            settings = (*common[name], *grid.method_settings.get(name, ()))
+        for name in grid.methods:
+            method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
             spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
             made.append(Unit(f"{method}-seed{seed}", spec))
     names = [unit.name for unit in made]
