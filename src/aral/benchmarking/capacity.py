@@ -27,8 +27,9 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
     """Weights of the learner's networks and their averages; nothing is allocated."""
     device = torch.device("meta")
     with device:
-        learner = spec.learner.build(Task(data.pool.shape, data.class_count, Stream.root(0), device))
-    return sum(value.numel() for value in learner.state_dict().values())
+        return spec.learner.build(
+            Task(data.pool.shape, data.class_count, Stream.root(0), device)
+        ).weight_count
 
 
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:

@@ -469,6 +469,12 @@ class Engine(Learner):
         return self._nets
 
     @property
+    def weight_count(self) -> int:
+        """Numbers in all networks and their averages."""
+        modules = self._modules().values()
+        return sum(value.numel() for module in modules for value in module.state_dict().values())
+
+    @property
     def supplies(self) -> frozenset[Need]:
         """What the networks can compute, and what comes from the neighbour graph."""
         return self._predictor.supplies | self.supplied_by_graph
