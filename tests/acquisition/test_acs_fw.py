@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from aral.acquisition import ACQUISITIONS, Predictions
+from aral.acquisition import ACQUISITIONS, Need, Predictions
 from aral.acquisition.acs_fw import FrankWolfe, log_likelihood_vectors
 from aral.randomness import Stream
 
@@ -81,8 +81,7 @@ def test_two_groups_of_passes_are_both_answered() -> None:
 
 def test_agreed_images_come_last_and_more_than_passes_can_be_had() -> None:
     pool = view_of(list(range(12)), [])
-    passes = pool.unlabelled.mc_probabilities
-    assert passes is not None
+    passes = pool.unlabelled.get(Need.MC_PROBABILITIES)
     passes[[3, 8]] = passes[[3, 8]].mean(dim=1, keepdim=True).expand(-1, 5, -1)
     found = ACQUISITIONS["acs-fw"](pool, 12, STREAM)
     assert sorted(found.ids.tolist()) == list(range(12))

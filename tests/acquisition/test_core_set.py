@@ -80,7 +80,7 @@ def as_pool(points: np.ndarray) -> PoolView:
 
 
 @settings(max_examples=30, deadline=None)
-@given(representation=PLACES)
+@given(places=PLACES)
 def test_at_most_twice_the_best_radius(places: list[tuple[int, int]]) -> None:
     points = np.array(places, dtype=np.float64)
     chosen = ACQUISITIONS["core-set"](as_pool(points), 2, STREAM).ids
@@ -89,7 +89,7 @@ def test_at_most_twice_the_best_radius(places: list[tuple[int, int]]) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(representation=PLACES)
+@given(places=PLACES)
 def test_robust_within_twice_the_best_radius_after_as_many_more_as_outliers(
     places: list[tuple[int, int]],
 ) -> None:

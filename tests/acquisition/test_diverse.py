@@ -82,11 +82,9 @@ def test_the_default_radius_is_a_fifth_of_the_typical_distance() -> None:
     """Two images: the typical distance is theirs, so they never are near-duplicates but for a share above 1."""
     two = Predictions(
         id_array(1, 2),
-        torch.tensor([[0.5, 0.5], [0.6, 0.4]]),
-        None,
-        torch.tensor([[0.0], [1.0]]),
-        None,
-        SAMPLER[:2],
+        probabilities=torch.tensor([[0.5, 0.5], [0.6, 0.4]]),
+        features=torch.tensor([[0.0], [1.0]]),
+        sampler_logits=SAMPLER[:2],
     )
     assert "duplicate" not in ACQUISITIONS["aral-diverse"](view(two), 2, STREAM).reasons[1]
     assert strategy(share=1.01)(view(two), 2, STREAM).reasons[1] == "near-duplicate"

@@ -142,8 +142,7 @@ def test_the_listing_does_not_matter(seed: int, n: int) -> None:
     pool = grouped(MEMBERS)
     rows = [list(MEMBERS).index(image) for image in order]
     known = pool.unlabelled
-    assert known.features is not None and known.groups is not None
-    other = view(Predictions(known.ids[rows], features=known.features[rows], clusters=known.groups[rows]))
+    other = view(known.rows(np.array(rows)))
     one, other_found = (TYPICAL_OF_GROUPS(each, n, STREAM) for each in (pool, other))
     assert one.ids.tolist() == other_found.ids.tolist()
     assert one.scores.tolist() == other_found.scores.tolist()

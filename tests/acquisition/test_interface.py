@@ -97,10 +97,10 @@ def test_get_gives_the_output_that_was_asked_for() -> None:
         Need.REPRESENTATION: torch.rand(2, 8),
     }
     assert outputs.keys() == set(Need)
-    full = Predictions(id_array(0, 1), *outputs.values())
+    full = Predictions(id_array(0, 1), outputs)
     for need, value in outputs.items():
         assert full.get(need) is value
-        with pytest.raises(ValueError, match="were not computed"):
+        with pytest.raises(ValueError, match="was not computed"):
             Predictions(id_array(0, 1)).get(need)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -21,16 +19,7 @@ ALL = """acs-fw aral-diverse aral-graph aral-typical badge batchbald cluster-mar
 core-set entropy least-confidence margin mean-std power-bald probcover robust-core-set softmax-bald softrank-bald
 typical-entropy typical-graph typical-groups variation-ratio vote-variation-ratio""".split()
 COLD = ["core-set", "probcover", "robust-core-set"]
-PER_IMAGE = {
-    Need.PROBABILITIES: "probabilities",
-    Need.MC_PROBABILITIES: "mc_probabilities",
-    Need.FEATURES: "features",
-    Need.LATENTS: "latents",
-    Need.SAMPLER_LOGITS: "sampler_logits",
-    Need.CLUSTERS: "groups",
-    Need.PROPAGATED: "spread",
-    Need.REPRESENTATION: "places",
-}
+PER_IMAGE = [need for need in Need if need is not Need.SYNTHESISED]
 STREAM = Stream.root(0).child("query")
 every = pytest.mark.parametrize("name", ALL)
 
@@ -62,7 +51,7 @@ def copies(count: int) -> Predictions:
     rows = torch.zeros(count, dtype=torch.int64)
     return Predictions(
         np.arange(count, dtype=np.int64)[::-1].copy(),
-        **{name: single.get(need)[rows] for need, name in PER_IMAGE.items()},
+        {need: single.get(need)[rows] for need in PER_IMAGE},
     )
 
 
@@ -81,11 +70,12 @@ def test_two_classes(name: str) -> None:
     passes = full.get(Need.MC_PROBABILITIES)[:, :, :2] + 1e-3
     passes = passes / passes.sum(dim=2, keepdim=True)
     spread = full.get(Need.PROPAGATED)[:, :2]
-    two = replace(
-        full,
-        mc_probabilities=passes,
-        probabilities=passes.mean(dim=1),
-        propagated=spread / spread.sum(dim=1, keepdim=True),
+    two = full.joined(
+        {
+            Need.MC_PROBABILITIES: passes,
+            Need.PROBABILITIES: passes.mean(dim=1),
+            Need.PROPAGATED: spread / spread.sum(dim=1, keepdim=True),
+        }
     )
     pool = PoolView(two, Predictions(id_array()), id_array(), 2)
     assert np.unique(ACQUISITIONS[name](pool, 9, STREAM).ids).size == 9
@@ -103,11 +93,9 @@ def test_impossible_queries_are_refused(name: str) -> None:
 def test_needs_are_what_is_read(name: str) -> None:
     full = predictions(np.arange(8, dtype=np.int64))
     needs = ACQUISITIONS[name].needs
-    bare = Predictions(
-        full.ids, **{name: full.get(need) for need, name in PER_IMAGE.items() if need in needs}
-    )
+    bare = Predictions(full.ids, {need: full.get(need) for need in PER_IMAGE if need in needs})
     assert len(ACQUISITIONS[name](view(bare), 3, STREAM)) == 3
-    with pytest.raises(ValueError, match="were not computed"):
+    with pytest.raises(ValueError, match="was not computed"):
         ACQUISITIONS[name](view(Predictions(full.ids)), 3, STREAM)
 
 
@@ -128,9 +116,10 @@ typiclust""".split()
 def test_half_precision_features_are_read(name: str) -> None:
     """A learner that computes in bfloat16 hands out bfloat16 features, which NumPy does not know."""
     full = predictions(np.arange(12, dtype=np.int64))
-    half = replace(full, features=full.get(Need.FEATURES).bfloat16())
     known = predictions(id_array(100, 101))
-    known = replace(known, features=known.get(Need.FEATURES).bfloat16())
+    half, known = (
+        each.joined({Need.FEATURES: each.get(Need.FEATURES).bfloat16()}) for each in (full, known)
+    )
     assert len(ACQUISITIONS[name](view(half, known), 4, STREAM)) == 4
 
 

@@ -47,7 +47,7 @@ def test_what_a_label_covers_is_not_covered_again() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    representation=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=25),
+    places=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=25),
     data=st.data(),
 )
 def test_greedy_coverage_against_the_whole_neighbour_matrix(

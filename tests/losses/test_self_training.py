@@ -17,6 +17,7 @@ from aral.losses.self_training import (
     cross_entropy_where,
     hardened,
     leading,
+    out_of_distribution,
     sharpened,
 )
 
