@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 
-from aral.acquisition import ACQUISITIONS, is_own, make_acquisition
+from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
 from aral.errors import BadInput, unknown_name
 from aral.learners.ablations import generated_only, no_active_learning, no_encoder
 from aral.learners.aral import aral
@@ -117,7 +117,7 @@ class Method:
             raise unknown_name("method", learner, [*LEARNERS, *SHORT_NAMES])
         if plus and not chosen:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{learner}+random'.")
-        if chosen and not is_own(chosen):
+        if chosen and not is_user_defined(chosen):
             make_acquisition(chosen)
         return cls(learner, chosen or OWN_ACQUISITION[learner])
 

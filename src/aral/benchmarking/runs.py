@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aral.acquisition import is_own, make_acquisition
+from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking.effective import versions
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.spec import RunSpec, differences, validated
@@ -82,7 +82,8 @@ def run(
         spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
     )
     strategy = Strategy(
-        make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
+        make_acquisition(spec.acquisition, user_defined=True),
+        make_acquisition(spec.rounds.first_query, user_defined=True),
     )
     check_strategy(strategy, learner)
     check_budget(spec, data)
@@ -244,6 +245,6 @@ def read_spec(folder: Path) -> RunSpec:
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
     for name in (spec.acquisition, spec.rounds.first_query):
-        if is_own(name):
+        if is_user_defined(name):
             make_acquisition(name)  # refused: the folder may be somebody else's
     return spec

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from aral.acquisition import is_own, make_acquisition
+from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking.methods import Method
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
@@ -112,7 +112,7 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     spec = validated(table)
     # Names may also have come from a preset or a single setting.
     Method.parse(str(spec.method))
-    if not is_own(spec.rounds.first_query):
+    if not is_user_defined(spec.rounds.first_query):
         make_acquisition(spec.rounds.first_query)
     return spec
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from aral.data.augmentation import Augmentation
-from aral.margins import HEARD, SURE
+from aral.margins import CONFIDENT_MARGIN, MIN_CONFIDENT_SHARE
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
 from aral.representations.neighbours import SeenAs
@@ -150,8 +150,12 @@ class Spreading(Settings):
     weight: float = Field(
         0.0, ge=0
     )  # of an image with a label from the graph, relative to people's; 0 = none
-    margin: float = Field(SURE, ge=0, le=1)  # the graph is sure from this lead of its likeliest class up
-    heard: float = Field(HEARD, ge=0, le=1)  # C's own labels need its consent where it is sure of this share
+    margin: float = Field(
+        CONFIDENT_MARGIN, ge=0, le=1
+    )  # the graph is sure from this lead of its likeliest class up
+    heard: float = Field(
+        MIN_CONFIDENT_SHARE, ge=0, le=1
+    )  # C's own labels need its consent where it is sure of this share
 
 
 class SeparateGan(Settings):

@@ -1,9 +1,9 @@
-"""BatchBALD against the definition: the joint entropy summed over all configurations of labels."""
+"""Stochastic BALD and BatchBALD: distributions, exact values, lazy greedy against all gains."""
 
 from __future__ import annotations
 
 from itertools import product
-from math import log
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -12,15 +12,79 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.acquisition import ACQUISITIONS, PoolView, Predictions
-from aral.acquisition import batchbald as module
-from aral.acquisition.batchbald import BatchBald, exact_belief, gains, sampled_belief
-from aral.acquisition.joint import JointBatch
-from aral.acquisition.uncertainty import MC
+from aral.acquisition import bald as module
+from aral.acquisition.bald import (
+    BatchBald,
+    Perturbation,
+    StochasticBald,
+    all_configurations,
+    bald_scores,
+    gains,
+    gumbel,
+    ranks,
+    sampled_configurations,
+)
+from aral.acquisition.interface import JointBatch
+from aral.acquisition.uncertainty import MC_PASSES
 from aral.randomness import Stream
 
-from .pools import id_array, view
+from .pools import id_array, view, view_of
 
-STREAM = Stream.root(0)
+STREAM = Stream.root(5)
+TRIALS = 6000
+PASSES = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.9, 0.1], [0.1, 0.9]], [[0.6, 0.4], [0.4, 0.6]]])
+
+
+def three_images_many_times() -> PoolView:
+    """Ids 0, 3, 6, … are the first image, 1, 4, 7, … the second, 2, 5, 8, … the third."""
+    return view(Predictions(np.arange(3 * TRIALS), mc_probabilities=PASSES.repeat(TRIALS, 1, 1)))
+
+
+@pytest.mark.parametrize(("perturbation", "coldness"), [("power", 1.0), ("power", 2.0), ("softmax", 3.0)])
+def test_chances_of_coming_first(perturbation: str, coldness: float) -> None:
+    """The share of trials in which each of three images has the highest score: s^β or exp(β·s), normalised."""
+    pool = three_images_many_times()
+    bald = bald_scores(pool, STREAM)[:3]
+    weights = bald**coldness if perturbation == "power" else np.array([exp(coldness * s) for s in bald])
+    scores = StochasticBald(Perturbation(perturbation), coldness)(pool, STREAM)
+    wins = np.bincount(scores.reshape(TRIALS, 3).argmax(axis=1), minlength=3) / TRIALS
+    # Three standard errors of a share of 6000 are below 0.02.
+    assert wins.tolist() == pytest.approx((weights / weights.sum()).tolist(), abs=0.02)
+
+
+def test_softrank_adds_the_same_noise_to_the_log_of_the_rank() -> None:
+    pool = view_of(list(range(40)), [])
+    ids, bald = pool.unlabelled.ids, bald_scores(pool, STREAM)
+    noise = gumbel(ids, STREAM.child("noise"))
+    scores = StochasticBald(Perturbation.SOFTRANK, coldness=2.0)(pool, STREAM)
+    rank = np.exp(-(scores - noise / 2))
+    assert sorted(np.rint(rank).tolist()) == list(range(1, 41))
+    assert (np.diff(bald[np.argsort(rank)]) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("perturbation", list(Perturbation))
+def test_cold_enough_it_is_bald(perturbation: Perturbation) -> None:
+    pool = view_of(list(range(30)), [])
+    bald = bald_scores(pool, STREAM)
+    cold = StochasticBald(perturbation, coldness=1e9)(pool, STREAM)
+    assert (np.diff(bald[np.argsort(-cold)]) <= 1e-9).all()
+
+
+def test_an_image_without_disagreement_comes_last_under_power() -> None:
+    agreed = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    pool = view(Predictions(np.arange(4), mc_probabilities=torch.cat([PASSES, agreed[None]])))
+    for seed in range(20):
+        assert ACQUISITIONS["power-bald"](pool, 4, Stream.root(seed)).ids[-1] == 3
+
+
+def test_gumbel_has_the_mean_and_variance_of_a_gumbel_number() -> None:
+    numbers = gumbel(np.arange(40_000), STREAM)
+    assert numbers.mean() == pytest.approx(0.57722, abs=0.02)
+    assert numbers.var() == pytest.approx(np.pi**2 / 6, abs=0.05)
+
+
+def test_ranks() -> None:
+    assert ranks(np.array([2.0, 5.0, 2.0, 7.0]), np.array([0.9, 0.5, 0.1, 0.3])).tolist() == [4, 2, 3, 1]
 
 
 def random_passes(images: int, members: int, classes: int, seed: int) -> np.ndarray:
@@ -54,7 +118,7 @@ def pool_of(passes: np.ndarray) -> PoolView:
 def test_gains_are_differences_of_joint_information(seed: int, classes: int, members: int) -> None:
     passes = random_passes(6, members, classes, seed)
     batch = [4, 1, 2]
-    found = gains(torch.from_numpy(passes), exact_belief(torch.from_numpy(passes[batch])))
+    found = gains(torch.from_numpy(passes), all_configurations(torch.from_numpy(passes[batch])))
     expected = [information(passes, [*batch, i]) - information(passes, batch) for i in range(6)]
     assert found.tolist() == pytest.approx(expected, abs=1e-10)
 
@@ -63,7 +127,7 @@ def test_gains_are_differences_of_joint_information(seed: int, classes: int, mem
 def test_the_greedy_batch_is_the_one_of_the_definition(seed: int) -> None:
     """Every step compared with all candidates by brute force: nothing is lost by computing only some."""
     passes = random_passes(9, 4, 3, seed).astype(np.float32).astype(np.float64)
-    found = JointBatch("batchbald", MC, BatchBald())(pool_of(passes), 4, STREAM)
+    found = JointBatch("batchbald", MC_PASSES, BatchBald())(pool_of(passes), 4, STREAM)
     batch: list[int] = []
     for image, score in zip(found.ids.tolist(), found.scores, strict=True):
         before = information(passes, batch) if batch else 0.0
@@ -96,10 +160,10 @@ def test_bald_takes_the_copy_and_batchbald_does_not() -> None:
 
 def test_sampled_gains_come_near_the_exact_ones() -> None:
     passes = torch.from_numpy(random_passes(20, 8, 3, 2))
-    exact = gains(passes, exact_belief(passes[:4]))
+    exact = gains(passes, all_configurations(passes[:4]))
     errors = []
     for draws in (60, 6000):
-        belief = sampled_belief(passes[:4], draws, STREAM)
+        belief = sampled_configurations(passes[:4], draws, STREAM)
         assert not belief.exact and belief.weights.sum().item() == pytest.approx(1)
         assert belief.posterior.sum(dim=1).tolist() == pytest.approx([1.0] * len(belief.weights))
         errors.append((gains(passes, belief) - exact).abs().max().item())
@@ -111,18 +175,18 @@ def test_sampled_gains_come_near_the_exact_ones() -> None:
 def test_sampling_never_draws_an_impossible_label() -> None:
     """Zeros at the ends and in the middle: each posterior stays finite and true to its source."""
     passes = torch.tensor([[[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]], [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]]).double()
-    posterior = sampled_belief(passes, 400, STREAM).posterior
+    posterior = sampled_configurations(passes, 400, STREAM).posterior
     assert set(posterior.flatten().tolist()) == {0.0, 1.0}
     assert posterior[:, 0].mean().item() == 0.5
 
 
 def test_beyond_the_limit_it_samples_and_chooses_nearly_as_well() -> None:
     passes = random_passes(12, 5, 3, 3)
-    exact = JointBatch("exact", MC, BatchBald(10_000))(pool_of(passes), 4, STREAM)
-    sampled = JointBatch("sampled", MC, BatchBald(300))
+    exact = JointBatch("exact", MC_PASSES, BatchBald(10_000))(pool_of(passes), 4, STREAM)
+    sampled = JointBatch("sampled", MC_PASSES, BatchBald(300))
     # 3⁴ = 81 and 3⁵ = 243 are below 300: exact; a limit of 8 makes all but the first two steps sampled.
     assert sampled(pool_of(passes), 4, STREAM).ids.tolist() == exact.ids.tolist()
-    few = JointBatch("few", MC, BatchBald(8))
+    few = JointBatch("few", MC_PASSES, BatchBald(8))
     batches = [few(pool_of(passes), 4, Stream.root(seed)) for seed in range(6)]
     assert len({tuple(batch.ids) for batch in batches}) > 1
     best = information(passes, exact.ids.tolist())

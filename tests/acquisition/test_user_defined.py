@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.acquisition import is_own, make_acquisition
+from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking import GridSpec, Method, State, Unit, check_pairings, read_result, read_spec, resolve
 from aral.errors import BadInput
 
@@ -36,10 +36,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_object_or_a_class_is_found(module: Path) -> None:
-    assert make_acquisition("of_mine:MINE", own=True).name == "mine"
-    assert make_acquisition("of_mine:Made", own=True).name == "made"
+    assert make_acquisition("of_mine:MINE", user_defined=True).name == "mine"
+    assert make_acquisition("of_mine:Made", user_defined=True).name == "made"
     method = Method.parse("supervised+of_mine:MINE")
-    assert str(method) == "supervised+of_mine:MINE" and is_own(method.acquisition)
+    assert str(method) == "supervised+of_mine:MINE" and is_user_defined(method.acquisition)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_folder_cannot_have_code_imported(module: Path) -> None:
         spec = json.loads(resolve("digits", Method.parse("supervised+random")).model_dump_json())
         (module / "run").mkdir(exist_ok=True)
         (module / "run" / "settings.json").write_text(json.dumps(spec | {"acquisition": "of_mine:MINE"}))
-        with pytest.raises(BadInput, match="code of your own"):
+        with pytest.raises(BadInput, match="user code"):
             ask()
     settings = (r'rounds.first_query="of_mine\u003aMINE"',)
     grid = GridSpec(name="g", data="digits", methods=("supervised+of_mine:MINE",), settings=settings)

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from aral.acquisition import PoolView, Predictions
-from aral.acquisition.typical import TypiClust
+from aral.acquisition import JointBatch, PoolView, Predictions
+from aral.acquisition.typicality import TYPICLUST, TypiClust
 from aral.randomness import Stream
 
 from .pools import id_array, view
 
 STREAM = Stream.root(0)
+
+
+def typiclust(**options: int) -> JointBatch:
+    return JointBatch("test", TYPICLUST.needs, TypiClust(**options))
+
+
 CENTRES = np.array([[0.0, 0.0], [100.0, 0.0], [0.0, 100.0], [100.0, 100.0], [50.0, 200.0]])
 SIZES = (40, 30, 20, 15, 10)
 # Cluster c holds the ids 100·c to 100·c + size − 1, at a distance from the centre that grows with the id's last
@@ -43,14 +49,14 @@ def pool(labelled: np.ndarray | None = None, order: np.ndarray | None = None) ->
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_image_of_each_cluster_and_the_largest_first(seed: int) -> None:
-    found = TypiClust(neighbours=5)(pool(), 5, Stream.root(seed))
+    found = typiclust(neighbours=5)(pool(), 5, Stream.root(seed))
     assert (found.ids // 100).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_the_densest_image_of_each_cluster() -> None:
     """Against a direct reckoning of the mean distance to the five nearest of the same cluster."""
     ids, points = planted()
-    found = TypiClust(neighbours=5)(pool(), 5, STREAM)
+    found = typiclust(neighbours=5)(pool(), 5, STREAM)
     for image, score in zip(found.ids, found.scores, strict=True):
         members = ids // 100 == image // 100
         distances = np.linalg.norm(points[members][:, None] - points[members][None], axis=2)
@@ -66,7 +72,7 @@ def test_a_planted_dense_spot_beats_the_middle() -> None:
     ring = 10 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     spot = np.array([8.0, 0.0]) + 0.01 * np.arange(9)[:, None]
     points = np.concatenate([ring, np.zeros((1, 2)), spot])
-    found = TypiClust(neighbours=8)(
+    found = typiclust(neighbours=8)(
         view(Predictions(ids, features=torch.from_numpy(points).float())), 1, STREAM
     )
     assert found.ids[0] == 35  # the middle of the nine on the spot
@@ -74,14 +80,14 @@ def test_a_planted_dense_spot_beats_the_middle() -> None:
 
 def test_clusters_without_labels_come_first() -> None:
     """Clusters 0 and 1, the largest, are labelled: with as many clusters as there are, 2, 3 and 4 are asked."""
-    found = TypiClust(neighbours=5)(pool(id_array(7, 107)), 3, STREAM)
+    found = typiclust(neighbours=5)(pool(id_array(7, 107)), 3, STREAM)
     assert (found.ids // 100).tolist() == [2, 3, 4]
 
 
 def test_fewest_labels_first_when_all_have_some() -> None:
     """Six images of five clusters at most: two labels in 0 and 1, one in 2 and 3, none in 4."""
     known = id_array(7, 8, 107, 108, 207, 307)
-    found = TypiClust(neighbours=5, most_clusters=5)(pool(known), 5, STREAM)
+    found = typiclust(neighbours=5, most_clusters=5)(pool(known), 5, STREAM)
     # 4 has none; then one each in 2, 3, 4, the largest first; then two everywhere and 0 is the largest.
     assert (found.ids // 100).tolist() == [4, 2, 3, 4, 0]
     assert not set(found.ids.tolist()) & set(known.tolist())
@@ -90,7 +96,7 @@ def test_fewest_labels_first_when_all_have_some() -> None:
 def test_a_cluster_that_is_used_up_is_passed_over() -> None:
     features = torch.tensor([[0.0], [50.0], [50.1], [50.2]])
     pool = view(Predictions(id_array(9, 1, 2, 3), features=features))
-    found = TypiClust(most_clusters=2)(pool, 4, STREAM)
+    found = typiclust(most_clusters=2)(pool, 4, STREAM)
     assert sorted(found.ids.tolist()) == [1, 2, 3, 9]
     assert found.ids[1] == 9  # one of the three, then the lone one, then the others
     assert found.ids[0] == 2  # the middle one
@@ -100,13 +106,13 @@ def test_a_cluster_that_is_used_up_is_passed_over() -> None:
 def test_the_listing_does_not_matter(seed: int) -> None:
     order = np.random.default_rng(seed).permutation(sum(SIZES))
     known = id_array(7, 207)
-    one, other = TypiClust()(pool(known), 7, STREAM), TypiClust()(pool(known, order), 7, STREAM)
+    one, other = typiclust()(pool(known), 7, STREAM), typiclust()(pool(known, order), 7, STREAM)
     assert one.ids.tolist() == other.ids.tolist()
     assert one.scores.tolist() == other.scores.tolist()
 
 
 def test_more_images_than_clusters_are_still_all_different() -> None:
-    found = TypiClust(most_clusters=3)(pool(), 40, STREAM)
+    found = typiclust(most_clusters=3)(pool(), 40, STREAM)
     assert np.unique(found.ids).size == 40
     counts = np.bincount(found.ids // 100)
     assert counts.sum() == 40
@@ -115,5 +121,5 @@ def test_more_images_than_clusters_are_still_all_different() -> None:
 def test_copies_of_one_image_are_all_available() -> None:
     """A folder may hold the same picture many times."""
     copies = view(Predictions(id_array(*range(6)), features=torch.ones(6, 2)))
-    assert np.unique(TypiClust(most_clusters=1)(copies, 4, STREAM).ids).size == 4
-    assert np.unique(TypiClust()(copies, 4, STREAM).ids).size == 4
+    assert np.unique(typiclust(most_clusters=1)(copies, 4, STREAM).ids).size == 4
+    assert np.unique(typiclust()(copies, 4, STREAM).ids).size == 4

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.acquisition import PoolView, Predictions
-from aral.acquisition.groups import TYPICAL_OF_GROUPS, directions, shares
+from aral.acquisition.typicality import TYPICAL_CLUSTERS, quotas, unit_length
 from aral.randomness import Stream
 
 from .pools import id_array, view
@@ -17,13 +17,13 @@ from .pools import id_array, view
 STREAM = Stream.root(0)
 
 
-def quotas(sizes: list[int], n: int) -> list[int]:
-    return shares(np.array(sizes, dtype=np.int64), n).tolist()
+def shared_out(sizes: list[int], n: int) -> list[int]:
+    return quotas(np.array(sizes, dtype=np.int64), n).tolist()
 
 
 def test_queries_go_to_the_group_with_the_fewest_the_larger_first() -> None:
     """Groups of 3, 5, 1 and 0 images: each once, then each that has images left, in turns."""
-    found = [quotas([3, 5, 1, 0], n) for n in range(1, 10)]
+    found = [shared_out([3, 5, 1, 0], n) for n in range(1, 10)]
     assert found == [
         [0, 1, 0, 0],
         [1, 1, 0, 0],
@@ -35,21 +35,21 @@ def test_queries_go_to_the_group_with_the_fewest_the_larger_first() -> None:
         [3, 4, 1, 0],
         [3, 5, 1, 0],
     ]
-    assert quotas([2, 2], 1) == [1, 0]
+    assert shared_out([2, 2], 1) == [1, 0]
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(sum), st.data())
 def test_shares_are_as_even_as_the_groups_allow(sizes: list[int], data: st.DataObject) -> None:
     n = data.draw(st.integers(1, sum(sizes)))
-    found = quotas(sizes, n)
+    found = shared_out(sizes, n)
     assert sum(found) == n and all(quota <= size for quota, size in zip(found, sizes, strict=True))
     open_ones = [quota for quota, size in zip(found, sizes, strict=True) if quota < size]
     assert not open_ones or max(found) - min(open_ones) <= 1
 
 
 def test_directions_have_length_one_but_for_the_zero_vector() -> None:
-    found = directions(np.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]]))
+    found = unit_length(np.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]]))
     np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [0, -1]])
 
 
@@ -93,43 +93,41 @@ MEMBERS = {
 }
 
 
-def test_one_image_of_each_group_the_largest_first() -> None:
+def test_one_image_of_each_cluster_the_largest_first() -> None:
     """Centres of the surer halves: about 13.4° of 0, 4, 10 and 40, and about 116.5° of 100, 110 and 140.
 
     The less sure images lie nearer to those centres, and are passed over.
     """
-    found = TYPICAL_OF_GROUPS(grouped(MEMBERS), 3, STREAM)
+    found = TYPICAL_CLUSTERS(grouped(MEMBERS), 3, STREAM)
     assert found.ids.tolist() == [11, 3, 30]
     assert found.scores == pytest.approx([0.89, 0.85, 0.70])
-    assert found.reasons == tuple(
-        f"typical of a group of {size} images that look alike" for size in (8, 6, 2)
-    )
+    assert found.reasons == tuple(f"typical of a cluster of {size} images" for size in (8, 6, 2))
 
 
-def test_an_image_that_is_a_group_of_its_own() -> None:
+def test_an_image_that_is_a_cluster_of_its_own() -> None:
     alone = {10: (1, 0.9, 0.0), 11: (1, 0.8, 5.0), 30: (2, 0.7, 90.0)}
-    assert TYPICAL_OF_GROUPS(grouped(alone), 2, STREAM).reasons == (
-        "typical of a group of 2 images that look alike",
-        "unlike any other image",
+    assert TYPICAL_CLUSTERS(grouped(alone), 2, STREAM).reasons == (
+        "typical of a cluster of 2 images",
+        "the only image of its cluster",
     )
 
 
 def test_fewer_queries_than_groups_leave_out_the_smallest() -> None:
-    assert TYPICAL_OF_GROUPS(grouped(MEMBERS), 1, STREAM).ids.tolist() == [11]
-    assert TYPICAL_OF_GROUPS(grouped(MEMBERS), 2, STREAM).ids.tolist() == [11, 3]
+    assert TYPICAL_CLUSTERS(grouped(MEMBERS), 1, STREAM).ids.tolist() == [11]
+    assert TYPICAL_CLUSTERS(grouped(MEMBERS), 2, STREAM).ids.tolist() == [11, 3]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_group_that_is_asked_twice_is_cut_in_two_and_groups_take_turns(seed: int) -> None:
     """Five queries: 2, 2 and 1. Parts {10, 13, 11} and {12} of group 1, {1, 3} and {2} of group 0."""
-    found = TYPICAL_OF_GROUPS(grouped(MEMBERS), 5, Stream.root(seed)).ids.tolist()
+    found = TYPICAL_CLUSTERS(grouped(MEMBERS), 5, Stream.root(seed)).ids.tolist()
     assert found[0] == 13  # 4° is the middle of 0°, 4° and 10°
     assert found[1] in (1, 3)  # two images are equally far from their middle
     assert found[2:] == [30, 12, 2]
 
 
 def test_every_image_can_be_had() -> None:
-    found = TYPICAL_OF_GROUPS(grouped(MEMBERS), len(MEMBERS), STREAM)
+    found = TYPICAL_CLUSTERS(grouped(MEMBERS), len(MEMBERS), STREAM)
     assert sorted(found.ids.tolist()) == sorted(MEMBERS)
     # The two smaller groups are used up in the middle of the turns; group 1 has the last ones.
     assert [MEMBERS[image][0] for image in found.ids.tolist()] == [1, 0, 2] * 2 + [1, 0] * 4 + [1, 1]
@@ -143,7 +141,7 @@ def test_the_listing_does_not_matter(seed: int, n: int) -> None:
     rows = [list(MEMBERS).index(image) for image in order]
     known = pool.unlabelled
     other = view(known.rows(np.array(rows)))
-    one, other_found = (TYPICAL_OF_GROUPS(each, n, STREAM) for each in (pool, other))
+    one, other_found = (TYPICAL_CLUSTERS(each, n, STREAM) for each in (pool, other))
     assert one.ids.tolist() == other_found.ids.tolist()
     assert one.scores.tolist() == other_found.scores.tolist()
 
@@ -152,7 +150,7 @@ def test_the_listing_does_not_matter(seed: int, n: int) -> None:
 def test_copies_of_one_image_are_all_available_and_none_is_preferred(n: int) -> None:
     """Exact copies leave k-means with one part where more were asked for."""
     copies = view(Predictions(id_array(*range(9)), features=torch.ones(9, 2), clusters=torch.eye(3)[[1] * 9]))
-    found = [TYPICAL_OF_GROUPS(copies, n, Stream.root(seed)).ids.tolist() for seed in range(12)]
+    found = [TYPICAL_CLUSTERS(copies, n, Stream.root(seed)).ids.tolist() for seed in range(12)]
     assert all(len(set(ids)) == n for ids in found)
     assert len({ids[0] for ids in found}) > 2
 
@@ -161,5 +159,5 @@ def test_a_group_of_two_pictures_in_many_copies_shows_both() -> None:
     """Asked for three of five, one of each picture comes before the second copy of one."""
     features = arc([0.0] * 3 + [90.0] * 2).float()
     pool = view(Predictions(id_array(*range(5)), features=features, clusters=torch.eye(3)[[0] * 5]))
-    found = TYPICAL_OF_GROUPS(pool, 3, STREAM).ids.tolist()
+    found = TYPICAL_CLUSTERS(pool, 3, STREAM).ids.tolist()
     assert found[0] in (0, 1, 2) and found[1] in (3, 4) and len(set(found)) == 3

@@ -1,4 +1,4 @@
-"""Acquisitions that somebody has written outside this package, by the place of their code."""
+"""Acquisitions defined by the user, outside this package, and named ``module:NAME``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from aral.errors import BadInput
 _HINT = "Write MODULE:NAME for an object NAME in MODULE.py of this folder; see docs/extending.md."
 
 
-def is_own(name: str) -> bool:
-    """Whether a name is a place in a module, such as ``my_module:MINE``."""
+def is_user_defined(name: str) -> bool:
+    """Whether a name has the form ``module:NAME``."""
     return ":" in name
 
 
-def own_acquisition(place: str) -> Acquisition:
-    """Import an acquisition: code that the user has named. A class is called without arguments.
+def import_acquisition(place: str) -> Acquisition:
+    """Import an acquisition, which runs the user's code. A class is called without arguments.
 
-    Modules are looked for where Python looks, and in the working directory, in worker processes too.
+    Modules are searched in Python's path and in the working directory, in worker processes too.
 
     Args:
         place: ``module:NAME``.
 
     Raises:
-        BadInput: there is no such module or name, or it is no acquisition.
+        BadInput: there is no such module or name, or the object is not an acquisition.
     """
     module_name, _, name = place.partition(":")
     here = str(Path.cwd())
@@ -39,6 +39,6 @@ def own_acquisition(place: str) -> Acquisition:
         raise BadInput(f"'{place}' cannot be imported: {type(error).__name__}: {error}.", _HINT) from error
     if not isinstance(made, Acquisition) or not isinstance(made.needs, frozenset):
         raise BadInput(
-            f"'{place}' is no acquisition: it needs a name, needs (a frozenset) and a call.", _HINT
+            f"'{place}' is no acquisition: it must have a name, needs (a frozenset), and be callable.", _HINT
         )
     return made

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aral.acquisition import distances
-from aral.acquisition.clusters import k_means
-from aral.acquisition.distances import (
+from aral.acquisition import geometry
+from aral.acquisition.geometry import (
     count_within,
     features_of,
+    k_means,
     labelled_features,
     nearest_squared_distances,
     row_blocks,
@@ -24,10 +24,10 @@ POINTS, CENTRES = RANDOM.normal(size=(50, 3)) + 100, RANDOM.normal(size=(7, 3)) 
 ALL = np.linalg.norm(POINTS[:, None] - CENTRES[None], axis=2)
 
 
-@pytest.fixture(params=[distances.BLOCK, 10])
+@pytest.fixture(params=[geometry.BLOCK, 10])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual size of a block, and one so small that there are many."""
-    monkeypatch.setattr(distances, "BLOCK", request.param)
+    monkeypatch.setattr(geometry, "BLOCK", request.param)
 
 
 @pytest.mark.usefixtures("block")
@@ -58,9 +58,9 @@ def test_count_within_holds_its_edge_and_copies() -> None:
 
 
 def test_row_blocks_cover_all_rows_once() -> None:
-    found = [row for block in row_blocks(11, distances.BLOCK // 4) for row in range(11)[block]]
+    found = [row for block in row_blocks(11, geometry.BLOCK // 4) for row in range(11)[block]]
     assert found == list(range(11))
-    assert [len(range(11)[block]) for block in row_blocks(11, distances.BLOCK // 4)] == [4, 4, 3]
+    assert [len(range(11)[block]) for block in row_blocks(11, geometry.BLOCK // 4)] == [4, 4, 3]
 
 
 def test_features_are_doubles_and_may_be_missing_before_any_label() -> None:

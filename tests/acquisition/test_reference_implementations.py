@@ -33,10 +33,13 @@ from skactiveml.pool import (
 )
 from sklearn.linear_model import LogisticRegression
 
-from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions, typical
+from aral.acquisition import ACQUISITIONS, Need, PoolView, Predictions
 from aral.acquisition.badge import residuals, squared_gradient_distances
-from aral.acquisition.joint import JointBatch
-from aral.acquisition.prob_cover import PROBCOVER, Coverage, pure_radius
+from aral.acquisition.coverage import PROBCOVER, pure_radius
+from aral.acquisition.coverage import ProbCover as OurProbCover
+from aral.acquisition.interface import JointBatch
+from aral.acquisition.typicality import TYPICLUST
+from aral.acquisition.typicality import TypiClust as OurTypiClust
 from aral.randomness import Stream
 
 from .pools import id_array
@@ -79,7 +82,7 @@ def test_core_set(labelled: list[int]) -> None:
 @pytest.mark.parametrize("delta", [1.5, 3.0])
 def test_probcover_at_a_given_radius(labelled: list[int], delta: float) -> None:
     """The number covered by the best image agrees at each step of a batch that follows our choices."""
-    ours = JointBatch("ours", PROBCOVER.needs, Coverage(delta=delta))(pool_of(labelled), 8, STREAM)
+    ours = JointBatch("ours", PROBCOVER.needs, OurProbCover(delta=delta))(pool_of(labelled), 8, STREAM)
     known = list(labelled)
     for image, score in zip(ours.ids.tolist(), ours.scores, strict=True):
         peer = ProbCover(n_classes=4, deltas=[delta], random_state=0)
@@ -103,7 +106,9 @@ def test_typiclust(labelled: list[int]) -> None:
     expected = theirs.query(POINTS, targets(labelled), batch_size=n)
     for seed in range(20):
         # k-means from one start may split a heap; take a start that finds the four, as theirs does.
-        ours = typical.TypiClust(neighbours=5)(pool_of(labelled), n, Stream.root(seed)).ids
+        ours = JointBatch("ours", TYPICLUST.needs, OurTypiClust(neighbours=5))(
+            pool_of(labelled), n, Stream.root(seed)
+        ).ids
         if np.unique(MEMBERS[ours]).size == n and not set(MEMBERS[ours]) & set(MEMBERS[labelled]):
             assert ours.tolist() == expected.tolist()
             return
