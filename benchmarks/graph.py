@@ -29,7 +29,7 @@ from aral.data import DataSet
 from aral.representations.components import half_whitened, leading_components, principal_components
 from aral.representations.gradients import gradient_features
 from aral.representations.graph import affinity_matrix, propagate_labels
-from aral.representations.neighbours import nearest_neighbours
+from aral.representations.graph import nearest_neighbours
 from kept_rows import KeptRows
 
 POOLS = {"mnist": 50_000, "cifar10": 10_000}

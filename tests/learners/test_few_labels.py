@@ -17,10 +17,10 @@ from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
 from aral.losses.contrast import confusion
-from aral.losses.neighbour_agreement import disagreement, imbalance
+from aral.losses.clustering import disagreement, imbalance
 from aral.networks import CompactFamily
 from aral.randomness import Stream
-from aral.representations.neighbours import PropagatedLabels, nearest_neighbours
+from aral.representations.graph import PropagatedLabels, nearest_neighbours
 from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import NO_IDS, ImageSet, LabelledSet
 

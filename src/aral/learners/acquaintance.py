@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aral.acquisition.interface import Need, Predictions
 from aral.learners.spec import Partitioning
 from aral.randomness import Stream
-from aral.representations.neighbours import NeighbourGraph, PropagatedLabels
+from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
 
@@ -55,7 +55,7 @@ class Acquaintance:
     def spreading(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
         """Gives what some labels say along the graph, with the images of no class that were met last."""
         ood = self._ood
-        return lambda: self._met.spread(labelled, ood)
+        return lambda: self._met.propagate(labelled, ood)
 
     def complete(self, found: Predictions, wanted: frozenset[Need]) -> Predictions:
         """The outputs of networks, and those of :attr:`supplies` that are wanted.
@@ -64,7 +64,7 @@ class Acquaintance:
             ValueError: they need a pool or labels that were not met.
         """
         if Need.REPRESENTATION in wanted:
-            found = found.joined({Need.REPRESENTATION: self._met.places(found.ids)})
+            found = found.joined({Need.REPRESENTATION: self._met.vectors(found.ids)})
         if Need.PROPAGATED not in wanted:
             return found
         if self._spread is None:

@@ -25,7 +25,7 @@ from aral.learners.spec import Model, Net, Ramp, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Phase, Term
 from aral.learners.view import View
-from aral.losses import contrast, neighbour_agreement, self_training
+from aral.losses import clustering, contrast, pseudo_labels
 from aral.networks.interface import ImageShape
 from aral.randomness import Stream
 
@@ -37,14 +37,14 @@ PAIR = (Part.STRONG_UNLABELLED, Part.STRONG_NEIGHBOUR)
 def keep_together(to_trunk: bool) -> Compute:
     """Neighbours fall into the same group, mean over the heads of P, nats; to P, and to D̃ if ``to_trunk``."""
     return lambda view: torch.stack(
-        [neighbour_agreement.disagreement(*pair) for pair in _pairs(view, to_trunk)]
+        [clustering.disagreement(*pair) for pair in _pairs(view, to_trunk)]
     ).mean()
 
 
 def use_all_groups(to_trunk: bool) -> Compute:
     """The groups share the batch, mean over the heads of P, nats; to P, and to D̃ if ``to_trunk``."""
     return lambda view: torch.stack(
-        [neighbour_agreement.imbalance(torch.cat(pair)) for pair in _pairs(view, to_trunk)]
+        [clustering.imbalance(torch.cat(pair)) for pair in _pairs(view, to_trunk)]
     ).mean()
 
 
@@ -61,7 +61,7 @@ def imitate_communities(view: View) -> Float[Tensor, ""]:
     pure, so the trunk has something to hold on to before its own groups mean anything.
     """
     logits = torch.cat([view.group_logits(part)[-1] for part in PAIR])
-    wanted = view.step.neighbour_graph.communities(view.step.unlabelled.ids, logits.shape[1])
+    wanted = view.step.neighbour_graph.clusters(view.step.unlabelled.ids, logits.shape[1])
     return cross_entropy(logits, torch.from_numpy(wanted).repeat(2).to(logits.device))
 
 
@@ -84,12 +84,14 @@ def agree_where_the_graph_does(settings: SelfTraining, spreading: Spreading) -> 
     def compute(view: View) -> Float[Tensor, ""]:
         own, graph = own_opinion(view, settings.align), view.step.propagate_labels
         margin = spreading.margin
-        used = self_training.confident(own, settings.confidence) & ~self_training.leading(graph, margin)
-        used &= ~self_training.out_of_distribution(graph, margin)
+        used = pseudo_labels.confident(own, settings.confidence) & ~pseudo_labels.confident_by_margin(
+            graph, margin
+        )
+        used &= ~pseudo_labels.out_of_distribution(graph, margin)
         if view.step.share_confident(margin) >= spreading.heard:
-            used &= self_training.at_one(own, graph)
+            used &= pseudo_labels.agree(own, graph)
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
-        return self_training.cross_entropy_where(logits, self_training.hardened(own), used)
+        return pseudo_labels.cross_entropy_where(logits, pseudo_labels.hardened(own), used)
 
     return compute
 
@@ -100,8 +102,8 @@ def follow_the_graph(margin: float) -> Compute:
     def compute(view: View) -> Float[Tensor, ""]:
         graph = view.step.propagate_labels
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
-        sure = self_training.leading(graph, margin)
-        return self_training.cross_entropy_where(logits, self_training.hardened(graph), sure)
+        sure = pseudo_labels.confident_by_margin(graph, margin)
+        return pseudo_labels.cross_entropy_where(logits, pseudo_labels.hardened(graph), sure)
 
     return compute
 
@@ -127,7 +129,7 @@ def learn_from_generated(confidence: float) -> Compute:
         logits = view.judge.classify(view.features[Part.GENERATED])
         wanted = view.step.prior_classes
         used = (logits.detach().softmax(dim=1) * wanted).sum(dim=1) >= confidence
-        return self_training.cross_entropy_where(logits, wanted, used)
+        return pseudo_labels.cross_entropy_where(logits, wanted, used)
 
     return compute
 

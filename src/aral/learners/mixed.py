@@ -17,7 +17,7 @@ from aral.learners.spec import Model, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Term
 from aral.learners.view import View
-from aral.losses import self_training
+from aral.losses import pseudo_labels
 from aral.losses.classification import cross_entropy
 
 
@@ -27,13 +27,13 @@ def soft_labels(view: View, settings: SelfTraining, spreading: Spreading) -> Flo
     A row of zeros is an image that the graph takes for none of the classes: it says nothing, whomever it is mixed
     with.
     """
-    own = self_training.sharpened(own_opinion(view, settings.align), settings.temperature)
+    own = pseudo_labels.sharpened(own_opinion(view, settings.align), settings.temperature)
     if not spreading.weight:
         return own
     graph, margin = view.step.propagate_labels, spreading.margin
-    sure = self_training.leading(graph, margin)[:, None]
-    known = ~self_training.out_of_distribution(graph, margin)[:, None]
-    return torch.where(sure, self_training.hardened(graph), own) * known
+    sure = pseudo_labels.confident_by_margin(graph, margin)[:, None]
+    known = ~pseudo_labels.out_of_distribution(graph, margin)[:, None]
+    return torch.where(sure, pseudo_labels.hardened(graph), own) * known
 
 
 def classify_mixed(mostly_labelled: bool, settings: SelfTraining, spreading: Spreading) -> Compute:

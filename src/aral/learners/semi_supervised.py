@@ -22,7 +22,7 @@ from aral.learners.spec import Model, Net
 from aral.learners.step import Part
 from aral.learners.terms import Compute, Phase, Term
 from aral.learners.view import View
-from aral.losses import self_training
+from aral.losses import pseudo_labels
 from aral.networks.interface import ImageShape
 from aral.randomness import Stream
 
@@ -35,8 +35,8 @@ def trust_certain(entropy: float) -> Compute:
     def compute(view: View) -> Float[Tensor, ""]:
         labels = view.class_probs_of(Part.UNLABELLED)
         logits = view.judge.classify(view.features[Part.UNLABELLED])
-        used = self_training.certain(labels, entropy)
-        return self_training.cross_entropy_where(logits, self_training.hardened(labels), used)
+        used = pseudo_labels.certain(labels, entropy)
+        return pseudo_labels.cross_entropy_where(logits, pseudo_labels.hardened(labels), used)
 
     return compute
 
@@ -44,7 +44,7 @@ def trust_certain(entropy: float) -> Compute:
 def own_opinion(view: View, align: bool) -> Float[Tensor, "U K"]:
     """What C says of the weakly augmented x_U, brought nearer to the labels' shares of the classes if ``align``."""
     found = view.class_probs_of(Part.STRONG_UNLABELLED)
-    return self_training.aligned(found, view.step.class_shares) if align else found
+    return pseudo_labels.aligned(found, view.step.class_shares) if align else found
 
 
 def agree(confidence: float, align: bool) -> Compute:
@@ -53,8 +53,8 @@ def agree(confidence: float, align: bool) -> Compute:
     def compute(view: View) -> Float[Tensor, ""]:
         labels = own_opinion(view, align)
         logits = view.judge.classify(view.features[Part.STRONG_UNLABELLED])
-        used = self_training.confident(labels, confidence)
-        return self_training.cross_entropy_where(logits, self_training.hardened(labels), used)
+        used = pseudo_labels.confident(labels, confidence)
+        return pseudo_labels.cross_entropy_where(logits, pseudo_labels.hardened(labels), used)
 
     return compute
 

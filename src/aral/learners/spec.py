@@ -11,7 +11,7 @@ from aral.data.augmentation import Augmentation
 from aral.margins import CONFIDENT_MARGIN, MIN_CONFIDENT_SHARE
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
-from aral.representations.neighbours import SeenAs
+from aral.representations.graph import Representation
 from aral.settings import Settings
 
 
@@ -127,7 +127,9 @@ class Partitioning(Settings):
 
     steps: int = Field(0, ge=0)  # training steps before the first query
     groups_per_class: tuple[PositiveInt, ...] = (1, 3)  # groups of each head, in multiples of K
-    neighbours_in: SeenAs = "gradients"  # neighbours are sought in the directions of edges, or in the pixels
+    neighbours_in: Representation = (
+        "gradients"  # neighbours are sought in the directions of edges, or in the pixels
+    )
     components: int = Field(50, ge=1)  # in this many principal components of either
     neighbours: int = Field(
         5, ge=0

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.learners.terms import Phase
 from aral.randomness import Stream
-from aral.representations.neighbours import PropagatedLabels
+from aral.representations.graph import PropagatedLabels
 from aral.types import Ids, LabelledBatch
 
 

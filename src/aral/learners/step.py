@@ -24,7 +24,7 @@ from aral.learners.opinions import Classify, in_evaluation, opinion
 from aral.learners.spec import Net, SelfTraining
 from aral.losses import gaussian
 from aral.randomness import Stream
-from aral.representations.neighbours import NeighbourGraph, PropagatedLabels
+from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.types import Ids, LabelledBatch, UnlabelledBatch
 
 
@@ -150,7 +150,7 @@ class Step:
     @cached_property
     def strong_neighbour_images(self) -> Float[Tensor, "U C H W"]:
         """One of the neighbours of each of x_U, strongly augmented."""
-        batch = self.neighbour_graph(self.unlabelled.ids, self._stream.child("neighbours"))
+        batch = self.neighbour_graph.neighbour_batch(self.unlabelled.ids, self._stream.child("neighbours"))
         return self._strong(self._shown(batch.to(self.nets.device)), "strong neighbours")
 
     @cached_property

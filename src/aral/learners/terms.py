@@ -14,12 +14,12 @@ from aral.learners.step import Part, Step
 from aral.learners.view import View
 from aral.losses import (
     adversarial,
-    class_logit_realness,
     classification,
     feature_matching,
     gaussian,
-    labelled_or_unlabelled,
     reconstruction,
+    released,
+    sampler,
 )
 from aral.networks.interface import PixelRange
 
@@ -87,12 +87,12 @@ def diverge(view: View) -> Float[Tensor, ""]:
 
 def hide_from_sampler(sees: Literal["mean", "sample"]) -> Compute:
     """Eq. 5: E wants every code to look labelled; to E."""
-    return lambda view: labelled_or_unlabelled.encoder_loss(*view.sampler_logits(sees))
+    return lambda view: sampler.encoder_loss(*view.sampler_logits(sees))
 
 
 def tell_labelled(sees: Literal["mean", "sample"]) -> Compute:
     """Eq. 6 and 13: S tells labelled from unlabelled codes; to S."""
-    return lambda view: labelled_or_unlabelled.sampler_loss(*view.sampler_logits(sees))
+    return lambda view: sampler.sampler_loss(*view.sampler_logits(sees))
 
 
 def tell_real(labelled_share: float) -> Compute:
@@ -105,7 +105,7 @@ def tell_real(labelled_share: float) -> Compute:
 def tell_real_by_class_logits(view: View) -> Float[Tensor, ""]:
     """The released code's discriminator term, on the class logits; to D."""
     classify = view.judge.classify
-    return class_logit_realness.discriminator_loss(
+    return released.discriminator_loss(
         classify(view.features[Part.UNLABELLED]), classify(view.features[Part.GENERATED])
     )
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from aral.learners.spec import Net
 from aral.learners.step import Part, Step
+from aral.losses.pseudo_labels import hardened
 from aral.losses.rotation import quarter_turns
-from aral.losses.self_training import hardened
 from aral.networks.biggan import BigganDiscriminator
 from aral.networks.interface import Discriminator
 from aral.networks.layers import fixed_statistics

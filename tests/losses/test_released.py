@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from aral.losses.class_logit_realness import discriminator_loss
+from aral.losses.released import discriminator_loss
 
 from .by_hand import DTYPES, check_gradients, mean, near
 

@@ -1,10 +1,9 @@
-"""Labels that the classifier gives itself: which are sure enough to train on, and what they cost.
+"""Pseudo-labels: which predictions are confident enough to be trained on, how they are changed, and their loss.
 
-Pseudo-labels: Lee 2013; in active learning CEAL (Wang et al. 2017), by the entropy of the prediction.
-Consistency: FixMatch (Sohn et al. 2020), by the highest probability; Siméoni et al. 2021 put such training
-on the unlabelled pool under active learning. Without a threshold: MixMatch (Berthelot et al. 2019), by sharpened
-predictions. Distribution alignment: ReMixMatch (Berthelot et al. 2020).
-No gradient is meant to flow through any of the labels.
+By the entropy of the prediction: Lee 2013; in active learning CEAL (Wang et al. 2017). By the highest probability:
+FixMatch (Sohn et al. 2020); with active learning Siméoni et al. 2021. By the margin of a propagated label: this
+package. Sharpening without a threshold: MixMatch (Berthelot et al. 2019). Distribution alignment: ReMixMatch
+(Berthelot et al. 2020). No gradient should flow through any of the labels; the caller detaches them.
 """
 
 from __future__ import annotations
@@ -27,40 +26,40 @@ def confident(class_probs: Float[Tensor, "N K"], confidence: float) -> Bool[Tens
     return class_probs.amax(dim=1) >= confidence
 
 
-def leading(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
-    """Images whose likeliest class leads the second, and none at all, by at least ``margin``, in [0, 1]."""
+def confident_by_margin(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
+    """Images whose :func:`aral.margins.margin_of` is at least ``margin``, in [0, 1]."""
     return margin_of(class_probs) >= margin
 
 
 def out_of_distribution(class_probs: Float[Tensor, "N K"], margin: float) -> Bool[Tensor, " N"]:
-    """Images likelier of no class than of any, by at least ``margin`` > 0 (:func:`aral.margins.margin_of`)."""
+    """Images whose :func:`aral.margins.margin_of` is at most minus ``margin``, above 0."""
     return margin_of(class_probs) <= -margin
 
 
-def at_one(one: Float[Tensor, "N K"], other: Float[Tensor, "N K"]) -> Bool[Tensor, " N"]:
-    """Images of which two opinions have the same likeliest class, however sure either is."""
+def agree(one: Float[Tensor, "N K"], other: Float[Tensor, "N K"]) -> Bool[Tensor, " N"]:
+    """Images for which two predictions have the same most probable class, whatever its probability."""
     return one.argmax(dim=1) == other.argmax(dim=1)
 
 
 def hardened(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
-    """One-hot rows of the most probable class; the first of equals."""
+    """One-hot rows of the most probable class; of equal ones the first."""
     return one_hot(class_probs.argmax(dim=1), class_probs.shape[1]).to(class_probs.dtype)
 
 
 def sharpened(class_probs: Float[Tensor, "N K"], temperature: float) -> Float[Tensor, "N K"]:
-    """p^(1/T), rows to one: below 1 the likely become likelier, at 1 all stays (MixMatch)."""
+    """p^(1/T), rows divided by their sums (MixMatch): T < 1 raises high probabilities, T = 1 changes nothing."""
     raised = class_probs ** (1 / temperature)
     return raised / raised.sum(dim=1, keepdim=True)
 
 
 def aligned(class_probs: Float[Tensor, "N K"], prior: Float[Tensor, " K"]) -> Float[Tensor, "N K"]:
-    """The predictions, reweighted so that their mean comes nearer to ``prior``: p·prior/mean(p), rows to one.
+    """p·prior/mean(p), rows divided by their sums, so that the mean prediction comes closer to ``prior``.
 
-    The mean is the batch's own, where ReMixMatch keeps a running one: nothing has to be remembered.
+    The mean is that of the batch; ReMixMatch keeps a running one.
 
     Args:
         class_probs: predictions of one batch.
-        prior: expected share of each class, summing to one.
+        prior: expected share of each class, with a sum of 1.
     """
     ratio = prior / class_probs.mean(dim=0).clamp(min=1e-6)
     weighted = class_probs * ratio
@@ -70,9 +69,9 @@ def aligned(class_probs: Float[Tensor, "N K"], prior: Float[Tensor, " K"]) -> Fl
 def cross_entropy_where(
     class_logits: Float[Tensor, "N K"], class_probs: Float[Tensor, "N K"], used: Bool[Tensor, " N"]
 ) -> Float[Tensor, ""]:
-    """−Σ_k y_k log softmax(C)_k of the images in ``used``, divided by *all* N images, nats.
+    """−Σ_k y_k log softmax(C)_k summed over the images in ``used``, divided by the number N of *all* images, nats.
 
-    So the term grows with the share of images that are sure enough, and is 0 when there is none.
+    So the term grows with the share of images that are used; it is 0 when none is.
     """
     each = -(class_probs * log_softmax(class_logits, dim=1)).sum(dim=1)
     return (each * used).sum() / len(each)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from aral.losses.neighbour_agreement import disagreement, imbalance
+from aral.losses.clustering import disagreement, imbalance
 
 from .by_hand import DTYPES, check_gradients, gradients, mean, near
 

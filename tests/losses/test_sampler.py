@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aral.losses.labelled_or_unlabelled import encoder_loss, sampler_loss
+from aral.losses.sampler import encoder_loss, sampler_loss
 
 from .by_hand import DTYPES, check_gradients, gradients, mean, near, softplus
 

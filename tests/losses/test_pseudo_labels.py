@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aral.losses.self_training import (
+from aral.losses.pseudo_labels import (
+    agree,
     aligned,
-    at_one,
     certain,
     confident,
+    confident_by_margin,
     cross_entropy_where,
     hardened,
-    leading,
     out_of_distribution,
     sharpened,
 )
@@ -85,18 +85,18 @@ def test_equal_predictions_are_aligned_to_the_prior(weights: list[float]) -> Non
 
 def test_a_leading_class_includes_its_threshold() -> None:
     probs = torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.625, 0.125], [0.4, 0.3, 0.3]])
-    assert leading(probs, 0.25).tolist() == [True, True, False]
-    assert leading(probs, 0.375).tolist() == [False, True, False]
+    assert confident_by_margin(probs, 0.25).tolist() == [True, True, False]
+    assert confident_by_margin(probs, 0.375).tolist() == [False, True, False]
 
 
 def test_what_a_row_lacks_is_the_chance_of_none() -> None:
     """Ahead of none by 0.25 and of the second by 0.5; behind none by 0.25; equal."""
     probs = torch.tensor([[0.625, 0.0], [0.25, 0.25], [0.5, 0.0]])
-    assert leading(probs, 0.25).tolist() == [True, False, False]
+    assert confident_by_margin(probs, 0.25).tolist() == [True, False, False]
     assert out_of_distribution(probs, 0.25).tolist() == [False, True, False]
 
 
-def test_two_are_at_one_where_their_likeliest_class_is_the_same() -> None:
+def test_two_agree_where_their_likeliest_class_is_the_same() -> None:
     one = torch.tensor([[0.9, 0.1], [0.51, 0.49], [0.2, 0.8], [0.5, 0.5]])
     other = torch.tensor([[0.6, 0.4], [0.49, 0.51], [0.1, 0.9], [0.7, 0.3]])
-    assert at_one(one, other).tolist() == [True, False, True, True]
+    assert agree(one, other).tolist() == [True, False, True, True]
