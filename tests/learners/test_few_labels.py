@@ -16,8 +16,8 @@ from aral.learners.few_labels import PAIR, few_labels, tell_apart
 from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
-from aral.losses.contrast import confusion
 from aral.losses.clustering import disagreement, imbalance
+from aral.losses.contrast import confusion
 from aral.networks import CompactFamily
 from aral.randomness import Stream
 from aral.representations.graph import PropagatedLabels, nearest_neighbours
@@ -126,7 +126,7 @@ def test_images_are_changed_in_one_way_before_labels_and_in_another_after() -> N
 
 def test_without_neighbours_an_image_stands_for_itself_in_another_augmentation() -> None:
     step = a_step_before(begun(model(neighbours=0, imitation=0.0)))
-    found = step.neighbour_graph(step.unlabelled.ids, Stream.root(5))
+    found = step.neighbour_graph.neighbour_batch(step.unlabelled.ids, Stream.root(5))
     assert torch.equal(found.images, step.unlabelled.images)
     assert found.ids.tolist() == step.unlabelled.ids.tolist()
     assert not torch.equal(step.strong_neighbour_images, step.strong_unlabelled_images)
@@ -168,9 +168,9 @@ def test_imitation_by_hand() -> None:
     (phase,) = phases_before_labels(model())
     view = phase.view(step)
     term = next(term for term in phase.terms if term.name == "imitate communities")
-    count = learner.nets.partition.group_counts[-1]
+    count = learner.nets.partition.cluster_counts[-1]
     assert count == 3 * learner._model.partitioning.communities_per_class
-    wanted = step.neighbour_graph.communities(step.unlabelled.ids, count)
+    wanted = step.neighbour_graph.clusters(step.unlabelled.ids, count)
     total = 0.0
     for part in PAIR:
         chances = view.group_logits(part)[-1].detach().log_softmax(dim=1)
@@ -445,7 +445,7 @@ def test_images_of_no_class_spread_as_well() -> None:
     for ood in (np.array([30, 33], dtype=np.int64), NO_IDS):
         learner.set_labels(known, ood)
         learner.start_round(1, known, DATA.pool.without(known.ids), Stream.root(6))
-        wanted = learner._known.neighbour_graph.spread(known, ood)
+        wanted = learner._known.neighbour_graph.propagate(known, ood)
         found = learner.predict(asked, [Need.PROPAGATED], Stream.root(0)).get(Need.PROPAGATED)
         assert torch.equal(found, wanted(asked.ids))
         assert bool((wanted.class_probs.sum(axis=1) < 0.9).any()) == bool(ood.size)
@@ -458,7 +458,7 @@ def test_labels_spread_from_the_rounds_own_labels() -> None:
     settings = model().model_copy(update={"spreading": Spreading(**SPREADING)})
     learner = started(settings)
     step = learner._new_step(learner._stage, 0, Stream.root(5))
-    wanted = learner._known.neighbour_graph.spread(labelled(list(range(6))))
+    wanted = learner._known.neighbour_graph.propagate(labelled(list(range(6))))
     assert torch.equal(step.propagate_labels, wanted(step.unlabelled.ids))
     assert float(step.propagate_labels.sum()) == pytest.approx(len(step.unlabelled.ids))
     assert {"agree", "follow the graph"} <= learner.step(0).values.keys()
@@ -476,7 +476,7 @@ def test_a_query_is_given_what_the_labels_say_along_the_graph() -> None:
         known = labelled(ids)
         learner.set_labels(known)
         found = learner.predict(asked, [Need.PROPAGATED, Need.PROBABILITIES], Stream.root(0))
-        wanted = learner._known.neighbour_graph.spread(known)(np.array([7, 21, 40]))
+        wanted = learner._known.neighbour_graph.propagate(known)(np.array([7, 21, 40]))
         assert found.ids.tolist() == [7, 21, 40] and torch.equal(found.get(Need.PROPAGATED), wanted)
         assert found.get(Need.PROBABILITIES).shape == wanted.shape
 
@@ -489,7 +489,7 @@ def test_a_query_is_given_places_in_the_graph() -> None:
     whole = learner.predict(DATA.pool, [Need.REPRESENTATION], Stream.root(0)).get(Need.REPRESENTATION)
     assert torch.equal(found, whole[[7, 21, 40]])
     table, distances = nearest_neighbours(whole, 5)
-    assert learner._known.neighbour_graph.table.tolist() == DATA.pool.ids[table].tolist()
+    assert learner._known.neighbour_graph.neighbour_ids.tolist() == DATA.pool.ids[table].tolist()
     assert (distances > 0).any()
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from aral.learners.naming import UNSEEN, name_groups
-from aral.networks import Partition, RealnessHead
-from aral.networks.discriminators import TrunkDiscriminator
+from aral.networks import ClusterHeads, RealnessHead
 from aral.networks.layers import weight_normalised
+from aral.networks.parts import TrunkDiscriminator
 
 # Four groups on two features; a second head of two groups takes no part.
 WEIGHTS = [[1.0, 0.0], [0.0, 2.0], [-3.0, 1.0], [5.0, 5.0], [99.0, 99.0], [-99.0, 99.0]]
@@ -21,13 +21,13 @@ EXPECTED = [[2 / 3, 2 / 3], [-3.0, 1.0], [0.0, 0.0], [0.0, 2.0]]
 EXPECTED_BIASES = [0.4 / 3, 0.7, (0.4 / 3 + 0.7 + 0.2) / 3 - UNSEEN, 0.2]
 
 
-def nets(normalised: bool) -> tuple[TrunkDiscriminator, Partition]:
+def nets(normalised: bool) -> tuple[TrunkDiscriminator, ClusterHeads]:
     layer: nn.Module = nn.Linear(2, 4)
     if normalised:
         layer = weight_normalised(nn.Sequential(layer))[0]
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
     classifier = TrunkDiscriminator(trunk, 2, layer, RealnessHead(2, 1, 4))
-    partition = Partition(2, (4, 2))
+    partition = ClusterHeads(2, (4, 2))
     with torch.no_grad():
         partition.layer.weight.copy_(torch.tensor(WEIGHTS))
         partition.layer.bias.copy_(torch.tensor(BIASES))

@@ -11,7 +11,7 @@ from torch import nn
 
 from aral.benchmarking.spec import RunSpec
 from aral.data import DataSet
-from aral.networks.partition import Partition
+from aral.networks.cluster_heads import ClusterHeads
 
 PROCESS_BYTES = 400 << 20
 """A worker that has done nothing yet: mostly libraries, part of which it shares with its parent."""
@@ -40,7 +40,7 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
             family.sampler(latent_size),
             family.generator(shape, count, latent_size),
             family.discriminator(shape, count, latent_size),
-            Partition(classifier.feature_size, tuple(groups)),
+            ClusterHeads(classifier.feature_size, tuple(groups)),
         ]
     return sum(weight.numel() for net in nets for weight in net.parameters())
 

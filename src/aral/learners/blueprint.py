@@ -13,8 +13,8 @@ from aral.errors import BadInput
 from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net
 from aral.learners.step import BOTH_POOLS, Part
+from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, ImageShape
-from aral.networks.partition import Partition
 from aral.randomness import Stream
 from aral.types import LabelledSet
 
@@ -64,7 +64,7 @@ class Blueprint:
             counts = (*times.groups_per_class, times.communities_per_class)
             feature_size = cast(Discriminator, modules[Net.DISCRIMINATOR]).feature_size
             with stream.child(Net.PARTITION).governs_torch():
-                modules[Net.PARTITION] = Partition(
+                modules[Net.PARTITION] = ClusterHeads(
                     feature_size,
                     tuple(self.class_count * count for count in counts),
                     times.code_size if times.contrast else 0,

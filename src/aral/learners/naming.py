@@ -9,8 +9,8 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from aral.networks.discriminators import TrunkDiscriminator
-from aral.networks.partition import Partition
+from aral.networks.cluster_heads import ClusterHeads
+from aral.networks.parts import TrunkDiscriminator
 
 UNSEEN = 3.0
 """How much lower, in nats, the logit of a class without a group starts than that of the others on average."""
@@ -37,8 +37,8 @@ def name_groups(
         classes: its class.
     """
     layer = cast(nn.Linear, cast(TrunkDiscriminator, classifier).class_layer)
-    head = cast(Partition, partition)
-    count = head.group_counts[0]
+    head = cast(ClusterHeads, partition)
+    count = head.cluster_counts[0]
     shares = torch.zeros(layer.out_features, count, device=layer.weight.device)
     shares.index_put_((classes, groups), torch.ones(len(groups), device=shares.device), accumulate=True)
     seen = shares.sum(dim=1) > 0

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aral.learners.spec import Net
+from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, Encoder, Generator, Sampler
-from aral.networks.partition import Partition
 
 
 class Nets:
@@ -67,9 +67,9 @@ class Nets:
         return cast(Sampler, self.modules[Net.SAMPLER])
 
     @property
-    def partition(self) -> Partition:
+    def partition(self) -> ClusterHeads:
         """P."""
-        return cast(Partition, self.modules[Net.PARTITION])
+        return cast(ClusterHeads, self.modules[Net.PARTITION])
 
     @property
     def device(self) -> torch.device:

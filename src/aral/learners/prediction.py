@@ -20,9 +20,9 @@ from aral.learners.nets import Nets
 from aral.learners.spec import Model, Net
 from aral.learners.synthesis import synthesise
 from aral.losses import gaussian
+from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import GaussianNoise
-from aral.networks.partition import Partition
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -45,7 +45,7 @@ class Predictor:
         self._nets = nets
         self._classifier = cast(Discriminator, averages.get(Net.DISCRIMINATOR, nets.discriminator))
         if Net.PARTITION in nets.modules:
-            self._partition = cast(Partition, averages.get(Net.PARTITION, nets.partition))
+            self._partition = cast(ClusterHeads, averages.get(Net.PARTITION, nets.partition))
         self._model = model
         self._device = device
         self._symmetric = model.networks.pixel_range is PixelRange.SYMMETRIC
