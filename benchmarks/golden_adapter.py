@@ -18,20 +18,18 @@ import numpy as np
 import torch
 from starlette.testclient import TestClient
 
-from aral.acquisition import PoolView, acquisition
+from aral.acquisition import PoolView
+from aral.acquisition import make_acquisition as acquisition
+from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
+from aral.annotation.presets import Material, spec_for
+from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
+from aral.benchmarking.runs import check_budget, drive, settle, validation_of
+from aral.benchmarking.spec import flattened
 from aral.data import DataSet, load
 from aral.errors import Stopped
-from aral.experiments import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
-from aral.experiments.run import check_budget, drive, settle, validation_of
-from aral.experiments.spec import flattened
-from aral.labelling import Trainer, TrainingOptions, export, import_labels
-from aral.labelling.presets import Material, spec_for
 from aral.learners import Learner
-from aral.oracles import GroundTruth
-from aral.project import Project
+from aral.loop import GroundTruth, Session, Store, Strategy
 from aral.randomness import Stream
-from aral.session import Session, Strategy
-from aral.store import Store
 from aral.types import ImageSet, LabelledSet
 from aral.web import Security, make_app
 
@@ -344,11 +342,12 @@ def weights_of(learner: Learner) -> dict[str, list[np.ndarray]]:
 
 def select(running: Running, name: str, count: int) -> tuple[list[int], list[float]] | None:
     """Ids and scores of an acquisition on the trained learner; None where the learner cannot supply its needs."""
-    chosen, learner, pool = acquisition(name), running.learner, running.data.pool
+    asked = name.replace("typical-groups", "typical-clusters")
+    chosen, learner, pool = acquisition(asked), running.learner, running.data.pool
     if chosen.needs - learner.supplies:
         return None
     labelled = running.session.labelled()
-    learner.meet_labels(labelled)
+    learner.set_labels(labelled)
     stream = Stream.root(7).child(name)
     view = PoolView(
         learner.predict(pool.without(labelled.ids), chosen.needs, stream.child("unlabelled")),

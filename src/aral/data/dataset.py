@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
@@ -150,3 +152,24 @@ def _chosen(images: ImageSet, size: int | None, part: str, stream: Stream) -> In
 
 def _renumbered(images: ImageSet, positions: Int64[np.ndarray, " n"]) -> ImageSet:
     return ImageSet.of(images.pixels[images.ids[positions]])
+
+
+def check_memory(bytes_needed: int, path: Path) -> None:
+    """Refuse to read images that need more memory than the machine has, where the system tells how much it has.
+
+    Args:
+        bytes_needed: by the decoded images.
+        path: of their file or folder, for the message.
+
+    Raises:
+        BadInput: the machine has less.
+    """
+    if not hasattr(os, "sysconf"):
+        return
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if bytes_needed > available:
+        raise BadInput(
+            f"The images of {path} would take {bytes_needed / 2**30:.0f} GiB of memory; this machine has "
+            f"{available / 2**30:.0f} GiB.",
+            "Choose a smaller side, or fewer images.",
+        )
