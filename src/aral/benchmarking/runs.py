@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from aral.benchmarking.effective import versions
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.spec import RunSpec, differences, validated
 from aral.data import NAMES, DataSet, Limits, folder_dataset, load
-from aral.durable import Json
+from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.loop import (
     GroundTruth,
@@ -203,9 +202,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
 
 def write_settings(folder: Path, table: dict[str, Json]) -> None:
     """Write the resolved settings as JSON, for people and for ``aral resume``."""
-    partial = folder / f"{SETTINGS_FILE}.tmp-{os.getpid()}"
-    partial.write_text(json.dumps(table, indent=2) + "\n")
-    partial.replace(folder / SETTINGS_FILE)
+    write_file(folder / SETTINGS_FILE, (json.dumps(table, indent=2) + "\n").encode())
 
 
 def pool_fingerprint(data: DataSet) -> str:

@@ -17,8 +17,8 @@ from aral.types import ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch, on
 class EpochOrder:
     """An endless sequence of ids: one random permutation of all ids after another.
 
-    Each epoch's permutation sorts the ids by a random number of the id, so it depends on the seed, the epoch
-    and the ids alone, not on how they were listed.
+    The permutation of an epoch sorts the ids by a random number of the id, so it depends only on the stream, the
+    epoch and the set of ids.
 
     Args:
         ids: the ids to visit, at least one.
@@ -59,8 +59,8 @@ def gather(images: ImageSet, ids: Int64[np.ndarray, " n"], symmetric: bool) -> F
     """The images with these ids, in this order, as floats.
 
     Args:
-        images: where the pixels are.
-        ids: ids of the pool that ``images`` belongs to; repetitions are allowed.
+        images: any set of the pool.
+        ids: ids of the pool; repetitions are allowed.
         symmetric: scale to [-1, 1] instead of [0, 1].
     """
     rows = images.pixels[torch.from_numpy(ids)]

@@ -1,4 +1,4 @@
-"""A data set: a pool to learn from, a test set to measure with, and the classes' names."""
+"""A data set: a pool, a test set, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class DataSet:
 
     Attributes:
         name: the name shown in tables, such as ``"mnist"``.
-        pool: the images that may be asked for; ids are 0..N-1.
+        pool: the images that may be queried; ids are 0..N-1.
         pool_classes: the classes of the pool in the order of ``pool.ids``, 0..K-1. For the oracle and the
             evaluator only: never handed to a learner or to an acquisition.
         test: images that are never trained on, with their classes.
         class_names: K names, the index is the class.
-        note: what a reader of any figure must know, such as ``"JPEG copy"``; empty when there is nothing.
+        note: to be shown with every result, such as ``"JPEG copy"``; may be empty.
 
     Raises:
         BadInput: the parts do not fit together.
@@ -134,7 +134,7 @@ class DataSet:
 
 
 def kept_of(kept: int, whole: int, part: str) -> str:
-    """That a part was made smaller, for a note; empty if it was not."""
+    """The note that a part was reduced; empty if it was not."""
     return f"{kept} of {counted(whole, f'{part} image')}" if kept < whole else ""
 
 

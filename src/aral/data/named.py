@@ -1,4 +1,4 @@
-"""The data sets that are known by name, and the places where each is looked for."""
+"""Data sets by name, and the places where each is searched."""
 
 from __future__ import annotations
 
