@@ -185,7 +185,7 @@ class Broken:
         (Broken(lambda pool, n: pool.unlabelled.ids[:n]), "listed"),
         (Broken(lambda pool, n: np.sort(pool.unlabelled.ids)[: n - 1]), "n different images"),
         (Broken(lambda pool, n: np.arange(2000, 2000 + n)), "unlabelled pool"),
-        (Broken(says="other"), "names its strategy"),
+        (Broken(says="other"), "has the name of its acquisition"),
         (Broken(refuses=False), "refused with BadInput"),
     ],
 )
