@@ -99,7 +99,7 @@ def test_dry_run_and_settings_print_json_and_do_nothing(here, monkeypatch, capsy
         (["run", "digits", "--query-size", "5000"], "has only 1437 images"),
         (["run", "digits", "--method", "supervised+aral"], "does not supply"),
         (["run", "digits", "--method", "vaal", "--first-query", "bald"], "cannot make the first query"),
-        (["run", "digits", "--method", "vaal", "--first-query", "typical-groups"], "has not trained yet"),
+        (["run", "digits", "--method", "vaal", "--first-query", "typical-clusters"], "has not trained yet"),
         (["compare", "digits", "--methods", "aral,random"], "would not be compared fairly"),
         (["run", "mnist"], "Looked at:"),
         (["report", "nowhere"], "nowhere"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from pydantic import ValidationError
 
-from aral.acquisition import ACQUISITIONS, is_own, make_acquisition
+from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.randomness import Stream
@@ -59,7 +59,7 @@ class Method:
         title = _title(name, tuple(part.strip() for part in variants.split(",") if part.strip()))
         if plus and not acquisition:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{title}+random'.")
-        if acquisition and not is_own(acquisition):
+        if acquisition and not is_user_defined(acquisition):
             if acquisition not in ACQUISITIONS:
                 raise _unknown(text)
         return cls(title, acquisition or _default_acquisition(title))
@@ -148,5 +148,5 @@ def check_acquisition_name(name: str) -> None:
     Raises:
         BadInput: suggests the nearest name.
     """
-    if not is_own(name):
+    if not is_user_defined(name):
         make_acquisition(name)
