@@ -55,6 +55,10 @@ class Method:
         if name not in LEARNERS:
             if learner in ACQUISITIONS and not plus:
                 return cls("supervised", learner)
+            if learner in ACQUISITIONS:
+                raise BadInput(
+                    f"'{learner}' is an acquisition, not a learner.", f"Try 'supervised+{learner}'."
+                )
             raise _unknown(text)
         title = _title(name, tuple(part.strip() for part in variants.split(",") if part.strip()))
         if plus and not acquisition:
@@ -91,7 +95,8 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
         return LEARNERS[name].model_validate(variant_settings(name, variants)).title
     except ValidationError as error:
         raise BadInput(
-            f"The variants of '{name}:{','.join(variants)}' do not fit together: {error.errors()[0]['msg']}.",
+            f"The variants of '{name}:{','.join(variants)}' do not fit together: "
+            f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.",
             "Name one of them.",
         ) from error
 

@@ -212,6 +212,8 @@ def _unknown_setting(where: str, table: Mapping[str, Any]) -> BadInput:
     known = sorted(flattened(RunSpec.model_validate(_known(table))))
     # A path inside a tagged union carries the tag, which users do not write.
     plain = [part for part in where.split(".") if part not in SCALES and part not in LEARNERS]
+    while isinstance(inner := _at(table, ".".join(plain)), dict) and inner:
+        plain.append(next(iter(inner)))
     close = difflib.get_close_matches(".".join(plain), known, n=1, cutoff=0.4)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     learner = table["learner"].get("name", "") if isinstance(table.get("learner"), dict) else ""
