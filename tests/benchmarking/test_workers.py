@@ -39,13 +39,13 @@ TINY = (
     "pool_size=100",
     "test_size=60",
     "rounds.budget=20",
-    "model.training.steps=3",
-    "model.training.labelled_batch=8",
-    "model.training.unlabelled_batch=8",
-    "model.latent_size=4",
-    "model.networks.encoder_sizes=[16]",
-    "model.networks.generator_sizes=[16]",
-    "model.networks.discriminator_sizes=[16, 16]",
+    "learner.training.steps=3",
+    "learner.training.labelled_batch=8",
+    "learner.training.unlabelled_batch=8",
+    "learner.latent_size=4",
+    "learner.networks.encoder_sizes=[16]",
+    "learner.networks.generator_sizes=[16]",
+    "learner.networks.discriminator_sizes=[16, 16]",
     'rounds.first_query="random"',
 )
 
@@ -320,7 +320,7 @@ def test_memory_grows_with_images_and_networks() -> None:
     grid = GridSpec(name="x", data="digits", methods=("random",), seeds=(0,), settings=TINY)
     spec = units(grid)[0].spec
     data = load_data(spec)
-    large = units(grid.model_copy(update={"settings": (*TINY, "model.networks.encoder_sizes=[2000]")}))[
+    large = units(grid.model_copy(update={"settings": (*TINY, "learner.networks.encoder_sizes=[2000]")}))[
         0
     ].spec
     # E gains (64 + 10) * 1984 weights and 1984 biases, batch norm 2 * 1984, and 8 outputs of 1984 weights.

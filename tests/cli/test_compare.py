@@ -23,11 +23,11 @@ GRID = [
     "--workers=1",
     "--set=rounds.budget=6",
     "--set=rounds.query_size=3",
-    "--set=model.training.steps=2",
+    "--set=learner.training.steps=2",
     "--set=pool_size=60",
     "--set=test_size=20",
-    "--set=model.networks.discriminator_sizes=[8]",
-    "--set=model.training.mc_passes=2",
+    "--set=learner.networks.discriminator_sizes=[8]",
+    "--set=learner.prediction.mc_passes=2",
 ]
 ENTROPY = "supervised+max-entropy"
 
@@ -120,7 +120,7 @@ def test_short_options_set_what_those_of_a_run_do(output: Any) -> None:
     long = (
         "--set=rounds.budget=20",
         "--set=rounds.query_size=5",
-        "--set=model.training.steps=9",
+        "--set=learner.training.steps=9",
     )
     plan = ("compare", "digits", "--methods=random,vaal", "--dry-run")
     assert output(*plan, *short) == output(*plan, *long) != output(*plan)

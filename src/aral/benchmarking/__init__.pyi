@@ -15,13 +15,13 @@ from .comparison import (
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
-from .methods import LEARNERS, SHORT_NAMES, Method, make_learner
+from .methods import AUTO, SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import LossTrace, RoundRecord, RunRecord, read_run
 from .results import Difference, GridResult, UnitResult, is_grid, read_result
 from .runs import drive, load_data, read_spec, run
-from .spec import Rounds, RunSpec, differences, preset_names, resolve, validated
+from .spec import Rounds, RunSpec, differences, preset_names, resolve, used_settings, validated
 from .statistics import (
     LEVEL,
     MINIMUM_SEEDS,
@@ -36,7 +36,7 @@ from .statistics import (
 from .workers import GridObserver, Job, State
 
 __all__ = [
-    "LEARNERS",
+    "AUTO",
     "LEVEL",
     "MARGIN",
     "MINIMUM_SEEDS",
@@ -84,6 +84,7 @@ __all__ = [
     "grid_of",
     "grid_toml",
     "is_grid",
+    "learner_titles",
     "load_data",
     "make_learner",
     "parity_hash",
@@ -100,6 +101,7 @@ __all__ = [
     "scaled",
     "unequal",
     "units",
+    "used_settings",
     "validated",
     "verify",
     "within_margin",

@@ -32,7 +32,7 @@ from aral.words import counted
 
 RUNS = Path("runs")
 SEEDS = "5"
-METHODS = "aral+random,aral"
+METHODS = "graph-ssl+random,graph-ssl"
 """One learner with random queries and with its own acquisition: only the queries differ."""
 
 Workers = Annotated[
@@ -88,7 +88,7 @@ def compare_command(
     if (dataset is None) == (grid is None):
         raise BadInput(
             "Give either a data set or a grid.",
-            "Try: aral compare digits --methods aral+random,aral --seeds 3",
+            "Try: aral compare digits --methods graph-ssl+random,graph-ssl --seeds 3",
         )
     if grid is not None:
         _refuse_beside_a_grid(

@@ -12,7 +12,7 @@ from aral import benchmarking, reports
 from aral.cli.options import Threads, processors
 from aral.cli.run import with_progress
 
-METHODS = ("aral", "supervised+random", "supervised+max-entropy")
+METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
 
 
 def add_to(app: typer.Typer) -> None:

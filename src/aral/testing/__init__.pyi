@@ -1,6 +1,6 @@
 from .acquisitions import check_acquisition, planted_predictions, planted_view
 from .learners import FakeLearner
-from .planted import planted_data, planted_pool, tiny_model
+from .planted import planted_data, planted_pool, tiny_settings
 from .records import run_record, runs_with_gains
 
 __all__ = [
@@ -12,5 +12,5 @@ __all__ = [
     "planted_view",
     "run_record",
     "runs_with_gains",
-    "tiny_model",
+    "tiny_settings",
 ]
