@@ -21,7 +21,7 @@ from aral.errors import BadInput
 PANELS = [(name, panel.name) for name in ("fig3", "fig4", "fig5") for panel in read_figure(name).panels]
 
 WORDS = {
-    "model.training.steps": "training steps a round",
+    "learner.training.steps": "training steps a round",
     "pool_size": "images in the pool",
     "test_size": "images in the test set",
     "rounds.query_size": "labels a round",
@@ -98,16 +98,16 @@ def test_every_scaled_setting_is_listed(figure: str, name: str, scale: float) ->
         assert set(OF_RELEASED_CODE) & learners == {
             name for name in OF_RELEASED_CODE if name in said["objective of ARAL"].here
         }
-    precision = units(plan.grid)[0].spec.model.training.precision
+    precision = units(plan.grid)[0].spec.learner.training.precision
     assert (precision == "bfloat16") == ("precision of products" in said)
 
 
 def test_a_tenth_of_mnist_worked_out_by_hand() -> None:
     (unit, *_) = units(grid_of("fig3", "mnist", 0.1))
-    assert unit.spec.model.training.steps == 120_000
+    assert unit.spec.learner.training.steps == 120_000
     assert (unit.spec.pool_size, unit.spec.test_size) == (6000, 2000)  # 1,000 test images are too few
     (tiny, *_) = units(grid_of("fig3", "mnist", 0.001))
-    assert (tiny.spec.model.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
+    assert (tiny.spec.learner.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
 
 
 def test_labels_given_as_a_share_of_the_pool_shrink_with_it() -> None:
@@ -121,7 +121,7 @@ def test_any_scale_leaves_a_pool_that_holds_the_budget(place: tuple[str, str], s
     spec = units(grid_of(*place, scale))[0].spec
     pool = spec.pool_size or panel_of(*place).pool
     assert 1 <= spec.rounds.query_size <= spec.rounds.budget <= pool
-    assert spec.model.training.steps >= 1
+    assert spec.learner.training.steps >= 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -130,9 +130,9 @@ def test_a_ramp_ends_within_the_run_at_any_scale(place: tuple[str, str], scale: 
     grid = grid_of(*place, scale)
     for unit in (*units(grid), *full_units(grid, panel_of(*place).pool)):
         rounds = -(-unit.spec.rounds.budget // unit.spec.rounds.query_size)
-        weights = unit.spec.model.weights
+        weights = unit.spec.learner.weights
         for ramp in (weights.generated_ramp, weights.self_training_ramp):
-            assert ramp.end <= rounds * unit.spec.model.training.steps
+            assert ramp.end <= rounds * unit.spec.learner.training.steps
 
 
 def test_a_ramp_keeps_its_place_in_a_round() -> None:
@@ -141,14 +141,14 @@ def test_a_ramp_keeps_its_place_in_a_round() -> None:
     (learned,) = [unit for unit in units(plan.grid) if unit.spec.learner == "no-co-training"]
     (full,) = full_units(plan.grid, 1281)
     for spec in (learned.spec, full.spec):
-        ramp = spec.model.weights.generated_ramp
+        ramp = spec.learner.weights.generated_ramp
         assert (ramp.begin, ramp.end) == (10, 25)
-    assert learned.spec.model.training.steps == 50
+    assert learned.spec.learner.training.steps == 50
     (said,) = [each for each in plan.differences if "generated_ramp of no-co-training" in each.what]
     assert "from 10,000 to 25,000" in said.paper and said.here == "steps 10 to 25"
-    other = ("model.weights.generated_ramp.begin=3", "model.weights.generated_ramp.end=4")
+    other = ("learner.weights.generated_ramp.begin=3", "learner.weights.generated_ramp.end=4")
     changed = scaled(read_figure("fig4"), panel_of("fig4", "imagenet"), 0.001, extra=other)
-    assert {unit.spec.model.weights.generated_ramp.end for unit in units(changed.grid)} == {4}
+    assert {unit.spec.learner.weights.generated_ramp.end for unit in units(changed.grid)} == {4}
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1.5])

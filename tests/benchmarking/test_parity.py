@@ -15,7 +15,6 @@ from aral.learners.step import Part
 
 import aral
 from aral.benchmarking import GridSpec, Unit, parity_hash, parity_table, resolve, units
-from aral.benchmarking.effective import BEGIN_WITHOUT_LABELS, LABELLED_AS, versions
 from aral.benchmarking.methods import LEARNERS, Method, make_learner
 from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.runs import data_fingerprint, run
