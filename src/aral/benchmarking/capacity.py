@@ -35,7 +35,7 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:
     """A generous estimate of the memory of one unit.
 
-    Process + 9 bytes for each pixel value of pool and test set + 28 bytes for each weight + activations: 64 float32
+    Process + 9 bytes for each pixel value of pool and test set + 24 bytes for each weight + activations: 64 float32
     values for each pixel value of a scoring batch.
     """
     pixels = data.pool.pixels.numel() + data.test.images.pixels.numel()
