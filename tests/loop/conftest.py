@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.loop.store import Store
+from aral.loop import Store
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from aral.acquisition import make_acquisition
 from aral.errors import RunFailed
 from aral.learners import StepLosses
-from aral.loop import Pace, Session, Store, Strategy
+from aral.loop import Pace, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data
 from aral.types import ClassAnswer, Selection
@@ -31,7 +31,7 @@ def killed(*arguments: Any, **options: Any) -> None:
 def opened(store: Store, learner: FakeLearner | None = None) -> Session:
     strategy = Strategy(make_acquisition("entropy"), make_acquisition("random"))
     learner = learner or FakeLearner(3, probabilities=unlike_each_other)
-    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), Pace(0.0, 1))
+    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), SessionOptions(Pace(0.0, 1)))
 
 
 def unlike_each_other(ids: torch.Tensor) -> torch.Tensor:
@@ -91,9 +91,9 @@ def test_a_killed_query_is_the_same_one_afterwards(
         asked = [store.query(row.round) for row in store.rounds()]
         assert [each.ids.tolist() for each in asked if each is not None] == expected
         assert (
-            len(store.answers())
+            len(store.labels.answers())
             == QUERY_SIZE * ROUNDS
-            == len({answer.image_id for answer in store.answers()})
+            == len({answer.image_id for answer in store.labels.answers()})
         )
 
 

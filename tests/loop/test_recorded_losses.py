@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aral.acquisition import make_acquisition
 from aral.learners import StepLosses
-from aral.loop import Pace, Session, Store, Strategy
+from aral.loop import Pace, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data
 from aral.types import ClassAnswer
@@ -29,7 +29,8 @@ def test_a_phase_that_is_rarely_run_is_recorded_with_its_newest_loss(tmp_path: P
     with Store.open(tmp_path / "run", create=True) as store:
         strategy = Strategy(make_acquisition("random"), make_acquisition("random"))
         learner = EveryFourth(3, steps=6)
-        active = Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), pace=Pace(log_steps=2))
+        options = SessionOptions(Pace(log_steps=2))
+        active = Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), options)
         asked = active.ask(5).ids
         active.tell([ClassAnswer(int(i), int(DATA.pool_classes[i])) for i in asked], "test")
         active.fit()

@@ -12,7 +12,7 @@ from aral.errors import BadInput, RunFailed, Stopped
 from aral.learners import Objective
 from aral.learners.aral import aral
 from aral.learners.vaal import vaal
-from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy
+from aral.loop import GroundTruth, Observer, Pace, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data, tiny_model
 from aral.types import ClassAnswer, ImageSet, NoClass, NoClassAnswer
@@ -31,7 +31,7 @@ def session(
         learner or FakeLearner(3),
         Strategy(make_acquisition(name), make_acquisition("random")),
         Stream.root(3),
-        **arguments,
+        SessionOptions(**arguments),
     )
 
 
@@ -101,14 +101,14 @@ def test_the_learner_trains_on_what_was_told_and_sees_the_rest_unlabelled(store:
     assert [found.tolist() for found in learner.ood] == [[ids[3]]] * 2, "the round's, then the query's"
     active.tell([NoClassAnswer(asked[0], NoClass.NONE_OF_THESE), ClassAnswer(asked[1], 0)], "test")
     active.fit()
-    assert learner.foreign[-1].tolist() == sorted([ids[3], asked[0]])
+    assert learner.ood[-1].tolist() == sorted([ids[3], asked[0]])
 
 
 def test_answers_that_arrive_during_training_wait_for_the_next_round(store: Store) -> None:
     class Late(FakeLearner):
         def step(self, index: int):
             if index == 0 and len(self.labelled) == 1:
-                active.store.record_answers([(ClassAnswer(waiting[-1], 0), "late")], 0, "test")
+                active.store.labels.record([(ClassAnswer(waiting[-1], 0), "late")], 0, "test")
             return super().step(index)
 
     learner = Late(3)
@@ -281,7 +281,7 @@ def test_bad_requests_are_refused_and_leave_no_trace(store: Store) -> None:
         active.tell([ClassAnswer(99, 0)], "test")
     with pytest.raises(BadInput, match="Nothing has been trained"):
         active.evaluate(DATA.test)
-    assert store.answers() == []
+    assert store.labels.answers() == []
     empty = DATA.pool.subset(np.empty(0, dtype=np.int64))
     with pytest.raises(BadInput, match="pool is empty"):
         session(store, pool=empty)

@@ -130,7 +130,7 @@ class Course:
         self._left_over = self._unanswered(wanted)
         for image_id in self._left_over:
             wanted[image_id] = NoClassAnswer(image_id, NoClass.SKIP)
-        have = {answer.image_id: answer for answer in self.store.answers()}
+        have = {answer.image_id: answer for answer in self.store.labels.answers()}
         for image_id in have.keys() - wanted.keys():
             self._forget(image_id)
         news: list[Answer] = [answer for image_id, answer in wanted.items() if have.get(image_id) != answer]
@@ -145,11 +145,11 @@ class Course:
 
     def _forget(self, image_id: int) -> None:
         """Take back every answer to an image, the newest first."""
-        rows = [row for row in self.store.answer_history() if row.image_id == image_id]
+        rows = [row for row in self.store.labels.history() if row.image_id == image_id]
         cancelled = {row.cancels for row in rows}
         for row in rows:
             if row.kind != "undo" and row.seq not in cancelled:
-                self.store.undo(image_id, f"forget-{row.seq}")
+                self.store.labels.undo(image_id, f"forget-{row.seq}")
 
     # What is to be done
 
@@ -176,7 +176,7 @@ class Course:
         """Class index by image, as the session has them now."""
         return {
             answer.image_id: answer.class_index
-            for answer in self.store.answers()
+            for answer in self.store.labels.answers()
             if isinstance(answer, ClassAnswer)
         }
 
@@ -234,7 +234,7 @@ class Course:
         self.store.record_document(number, QUEUED, True)
 
     def _candidates(self) -> Int64[np.ndarray, " n"]:
-        answered = {answer.image_id for answer in self.store.answers()} - self._left_over
+        answered = {answer.image_id for answer in self.store.labels.answers()} - self._left_over
         return self.images.pool.without(np.array(sorted(answered), dtype=np.int64)).ids
 
     def _reserve(self, selection: Selection) -> Selection:
@@ -251,7 +251,7 @@ class Course:
         ids = np.array(sorted(labels), dtype=np.int64)
         classes = np.array([labels[int(image_id)] for image_id in ids], dtype=np.int64)
         labelled = LabelledSet(self.images.pool.subset(ids), classes, self.class_count)
-        learner.set_labels(labelled, ood_images(self.store.answers()))
+        learner.set_labels(labelled, ood_images(self.store.labels.answers()))
         view = PoolView(
             learner.predict(self.images.pool.subset(ranked), needs, stream.child("unlabelled passes")),
             learner.predict(labelled.images, needs, stream.child("labelled passes")),

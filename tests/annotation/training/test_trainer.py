@@ -119,14 +119,14 @@ def test_skips_bad_images_and_changed_minds(project: Project) -> None:
         body = store.document(0, "training set")
         assert isinstance(body, dict)
         assert sorted(body["excluded"]) == sorted([bad, none])
-        said = {answer.image_id: answer for answer in store.answers()}
+        said = {answer.image_id: answer for answer in store.labels.answers()}
         assert said[skipped] == NoClassAnswer(skipped, NoClass.SKIP)
         assert {skipped, bad, none} & {int(each) for each in store.query(1).ids} == set()  # type: ignore[union-attr]
         # A class after the skip counts, and what is taken back is gone.
         project.answer(given(skipped, 2))
         project.answer(given(rest[0], "undo"))
         course.take_in(read_answers(project))
-        said = {answer.image_id: answer for answer in store.answers()}
+        said = {answer.image_id: answer for answer in store.labels.answers()}
         assert said[skipped] == ClassAnswer(skipped, 2)
         assert said[rest[0]] == NoClassAnswer(rest[0], NoClass.SKIP), "asked in an earlier round: closed"
         assert course.news() == 2

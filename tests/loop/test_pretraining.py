@@ -1,4 +1,4 @@
-"""Training before the first query: when it happens, who may use it, and that it goes on where it was."""
+"""Pretraining: when it happens, which acquisitions may use it, and that it is resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aral.learners import Learner
 from aral.learners.few_labels import few_labels
 from aral.learners.spec import Partitioning
 from aral.learners.supervised import supervised
-from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy, Validation
+from aral.loop import GroundTruth, Observer, Pace, Session, SessionOptions, Store, Strategy, Validation
 from aral.loop.training import PRETRAINING
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data, tiny_model
@@ -42,7 +42,8 @@ def session(
     **arguments: object,
 ) -> Session:
     strategy = Strategy(make_acquisition(then), make_acquisition(first))
-    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), **arguments)  # type: ignore[arg-type]
+    options = SessionOptions(**arguments)  # type: ignore[arg-type]
+    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), options)
 
 
 def answer_all(active: Session) -> None:
@@ -83,7 +84,7 @@ def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store) -> N
     active.fit()
     assert learner.calls[2:] == ["start round 0"] and learner.steps_taken == 5
     assert heard.stages == [
-        (PRETRAINING, "training before labels"),
+        (PRETRAINING, "pretraining"),
         (0, "querying"),
         (0, "training"),
     ]
@@ -136,13 +137,13 @@ def test_the_first_query_sees_what_was_learned(store: Store) -> None:
 
 
 def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(store: Store) -> None:
-    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs groups"):
+    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs clusters"):
         session(store, FakeLearner(3))
     session(store, FakeLearner(3, pretraining_steps=1), first="bald")
     plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
-    with pytest.raises(BadInput, match="needs groups, and 'supervised' has not trained yet"):
+    with pytest.raises(BadInput, match="needs clusters, and 'supervised' has not trained yet"):
         session(store, plain, then="random")
-    with pytest.raises(BadInput, match="needs groups, which learner 'supervised' does not supply"):
+    with pytest.raises(BadInput, match="needs clusters, which learner 'supervised' does not supply"):
         session(store, plain, first="random", then="typical-groups")
 
 
@@ -174,7 +175,7 @@ def stopping_after(count: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("after", [1, 4, STEPS_BEFORE - 1])
 def test_stopped_and_resumed_it_ends_as_if_undisturbed(store: Store, undisturbed, after: int) -> None:
-    with pytest.raises(Stopped, match=f"training before labels at step {after} of {STEPS_BEFORE}"):
+    with pytest.raises(Stopped, match=f"pretraining at step {after} of {STEPS_BEFORE}"):
         session(store, real(), pace=RARE).ask(6, stopping_after(after))
     assert store.query(0) is None
     assert finished(session(store, real(), pace=RARE)) == undisturbed
@@ -242,12 +243,12 @@ def test_trouble_goes_back_and_is_said_in_words(store: Store) -> None:
     active = session(store, learner, observer=heard, pace=RARE)
     active.ask(4)
     assert learner.rate == 0.5
-    assert heard.events[0] == "Phases D were skipped in the training before labels, step 3."
-    assert heard.events[-1].startswith("Back to the training before labels, step 0,")
+    assert heard.events[0] == "Phases D were skipped in pretraining, step 3."
+    assert heard.events[-1].startswith("Back to pretraining, step 0,")
     hopeless = FakeLearner(3, pretraining_steps=10, troubled_steps=frozenset(range(1, 99)))
     with Store.open(store.folder.parent / "other", create=True) as other, pytest.raises(RunFailed) as failed:
         session(other, hopeless, pace=RARE).ask(4)
-    assert "not finite in the training before labels" in failed.value.problem
+    assert "not finite in pretraining" in failed.value.problem
 
 
 def test_the_halved_rate_holds_for_the_rounds_that_follow(store: Store) -> None:
@@ -281,7 +282,7 @@ def test_listing_the_pool_in_another_order_selects_the_same_images(tmp_path: Pat
     strategy = Strategy(make_acquisition("aral-typical"), make_acquisition("typical-groups"))
     with Store.open(tmp_path / "run", create=True) as opened:
         pool = DATA.pool.subset(order)
-        active = Session(opened, pool, 3, real(), strategy, Stream.root(3), EAGER)
+        active = Session(opened, pool, 3, real(), strategy, Stream.root(3), SessionOptions(EAGER))
         assert finished(active) == undisturbed
 
 

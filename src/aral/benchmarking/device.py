@@ -1,0 +1,36 @@
+"""Where networks are computed: chosen once when a run or a project's training begins, and recorded with it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from aral.durable import Json
+from aral.errors import BadInput
+
+Device = Literal["auto", "cpu", "cuda"]
+"""``auto`` is ``cuda`` where there is a GPU, otherwise ``cpu``."""
+
+
+def choose_device(wanted: Device = "auto", recorded: Json = None) -> str:
+    """The device to compute on, as PyTorch names it.
+
+    Args:
+        wanted: what the user asks for.
+        recorded: the device that the training was started on; it is kept, because another one gives other
+            numbers. None for a training that is new, or older than this record.
+
+    Raises:
+        BadInput: there is no GPU, but one was asked for or the training was started on one.
+    """
+    available = torch.cuda.is_available()
+    chosen = str(recorded or ("cuda" if wanted == "auto" and available else wanted.replace("auto", "cpu")))
+    if chosen == "cuda" and not available:
+        if recorded:
+            raise BadInput(
+                "This training was started on a GPU, and there is none now.",
+                "Continue where the GPU is, or start again in another folder.",
+            )
+        raise BadInput("There is no GPU that PyTorch can use.", "Choose the device auto or cpu.")
+    return chosen
