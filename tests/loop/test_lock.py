@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from aral.errors import BadInput
+from aral.loop import Store
 from aral.loop.database import Database
 from aral.loop.run_store import SCHEMA
-from aral.loop import Store
 
 
 def forked(work: Callable[[], None]) -> int:

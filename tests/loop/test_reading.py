@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 
 from aral.errors import BadInput, RunFailed
-from aral.loop import reading
+from aral.loop import EventRow, RoundRow, Store, reading
 from aral.loop.reading import store_reading
-from aral.loop import EventRow, RoundRow
-from aral.loop import Store
 from aral.loop.run_store import FILE_NAME
 from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
 

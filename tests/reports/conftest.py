@@ -12,8 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from aral.durable import Json
-from aral.loop import Stage
-from aral.loop import Store
+from aral.loop import Stage, Store
 from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
 
 CONFUSION = [[3, 1, 0], [0, 4, 0], [2, 0, 0]]

@@ -43,9 +43,7 @@ class ProjectDatabase:
             raise
 
     def _connect(self, create: bool) -> Database:
-        return Database(
-            self.path, create, SCHEMA, shared=True, patience_seconds=PATIENCE_SECONDS
-        )
+        return Database(self.path, create, SCHEMA, shared=True, patience_seconds=PATIENCE_SECONDS)
 
     def close(self) -> None:
         """Wait for what is being written and let go of the file; a second call does nothing."""

@@ -24,9 +24,9 @@ def choose_device(wanted: Device = "auto", recorded: Json = None) -> str:
     Raises:
         BadInput: there is no GPU, but one was asked for or the training was started on one.
     """
-    available = torch.cuda.is_available()
-    chosen = str(recorded or ("cuda" if wanted == "auto" and available else wanted.replace("auto", "cpu")))
-    if chosen == "cuda" and not available:
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = str(recorded or (automatic if wanted == "auto" else wanted))
+    if not is_available(chosen):
         if recorded:
             raise BadInput(
                 "This training was started on a GPU, and there is none now.",
@@ -34,3 +34,8 @@ def choose_device(wanted: Device = "auto", recorded: Json = None) -> str:
             )
         raise BadInput("There is no GPU that PyTorch can use.", "Choose the device auto or cpu.")
     return chosen
+
+
+def is_available(device: str) -> bool:
+    """Whether this machine has a device."""
+    return device != "cuda" or torch.cuda.is_available()

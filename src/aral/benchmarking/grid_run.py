@@ -19,9 +19,9 @@ from aral.benchmarking.spec import RunSpec, validated
 from aral.benchmarking.unit import WORK
 from aral.data import DataSet
 from aral.errors import BadInput, RunFailed
+from aral.loop import Stage
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
-from aral.loop import Stage
 
 
 @dataclass(frozen=True)

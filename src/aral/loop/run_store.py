@@ -365,7 +365,9 @@ class Store:
 
     def record_event(self, kind: str, message: str) -> None:
         """Append something the user should know of; repeated, it is there twice."""
-        self._write("INSERT INTO events (created_at, kind, message) VALUES (?, ?, ?)", utc_now(), kind, message)
+        self._write(
+            "INSERT INTO events (created_at, kind, message) VALUES (?, ?, ?)", utc_now(), kind, message
+        )
 
     def events(self) -> list[EventRow]:
         """All events in the order of recording."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,8 +45,8 @@ class SessionOptions:
         labels: where labels come from; None for what :meth:`Session.tell` is given.
     """
 
-    pace: Pace = Pace()
-    observer: Observer = Observer()
+    pace: Pace = field(default_factory=Pace)
+    observer: Observer = field(default_factory=Observer)
     validation: Validation | None = None
     labels: LabelSource | None = None
 
@@ -75,7 +75,7 @@ class Session:
         learner: Learner,
         strategy: Strategy,
         stream: Stream,
-        options: SessionOptions = SessionOptions(),  # noqa: B008 it is immutable
+        options: SessionOptions = SessionOptions(),
     ) -> None:
         check_strategy(strategy, learner)
         if len(pool) == 0:
@@ -96,7 +96,9 @@ class Session:
         self._validator: Validator | None = None
         if options.validation is not None:
             held_out = stream.child("validation")
-            self._validator = Validator(options.validation, store, learner, pool, class_count, held_out, options.observer)
+            self._validator = Validator(
+                options.validation, store, learner, pool, class_count, held_out, options.observer
+            )
         after_step = [self._validator.after_step] if self._validator else []
         self._training = Training(
             store, learner, self._start_round, options.pace, self._observer, *after_step

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aral.annotation import Estimate
-from aral.annotation.estimate_figures import exact_interval
-from aral.annotation.fairness import fairness
+from aral.annotation.accuracy_estimate import exact_interval
+from aral.annotation.advice import fairness
 from aral.annotation.model_cards import in_words
 from aral.durable import Json
 from aral.loop import Stage
