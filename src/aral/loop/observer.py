@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aral.loop.run_store import Store
-
 
 class Observer:
     """Is told of progress; this one ignores everything. Override what is to be shown."""
@@ -24,9 +22,3 @@ class Observer:
 
     def event(self, kind: str, message: str) -> None:
         """An event that the user should know of; it is in the store already."""
-
-
-def report_event(store: Store, observer: Observer, kind: str, message: str) -> None:
-    """Record an event that the user should know of, then tell the observer."""
-    store.record_event(kind, message)
-    observer.event(kind, message)

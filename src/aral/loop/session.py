@@ -19,11 +19,11 @@ from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, evaluate
 from aral.learners.interface import Learner
 from aral.loop.labels import CurrentLabels, LabelSource
-from aral.loop.observer import Observer, report_event
+from aral.loop.observer import Observer
 from aral.loop.pictures import save_pictures
 from aral.loop.run_store import Stage, Store
 from aral.loop.strategy import Strategy, check_strategy
-from aral.loop.training import PRETRAINING, Pace, Training
+from aral.loop.training import PRETRAINING, Pace, Training, report_event
 from aral.loop.training_set import read_training_set, record_training_set
 from aral.loop.validation import Validation, Validator
 from aral.randomness import Stream

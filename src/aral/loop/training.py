@@ -10,7 +10,7 @@ from pathlib import Path
 from aral.errors import RunFailed, Stopped
 from aral.learners import checkpoints
 from aral.learners.interface import Learner, StepLosses
-from aral.loop.observer import Observer, report_event
+from aral.loop.observer import Observer
 from aral.loop.run_store import Store
 
 CHECKPOINTS = "checkpoints"
@@ -62,6 +62,12 @@ class Position:
     def where(self) -> str:
         """The round, in words."""
         return "pretraining" if self.round_number == PRETRAINING else f"round {self.round_number}"
+
+
+def report_event(store: Store, observer: Observer, kind: str, message: str) -> None:
+    """Record an event that the user should know of, then tell the observer."""
+    store.record_event(kind, message)
+    observer.event(kind, message)
 
 
 class Training:

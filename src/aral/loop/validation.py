@@ -14,8 +14,9 @@ from aral.errors import BadInput
 from aral.learners import checkpoints
 from aral.learners.evaluation import evaluate
 from aral.learners.interface import Learner
-from aral.loop.observer import Observer, report_event
+from aral.loop.observer import Observer
 from aral.loop.run_store import Store
+from aral.loop.training import report_event
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.words import counted
