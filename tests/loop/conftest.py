@@ -33,7 +33,7 @@ def make_session() -> MakeSession:
     def make(
         store: Store,
         learner: Learner | None = None,
-        acquisition: str = "random",
+        acquisition: str = "aral",
         first: str = "random",
         pool: ImageSet = DATA.pool,
         **options: object,
