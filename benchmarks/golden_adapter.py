@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
-from aral.benchmarking.runs import check_budget, drive, settle, validation_of
-from aral.benchmarking.spec import flattened
-from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
-from aral.annotation.training_presets import Material, spec_for
-from aral.loop import GroundTruth, Session, SessionOptions, Store, Strategy
 from starlette.testclient import TestClient
 
 from aral.acquisition import PoolView, make_acquisition
+from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
+from aral.annotation.training_presets import Material, spec_for
+from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
+from aral.benchmarking.runs import check_budget, drive, settle, validation_of
+from aral.benchmarking.spec import flattened
 from aral.data import DataSet, load
 from aral.errors import Stopped
 from aral.learners import Learner
+from aral.loop import GroundTruth, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.web import Security, make_app

@@ -60,7 +60,7 @@ from .records import (
 )
 from .trainer import Trainer
 from .training_folders import session_folders
-from .training_options import Effort, TrainingOptions, changed_options, read_options, write_options
+from .training_options import Device, Effort, TrainingOptions, changed_options, read_options, write_options
 from .training_worker import TrainerProcess
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "Conflict",
     "Counts",
     "Description",
+    "Device",
     "Disagreement",
     "Effort",
     "Estimate",

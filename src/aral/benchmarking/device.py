@@ -24,7 +24,7 @@ def choose_device(wanted: Device = "auto", recorded: Json = None) -> str:
     Raises:
         BadInput: there is no GPU, but one was asked for or the training was started on one.
     """
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    automatic = "cuda" if is_available("cuda") else "cpu"
     chosen = str(recorded or (automatic if wanted == "auto" else wanted))
     if not is_available(chosen):
         if recorded:
