@@ -13,13 +13,11 @@ from aral.acquisition import make_acquisition
 from aral.benchmarking.runs import drive
 from aral.errors import BadInput, RunFailed, Stopped
 from aral.learners import Learner
-from aral.learners.few_labels import few_labels
-from aral.learners.spec import Partitioning
-from aral.learners.supervised import supervised
+from aral.learners.engine import Task
 from aral.loop import GroundTruth, Pace, Session, SessionOptions, Store, Strategy, Validation
 from aral.loop.training import PRETRAINING
 from aral.randomness import Stream
-from aral.testing import FakeLearner, RecordingObserver, planted_data, tiny_model
+from aral.testing import FakeLearner, RecordingObserver, planted_data, tiny_settings
 
 DATA = planted_data()
 CPU = torch.device("cpu")
@@ -28,9 +26,12 @@ EAGER = Pace(checkpoint_seconds=0.0, log_steps=1)
 RARE = Pace(checkpoint_seconds=1e9, log_steps=1)
 
 
+def built(learner: str, steps: int = 5, **settings: object) -> Learner:
+    return tiny_settings(learner, steps, **settings).build(Task(DATA.pool.shape, 3, Stream.root(2), CPU))
+
+
 def real() -> Learner:
-    model = tiny_model(STEPS).model_copy(update={"partitioning": Partitioning(steps=STEPS_BEFORE)})
-    return few_labels(model, DATA.pool.shape, 3, Stream.root(2), CPU)
+    return built("graph-ssl", STEPS, pretraining={"steps": STEPS_BEFORE})
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def open_session(make_session) -> Callable[..., Session]:
     """Sessions whose queries need the clusters that are learned before the first label."""
 
     def make(
-        store: Store, learner: Learner, first: str = "typical-groups", then: str = "aral-typical", **options
+        store: Store, learner: Learner, first: str = "typical-clusters", then: str = "aral-typical", **options
     ) -> Session:
         return make_session(store, learner, then, first, **options)
 
@@ -87,7 +88,7 @@ def test_a_learner_without_it_is_left_alone(store: Store, open_session, answer_a
     assert {row.round for row in store.checkpoints()} == {0}
     with pytest.raises(ValueError, match="'fake' does not train without labels"):
         learner.start_pretraining(Stream.root(0))
-    plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
+    plain = built("supervised")
     assert plain.pretraining_steps == 0
     with pytest.raises(ValueError, match="'supervised' does not train without labels"):
         plain.start_pretraining(Stream.root(0))
@@ -112,14 +113,14 @@ def test_the_first_query_sees_what_was_learned(store: Store, open_session) -> No
 def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(
     store: Store, open_session
 ) -> None:
-    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs clusters"):
+    with pytest.raises(BadInput, match="'typical-clusters' cannot make the first query: it needs clusters"):
         open_session(store, FakeLearner(3))
     open_session(store, FakeLearner(3, pretraining_steps=1), first="bald")
-    plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
+    plain = built("supervised")
     with pytest.raises(BadInput, match="needs clusters, and 'supervised' has not trained yet"):
         open_session(store, plain, then="random")
     with pytest.raises(BadInput, match="needs clusters, which learner 'supervised' does not supply"):
-        open_session(store, plain, first="random", then="typical-groups")
+        open_session(store, plain, first="random", then="typical-clusters")
 
 
 def finished(active: Session, answer_all: Callable[[Session], None]) -> dict[str, object]:
@@ -266,7 +267,7 @@ def test_listing_the_pool_in_another_order_selects_the_same_images(
     tmp_path: Path, undisturbed, answer_all
 ) -> None:
     order = np.random.default_rng(5).permutation(DATA.pool.ids)
-    strategy = Strategy(make_acquisition("aral-typical"), make_acquisition("typical-groups"))
+    strategy = Strategy(make_acquisition("aral-typical"), make_acquisition("typical-clusters"))
     with Store.open(tmp_path / "run", create=True) as opened:
         pool = DATA.pool.subset(order)
         active = Session(opened, pool, 3, real(), strategy, Stream.root(3), SessionOptions(EAGER))

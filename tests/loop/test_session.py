@@ -10,13 +10,11 @@ import torch
 
 from aral.acquisition import make_acquisition
 from aral.errors import BadInput, Stopped
-from aral.learners import Learner, Objective
-from aral.learners.aral import aral
-from aral.learners.supervised import supervised
-from aral.learners.vaal import vaal
+from aral.learners import Learner
+from aral.learners.engine import Task
 from aral.loop import GroundTruth, LabelChanges, Pace, Session, Store, Strategy
 from aral.randomness import Stream
-from aral.testing import FakeLearner, planted_data, tiny_model
+from aral.testing import FakeLearner, planted_data, tiny_settings
 from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
 
 DATA = planted_data()
@@ -24,8 +22,9 @@ CPU = torch.device("cpu")
 EAGER = Pace(checkpoint_seconds=0.0, log_steps=1)
 
 
-def released(steps: int) -> Learner:
-    return aral(tiny_model(steps=steps), Objective.RELEASED, DATA.pool.shape, 3, Stream.root(2), CPU)
+def built(learner: str, steps: int = 5) -> Learner:
+    task = Task(DATA.pool.shape, 3, Stream.root(2), CPU)
+    return tiny_settings(learner, steps).build(task)
 
 
 def test_the_images_with_the_lowest_s_are_asked_for_in_order(store: Store, make_session, answer_all) -> None:
@@ -114,7 +113,7 @@ def test_hidden_labels_change_nothing_before_the_oracle_is_asked(tmp_path: Path,
     for number in range(2):
         shuffled = np.random.default_rng(number).permutation(DATA.pool_classes)
         with Store.open(tmp_path / str(number), create=True) as opened:
-            learner = aral(tiny_model(), Objective.PAPER, DATA.pool.shape, 3, Stream.root(2), CPU)
+            learner = built("aral:paper")
             session = make_session(opened, learner)
             first = session.ask(6)
             oracle = GroundTruth(DATA.pool.ids, DATA.pool_classes.copy())
@@ -137,12 +136,7 @@ def test_listing_the_pool_in_another_order_selects_the_same_images(
     for number in range(2):
         order = np.random.default_rng(number).permutation(DATA.pool.ids)
         pool = DATA.pool.subset(order)
-        model = tiny_model()
-        learner = (
-            aral(model, Objective.RELEASED, pool.shape, 3, Stream.root(2), CPU)
-            if make == "aral"
-            else vaal(model, pool.shape, 3, Stream.root(2), CPU)
-        )
+        learner = built({"aral": "aral:released"}.get(make, make))
         with Store.open(tmp_path / str(number), create=True) as opened:
             session = make_session(opened, learner, make, pool=pool)
             session.ask(6)
@@ -158,14 +152,14 @@ def test_a_stopped_training_goes_on_and_ends_as_if_undisturbed(
     finals = []
     for stop_after in (None, 3):
         with Store.open(tmp_path / str(stop_after), create=True) as opened:
-            session = make_session(opened, released(8), pace=EAGER)
+            session = make_session(opened, built("aral:released", 8), pace=EAGER)
             session.ask(6)
             answer_all(session)
             if stop_after is not None:
                 count = iter(range(100))
                 with pytest.raises(Stopped, match="step 4 of 8"):
                     session.fit(lambda count=count, last=stop_after: next(count) == last)
-                session = make_session(opened, released(8), pace=EAGER)
+                session = make_session(opened, built("aral:released", 8), pace=EAGER)
             session.fit()
             session.evaluate(DATA.test)
             finals.append((session.learner.state_dict(), opened.metrics("accuracy"), session.ask(5).ids))
@@ -175,7 +169,7 @@ def test_a_stopped_training_goes_on_and_ends_as_if_undisturbed(
 
 
 def test_impossible_compositions_are_refused_before_training(store: Store, make_session) -> None:
-    plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
+    plain = built("supervised")
     with pytest.raises(BadInput, match="needs sampler logits, which learner 'supervised' does not supply"):
         make_session(store, plain, "vaal")
     with pytest.raises(BadInput, match="cannot make the first query"):

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from aral.errors import RunFailed, Stopped
-from aral.learners import Learner, Objective, StepLosses
-from aral.learners.aral import aral
+from aral.learners import Learner, StepLosses
+from aral.learners.engine import Task
 from aral.loop import Pace, Session, Store
 from aral.randomness import Stream
-from aral.testing import FakeLearner, RecordingObserver, planted_data, tiny_model
+from aral.testing import FakeLearner, RecordingObserver, planted_data, tiny_settings
 
 DATA = planted_data()
 EAGER = Pace(checkpoint_seconds=0.0, log_steps=1)
@@ -179,8 +179,8 @@ def test_without_an_intact_checkpoint_a_back_off_repeats_the_run_from_its_start(
 
 
 def real(steps: int) -> Learner:
-    cpu = torch.device("cpu")
-    return aral(tiny_model(steps=steps), Objective.RELEASED, DATA.pool.shape, 3, Stream.root(2), cpu)
+    task = Task(DATA.pool.shape, 3, Stream.root(2), torch.device("cpu"))
+    return tiny_settings("aral:released", steps).build(task)
 
 
 def test_a_learner_restored_to_the_start_trains_as_a_new_one(
@@ -267,7 +267,7 @@ def test_too_little_memory_is_named_with_what_to_lower(
     answer_all(session)
     with pytest.raises(RunFailed, match="not enough memory for a training step in round 0") as failed:
         session.fit()
-    assert "model.training.unlabelled_batch" in failed.value.hint
+    assert "learner.training.unlabelled_batch" in failed.value.hint
     # The same run continues with a learner that needs less.
     again = make_session(store)
     again.fit()

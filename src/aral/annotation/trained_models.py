@@ -42,7 +42,7 @@ def add_model(run: TrainingRun) -> ModelRecord:
     measured = run.estimate_labels()
     if len(measured):
         session.evaluate(measured)
-    classifier = Classifier.of(run.spec.model, session.learner.state_dict(), _description(run))
+    classifier = Classifier.of(run.spec.learner, session.learner.state_dict(), _description(run))
     record = _model_record(run, classifier, _train_seconds(run, number))
     classifier = _described(classifier, record)
     classifier.save(project.folder / record.folder)
@@ -156,11 +156,11 @@ def picture(gallery: Gallery) -> bytes:
 def _description(run: TrainingRun) -> Description:
     names = {each.id: each.name for each in run.project.classes()}
     return Description(
-        run.spec.model.networks,
+        run.spec.learner.networks,
         run.images.pool.shape,
         tuple(names.get(class_id, str(class_id)) for class_id in run.class_ids),
         run.class_ids,
-        run.spec.model.latent_size,
+        run.spec.learner.latent_size,
         {},
     )
 

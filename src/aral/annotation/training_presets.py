@@ -10,8 +10,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from aral.annotation.training_options import Effort, TrainingOptions
 from aral.benchmarking import Method, RunSpec, resolve
+from aral.errors import BadInput
 from aral.networks import ImageShape
 
 FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
@@ -55,14 +58,17 @@ def spec_for(folder: Path, material: Material, options: TrainingOptions) -> RunS
         options: of the project; their single settings override everything else.
 
     Raises:
-        BadInput: an option names something that does not exist.
+        BadInput: an option names something that does not exist, or a GPU where there is none.
     """
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("There is no GPU that PyTorch can use.", "Choose the device auto or cpu.")
+    device = () if options.device == "auto" else (f'device="{options.device}"',)
     chosen = chosen_settings(material, options.effort)
     size = query_size(material, options)
     return resolve(
         str(folder),
         Method.parse(options.method),
-        [*chosen, f"rounds.query_size={size}", *options.settings],
+        [*chosen, f"rounds.query_size={size}", *device, *options.settings],
         seed=options.seed,
         threads=options.threads or default_threads(),
         side=material.shape[1],
@@ -77,13 +83,13 @@ def chosen_settings(material: Material, effort: Effort) -> list[str]:
     epochs = MOST_EPOCHS * material.images // batch
     before = round(factor * min(PRETRAINING_STEPS, max(LEAST_PRETRAINING, epochs)))
     return [
-        'model.networks.scale="compact"',
-        f"model.networks.widths={list(widths(side))}",
-        f"model.training.steps={round(factor * STEPS)}",
-        f"model.training.unlabelled_batch={batch}",
-        f"model.training.scoring_batch={max(50, 1000 * 28**2 // side**2)}",
-        f"model.partitioning.steps={before}",
-        f"model.partitioning.imitation_steps={round(IMITATION_SHARE * before)}",
+        'learner.networks.scale="compact"',
+        f"learner.networks.widths={list(widths(side))}",
+        f"learner.training.steps={round(factor * STEPS)}",
+        f"learner.training.unlabelled_batch={batch}",
+        f"learner.prediction.batch={max(50, 1000 * 28**2 // side**2)}",
+        f"learner.pretraining.steps={before}",
+        f"learner.pretraining.imitation_steps={round(IMITATION_SHARE * before)}",
     ]
 
 

@@ -20,7 +20,6 @@ from aral.annotation.training_folders import PREFIX, session_folders
 from aral.annotation.training_options import TrainingOptions
 from aral.annotation.training_presets import Material, first_query_size, spec_for
 from aral.benchmarking import RunSpec, make_learner, validated
-from aral.benchmarking.device import choose_device, is_available
 from aral.durable import Json
 from aral.loop import CurrentLabels, Observer, Pace, Session, SessionOptions, Store, Strategy
 from aral.loop.training import CHECKPOINTS
@@ -99,11 +98,10 @@ class TrainingRun:
             self._stream = stream.child("reserve")
             learner = make_learner(
                 self.spec.learner,
-                self.spec.model,
                 self.images.pool,
                 self.class_count,
                 stream.child("learner"),
-                str(self.store.setting("device")),
+                self.spec.device,
             )
             strategy = Strategy(
                 make_acquisition(self.spec.acquisition), make_acquisition(self.spec.rounds.first_query)
@@ -274,21 +272,19 @@ def _open_run(project: Project, identity: RunIdentity, images: ProjectImages) ->
     if before:
         number, path = before[-1]
         store = Store.open(path, create=True)
-        device = str(store.setting("device") or "cpu")  # older runs were trained on the CPU
-        if identity.is_recorded_in(store) and is_available(device):
-            store.record_setting("device", device)
-            recorded = store.setting("spec")
-            assert isinstance(recorded, dict)
-            return store, number, validated(recorded)
+        recorded = store.setting("spec")
+        if identity.is_recorded_in(store) and isinstance(recorded, dict):
+            spec = validated(recorded)
+            if spec.device != "cuda" or torch.cuda.is_available():
+                return store, number, spec
         store.close()
     number = before[-1][0] + 1 if before else 1
     material = Material(
         images.pool.shape, len(images.pool), len(identity.class_ids), project.settings().budget
     )
     spec = spec_for(project.folder, material, identity.options)
-    device = choose_device(identity.options.device)
     store = Store.open(project.folder / f"{PREFIX}{number}", create=True)
-    _record_settings(store, project, identity, spec, {"pool size": len(images.pool), "device": device})
+    _record_settings(store, project, identity, spec, len(images.pool))
     for _, path in before:
         # Weights for other classes are of no more use; metrics and events stay.
         shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
@@ -296,7 +292,7 @@ def _open_run(project: Project, identity: RunIdentity, images: ProjectImages) ->
 
 
 def _record_settings(
-    store: Store, project: Project, identity: RunIdentity, spec: RunSpec, more: dict[str, Json]
+    store: Store, project: Project, identity: RunIdentity, spec: RunSpec, pool_size: int
 ) -> None:
     """Record what a new run is about."""
     names = {each.id: each.name for each in project.classes()}
@@ -305,7 +301,7 @@ def _record_settings(
         "data": project.photos.name.encode("utf-8", "replace").decode() or "images",
         "note": "accuracy on the estimate set",
         "method": str(spec.method),
-        "learner": spec.learner,
+        "learner": spec.learner.title,
         "acquisition": spec.acquisition,
         "first query": spec.rounds.first_query,
         "seed": spec.seed,
@@ -314,7 +310,7 @@ def _record_settings(
         "budget": project.settings().budget,
         "first round": max(rounds) + 1 if rounds else 0,
         "spec": spec.model_dump(mode="json"),
-        **more,
+        "pool size": pool_size,
     }
     for key, value in values.items():
         store.record_setting(key, value)

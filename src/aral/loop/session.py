@@ -315,5 +315,5 @@ class Session:
                 "collapsed latents",
                 f"Round {number}: the latents hardly depend on the image (standard deviation of their mean "
                 f"{numbers['latent std']:.3f}, KL divergence {numbers['latent KL']:.2f} nats), so the sampler "
-                "learns nothing from them. Raise model.weights.trd or lower model.weights.beta.",
+                "learns nothing from them. Raise learner.weights.trd or lower learner.weights.beta.",
             )

@@ -210,7 +210,7 @@ class Training:
                 raise
             raise RunFailed(
                 f"There is not enough memory for a training step in {self.position.where}: {str(error)[:200]}",
-                "Halve a batch, for instance --set model.training.unlabelled_batch=32, or make the networks or "
+                "Halve a batch, for instance --set learner.training.unlabelled_batch=32, or make the networks or "
                 "images smaller.",
             ) from error
 
@@ -223,7 +223,7 @@ class Training:
             raise RunFailed(
                 f"Training is not finite in {failed.where} at step {failed.step}, "
                 f"after the learning rates were halved {self.MOST_HALVINGS} times.",
-                "Lower the learning rates, for instance --set model.optimisers.discriminator.rate=0.001",
+                "Lower the learning rates, for instance --set learner.optimisers.discriminator.rate=0.001",
             )
         self.restore()
         position = self.position
