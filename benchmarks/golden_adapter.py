@@ -20,14 +20,14 @@ from starlette.testclient import TestClient
 
 from aral.acquisition import PoolView, make_acquisition
 from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
-from aral.annotation.presets import Material, spec_for
+from aral.annotation.training_presets import Material, spec_for
 from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
 from aral.benchmarking.runs import check_budget, drive, settle, validation_of
 from aral.benchmarking.spec import flattened
 from aral.data import DataSet, load
 from aral.errors import BadInput, Stopped
 from aral.learners import Learner
-from aral.loop import GroundTruth, Session, Store, Strategy
+from aral.loop import GroundTruth, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.web import Security, make_app
@@ -348,7 +348,7 @@ def started(spec: RunSpec, data: DataSet, folder: Path) -> Iterator[Running]:
             learner,
             strategy,
             stream.child("session"),
-            validation=validation_of(spec),
+            SessionOptions(validation=validation_of(spec)),
         )
         yield Running(spec, data, session, learner)
 
@@ -691,7 +691,7 @@ class Served:
     def take_labels(self, file: Path) -> list[Any]:
         """What an import of labels came to: new, repeated, unknown paths, new classes."""
         done = import_labels(self.project, file)
-        return [done.recorded, done.repeated, list(done.unknown), list(done.new_classes)]
+        return [done.recorded, done.repeated, [each.path for each in done.not_taken], list(done.new_classes)]
 
 
 def _counts(found: Mapping[str, int]) -> list[int]:

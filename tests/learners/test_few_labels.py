@@ -11,6 +11,7 @@ from aral.learners.few_labels import PAIR, few_labels, tell_apart
 from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
+from aral.losses.contrast import confusion
 from aral.losses.neighbour_agreement import disagreement, imbalance
 from aral.representations.neighbours import PropagatedLabels, nearest_neighbours
 from torch import Tensor
@@ -18,7 +19,6 @@ from torch import Tensor
 from aral.acquisition import Need
 from aral.data.augmentation import Augmentation
 from aral.learners import PhasedLearner, evaluate, few_labels_phases, phases_before_labels
-from aral.losses.contrast import confusion
 from aral.networks import CompactFamily
 from aral.randomness import Stream
 from aral.testing import planted_data, planted_pool, tiny_model

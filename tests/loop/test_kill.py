@@ -25,17 +25,17 @@ SERVER.set_forkserver_preload(["aral.benchmarking", "aral.testing"])
 def spec():
     return resolve(
         "digits",
-        Method.parse("aral-paper"),
+        Method.parse("aral:paper"),
         [
             "rounds.query_size=5",
             "rounds.budget=20",
-            "model.latent_size=4",
-            "model.training.steps=60",
-            "model.training.labelled_batch=8",
-            "model.training.unlabelled_batch=8",
-            "model.networks.encoder_sizes=[16]",
-            "model.networks.generator_sizes=[16]",
-            "model.networks.discriminator_sizes=[16, 16]",
+            "learner.latent_size=4",
+            "learner.training.steps=60",
+            "learner.training.labelled_batch=8",
+            "learner.training.unlabelled_batch=8",
+            "learner.networks.encoder_sizes=[16]",
+            "learner.networks.generator_sizes=[16]",
+            "learner.networks.discriminator_sizes=[16, 16]",
         ],
         threads=1,
     )
@@ -57,8 +57,8 @@ def outcome(folder: Path) -> dict[str, object]:
             query = store.query(number)
             assert query is not None
             queries.append((query.ids.tolist(), query.scores.tolist()))
-        answers = store.answers()
-        history = len(store.answer_history())
+        answers = store.labels.answers()
+        history = len(store.labels.history())
     with safe_open(folder / "checkpoints" / newest / "tensors.safetensors", "pt") as tensors:
         weights = {name: tensors.get_tensor(name).numpy().tobytes() for name in tensors.keys()}
     return {

@@ -17,7 +17,7 @@ from PIL import Image
 
 from aral.benchmarking import Difference, Parity, compare_runs, read_run
 from aral.errors import BadInput, RunFailed
-from aral.loop.store import Store
+from aral.loop import Store
 from aral.reports import write_comparison, write_report
 from aral.reports.html import report_page
 from aral.reports.run_report import rounds_table, state

@@ -10,8 +10,7 @@ import pytest
 
 from aral.benchmarking import LossTrace, read_run
 from aral.errors import BadInput
-from aral.loop.rows import Stage
-from aral.loop.store import Store
+from aral.loop import Stage, Store
 from aral.reports import as_json
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 

@@ -1,3 +1,4 @@
+from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
 from .answer_records import (
     Action,
@@ -15,7 +16,6 @@ from .answer_records import (
 from .class_names import class_names_of
 from .classifier import Classifier, Description
 from .doctor import Check, examine
-from .estimate_figures import exact_interval
 from .exporting import Exported, export
 from .figures import (
     Advice,
@@ -34,10 +34,8 @@ from .label_files import NotTaken, ReadLabels
 from .label_import import Imported, import_labels
 from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
 from .model_cards import model_card
-from .options import Effort, TrainingOptions, changed_options, read_options, write_options
 from .pixels import PixelFile
 from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
-from .process import TrainerProcess
 from .project import Project
 from .project_status import Status, status
 from .records import (
@@ -60,8 +58,10 @@ from .records import (
     Purpose,
     Suggestion,
 )
-from .run_folders import session_folders
 from .trainer import Trainer
+from .training_folders import session_folders
+from .training_options import Device, Effort, TrainingOptions, changed_options, read_options, write_options
+from .training_worker import TrainerProcess
 
 __all__ = [
     "BROWSING",
@@ -89,6 +89,7 @@ __all__ = [
     "Conflict",
     "Counts",
     "Description",
+    "Device",
     "Disagreement",
     "Effort",
     "Estimate",

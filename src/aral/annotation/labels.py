@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from aral.annotation.answer_records import Action, Conflict, Label
+from aral.annotation.answer_records import Action, Conflict, Label, LabelUse
 from aral.annotation.database import Part
 from aral.annotation.records import ESTIMATE_SLICE, Asking
-from aral.annotation.standing import VERDICTS, Vote, live_class_of, outcome
+from aral.annotation.standing import VERDICTS, State, Vote, live_class_of, outcome
 
 
 class LabelsPart(Part):
@@ -49,6 +49,22 @@ class LabelsPart(Part):
             ORDER BY s.image_id, s.action NOT IN ('skip', 'unsure'), s.seq DESC"""
         )
         return {image_id: Asking(*asked) for image_id, *asked in rows}
+
+    def newest_event(self) -> int:
+        """The seq of the newest event in the annotation log; 0 without any."""
+        return int(self._database.row("SELECT coalesce(max(seq), 0) FROM answers")[0])
+
+    def consensus_since(self, seq: int) -> tuple[int, list[ImageConsensus]]:
+        """What has changed after an event of the annotation log; only newer events are read.
+
+        Args:
+            seq: of the event; 0 for everything.
+
+        Returns:
+            The seq of the newest event, and every image with an event after ``seq`` as it is now.
+        """
+        with self._database.moment() as connection:
+            return consensus_since(connection, seq)
 
     def conflicts(self) -> list[Conflict]:
         """Images on which people disagree without a majority, in ascending order of image id."""
@@ -96,3 +112,39 @@ def _labels(connection: sqlite3.Connection) -> Iterator[Label]:
             max(seq for seq, _ in agreeing),
             inherited=False,
         )
+
+
+@dataclass(frozen=True)
+class ImageConsensus:
+    """What the answers to an image amount to now.
+
+    Attributes:
+        image_id: the image; of exact copies the first.
+        state: ``class``, ``skip``, ``unsure``, ``bad image``, ``none of these``, ``conflict``; None without an
+            answer.
+        class_id: a live class for the state ``class``, else None.
+        use: for training, or for the accuracy estimate only.
+    """
+
+    image_id: int
+    state: State | None
+    class_id: int | None
+    use: LabelUse
+
+
+def consensus_since(connection: sqlite3.Connection, seq: int) -> tuple[int, list[ImageConsensus]]:
+    """The images with an event after ``seq``, as they are now, and the seq of the newest event; 0 without any."""
+    merges = live_class_of(connection)
+    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM answers").fetchone()
+    rows = connection.execute(
+        """SELECT i.id, i.estimate, s.action, s.class_id
+        FROM images i LEFT JOIN standing s ON s.image_id = i.id
+        WHERE i.id IN (SELECT image_id FROM answers WHERE seq > ?) ORDER BY i.id""",
+        (seq,),
+    )
+    changed = []
+    for (image_id, estimate), group in groupby(rows, key=lambda row: row[:2]):
+        result = outcome([(action, class_id) for _, _, action, class_id in group if action], merges)
+        use: LabelUse = "estimate" if estimate else "training"
+        changed.append(ImageConsensus(image_id, result.state, result.class_id, use))
+    return newest, changed

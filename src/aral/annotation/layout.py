@@ -5,7 +5,7 @@ A step that was ever released is never edited: a change of layout is a new step 
 
 from __future__ import annotations
 
-from aral.loop.migrations import Migration
+from aral.loop.database import Migration, Schema
 
 APPLICATION_ID = 0x4152504A
 """``ARPJ``: marks an SQLite file as that of a project."""
@@ -225,3 +225,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _IMPORTS,
 )
 """Step number N, counted from 1, turns layout N-1 into layout N."""
+
+SCHEMA = Schema(APPLICATION_ID, "project", MIGRATIONS)

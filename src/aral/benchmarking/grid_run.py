@@ -18,10 +18,9 @@ from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, ru
 from aral.benchmarking.spec import validated
 from aral.benchmarking.workers import GridObserver, Job, Report, State, execute, log_path
 from aral.errors import BadInput, RunFailed, Stopped
-from aral.loop import Observer
+from aral.loop import Observer, Stage
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
-from aral.loop.rows import Stage
 
 WORK = "aral.benchmarking.grid_run:run_unit"
 """What a worker of a grid does."""
@@ -134,7 +133,7 @@ def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str
     try:
         with store_reading(folder / unit.name) as store:
             recorded, found = store.setting("spec"), store.setting("data fingerprint")
-            rounds, spent = store.rounds(), len(store.answers())
+            rounds, spent = store.rounds(), len(store.labels.answers())
             accuracies = store.metrics("accuracy")
             query = store.query(len(rounds))
     except (BadInput, RunFailed):

@@ -23,12 +23,13 @@ from aral.loop import (
     Oracle,
     Pace,
     Session,
+    SessionOptions,
+    Stage,
     Store,
     Strategy,
     Validation,
     check_strategy,
 )
-from aral.loop.rows import Stage
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
@@ -85,16 +86,9 @@ def run(
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
         settle(store, spec, data)
+        options = SessionOptions(pace or Pace(), observer or Observer(), validation_of(spec))
         session = Session(
-            store,
-            data.pool,
-            data.class_count,
-            learner,
-            strategy,
-            stream.child("session"),
-            pace,
-            observer,
-            validation_of(spec),
+            store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
         )
         oracle = GroundTruth(data.pool.ids, data.pool_classes)
         drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping)
@@ -123,7 +117,7 @@ def drive(
         rounds = session.store.rounds()
         if any(row.stage is Stage.TRAINED for row in rounds):
             session.evaluate(test)
-        spent = len(session.store.answers())
+        spent = len(session.pool) - len(session.candidates())
         left = min(budget, len(session.pool)) - spent
         if left <= 0 and session.store.query(session.round_number) is None:
             return

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from aral.annotation import Estimate
-from aral.annotation.estimate_figures import exact_interval
-from aral.annotation.fairness import fairness
+from aral.annotation.accuracy_estimate import exact_interval
+from aral.annotation.advice import fairness
 from aral.annotation.model_cards import in_words
 from aral.benchmarking import RoundRecord, RunRecord
 from aral.durable import Json
-from aral.loop.rows import Stage
+from aral.loop import Stage
 from aral.reports.tables import Table
 from aral.reports.text import NONE, duration
 from aral.words import counted

@@ -17,17 +17,17 @@ from aral.annotation import AnswerEvent, Project, Trainer, TrainingOptions
 
 CLASSES = ("zero", "one", "two")
 TINY = (
-    "model.networks.widths=[4, 8]",
-    "model.networks.depth=1",
-    "model.networks.encoder_widths=[4, 4, 4]",
-    "model.networks.generator_widths=[4, 4, 4]",
-    "model.training.steps=4",
-    "model.training.labelled_batch=8",
-    "model.training.unlabelled_batch=16",
-    "model.training.warm_up=0",
-    'model.training.precision="float32"',
-    "model.partitioning.steps=3",
-    "model.partitioning.imitation_steps=2",
+    "learner.networks.widths=[4, 8]",
+    "learner.networks.depth=1",
+    "learner.networks.encoder_widths=[4, 4, 4]",
+    "learner.networks.generator_widths=[4, 4, 4]",
+    "learner.training.steps=4",
+    "learner.training.labelled_batch=8",
+    "learner.training.unlabelled_batch=16",
+    "learner.training.warm_up=0",
+    'learner.training.precision="float32"',
+    "learner.pretraining.steps=3",
+    "learner.pretraining.imitation_steps=2",
 )
 OPTIONS = TrainingOptions(query_size=5, threads=1, settings=TINY)
 

@@ -6,14 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from aral.annotation import Asking, Classifier, Project, Trainer, session_folders
-from aral.annotation.course import Course
-from aral.annotation.sessions import identity_of
-from aral.annotation.training_images import read_answers
-from aral.errors import RunFailed
+from aral.annotation import (
+    Asking,
+    Classifier,
+    Project,
+    Trainer,
+    TrainingOptions,
+    changed_options,
+    session_folders,
+    training_run,
+)
+from aral.annotation.training_run import TrainingRun, identity_of
+from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
+from aral.reports import read_run
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 from tests.annotation.training.conftest import OPTIONS, MakeProject, answer_cards, class_of, given, work
 
@@ -70,7 +79,7 @@ def test_the_last_labels_of_the_budget_are_trained_on(make_project: MakeProject)
     assert project.models()[-1].trained_on == 23, "beyond the budget whole rounds are waited for again"
 
 
-def test_the_estimate_slice_is_never_trained_on(project: Project) -> None:
+def test_the_estimate_set_is_never_trained_on(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     for _ in range(6):
         work(trainer)
@@ -114,34 +123,71 @@ def test_skips_bad_images_and_changed_minds(project: Project) -> None:
     work(trainer)
     (model,) = project.models()
     assert model.trained_on == len(rest)
-    with session_store_of(trainer, project) as course:
-        store = course.store
+    with run_of(trainer, project) as run:
+        store, labels = run.store, run.session.labels
         body = store.document(0, "training set")
         assert isinstance(body, dict)
         assert sorted(body["excluded"]) == sorted([bad, none])
-        said = {answer.image_id: answer for answer in store.answers()}
-        assert said[skipped] == NoClassAnswer(skipped, NoClass.SKIP)
+        assert (body["ood"], body["skip"]) == ([none], [skipped])
+        run.read_labels()
+        assert NoClassAnswer(skipped, NoClass.SKIP) in labels.answers()
         assert {skipped, bad, none} & {int(each) for each in store.query(1).ids} == set()  # type: ignore[union-attr]
-        # A class after the skip counts, and what is taken back is gone.
+        # A class after the skip counts, and what is undone is gone.
         project.answer(given(skipped, 2))
         project.answer(given(rest[0], "undo"))
-        course.take_in(read_answers(project))
-        said = {answer.image_id: answer for answer in store.answers()}
-        assert said[skipped] == ClassAnswer(skipped, 2)
-        assert said[rest[0]] == NoClassAnswer(rest[0], NoClass.SKIP), "asked in an earlier round: closed"
-        assert course.news() == 2
-        free = int(course.images.pool.without(np.array(list(said))).ids[0])
+        run.read_labels()
+        answers = {answer.image_id: answer for answer in labels.answers()}
+        assert answers[skipped] == ClassAnswer(skipped, 2) and rest[0] not in answers
+        assert rest[0] in run.session.candidates().ids, "it may be asked for again"
+        assert run.changed_labels() == 2
+        free = int(run.session.candidates().without(np.array([rest[0]])).ids[0])
         project.answer(given(free, 1))
-        course.take_in(read_answers(project))
-        assert course.news() == 3
+        run.read_labels()
+        assert run.changed_labels() == 3
         project.answer(given(free, "undo"))
-        course.take_in(read_answers(project))
-        assert course.news() == 2 and free not in course.labels()
+        run.read_labels()
+        assert run.changed_labels() == 2 and free not in run.labels()
 
 
-def session_store_of(trainer: Trainer, project: Project) -> Course:
+def run_of(trainer: Trainer, project: Project) -> TrainingRun:
     trainer.close()
-    return Course(project, identity_of(project, OPTIONS), Observer())
+    return TrainingRun(project, identity_of(project, OPTIONS), Observer())
+
+
+def test_a_turn_reads_only_what_is_new_in_the_annotation_log(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, list[int]]] = []
+    whole = Project.consensus_since
+
+    def noted(project: Project, seq: int) -> object:
+        newest, changed = whole(project, seq)
+        read.append((seq, [each.image_id for each in changed]))
+        return newest, changed
+
+    monkeypatch.setattr(Project, "consensus_since", noted)
+    trainer = Trainer(trained, OPTIONS)
+    work(trainer)
+    assert {seq for seq, _ in read[:2]} == {0}, "a new process reads the whole log once"
+    image_id = queue_ids(trained)[0]
+    trained.answer(given(image_id, 1))
+    read.clear()
+    trainer.turn()
+    assert [images for _, images in read if images] == [[image_id]] * 2, "for training and for the estimate"
+    read.clear()
+    trainer.turn()
+    assert read and not any(images for _, images in read)
+    trainer.close()
+
+
+def test_the_run_of_a_project_holds_no_second_log_of_labels(trained: Project) -> None:
+    with session_store(trained) as store:
+        assert store.labels.history() == []
+        body = store.document(0, "training set")
+    labels = {label.image_id: label.class_id for label in trained.labels() if label.use == "training"}
+    assert isinstance(body, dict) and dict(zip(body["ids"], body["classes"], strict=True)) == labels
+    reported = read_run(trained.folder / "session-1").rounds[0].answers
+    assert {image_id: answer.class_index for image_id, answer in reported.items()} == labels  # type: ignore[union-attr]
 
 
 def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
@@ -195,7 +241,7 @@ def test_what_was_left_over_can_be_asked_for_again(project: Project) -> None:
     assert cards.keys() == {left, *spare} and {card.round for card in cards.values()} == {1}
 
 
-def test_another_class_begins_a_new_course_on_the_same_labels(trained: Project) -> None:
+def test_another_class_begins_a_new_run_on_the_same_labels(trained: Project) -> None:
     first = trained.models()[0]
     added = trained.add_class("three", "Ann")
     trainer = Trainer(trained, OPTIONS)
@@ -255,10 +301,10 @@ def test_killed_at_any_write_it_ends_at_the_same(
     again.close()
     (model,) = project.models()
     classifier = Classifier.load(project.folder / model.folder)
-    course = Course(project, identity_of(project, OPTIONS), Observer())
-    with course:
-        probabilities = classifier.probabilities(course.images.everything)
-    said = [project.prediction(int(each)) for each in course.images.everything.ids]
+    with TrainingRun(project, identity_of(project, OPTIONS), Observer()) as run:
+        everything = run.images.everything
+        probabilities = classifier.probabilities(everything)
+    said = [project.prediction(int(each)) for each in everything.ids]
     assert [each.class_id for each in said if each] == [
         model.class_ids[place] for place in probabilities.argmax(axis=1)
     ]
@@ -308,6 +354,47 @@ def test_new_labels_of_the_slice_sharpen_the_newest_estimate(trained: Project) -
         before.trained_on,
         before.seconds,
     )
+
+
+def test_the_device_is_chosen_once_recorded_and_given_to_the_learner(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[str] = []
+    make = training_run.make_learner
+
+    def noted(*arguments: object) -> object:
+        devices.append(str(arguments[-1]))
+        return make(*arguments[:-1], "cpu")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training_run, "make_learner", noted)
+
+    def opened(options: TrainingOptions = OPTIONS) -> tuple[int, object]:
+        with TrainingRun(trained, identity_of(trained, options), Observer()) as run:
+            return run.number, run.spec.device
+
+    assert opened() == (1, "cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.cuda, "is_available", lambda: True)
+        assert opened() == (1, "cpu"), "a run keeps its device"
+        on_gpu = changed_options(OPTIONS, {"device": "cuda"})
+        assert opened(on_gpu) == (2, "cuda")
+        assert opened(changed_options(OPTIONS, {"device": "auto", "seed": 1})) == (3, "cuda")
+        assert devices == ["cpu", "cpu", "cuda", "cuda"]
+    assert opened(changed_options(OPTIONS, {"seed": 1})) == (4, "cpu"), "the GPU is gone: another run begins"
+    with pytest.raises(BadInput, match="no GPU that PyTorch can use"):
+        opened(on_gpu)
+
+
+def test_a_run_from_before_an_option_existed_goes_on(trained: Project) -> None:
+    with session_store(trained) as store:
+        identity = store.setting("identity")
+        assert isinstance(identity, dict)
+        del identity["options"]["device"]
+        store.record_setting("identity", identity)
+    trainer = Trainer(trained, OPTIONS)
+    work(trainer)
+    trainer.close()
+    assert [path.name for path in trained.folder.glob("session-*")] == ["session-1"]
 
 
 def test_waiting_for_classes_and_images(photos: Path) -> None:
