@@ -85,7 +85,7 @@ def test_watching_a_folder_ends_with_the_signals_code(
 ) -> None:
     save_digits(here / "photos", 2)
     with Project.create_or_open(here / "photos") as project:
-        project.import_images()
+        project.images.sync()
     real = Project.import_images
 
     def send_and_import(self: Project, *arguments: object, **options: object) -> object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from aral.annotation import IMPORT, Action, Asking
+from aral.annotation import IMPORT, Action, Provenance
 from aral.annotation.label_rows import BETWEEN_NAMES, as_written
 from aral.annotation.label_studio import answers_of, path_of
 from aral.data.image_file import read_image_bytes
@@ -23,7 +23,7 @@ PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "category", "choice")
 MOST_BYTES = 2**28
 _ACTIONS = frozenset(get_args(Action)) - {"undo"}
-_ELSEWHERE = Asking(None, IMPORT, None)
+_ELSEWHERE = Provenance(None, IMPORT, None)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Found:
     annotator: str = ""
     image_id: int | None = None
     sha256: str = ""
-    asked: Asking = _ELSEWHERE
+    asked: Provenance = _ELSEWHERE
 
 
 def read_labels(source: Path) -> list[Found]:
@@ -123,7 +123,7 @@ def _jsonl(source: Path, text: str) -> Iterator[Found]:
         )
 
 
-def _asking(row: Mapping[str, Any]) -> Asking:
+def _asking(row: Mapping[str, Any]) -> Provenance:
     """What asked, as an export has it; a file without a strategy tells nothing of rounds and scores."""
     strategy = _text(row, ("strategy",)).strip()
     if not strategy:
@@ -131,9 +131,9 @@ def _asking(row: Mapping[str, Any]) -> Asking:
     number, score = _text(row, ("round",)), _text(row, ("score",))
     asked_in = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else None
     try:
-        return Asking(asked_in, strategy, float(score) if score else None)
+        return Provenance(asked_in, strategy, float(score) if score else None)
     except ValueError:
-        return Asking(asked_in, strategy, None)
+        return Provenance(asked_in, strategy, None)
 
 
 def _text(row: Mapping[str, Any], keys: Iterable[str]) -> str:
@@ -141,7 +141,7 @@ def _text(row: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 
 def _answers(
-    path: str, answer: str, label: str, annotators: list[str], sha256: str, asked: Asking
+    path: str, answer: str, label: str, annotators: list[str], sha256: str, asked: Provenance
 ) -> Iterator[Found]:
     """The answers of a row; one that was never answered, or in conflict, is passed over."""
     action = answer or ("class" if label else "")

@@ -49,7 +49,7 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
         BadInput: the file is missing, of another format, or about none of the project's images.
     """
     index = ImageIndex(project)
-    names = {each.name: each.id for each in project.classes()}
+    names = {each.name: each.id for each in project.classes.all()}
     new_classes: list[str] = []
     events: list[AnswerEvent] = []
     unknown: list[str] = []
@@ -60,7 +60,7 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
             unknown.append(found.path)
             continue
         if found.action == "class" and found.label not in names:
-            added = project.add_class(found.label, annotator)
+            added = project.classes.add(found.label, annotator)
             names[found.label] = names[added.name] = added.id
             new_classes.append(added.name)
         class_id = names[found.label] if found.action == "class" else None
@@ -81,7 +81,7 @@ def import_labels(project: Project, source: Path, annotator: str = "import") -> 
     receipts = [
         receipt
         for start in range(0, len(events), AT_ONCE)
-        for receipt in project.answers(events[start : start + AT_ONCE])
+        for receipt in project.annotations.append_many(events[start : start + AT_ONCE])
     ]
     repeated = sum(receipt.repeated for receipt in receipts)
     return Imported(len(receipts) - repeated, repeated, tuple(unknown), tuple(new_classes))
@@ -94,15 +94,15 @@ def _event(
     said = json.dumps([image_id, found.action, class_id, annotator, *([before] if before else [])])
     key = f"{IMPORT_KEY}{hashlib.sha256(said.encode()).hexdigest()[:40]}"
     action: Action = found.action  # type: ignore[assignment]  # checked when it was read
-    return AnswerEvent(key, image_id, annotator, action, class_id, asked=found.asked)
+    return AnswerEvent(key, image_id, annotator, action, class_id, provenance=found.asked)
 
 
 class ImageIndex:
     """Finds the image that a line of a file is about: by number and content, by path, or by the end of it."""
 
     def __init__(self, project: Project) -> None:
-        copies = [copy for ids in project.duplicates().values() for copy in ids]
-        images = [project.image(int(each)) for each in (*project.labelable_ids(), *copies)]
+        copies = [copy for ids in project.images.duplicates().values() for copy in ids]
+        images = [project.images.get(int(each)) for each in (*project.images.labelable_ids(), *copies)]
         self._by_name = {image.name: image.id for image in images}
         self._by_content: dict[str, int] = {}
         for image in images:

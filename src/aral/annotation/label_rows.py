@@ -34,7 +34,7 @@ class LabelRow:
         probability: of the suggestion; None without a model.
         sha256: of the file.
         round: the round whose model asked for it; None when none did.
-        strategy: what asked for it, as :class:`aral.annotation.Asking` has it.
+        strategy: what asked for it, as :class:`aral.annotation.Provenance` has it.
         score: of the acquisition that asked; None without one.
         inherited: an exact copy of the image that was answered.
     """
@@ -75,22 +75,22 @@ COLUMNS = (
 
 def label_rows(project: Project) -> list[LabelRow]:
     """A row for every answered image, in order of id, as all of it was at one moment."""
-    with project.one_moment():
-        names = {each.id: each.name for each in project.classes()}
+    with project.snapshot():
+        names = {each.id: each.name for each in project.classes.all()}
         times = {
             answered.seq: answered.answered_at
-            for annotator in project.annotators()
+            for annotator in project.annotators.all()
             for answered in every_answer(project, annotator.name)
         }
-        labels = {label.image_id: label for label in project.labels()}
+        labels = {label.image_id: label for label in project.labels.all()}
         states = unlabelled_states(project)
-        askings = project.askings()
-        images = [project.image(image_id) for image_id in sorted(labels.keys() | states.keys())]
+        askings = project.labels.provenance()
+        images = [project.images.get(image_id) for image_id in sorted(labels.keys() | states.keys())]
     rows = []
     for image in images:
         label = labels.get(image.id)
         asked = askings[image.id if image.duplicate_of is None else image.duplicate_of]
-        said = project.prediction(image.id)
+        said = project.predictions.get(image.id)
         rows.append(
             LabelRow(
                 image.id,

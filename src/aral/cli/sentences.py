@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aral.annotation import ImportResult, Project, import_labels
+from aral.annotation import Project, SyncResult, import_labels
 from aral.errors import BadInput
 from aral.words import counted
 
 
-def said_of_import(result: ImportResult) -> str:
+def said_of_import(result: SyncResult) -> str:
     """What came of an import."""
     copies = counted(result.duplicates, "of them a copy", "of them copies")
     unreadable = f"{counted(result.unreadable, 'file')} could not be read."
@@ -20,10 +20,10 @@ def said_of_import(result: ImportResult) -> str:
 
 def said_of_measuring(project: Project) -> str:
     """How much of the budget measures, and how to change that."""
-    measuring, budget = project.estimate_slice().size, project.settings().budget
+    measuring, budget = project.estimate.image_ids().size, project.settings.get().budget
     if not measuring:
         return "No label will measure: how good the classifier is stays unknown (--estimate-share 0.2)."
-    spent = min(budget or project.image_count(), project.image_count())
+    spent = min(budget or project.images.count(), project.images.count())
     return (
         f"{measuring} of {counted(spent, 'label')} will measure how good the classifier is, on images drawn at "
         "random, and never train it (--estimate-share changes that)."
@@ -36,9 +36,9 @@ def check_images(project: Project) -> None:
     Raises:
         BadInput: no image could be read; names the first files and why.
     """
-    if project.image_count():
+    if project.images.count():
         return
-    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.unreadable()[:3])
+    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.images.unreadable()[:3])
     raise BadInput(
         f"{project.photos} holds no readable image{f'; left out: {shown}' if shown else ''}.",
         "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",

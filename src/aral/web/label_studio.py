@@ -36,16 +36,16 @@ def add_routes(app: FastAPI, project: Project) -> None:
     images = ImageIndex(project)
 
     def version() -> str:
-        models = project.models()
+        models = project.models.all()
         return f"aral-{models[-1].number}" if models else "aral-0"
 
     @app.post("/predict")
     def predict(body: Predict) -> Json:
         """What the newest model says of each task's image; nothing of one it does not know or that measures."""
         from_name, to_name = control_names(body.label_config or "")
-        classes = {each.id: each.name for each in project.classes()}
+        classes = {each.id: each.name for each in project.classes.all()}
         found = [images.find(task) for task in body.tasks]
-        cells = project.cells([image_id for image_id in found if image_id is not None])
+        cells = project.grid.cells([image_id for image_id in found if image_id is not None])
         said = {cell.image_id: cell.suggestion for cell in cells}
         newest = version()
         results = [
@@ -93,7 +93,7 @@ class ImageIndex:
         if not isinstance(data, dict):
             return None
         number = data.get("aral_id")
-        count = self._project.image_count()
+        count = self._project.images.count()
         if isinstance(number, int) and number in self._numbers(count):
             return number
         address = data.get("image")
@@ -106,7 +106,7 @@ class ImageIndex:
     def _named(self, address: str) -> int | None:
         parts = urlsplit(address)
         local = parse_qs(parts.query).get("d")
-        self._read(self._project.image_count())
+        self._read(self._project.images.count())
         known = (self._by_name.get(name) for name in ends_of(local[0] if local else unquote(parts.path)))
         return next((image_id for image_id in known if image_id is not None), None)
 
@@ -115,8 +115,8 @@ class ImageIndex:
         with self._lock:
             if count == self._known:
                 return
-            ids = [int(each) for each in self._project.labelable_ids()]
-            self._by_name = {self._project.image(id).name: id for id in ids}
+            ids = [int(each) for each in self._project.images.labelable_ids()]
+            self._by_name = {self._project.images.get(id).name: id for id in ids}
             self._ids = frozenset(ids)
             self._known = count
 
