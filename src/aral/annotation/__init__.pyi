@@ -11,12 +11,14 @@ from .estimate_figures import exact_interval
 from .exporting import Exported, export
 from .forms import FORMS, USUAL, Form, Placing
 from .grid import GridCell, GridPage
+from .image_matching import ImageMatcher, Match, PathEnds
 from .images import ImageStatus, ProjectImage
+from .label_files import NotTaken, ReadLabels
 from .label_import import Imported, import_labels
+from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
 from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
-from .names import ends_of
 from .options import Effort, TrainingOptions, changed_options, read_options, write_options
 from .pictures import PixelFile
 from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
@@ -70,13 +72,20 @@ __all__ = [
     "GridCell",
     "GridPage",
     "HistoryEntry",
+    "ImageMatcher",
     "ImageStatus",
     "Imported",
+    "ImportedAnswer",
     "Label",
     "LabelCounts",
+    "LabelImport",
+    "LabelImports",
     "LabelUse",
+    "Match",
     "ModelRecord",
+    "NotTaken",
     "Pace",
+    "PathEnds",
     "Phase",
     "PixelFile",
     "Placing",
@@ -87,6 +96,8 @@ __all__ = [
     "ProjectSettings",
     "Provenance",
     "Purpose",
+    "ReadLabels",
+    "RecordedImport",
     "Status",
     "Suggestion",
     "SuspectLabel",
@@ -96,12 +107,12 @@ __all__ = [
     "TrainerProcess",
     "TrainingOptions",
     "TrainingState",
+    "UndoneImport",
     "Unknown",
     "advise",
     "changed_options",
     "class_names_of",
     "classify_file",
-    "ends_of",
     "exact_interval",
     "examine",
     "export",

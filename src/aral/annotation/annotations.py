@@ -221,7 +221,9 @@ def _record(
         return AnswerReceipt(event.key, seq, image_id, True, cancels, _current(connection, image_id, person))
     if (
         event.class_id is not None
-        and not connection.execute("SELECT 1 FROM classes WHERE id = ?", (event.class_id,)).fetchone()
+        and not connection.execute(
+            "SELECT 1 FROM classes WHERE id = ? AND removed = 0", (event.class_id,)
+        ).fetchone()
     ):
         raise BadInput(f"There is no class {event.class_id}.", "Load the classes again.")
     if event.accepted and is_suggestion_hidden(connection, image_id):

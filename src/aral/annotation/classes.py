@@ -1,4 +1,7 @@
-"""The classes of a project: added, renamed, merged and described, never deleted."""
+"""The classes of a project: added, renamed, merged and described.
+
+Only the undo of an import removes a class, one that nothing else uses; its row stays, because events refer to it.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +49,15 @@ class ClassChange:
         seq: its place in the order of all changes.
         class_id: the class; of a merge the one that was merged into the other.
         change: what was done.
-        detail: for ``add`` ``name``; for ``rename`` ``from`` and ``to``; for ``merge`` ``name``, ``into`` and
-            ``into_name``; for ``describe`` ``guideline`` and ``examples``.
+        detail: for ``add`` and ``remove`` ``name``; for ``rename`` ``from`` and ``to``; for ``merge``
+            ``name``, ``into`` and ``into_name``; for ``describe`` ``guideline`` and ``examples``.
         annotator: who did it.
         changed_at: UTC in ISO 8601.
     """
 
     seq: int
     class_id: int
-    change: Literal["add", "rename", "merge", "describe"]
+    change: Literal["add", "rename", "merge", "describe", "remove"]
     detail: dict[str, Any]
     annotator: str
     changed_at: str
@@ -178,7 +181,8 @@ def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
     """The live classes with their keys."""
     keys = read_settings(connection).keys
     rows = connection.execute(
-        "SELECT id, name, key, guideline, example_ids FROM classes WHERE merged_into IS NULL ORDER BY id"
+        "SELECT id, name, key, guideline, example_ids FROM classes "
+        "WHERE merged_into IS NULL AND removed = 0 ORDER BY id"
     )
     return tuple(
         ProjectClass(
@@ -203,6 +207,8 @@ def insert_class(connection: sqlite3.Connection, name: str, annotator: str) -> P
 def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
     """Add those classes whose name no class has or had before, so that a command can be repeated.
 
+    The name of a class that the undo of an import removed is free again.
+
     Raises:
         BadInput: a name is empty, or the same name is given twice.
     """
@@ -210,17 +216,32 @@ def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annota
     doubled = [name for place, name in enumerate(checked) if composed(name) in map(composed, checked[:place])]
     if doubled:
         raise BadInput(f"The class '{doubled[0]}' is given twice.", "Give each class once.")
-    used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes")}
-    for (detail,) in connection.execute("SELECT detail FROM class_changes WHERE change = 'rename'"):
+    used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes WHERE removed = 0")}
+    for (detail,) in connection.execute(
+        """SELECT detail FROM class_changes JOIN classes ON classes.id = class_id
+        WHERE change = 'rename' AND removed = 0"""
+    ):
         used.add(composed(json.loads(detail)["from"]))
     for name in checked:
         if composed(name) not in used:
             insert_class(connection, name, annotator)
 
 
+def remove_class(connection: sqlite3.Connection, class_id: int, annotator: str) -> None:
+    """Remove a live class that no current answer refers to; inside a transaction."""
+    removed = _live_class(connection, class_id)
+    connection.execute("UPDATE classes SET removed = 1 WHERE id = ?", (class_id,))
+    connection.execute(
+        """UPDATE leases SET suggested_class = NULL, suggested_probability = NULL, suggested_by = NULL
+        WHERE suggested_class = ?""",
+        (class_id,),
+    )
+    _record_change(connection, class_id, "remove", {"name": removed.name}, annotator)
+
+
 def _free_key(connection: sqlite3.Connection) -> str:
     """The first key that is neither the key of an action nor the own or overriding key of a class."""
-    own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL").fetchall()
+    own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL AND removed = 0").fetchall()
     keys = [*read_settings(connection).keys.values(), *(key for (key,) in own)]
     taken = {key.casefold() for key in keys}
     return next((key for key in CLASS_KEYS if key not in taken), "")
@@ -235,7 +256,8 @@ def _live_class(connection: sqlite3.Connection, class_id: int) -> ProjectClass:
 
 def _check_name_is_free(connection: sqlite3.Connection, name: str, but: int | None = None) -> None:
     taken = connection.execute(
-        "SELECT id FROM classes WHERE composed_name = ? AND merged_into IS NULL AND id IS NOT ?",
+        "SELECT id FROM classes "
+        "WHERE composed_name = ? AND merged_into IS NULL AND removed = 0 AND id IS NOT ?",
         (composed(name), but),
     ).fetchone()
     if taken:

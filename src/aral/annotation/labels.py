@@ -358,7 +358,8 @@ def _suggestions_at_first_answer(connection: sqlite3.Connection) -> dict[int, Su
     """By image the suggestion of the model at the time when the image was given its first class."""
     rows = connection.execute(
         """SELECT image_id, suggested_class, suggested_probability, suggested_by, min(seq) FROM answers
-        WHERE action = 'class' GROUP BY image_id HAVING suggested_class IS NOT NULL"""
+        WHERE action = 'class' GROUP BY image_id HAVING suggested_class IS NOT NULL
+            AND suggested_class NOT IN (SELECT id FROM classes WHERE removed = 1)"""
     )
     found = {image_id: suggestion_of(*suggested) for image_id, *suggested, _ in rows}
     return {image_id: suggestion for image_id, suggestion in found.items() if suggestion is not None}

@@ -96,7 +96,7 @@ _EMPTY = PredictionTable(0, np.empty(0, np.int64), np.empty(0, np.int64), np.emp
 
 
 class Predictions:
-    """The newest model's predictions; read once and kept in memory until they or the classes change."""
+    """The newest model's predictions; kept in memory until they change or a class is merged or removed."""
 
     def __init__(self, database: ProjectDatabase) -> None:
         self._database = database
@@ -112,7 +112,7 @@ class Predictions:
         """The predictions in force."""
         state = self._database.row(
             "SELECT (SELECT value FROM settings WHERE name = 'predictions'), "
-            "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL)"
+            "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL OR removed = 1)"
         )
         with self._lock:
             if state != self._state:
@@ -128,14 +128,19 @@ class Predictions:
                 (number,),
             ).fetchall()
             merges = live_class_of(connection)
+            removed = [
+                class_id for (class_id,) in connection.execute("SELECT id FROM classes WHERE removed = 1")
+            ]
         if not blocks:
             return _EMPTY
         ids, top, probability = (b"".join(column) for column in zip(*blocks, strict=True))
+        classes = np.frombuffer(top, np.int64)
+        kept = ~np.isin(classes, np.array(removed, dtype=np.int64))
         return PredictionTable(
             number,
-            np.frombuffer(ids, np.int64),
-            np.frombuffer(top, np.int64),
-            np.frombuffer(probability, np.float32),
+            np.frombuffer(ids, np.int64)[kept],
+            classes[kept],
+            np.frombuffer(probability, np.float32)[kept],
             merges,
         )
 

@@ -17,6 +17,7 @@ from aral.annotation.database import FILE_NAME, ProjectDatabase, read_setting, w
 from aral.annotation.estimate import EstimateSet, resize_estimate_set, set_seed
 from aral.annotation.grid import Grid
 from aral.annotation.images import Images
+from aral.annotation.label_imports import LabelImports
 from aral.annotation.labels import LabelCounts, Labels
 from aral.annotation.models import Models
 from aral.annotation.predictions import Predictions
@@ -70,6 +71,7 @@ class Project:
         grid: pages of many images.
         annotations: the event log of answers.
         labels: consensus, disagreements and suspect labels.
+        label_imports: the imports of labels, and their undo.
         models: the trained models and the state of the training worker.
     """
 
@@ -86,6 +88,7 @@ class Project:
         self.grid = Grid(database, self.predictions)
         self.annotations = Annotations(database, self.predictions)
         self.labels = Labels(database, self.predictions)
+        self.label_imports = LabelImports(database, self.predictions)
         self.models = Models(database)
         self._database = database
 
