@@ -264,7 +264,7 @@ def test_any_failure_of_the_import_is_reported(photos: Path, monkeypatch, capsys
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of a library")
 
-    monkeypatch.setattr(Project, "import_images", fail)
+    monkeypatch.setattr("aral.annotation.images.Images.sync", fail)
     assert aral(monkeypatch, "label", str(photos), "--no-browser") == 1
     assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
     with Project.open(photos) as project:

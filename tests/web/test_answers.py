@@ -130,7 +130,7 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged(
     def full(events: object) -> None:
         raise RunFailed("The disk is full: 0 bytes are free.", "Free some space.")
 
-    monkeypatch.setattr(project, "answers", full)
+    monkeypatch.setattr(project.annotations, "append_many", full)
     answer = client.post("/api/answers", json={"events": [event(1)]})
     assert answer.status_code == 503
     assert answer.json() == {"problem": "The disk is full: 0 bytes are free.", "hint": "Free some space."}
@@ -152,7 +152,7 @@ def test_what_is_held_back_cannot_be_accepted(client: TestClient, project: Proje
     assert [receipt["image_id"] for receipt in answer["receipts"]] == [free]
     refused = {each["key"]: each["problem"] for each in answer["refused"]}
     assert set(refused) == {each["key"] for each in (*accepting[:2], unseen, skipped)}
-    assert f"image {measuring} is held back" in refused[accepting[0]["key"]]
+    assert f"image {measuring} is hidden" in refused[accepting[0]["key"]]
     assert [label.image_id for label in project.labels.all()] == [free]
     plain = event(measuring, suggestion_shown=False)
     assert len(client.post("/api/answers", json={"events": [plain]}).json()["receipts"]) == 1

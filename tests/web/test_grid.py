@@ -65,7 +65,7 @@ def test_suggestions_are_only_where_they_are_shown_and_never_where_they_are_held
         predicted += cells(answer)
     assert {cell["image_id"] for cell in predicted} == everything - measuring - hidden
     assert all(cell["suggestion"] for cell in predicted)
-    monkeypatch.setattr(project, "near_duplicates", lambda: (tuple(range(IMAGES)),))
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: (tuple(range(IMAGES)),))
     near, unlabelled = cells(page(client, group="near")), cells(page(client, group="unlabelled"))
     assert len(near) == IMAGES and len(unlabelled) == IMAGES - len(measuring)
     assert not any(cell["suggestion"] for cell in near + unlabelled)
@@ -87,10 +87,10 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
 ) -> None:
     large = [tuple(range(start, start + 20)) for start in (0, 20, 40)]
     groups = (*large, (60, 61), (62, 63))
-    monkeypatch.setattr(project, "near_duplicates", lambda: groups)
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: groups)
     first = page(client, group="near")
     assert [len(group["cells"]) for group in first["groups"]] == [20, 20, 20, 2, 2]
-    monkeypatch.setattr(project, "near_duplicates", lambda: (*large, tuple(range(60, 65)), (1, 2)))
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: (*large, tuple(range(60, 65)), (1, 2)))
     first = page(client, group="near")
     assert [len(group["cells"]) for group in first["groups"]] == [20, 20, 20]
     second = page(client, group="near", offset=first["next"])

@@ -245,8 +245,8 @@ def test_what_measures_gets_no_suggestion_and_the_models_are_read_once(
 ) -> None:
     record_model(project)
     read: list[int] = []
-    models = project.models
-    monkeypatch.setattr(project, "models", lambda: read.append(1) or models())
+    models = project.models.all
+    monkeypatch.setattr(project.models, "all", lambda: read.append(1) or models())
     images = project.images.labelable_ids().tolist()
     answers = predict(studio, *({"image": project.images.get(image).name} for image in images))
     assert read == [1]

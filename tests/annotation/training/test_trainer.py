@@ -231,7 +231,9 @@ class Killed(BaseException):
     """Stands in for SIGKILL: nothing in the trainer may take it for an error of its own."""
 
 
-@pytest.mark.parametrize("place", ["record_model", "set_predictions", "set_generated", "set_queue"])
+@pytest.mark.parametrize(
+    "place", ["models.record", "predictions.replace", "models.set_generated_images", "queue.replace"]
+)
 def test_killed_at_any_write_it_ends_at_the_same(
     project: Project, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -250,7 +252,8 @@ def test_killed_at_any_write_it_ends_at_the_same(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(project, place, killed)
+        part, method = place.split(".")
+        patched.setattr(getattr(project, part), method, killed)
         with pytest.raises(Killed):
             work(trainer)
     trainer.close()
