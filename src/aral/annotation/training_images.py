@@ -10,7 +10,6 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from aral.annotation import PixelFile, Project
-from aral.annotation.states import unlabelled_states
 from aral.types import Answer, ClassAnswer, ImageSet, LabelledSet, NoClass, NoClassAnswer
 
 _NO_CLASS = {
@@ -113,7 +112,7 @@ def read_answers(project: Project) -> Answers:
     """What people have said, as it stands now."""
     with project.snapshot():
         labels = [label for label in project.labels.all() if not label.inherited]
-        states = unlabelled_states(project)
+        states = project.labels.without_class()
     training = {label.image_id: label.class_id for label in labels if label.use == "training"}
     estimate = {label.image_id: label.class_id for label in labels if label.use == "estimate"}
     no_class = {
