@@ -222,3 +222,18 @@ def test_a_receipt_tells_what_stands(project: Project) -> None:
     assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)
     assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
     assert project.annotations.append(answered(3, "undo")).stands is None
+
+
+def test_current_answers_are_the_newest_of_each_annotator_that_were_not_undone(project: Project) -> None:
+    for image_id, answer, name in ((3, 0, "Ann"), (3, 1, "Ann"), (3, 1, "Bob"), (1, "skip", "Bob")):
+        project.annotations.append(answered(image_id, answer, name))
+    current = [
+        (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
+    ]
+    assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 1), (3, "Bob", "class", 1)]
+    project.annotations.append(answered(3, "undo", "Ann"))
+    project.annotations.append(answered(3, "undo", "Bob"))
+    current = [
+        (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
+    ]
+    assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 0)]

@@ -17,8 +17,7 @@ from aral.annotation.layout import MIGRATIONS
 from aral.errors import BadInput
 from aral.loop.migrations import layout_version, migrate
 
-from .conftest import MakeProject, change_settings, given
-from .test_queue import NO_IDS, set_wall
+from .conftest import NO_IDS, MakeProject, change_settings, given, set_wall
 
 BROWSED = Provenance(None, BROWSING, None)
 
