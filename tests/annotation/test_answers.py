@@ -53,7 +53,7 @@ def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> Non
         (AnswerEvent("a", 3, "Ann", "class"), "was sent with class None"),
         (AnswerEvent("a", 3, "Ann", "skip", 1), "was sent with class 1"),
         (AnswerEvent("a", 3, " \n", "skip"), "name of an annotator is empty"),
-        (AnswerEvent("a", 3, "Ann\udce9", "skip"), "no text"),
+        (AnswerEvent("a", 3, "Ann\udce9", "skip"), "not valid Unicode"),
         (AnswerEvent("a", 3, "Ann", "undo"), "no answer to image 3 to undo"),
     ],
 )

@@ -124,8 +124,8 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
     with Project.open(photos) as project:
         assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
     for words, problem in (
-        (["--undo"], "no import to take back"),
-        (["1", "--undo"], "taken back already"),
+        (["--undo"], "no import to undo"),
+        (["1", "--undo"], "undone already"),
         (["9", "--undo"], "There is no import 9"),
         (["x", "--undo"], "no number of an import"),
         (["--undo", "--list"], "given together"),

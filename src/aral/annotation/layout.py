@@ -206,7 +206,7 @@ _IMPORTS: Migration = (
     """CREATE TABLE label_import_classes (
         class_id INTEGER PRIMARY KEY REFERENCES classes (id),
         import_id INTEGER NOT NULL REFERENCES label_imports (id)) STRICT""",
-    # A removed class stays as a row, because events that were taken back name it.
+    # A removed class stays as a row, because undone events refer to it.
     "ALTER TABLE classes ADD COLUMN removed INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX live_class_names",
     """CREATE UNIQUE INDEX live_class_names ON classes (composed_name)
