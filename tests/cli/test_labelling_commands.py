@@ -19,10 +19,9 @@ import pytest
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.course import Course
-from aral.annotation.fairness import FAIR, fairness
+from aral.annotation.advice import FAIR, fairness
 from aral.annotation.model_cards import in_words
-from aral.annotation.sessions import identity_of
+from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.desk import Desk, Start, Work, label_photos
 from aral.cli.sentences import said_of_import, said_of_measuring
 from aral.loop import Observer
@@ -181,7 +180,7 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
 ) -> None:
     with Project.open(photos) as project:
         project.classes.add("three", "Ann")
-        with Course(project, identity_of(project, OPTIONS), Observer()):
+        with TrainingRun(project, identity_of(project, OPTIONS), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
         model = project.models.all()[-1]

@@ -9,7 +9,7 @@ answer; ``images.open`` is 1 while an image waits for more labels; ``asked`` hol
 
 from __future__ import annotations
 
-from aral.loop.migrations import Migration
+from aral.loop.database import Migration, Schema
 
 APPLICATION_ID = 0x4152504A
 """``ARPJ``: marks an SQLite file as that of a project."""
@@ -229,3 +229,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _IMPORTS,
 )
 """Migration number N, counted from 1, turns layout N-1 into layout N."""
+
+SCHEMA = Schema(APPLICATION_ID, "project", MIGRATIONS)
