@@ -1,4 +1,4 @@
-"""Answers: on the disk when acknowledged, once each, in order, and taken back only by further events."""
+"""Annotation events: on the disk when acknowledged, once each, in order, undone only by further events."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_undo_brings_the_earlier_answer_back(project: Project) -> None:
     ]
 
 
-def test_nobody_takes_back_what_another_said(project: Project) -> None:
+def test_an_annotator_cannot_undo_the_answer_of_another(project: Project) -> None:
     project.annotations.append(answered(5, 0, "Ann"))
     with pytest.raises(BadInput, match="Bob has no answer"):
         project.annotations.append(answered(5, "undo", "Bob"))
@@ -216,7 +216,7 @@ def small_project(folder: Path) -> Project:
     return project
 
 
-def test_a_receipt_tells_what_stands(project: Project) -> None:
+def test_a_receipt_holds_the_current_answer(project: Project) -> None:
     assert project.annotations.append(answered(3, 0)).stands == ("class", 0)
     assert project.annotations.append(answered(3, 1)).stands == ("class", 1)
     assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)

@@ -61,7 +61,7 @@ def test_composed_and_decomposed_letters_are_the_same_name(project: Project) -> 
     )
 
 
-def test_renaming_and_merging_while_people_answer(project: Project) -> None:
+def test_classes_are_renamed_and_merged_between_answers(project: Project) -> None:
     project.annotations.append(given(1, 0))
     renamed = project.classes.rename(0, "Katze", "Ann")
     assert (renamed.id, renamed.name, renamed.key) == (0, "Katze", "1")

@@ -1,4 +1,4 @@
-"""The wall clock is for people: when it is set back, or summer time ends, nothing is out of order."""
+"""Changes of the wall clock change neither the order of answers nor leases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimate slice: random, of the stated size, and never trained on."""
+"""The estimate set: random, of the stated size, and never trained on."""
 
 from __future__ import annotations
 

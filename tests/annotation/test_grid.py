@@ -1,4 +1,4 @@
-"""Pages of the grid: two people never get the same images, and nobody's cards are in their way."""
+"""Pages of the grid: their order, and their leases beside those of cards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def predict_cats(project: Project) -> None:
     project.predictions.replace(number, ids, [0, 1], np.stack([cat, 1 - cat], axis=1))
 
 
-def test_two_people_get_different_tiles_in_one_order(project: Project) -> None:
+def test_two_annotators_get_different_images_in_one_order(project: Project) -> None:
     everything = ids_of(project.grid.unlabelled_page("Ann", count=30))
     assert sorted(everything) == list(range(30))
     ann = project.grid.unlabelled_page("Ann", count=8)  # its grid now shows these alone
@@ -38,7 +38,7 @@ def test_two_people_get_different_tiles_in_one_order(project: Project) -> None:
     assert ids_of(project.grid.unlabelled_page("Cyd", count=30)) == everything[16:]
 
 
-def test_two_people_get_different_tiles_by_prediction(project: Project) -> None:
+def test_two_annotators_get_different_images_by_prediction(project: Project) -> None:
     predict_cats(project)
     everything = ids_of(project.grid.predictions_page("Ann", count=30))
     assert everything == sorted(everything) and len(everything) > 20
@@ -99,14 +99,14 @@ def test_tiles_are_free_again_after_ten_minutes(project: Project, monkeypatch: p
     assert ids_of(project.grid.unlabelled_page("Bob")) == shown
 
 
-def test_as_many_people_as_are_to_answer(project: Project) -> None:
+def test_overlap_lets_several_annotators_have_an_image(project: Project) -> None:
     change_settings(project, overlap=2)
     for name in ("Ann", "Bob"):
         assert len(project.grid.unlabelled_page(name).cells) == 30
     assert project.grid.unlabelled_page("Cyd").cells == []
 
 
-def test_a_skipped_tile_is_leased_as_it_was_asked_first(project: Project) -> None:
+def test_a_skipped_image_is_leased_again_to_the_grid(project: Project) -> None:
     (card,) = project.queue.next_cards("Ann", 1)
     project.annotations.append(given(card.image_id, "skip"))
     assert card.image_id in ids_of(project.grid.unlabelled_page("Ann"))
@@ -120,7 +120,7 @@ def test_tiles_do_not_count_as_given_out(make_project: MakeProject) -> None:
     assert purposes.count("estimate") == 2
 
 
-def test_the_grid_is_laid_out_by_class_and_probability_and_stays(make_project: MakeProject) -> None:
+def test_the_grid_is_sorted_by_class_and_probability_and_stays(make_project: MakeProject) -> None:
     project = make_project(12, estimate_share=0.25)
     measuring = set(project.estimate.image_ids().tolist())
     free = [image_id for image_id in range(12) if image_id not in measuring]

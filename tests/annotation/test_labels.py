@@ -1,4 +1,4 @@
-"""What several people's answers come to, by hand."""
+"""Consensus, disagreements, agreement, anchoring and suspect labels."""
 
 from __future__ import annotations
 
@@ -155,13 +155,13 @@ def test_fleiss_on_the_example_of_the_paper() -> None:
     assert fleiss_kappa(images) == pytest.approx(0.2099, abs=1e-4)
 
 
-def test_fleiss_by_hand_with_different_numbers_of_people() -> None:
+def test_fleiss_by_hand_with_different_numbers_of_annotators() -> None:
     """Agreeing pairs: 1/3 and 1; shares cat 2/5, dog 3/5; (2/3 - 13/25) / (12/25) = 11/36."""
     assert fleiss_kappa([[CAT, CAT, DOG], [DOG, DOG]]) == pytest.approx(11 / 36)
     assert fleiss_kappa([[CAT, CAT], [CAT, CAT, CAT]]) is None
 
 
-def test_a_project_measures_where_people_overlap(project: Project) -> None:
+def test_agreement_over_images_with_several_annotators(project: Project) -> None:
     change_settings(project, overlap=3)
     assert project.labels.agreement().images == 0 and project.labels.agreement().kappa is None
     for image_id, (first, second) in enumerate([(0, 0), (0, 1), (1, 1), (1, 1)]):
@@ -180,7 +180,7 @@ def test_a_project_measures_where_people_overlap(project: Project) -> None:
     )
 
 
-def test_a_merge_brings_people_together(project: Project) -> None:
+def test_a_merge_of_classes_raises_agreement(project: Project) -> None:
     kitten = project.classes.add("kitten", "Ann").id
     for image_id, (first, second) in enumerate([(0, kitten), (1, 1), (kitten, 0)]):
         project.annotations.append(given(image_id, first, "Ann"))
@@ -190,7 +190,7 @@ def test_a_merge_brings_people_together(project: Project) -> None:
     assert project.labels.agreement().equal == 1.0 and project.labels.agreement().kappa == 1.0
 
 
-def test_a_tenth_of_the_images_hides_its_suggestions_whoever_asks() -> None:
+def test_a_tenth_of_the_images_hides_its_suggestions() -> None:
     hidden = hides_suggestion(range(20_000))
     assert 0.09 < np.mean(hidden) < 0.11
     assert hides_suggestion([17]) == [hidden[17]]
@@ -254,7 +254,7 @@ def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None
     assert count() == (2, 1, 1, 1)
 
 
-def test_labels_doubted_by_a_model_that_has_not_learned_from_them(project: Project) -> None:
+def test_suspect_labels_contradict_a_model_not_trained_on_them(project: Project) -> None:
     predict(project, dict.fromkeys(range(30), 0.6))
     for image_id in range(5):
         project.annotations.append(given(image_id, 0))  # against what the model said of all five
@@ -275,7 +275,7 @@ def test_labels_doubted_by_a_model_that_has_not_learned_from_them(project: Proje
     assert [one.image_id for one in project.labels.suspects(10)] == [1, 2]
 
 
-def test_labels_that_measure_are_never_doubted(make_project: MakeProject) -> None:
+def test_labels_of_the_estimate_set_are_never_suspect(make_project: MakeProject) -> None:
     """Corrected only where the model objects, they would measure it as better than it is."""
     project = make_project(30, estimate_share=0.5)
     measuring = set(project.estimate.image_ids().tolist())

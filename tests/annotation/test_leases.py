@@ -1,4 +1,4 @@
-"""Leases of what somebody has before them do not end, and cost next to nothing."""
+"""Leases of images that a page shows are renewed, with few writes."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def test_cards_and_tiles_of_an_open_page_stay_with_it(project: Project, wall: li
     assert len(cards_of(project, "Cyd", 30)) == 30
 
 
-def test_what_ended_meanwhile_is_taken_again_unless_somebody_has_it(
-    project: Project, wall: list[float]
-) -> None:
+def test_an_ended_lease_is_renewed_unless_others_have_the_image(project: Project, wall: list[float]) -> None:
     cards, tiles = cards_of(project, "Ann", 10), tiles_of(project, "Ann")
     wall[0] += 601  # a machine that slept
     taken = cards_of(project, "Bob", 12)

@@ -1,4 +1,4 @@
-"""Projects of every earlier layout open, and are copied before they are moved on."""
+"""Projects of every earlier layout open, and are backed up before the migration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def old_project(photos: Path, layout: int) -> Path:
 
 
 @pytest.mark.parametrize("layout", range(1, len(MIGRATIONS) + 1))
-def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Path, layout: int) -> None:
+def test_a_project_of_an_earlier_layout_opens_complete(photos: Path, layout: int) -> None:
     """The dumps were taken when their layouts were new; they are never made again."""
     old_project(photos, layout)
     with Project.open(photos) as project:
@@ -76,7 +76,7 @@ def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Pat
         assert project.images.sync().complete
 
 
-def test_a_project_is_copied_before_it_is_moved_on(photos: Path) -> None:
+def test_a_project_is_backed_up_before_a_migration(photos: Path) -> None:
     file = old_project(photos, 1)
     added = (*MIGRATIONS, ("CREATE TABLE notes (body TEXT)",))
     moved = Database(file, False, Schema(APPLICATION_ID, "project", added), shared=True)

@@ -1,4 +1,4 @@
-"""Models, predictions, and what is to be looked at again."""
+"""Models, predictions, and the state of the training worker."""
 
 from __future__ import annotations
 

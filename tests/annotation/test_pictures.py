@@ -1,4 +1,4 @@
-"""What is made of a file: pixels for training, pictures for the page, hashes for what looks alike."""
+"""What is made of an image file: pixels for training, thumbnails, hashes; and near-duplicates."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_thumbnails_are_made_again_when_they_are_gone_or_cut(project: Project) -
     assert thumbnail_path(Path("x"), 1_234_567).parts[-2:] == ("1234", "1234567.jpg")
 
 
-def test_originals_that_went_or_changed_are_found_out(project: Project) -> None:
+def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     (project.photos / "004.png").unlink()
     picture(99).save(project.photos / "005.png")
     status = (project.photos / "006.png").stat()
@@ -263,7 +263,7 @@ def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
         PixelFile(tmp_path / "none", 8, 1).rows(np.array([0]))
 
 
-def test_what_looks_alike_is_worked_out_once_for_a_set_of_images(
+def test_near_duplicates_are_computed_once_for_a_set_of_images(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
@@ -342,7 +342,7 @@ def test_page_and_trainer_see_an_image_the_same_way_up(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("position", [0.3, 0.6, 0.9])
-def test_a_jpeg_that_changes_after_the_import_is_found_out_by_its_hash(photos: Path, position: float) -> None:
+def test_a_jpeg_that_changes_after_the_sync_is_detected_by_its_hash(photos: Path, position: float) -> None:
     """A flipped bit in a JPEG decodes without any complaint, so only the hash can tell."""
     file = photos / "a.jpg"
     picture(1, 64, 64).save(file, quality=90)

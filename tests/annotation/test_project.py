@@ -1,4 +1,4 @@
-"""Where a project is kept, who may read it, and what is refused."""
+"""The folder of a project, its access rights, what is refused, and the pace of labelling."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_pace_over_the_last_minutes(project: Project, monkeypatch: pytest.Monkey
     assert project.pace("Ann").seconds_left is None
 
 
-def test_a_round_takes_those_that_measure_among_it_as_well(
+def test_the_rest_of_a_query_includes_images_of_the_estimate_set(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a budget of 20 ten measure, so every second card does: five of a round take ten answers."""

@@ -1,4 +1,4 @@
-"""What asked for an image stays with its answer: over rounds, corrections, restarts and layouts of the file."""
+"""The provenance of an answer stays with it: over rounds, corrections, restarts and layouts of the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answer_all(project: Project, count: int, annotator: str = "Ann") -> None:
         project.annotations.append(given(card.image_id, 0, annotator))
 
 
-def test_every_card_says_what_asked_for_it(make_project: MakeProject) -> None:
+def test_answers_to_cards_have_their_provenance(make_project: MakeProject) -> None:
     project = make_project(60, estimate_share=0.2)
     measuring = set(project.estimate.image_ids().tolist())
     first, second, third, *others = [each for each in range(60) if each not in measuring]
@@ -70,7 +70,7 @@ def test_a_reserve_without_scores_has_none(project: Project) -> None:
         project.queue.replace(1, NO_IDS, np.empty(0), [], "margin", np.array([7]), np.array([float("inf")]))
 
 
-def test_who_browses_is_what_asked_even_if_a_card_waits(project: Project) -> None:
+def test_an_answer_from_the_grid_has_the_provenance_browsing(project: Project) -> None:
     ask_for(project, 0, {5: 1.0, 6: 0.5})
     project.queue.next_cards("Ann", 1)
     project.annotations.append_many(
@@ -80,7 +80,7 @@ def test_who_browses_is_what_asked_even_if_a_card_waits(project: Project) -> Non
     assert project.labels.provenance() == {5: BROWSED, 20: BROWSED, 6: Provenance(0, "margin", 0.5)}
 
 
-def test_a_correction_is_no_other_asking(project: Project) -> None:
+def test_a_correction_keeps_the_provenance(project: Project) -> None:
     ask_for(project, 0, {5: 1.0})
     answer_all(project, 1)
     ask_for(project, 1, {9: 1.0, 5: 0.25})
@@ -90,7 +90,7 @@ def test_a_correction_is_no_other_asking(project: Project) -> None:
     assert [label.class_id for label in project.labels.all()] == [0]
 
 
-def test_what_was_put_off_is_asked_as_before(project: Project) -> None:
+def test_a_skipped_image_keeps_the_provenance(project: Project) -> None:
     ask_for(project, 0, {5: 1.0})
     project.annotations.append(given(5, "skip"))
     ask_for(project, 1, {9: 1.0})
@@ -100,7 +100,7 @@ def test_what_was_put_off_is_asked_as_before(project: Project) -> None:
     assert project.labels.provenance()[5] == Provenance(0, "margin", 1.0)
 
 
-def test_a_verdict_says_more_than_a_skip(project: Project) -> None:
+def test_a_decisive_answer_counts_before_a_skip(project: Project) -> None:
     ask_for(project, 0, {5: 1.0})
     answer_all(project, 1)
     project.annotations.append_many([given(5, "undo"), given(5, "skip")])
@@ -151,7 +151,7 @@ def test_a_new_round_takes_over_but_for_what_is_on_a_page(
     }
 
 
-def test_a_page_that_slept_takes_its_images_back_as_they_were_asked(
+def test_a_page_that_slept_gets_its_images_back_with_their_provenance(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_wall(monkeypatch, 1000.0)

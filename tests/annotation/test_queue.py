@@ -1,4 +1,4 @@
-"""Cards: the right images in the right order, to one person at a time."""
+"""Cards: the right images in the right order, to one annotator at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def queue_images(
     )
 
 
-def test_query_then_reserve_then_chance_then_what_was_put_off(project: Project) -> None:
+def test_query_then_reserve_then_random_then_skipped_images(project: Project) -> None:
     queue_images(project, [9, 3, 7], [3, 20, 21])
     for image_id, answer in ((3, "skip"), (20, "unsure")):
         project.annotations.append(given(image_id, answer))
@@ -79,14 +79,14 @@ def test_skipped_images_come_last_and_again_and_again(project: Project) -> None:
     assert project.queue.next_cards("Ann", 5) == []
 
 
-def test_a_skipped_image_goes_to_somebody_else_at_once(project: Project) -> None:
+def test_a_skipped_image_goes_to_another_annotator_at_once(project: Project) -> None:
     queue_images(project, [5, 6])
     project.annotations.append(given(5, "skip", "Ann"))
     assert ids_of(project.queue.next_cards("Bob", 2)) == [5, 6]
     assert project.queue.remaining() == 1
 
 
-def test_two_people_never_hold_the_same_image(project: Project) -> None:
+def test_two_annotators_never_hold_the_same_image(project: Project) -> None:
     held = {name: ids_of(project.queue.next_cards(name, 12)) for name in ("Ann", "Bob", "Cyd")}
     assert [len(ids) for ids in held.values()] == [12, 12, 6]
     assert sorted(image_id for ids in held.values() for image_id in ids) == list(range(30))
@@ -126,9 +126,7 @@ def test_leases_end_after_ten_minutes(project: Project, monkeypatch: pytest.Monk
     assert project.labels.counts().labelled == 1
 
 
-def test_a_page_left_alone_takes_back_what_nobody_took(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_left_alone_gets_back_what_is_free(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     set_wall(monkeypatch, 1000.0)
     first = ids_of(project.queue.next_cards("Ann", 20))
     set_wall(monkeypatch, 1700.0)
@@ -151,7 +149,7 @@ def test_a_clock_set_back_neither_keeps_nor_ends_leases(
     assert len(project.queue.next_cards("Bob", 1)) == 1
 
 
-def test_overlap_gives_each_image_to_so_many_people(project: Project) -> None:
+def test_overlap_gives_each_image_to_so_many_annotators(project: Project) -> None:
     change_settings(project, overlap=2)
     queue_images(project, list(range(30)))
     for name in ("Ann", "Bob"):
@@ -223,7 +221,7 @@ def test_suggestions_are_those_of_the_newest_model_and_stay_on_a_card(project: P
     assert {card.suggestion for card in project.queue.next_cards("Ann", 30)} == {None}
 
 
-def test_the_slice_is_mixed_in_evenly_and_never_part_of_the_queue(make_project: MakeProject) -> None:
+def test_the_estimate_set_is_mixed_in_evenly_and_never_part_of_the_queue(make_project: MakeProject) -> None:
     project = make_project(100, budget=100, estimate_share=0.2)
     measuring = set(project.estimate.image_ids().tolist())
     assert len(measuring) == 20

@@ -1,4 +1,4 @@
-"""Import: any folder, any names, again and again, and after a kill."""
+"""Sync: any folder, any names, repeated, and after a kill."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_an_open_image_that_goes_leaves_the_queue(project: Project) -> None:
     assert [card.image_id for card in project.queue.next_cards("Ann", 2)] == [6, 7]
 
 
-def test_progress_is_told_and_stopping_stops(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_and_stopping_stops(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_pictures(photos, 40)
     (photos / "bad.png").write_bytes(b"no")
     shutil.copy(photos / "001.png", photos / "zz.png")
@@ -209,7 +209,7 @@ def test_progress_is_told_and_stopping_stops(photos: Path, monkeypatch: pytest.M
         assert told[-1] == SyncProgress(done=42, total=42, readable=41, duplicates=1, unreadable=1)
 
 
-def test_a_killed_import_goes_on_and_ends_as_if_nothing_had_been(
+def test_a_killed_sync_continues_to_the_same_end(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "BATCH_IMAGES", 5)
