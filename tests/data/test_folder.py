@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aral.data import Fit, Limits, Reason, decode, folder_dataset, read_image_folder
+from aral.data import Limits, Reason, decode, folder_dataset, read_image_folder
 from aral.errors import BadInput
 from aral.randomness import Stream
 
@@ -38,14 +38,12 @@ def test_good_files_are_read_in_the_order_of_their_paths_and_bad_ones_listed(tmp
     ]
 
 
-def test_grey_by_argument_and_stretch_by_argument(tmp_path: Path) -> None:
+def test_the_centre_is_kept_and_grey_is_an_argument(tmp_path: Path) -> None:
     halves = Image.new("L", (30, 10), 0)
     halves.paste(255, (20, 0, 30, 10))
     halves.save(tmp_path / "a.png")
     cropped = read_image_folder(tmp_path, 10, channels=1).images
     assert cropped.shape == (1, 10, 10) and int(cropped.pixels.max()) == 0
-    stretched = read_image_folder(tmp_path, 30, channels=1, fit=Fit.STRETCH).images.pixels[0, 0, 15]
-    assert stretched[:18].tolist() == [0] * 18 and stretched[22:].tolist() == [255] * 8
 
 
 def test_names_of_all_kinds_survive(tmp_path: Path) -> None:

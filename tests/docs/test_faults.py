@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PAGE = TESTS.parent / "docs" / "faults.md"
+PAGE = TESTS.parent / "docs" / "reliability.md"
 ROWS = {
     row[0]: row[1:]
     for line in PAGE.read_text(encoding="utf-8").splitlines()

@@ -48,9 +48,9 @@ def open_session(make_session) -> Callable[..., Session]:
 def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store, open_session, answer_all) -> None:
     learner, told = FakeLearner(3, steps=2, pretraining_steps=3), RecordingObserver()
     active = open_session(store, learner, observer=told, pace=RARE)
-    assert learner.calls == ["meet 60 images"]
+    assert learner.calls == ["set pool of 60 images"]
     active.ask(4)
-    assert learner.calls == ["meet 60 images", "start before labels"] and learner.steps_taken == 3
+    assert learner.calls == ["set pool of 60 images", "start pretraining"] and learner.steps_taken == 3
     active.ask(4)
     assert learner.steps_taken == 3, "a query that is recorded trains nothing"
     answer_all(active)
@@ -78,7 +78,7 @@ def test_a_learner_without_it_is_left_alone(store: Store, open_session, answer_a
     learner, told = FakeLearner(3), RecordingObserver()
     active = open_session(store, learner, first="random", observer=told)
     active.ask(4)
-    assert learner.calls == ["meet 60 images"] and learner.steps_taken == 0
+    assert learner.calls == ["set pool of 60 images"] and learner.steps_taken == 0
     answer_all(active)
     active.fit()
     assert told.stages == [(0, "querying"), (0, "training")]
@@ -252,7 +252,7 @@ def test_validation_images_are_looked_at_in_rounds_only(store: Store, open_sessi
     drive(active, GroundTruth(DATA.pool.ids, DATA.pool_classes), DATA.test, 10, 20)
     looked = [row.round for row in store.metrics("validation accuracy")]
     assert set(looked) == {0, 1}
-    assert learner.calls.count("start before labels") == 1
+    assert learner.calls.count("start pretraining") == 1
 
 
 def test_a_run_asks_to_stop_before_labels_too(store: Store, open_session) -> None:

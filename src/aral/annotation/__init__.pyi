@@ -39,7 +39,7 @@ from .settings import ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
 from .training_folders import session_folders
-from .training_options import Effort, TrainingOptions, changed_options, read_options, write_options
+from .training_options import Device, Effort, TrainingOptions, changed_options, read_options, write_options
 from .training_worker import TrainerProcess
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "ClassFigure",
     "Classifier",
     "Description",
+    "Device",
     "Disagreement",
     "Effort",
     "Estimate",

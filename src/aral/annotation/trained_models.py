@@ -27,8 +27,8 @@ MOST_PICTURED_CLASSES = 12
 LEAST_PICTURE_SIDE = 48
 
 
-def publish_model(run: TrainingRun) -> ModelRecord:
-    """Bring the model of the last trained round into the project; repeated after a kill, it changes nothing.
+def add_model(run: TrainingRun) -> ModelRecord:
+    """Add the model of the last trained round to the project; repeated after a kill, it changes nothing more.
 
     Predictions are the last thing that annotators see, because suggestions are made of them.
 
@@ -59,7 +59,7 @@ def publish_model(run: TrainingRun) -> ModelRecord:
     if gallery is not None:
         project.models.set_generated_images(model_number, picture(gallery))
     update_advice(project, run.query_size)
-    run.mark_published(model_number)
+    run.note_model(model_number)
     _prune(project)
     return record
 

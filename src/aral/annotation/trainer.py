@@ -1,4 +1,4 @@
-"""Training beside labelling, one piece of work after another: train, publish the model, choose the next query.
+"""Training beside labelling, one piece of work after another: train, add the model, choose the next query.
 
 It talks to the page through the project alone, so neither waits for the other, and it may be killed at any moment:
 every piece of work is either recorded as done or done again with the same result.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from aral.annotation import Phase, Project, TrainingState
 from aral.annotation.advice import Unknown, advise
-from aral.annotation.trained_models import publish_model, update_estimate
+from aral.annotation.trained_models import add_model, update_estimate
 from aral.annotation.training_options import TrainingOptions
 from aral.annotation.training_run import RunIdentity, TrainingRun, identity_of
 from aral.errors import AralError, Stopped
@@ -122,9 +122,9 @@ class Trainer:
     def _advance(self, run: TrainingRun) -> bool:
         """The next thing that is to be done in a run, if any."""
         number = run.first_round + run.session.round_number
-        if not run.is_published():
+        if not run.has_model():
             self._reporter.report("choosing", "Classifying all images.", number - 1)
-            publish_model(run)
+            add_model(run)
         elif run.is_due():
             count = len(run.labels())
             self._reporter.report("training", f"Training on {counted(count, 'label')}.", number)

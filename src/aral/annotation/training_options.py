@@ -18,6 +18,9 @@ FILE_NAME = "training.json"
 Effort = Literal["quick", "normal", "thorough"]
 """How long a round may take: 0.4, 1 or 2.5 times the steps of the benchmarks."""
 
+Device = Literal["auto", "cpu", "cuda"]
+"""Where networks are computed; ``auto`` is ``cuda`` where there is a GPU, otherwise ``cpu``."""
+
 
 class TrainingOptions(Settings):
     """How a project is trained."""
@@ -27,7 +30,7 @@ class TrainingOptions(Settings):
     effort: Effort = "normal"
     seed: int = 0
     threads: int | None = Field(None, ge=1)  # none: all processors but one, which the page needs
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is a GPU, otherwise cpu
+    device: Device = "auto"
     settings: tuple[str, ...] = ()  # single settings, such as model.training.steps=500
 
 

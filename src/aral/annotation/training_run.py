@@ -28,7 +28,7 @@ from aral.loop.training_set import is_recorded, trained_classes
 from aral.randomness import Stream
 from aral.types import LabelledSet, Selection
 
-PUBLISHED = "published"
+MODEL_ADDED = "published"
 QUEUED = "queued"
 
 MOST_RANKED = 4000
@@ -217,14 +217,14 @@ class TrainingRun:
             return False
         return len(self.trained_labels()) + counts.for_estimate < budget
 
-    def is_published(self) -> bool:
-        """Whether the model of the last trained round is in the project."""
+    def has_model(self) -> bool:
+        """Whether the model of the last trained round was added to the project."""
         number = self.session.round_number - 1
-        return number < 0 or self.store.document(number, PUBLISHED) is not None
+        return number < 0 or self.store.document(number, MODEL_ADDED) is not None
 
-    def mark_published(self, model_number: int) -> None:
-        """Record that the model of the last trained round is in the project."""
-        self.store.record_document(self.session.round_number - 1, PUBLISHED, model_number)
+    def note_model(self, model_number: int) -> None:
+        """Record that the model of the last trained round was added to the project."""
+        self.store.record_document(self.session.round_number - 1, MODEL_ADDED, model_number)
 
     def has_query(self) -> bool:
         """Whether this round's query is in the project's queue."""

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from aral.durable import Json
 from aral.errors import BadInput
 
-Device = Literal["auto", "cpu", "cuda"]
-"""``auto`` is ``cuda`` where there is a GPU, otherwise ``cpu``."""
 
-
-def choose_device(wanted: Device = "auto", recorded: Json = None) -> str:
+def choose_device(wanted: str = "auto", recorded: Json = None) -> str:
     """The device to compute on, as PyTorch names it.
 
     Args:
-        wanted: what the user asks for.
+        wanted: ``cpu``, ``cuda``, or ``auto``, which is ``cuda`` where there is a GPU and otherwise ``cpu``.
         recorded: the device that the training was started on; it is kept, because another one gives other
             numbers. None for a training that is new, or older than this record.
 
     Raises:
         BadInput: there is no GPU, but one was asked for or the training was started on one.
     """
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    automatic = "cuda" if is_available("cuda") else "cpu"
     chosen = str(recorded or (automatic if wanted == "auto" else wanted))
     if not is_available(chosen):
         if recorded:

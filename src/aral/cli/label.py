@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aral.annotation import Effort, Project
+from aral.annotation import Device, Effort, Project
 from aral.cli.desk import Desk, Start, label_photos, serve_project
 from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
@@ -52,6 +52,9 @@ def label_command(
     effort: Annotated[Effort | None, typer.Option(help="How long a round may train.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
     threads: Threads = None,
+    device: Annotated[
+        Device | None, typer.Option(help="auto, cpu or cuda. Default: auto, a GPU where there is one.")
+    ] = None,
     setting: SetOption = None,
     train: Annotated[bool, typer.Option("--train/--no-train", help="Train beside labelling.")] = True,
     host: Host = "127.0.0.1",
@@ -75,6 +78,7 @@ def label_command(
         "effort": effort,
         "seed": seed,
         "threads": threads,
+        "device": device,
         "settings": tuple(setting) if setting else None,
     }
     options = {name: value for name, value in given.items() if value is not None}

@@ -1,7 +1,6 @@
 from .arrays import Layout, check_labels, images_from_array
 from .class_folders import folder_dataset
 from .dataset import DataSet, Limits
-from .decode import Fit
 from .folder import FolderImages, read_image_folder
 from .named import NAMES, data_root, load, shape_of
 from .npz import read_npz, write_npz
@@ -10,7 +9,6 @@ from .unreadable import Reason, Unreadable
 __all__ = [
     "NAMES",
     "DataSet",
-    "Fit",
     "FolderImages",
     "Layout",
     "Limits",

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -18,16 +17,9 @@ from PIL import Image
 from aral.data.image_file import FORMATS, MAX_PIXELS, open_image, read_image_bytes
 from aral.data.unreadable import Refused, Unreadable
 
-__all__ = ["FORMATS", "MAX_PIXELS", "Channels", "Decoded", "Fit", "decode_all", "decode_image", "square"]
+__all__ = ["FORMATS", "MAX_PIXELS", "Channels", "Decoded", "decode_all", "decode_image", "square"]
 
 _FILES_AT_ONCE = 4096
-
-
-class Fit(StrEnum):
-    """How a rectangle becomes a square: cut the middle out of it, or stretch it."""
-
-    CROP = "crop"
-    STRETCH = "stretch"
 
 
 Channels = Literal[1, 3]
@@ -53,7 +45,6 @@ def decode_all(
     names: Sequence[str],
     side: int,
     channels: Channels = 3,
-    fit: Fit = Fit.CROP,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[tuple[str, Decoded | Unreadable]]:
     """Each named file of a folder with its image, or the reason why there is none, in the order of the names.
@@ -65,7 +56,7 @@ def decode_all(
 
     def one(name: str) -> tuple[str, Decoded | Unreadable]:
         try:
-            return name, decode_image(folder / name, side, channels, fit, max_pixels)
+            return name, decode_image(folder / name, side, channels, max_pixels)
         except Refused as refused:
             return name, Unreadable(name, refused.reason, refused.detail)
 
@@ -75,17 +66,13 @@ def decode_all(
             yield from threads.map(one, names[start : start + _FILES_AT_ONCE])
 
 
-def decode_image(
-    path: Path, side: int, channels: Channels = 3, fit: Fit = Fit.CROP, max_pixels: int = MAX_PIXELS
-) -> Decoded:
+def decode_image(path: Path, side: int, channels: Channels = 3, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Read one image file and bring it to side×side.
 
     Args:
         path: a regular file.
-        side: height and width of the result; with ``Fit.CROP`` the shorter side is brought to it and the
-            centre is cut out.
+        side: height and width of the result; the shorter side is brought to it and the centre is cut out.
         channels: 3 for colour, 1 for grey.
-        fit: how a rectangle becomes a square.
         max_pixels: larger images are refused by their header; Pillow's own limit of about 179 million
             pixels stays in force.
 
@@ -93,12 +80,10 @@ def decode_image(
         Refused: the file cannot be used, with the reason.
     """
     opened = open_image(read_image_bytes(path), max_pixels)
-    return Decoded(square(opened.image, side, channels, fit), opened.format, opened.animated)
+    return Decoded(square(opened.image, side, channels), opened.format, opened.animated)
 
 
-def square(
-    image: Image.Image, side: int, channels: Channels, fit: Fit = Fit.CROP
-) -> UInt8[np.ndarray, "C H W"]:
+def square(image: Image.Image, side: int, channels: Channels) -> UInt8[np.ndarray, "C H W"]:
     """An upright image as side×side pixels, channels first, 0..255.
 
     It is resized in one step from the part that is kept, so a very long strip never grows in between.
@@ -106,10 +91,8 @@ def square(
     image = image.convert("L" if channels == 1 else "RGB")
     width, height = image.size
     short = min(width, height)
-    box = (0.0, 0.0, float(width), float(height))
-    if fit is Fit.CROP:
-        left, top = (width - short) / 2, (height - short) / 2
-        box = (left, top, left + short, top + short)
+    left, top = (width - short) / 2, (height - short) / 2
+    box = (left, top, left + short, top + short)
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
     pixels = np.asarray(image)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from aral.data.decode import MAX_PIXELS, Channels, Fit, decode_all
+from aral.data.decode import MAX_PIXELS, Channels, decode_all
 from aral.data.memory import check_memory
 from aral.data.scan import scan
 from aral.data.unreadable import Unreadable
@@ -43,7 +43,6 @@ def read_image_folder(
     side: int,
     *,
     channels: Channels = 3,
-    fit: Fit = Fit.CROP,
     max_pixels: int = MAX_PIXELS,
     follow_links: bool = False,
 ) -> FolderImages:
@@ -51,9 +50,8 @@ def read_image_folder(
 
     Args:
         path: the folder; any depth and any file names, the content decides what is an image.
-        side: height and width of the result.
+        side: height and width of the result; the shorter side is brought to it and the centre is cut out.
         channels: 3 for colour, 1 for grey.
-        fit: cut the middle out (the shorter side becomes ``side``), or stretch.
         max_pixels: larger images are refused by their header, before they are decoded.
         follow_links: take symbolic links that lead out of the folder.
 
@@ -65,7 +63,7 @@ def read_image_folder(
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Give the folder that holds the images.")
     found = scan(path, follow_links)
-    read = read_files(path, found.files, side, channels, fit, max_pixels)
+    read = read_files(path, found.files, side, channels, max_pixels)
     unreadable = tuple(sorted((*found.left_out, *read.unreadable), key=lambda item: item.path))
     if not read.paths:
         raise _no_images(path, unreadable)
@@ -77,7 +75,6 @@ def read_files(
     names: Sequence[str],
     side: int,
     channels: Channels = 3,
-    fit: Fit = Fit.CROP,
     max_pixels: int = MAX_PIXELS,
 ) -> FolderImages:
     """The named files of a folder, in this order; all of them may be unreadable.
@@ -97,7 +94,7 @@ def read_files(
     formats: list[str] = []
     first_frames: list[str] = []
     unreadable: list[Unreadable] = []
-    for name, result in decode_all(path, names, side, channels, fit, max_pixels):
+    for name, result in decode_all(path, names, side, channels, max_pixels):
         if isinstance(result, Unreadable):
             unreadable.append(result)
             continue

@@ -72,18 +72,18 @@ class FakeLearner(Learner):
         return self._steps_before_labels
 
     def set_pool(self, pool: ImageSet, stream: Stream) -> None:
-        """Say so."""
-        self.calls.append(f"meet {len(pool)} images")
+        """Record the call."""
+        self.calls.append(f"set pool of {len(pool)} images")
 
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
         """Remember what is of no class."""
         self.ood.append(ood)
 
     def start_pretraining(self, stream: Stream) -> None:
-        """Say so."""
+        """Record the call."""
         if not self._steps_before_labels:
             super().start_pretraining(stream)
-        self.calls.append("start before labels")
+        self.calls.append("start pretraining")
 
     def start_round(
         self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream

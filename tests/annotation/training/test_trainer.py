@@ -6,12 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from aral.annotation import Classifier, Project, Provenance, Trainer, session_folders
+from aral.annotation import (
+    Classifier,
+    Project,
+    Provenance,
+    Trainer,
+    TrainingOptions,
+    changed_options,
+    session_folders,
+    training_run,
+)
 from aral.annotation.training_run import TrainingRun, identity_of
-from aral.errors import RunFailed
+from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
+from aral.reports import read_run
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 from tests.annotation.training.conftest import OPTIONS, MakeProject, answer_cards, class_of, given, work
 
@@ -177,6 +188,8 @@ def test_the_run_of_a_project_holds_no_second_log_of_labels(trained: Project) ->
         body = store.document(0, "training set")
     labels = {label.image_id: label.class_id for label in trained.labels.all() if label.use == "training"}
     assert isinstance(body, dict) and dict(zip(body["ids"], body["classes"], strict=True)) == labels
+    reported = read_run(trained.folder / "session-1").rounds[0].answers
+    assert {image_id: answer.class_index for image_id, answer in reported.items()} == labels  # type: ignore[union-attr]
 
 
 def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
@@ -350,6 +363,47 @@ def test_new_labels_of_the_slice_sharpen_the_newest_estimate(trained: Project) -
         before.trained_on,
         before.seconds,
     )
+
+
+def test_the_device_is_chosen_once_recorded_and_given_to_the_learner(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[str] = []
+    make = training_run.make_learner
+
+    def noted(*arguments: object) -> object:
+        devices.append(str(arguments[-1]))
+        return make(*arguments[:-1], "cpu")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training_run, "make_learner", noted)
+
+    def opened(options: TrainingOptions = OPTIONS) -> tuple[int, object]:
+        with TrainingRun(trained, identity_of(trained, options), Observer()) as run:
+            return run.number, run.store.setting("device")
+
+    assert opened() == (1, "cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.cuda, "is_available", lambda: True)
+        assert opened() == (1, "cpu"), "a run keeps its device"
+        on_gpu = changed_options(OPTIONS, {"device": "cuda"})
+        assert opened(on_gpu) == (2, "cuda")
+        assert opened(changed_options(OPTIONS, {"device": "auto", "seed": 1})) == (3, "cuda")
+        assert devices == ["cpu", "cpu", "cuda", "cuda"]
+    assert opened(changed_options(OPTIONS, {"seed": 1})) == (4, "cpu"), "the GPU is gone: another run begins"
+    with pytest.raises(BadInput, match="no GPU that PyTorch can use"):
+        opened(on_gpu)
+
+
+def test_a_run_from_before_an_option_existed_goes_on(trained: Project) -> None:
+    with session_store(trained) as store:
+        identity = store.setting("identity")
+        assert isinstance(identity, dict)
+        del identity["options"]["device"]
+        store.record_setting("identity", identity)
+    trainer = Trainer(trained, OPTIONS)
+    work(trainer)
+    trainer.close()
+    assert [path.name for path in trained.folder.glob("session-*")] == ["session-1"]
 
 
 def test_waiting_for_classes_and_images(photos: Path) -> None:
