@@ -20,7 +20,7 @@ def cards(client: TestClient, **query: Any) -> list[dict[str, Any]]:
 
 def test_a_card_says_what_the_page_needs(client: TestClient, project: Project) -> None:
     (card,) = cards(client, count=1)
-    image = project.image(card["image_id"])
+    image = project.images.get(card["image_id"])
     assert card["name"] == image.name
     assert (card["width"], card["height"]) == (96, 72)
     assert card["thumbnail"] == f"/thumbnail/{image.id}?v={image.sha256[:16]}"

@@ -92,7 +92,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for number in range(IMAGES):
         paint(photos / f"IMG_{number:04d}.png", number, (8, 6))
     with Project.create_or_open(photos, tmp_path / "project", CLASSES, budget=IMAGES) as opened:
-        opened.import_images()
+        opened.images.sync()
         yield opened
 
 
@@ -125,7 +125,7 @@ def test_kills_of_the_server_lose_no_acknowledged_answer(project: Project) -> No
     with Project.create_or_open(photos, folder) as own, served(own):
         person.ask("POST", "/api/answers", {"events": list(person.sent.values())})
         person.acknowledged = set(person.sent)
-        labelled = {label.image_id: label.class_id for label in own.labels()}
+        labelled = {label.image_id: label.class_id for label in own.labels.all()}
         assert labelled == {image: image % 3 for image in labelled} and len(labelled) == len(person.sent)
         shown = person.look()
     with Project.create_or_open(photos, folder) as own, served(own):

@@ -72,8 +72,8 @@ def test_the_status_line(client: TestClient, project: Project) -> None:
     assert first["training"]["phase"] == "off"  # type: ignore[index]
     assert (first["estimate"], first["advice"], first["model"]) == (None, None, None)
     record_model(project)
-    project.set_training_state(TrainingState("training", 3, 0.4, "step 40 of 100"))
-    project.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
+    project.models.set_training_state(TrainingState("training", 3, 0.4, "step 40 of 100"))
+    project.models.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
     client.post("/api/answers", json={"events": [event(1), event(2, "unsure")]})
     then = status(client)
     assert then["counts"]["labelled"] == 1  # type: ignore[index]

@@ -1,63 +1,42 @@
 from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
-from .answer_records import (
-    Action,
-    Agreement,
-    Anchoring,
-    Answered,
-    AnswerEvent,
-    AnswerReceipt,
-    Conflict,
-    Counts,
-    Label,
-    LabelUse,
-    Pace,
-)
+from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
+from .annotators import Annotator
 from .class_names import class_names_of
+from .classes import ClassChange, ProjectClass
 from .classifier import Classifier, Description
+from .consensus import Action
 from .doctor import Check, examine
+from .estimate import Estimate
 from .exporting import Exported, export
-from .figures import (
-    Advice,
-    ClassFigure,
-    Disagreement,
-    Estimate,
-    GridCell,
-    GridPage,
-    ModelRecord,
-    Phase,
-    TrainingState,
-)
 from .forms import FORMS, USUAL, Form, Placing
+from .grid import GridCell, GridPage
 from .image_matching import ImageMatcher, Match, PathEnds
+from .images import ImageStatus, ProjectImage
 from .label_files import NotTaken, ReadLabels
 from .label_import import Imported, import_labels
 from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
+from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
 from .model_cards import model_card
-from .pixels import PixelFile
+from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
+from .pictures import PixelFile
 from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
-from .project import Project
+from .predictions import Suggestion
+from .project import Pace, Project
 from .project_status import Status, status
-from .records import (
+from .provenance import (
     BROWSING,
     BY_CHANCE,
-    ESTIMATE_SLICE,
+    ESTIMATE_SET,
     IMPORT,
     IMPORT_KEY,
     LABEL_STUDIO,
-    Annotator,
-    Asking,
-    Card,
-    ClassChange,
-    ImageStatus,
-    ImportProgress,
-    ImportResult,
-    PageSettings,
-    ProjectClass,
-    ProjectImage,
+    Provenance,
     Purpose,
-    Suggestion,
 )
+from .queue import Card
+from .settings import ProjectSettings
+from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
 from .training_folders import session_folders
 from .training_options import Device, Effort, TrainingOptions, changed_options, read_options, write_options
@@ -66,7 +45,7 @@ from .training_worker import TrainerProcess
 __all__ = [
     "BROWSING",
     "BY_CHANCE",
-    "ESTIMATE_SLICE",
+    "ESTIMATE_SET",
     "FORMS",
     "IMPORT",
     "IMPORT_KEY",
@@ -79,15 +58,11 @@ __all__ = [
     "Annotator",
     "AnswerEvent",
     "AnswerReceipt",
-    "Answered",
-    "Asking",
     "Card",
     "Check",
     "ClassChange",
     "ClassFigure",
     "Classifier",
-    "Conflict",
-    "Counts",
     "Description",
     "Device",
     "Disagreement",
@@ -97,13 +72,13 @@ __all__ = [
     "Form",
     "GridCell",
     "GridPage",
+    "HistoryEntry",
     "ImageMatcher",
     "ImageStatus",
-    "ImportProgress",
-    "ImportResult",
     "Imported",
     "ImportedAnswer",
     "Label",
+    "LabelCounts",
     "LabelImport",
     "LabelImports",
     "LabelUse",
@@ -111,7 +86,6 @@ __all__ = [
     "ModelRecord",
     "NotTaken",
     "Pace",
-    "PageSettings",
     "PathEnds",
     "Phase",
     "PixelFile",
@@ -120,11 +94,16 @@ __all__ = [
     "Project",
     "ProjectClass",
     "ProjectImage",
+    "ProjectSettings",
+    "Provenance",
     "Purpose",
     "ReadLabels",
     "RecordedImport",
     "Status",
     "Suggestion",
+    "SuspectLabel",
+    "SyncProgress",
+    "SyncResult",
     "Trainer",
     "TrainerProcess",
     "TrainingOptions",

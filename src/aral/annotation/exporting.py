@@ -84,8 +84,8 @@ def export(
             raise unknown_name("form", form, FORMS)
     _prepare(project, target)
     rows = label_rows(project)
-    class_names = [each.name for each in project.classes()]
-    version = f"aral-{len(project.models())}"
+    class_names = [each.name for each in project.classes.all()]
+    version = f"aral-{len(project.models.all())}"
     contents: dict[str, bytes] = {}
     if "csv" in forms:
         contents["labels.csv"] = as_csv(rows)
@@ -95,14 +95,15 @@ def export(
         contents["label-studio.json"] = label_studio.as_tasks(rows, version)
         contents["label-studio.xml"] = label_studio.configuration(class_names)
     contents[UNREADABLE] = csv_bytes(
-        ("path", "reason", "detail"), [(bad.path, bad.reason, bad.detail) for bad in project.unreadable()]
+        ("path", "reason", "detail"),
+        [(bad.path, bad.reason, bad.detail) for bad in project.images.unreadable()],
     )
     contents["README.md"] = model_card(project).encode("utf-8", "replace")
     for name, content in contents.items():
         write_whole(target / name, content)
     files, notes = list(contents), []
     wants_model = any(form in forms for form in ("model", "torch-export", "onnx"))
-    if wants_model and project.models():
+    if wants_model and project.models.all():
         files += _export_model(project, target, forms)
     elif wants_model:
         notes.append("There is no classifier yet: nothing has been trained.")
@@ -157,7 +158,7 @@ def _image_folder(
             if not row.label:
                 continue
             source = project.photos / row.path
-            image = project.image(row.image_id)
+            image = project.images.get(row.image_id)
             # A file that was replaced since it was labelled may show something else.
             if image.status != "ready" or not source.is_file() or _content_hash(source) != image.sha256:
                 left_out.append(row.path)

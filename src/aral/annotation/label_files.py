@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from aral.annotation import IMPORT, Action, Asking
+from aral.annotation import IMPORT, Action, Provenance
 from aral.annotation.label_rows import (
     BETWEEN_NAMES,
     EXPORTED_IMAGES,
@@ -35,7 +35,7 @@ LABEL_COLUMNS = ("label", "class", "category", "choice")
 MOST_BYTES = 2**28
 _EVENT_ID = re.compile("[0-9a-f]{40}")
 _ACTIONS = frozenset(get_args(Action)) - {"undo"}
-_ELSEWHERE = Asking(None, IMPORT, None)
+_ELSEWHERE = Provenance(None, IMPORT, None)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Found:
     annotator: str = ""
     image_id: int | None = None
     sha256: str = ""
-    asked: Asking = _ELSEWHERE
+    asked: Provenance = _ELSEWHERE
     event_id: str = ""
 
 
@@ -189,7 +189,7 @@ def _texts(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
-def _asking(row: Mapping[str, Any]) -> Asking:
+def _asking(row: Mapping[str, Any]) -> Provenance:
     """What asked, as an export has it; a file without a strategy tells nothing of rounds and scores."""
     strategy = _text(row, ("strategy",)).strip()
     if not strategy:
@@ -197,9 +197,9 @@ def _asking(row: Mapping[str, Any]) -> Asking:
     number, score = _text(row, ("round",)), _text(row, ("score",))
     asked_in = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else None
     try:
-        return Asking(asked_in, strategy, float(score) if score else None)
+        return Provenance(asked_in, strategy, float(score) if score else None)
     except ValueError:
-        return Asking(asked_in, strategy, None)
+        return Provenance(asked_in, strategy, None)
 
 
 def _text(row: Mapping[str, Any], keys: Iterable[str]) -> str:
@@ -212,7 +212,7 @@ def _answers(
     label: str,
     annotators: Sequence[str],
     sha256: str,
-    asked: Asking,
+    asked: Provenance,
     events: Sequence[str] = (),
 ) -> Iterator[Found]:
     """The answers of a row; one that was never answered, or in conflict, is passed over."""

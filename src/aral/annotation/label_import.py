@@ -114,7 +114,7 @@ class _Images:
     """Finds the image that a label is about, by the rules of :class:`aral.annotation.ImageMatcher`."""
 
     def __init__(self, project: Project, source: Path, found: Collection[Found]) -> None:
-        self._matcher = ImageMatcher(project.images(), project.photos)
+        self._matcher = ImageMatcher(project.images.all(), project.photos)
         self._paths: PathEnds = self._matcher.import_paths(each.path for each in found)
         self._photos = project.photos
         self._folder = source.resolve().parent

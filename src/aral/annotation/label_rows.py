@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from aral.annotation import Answered, LabelUse, Project
-from aral.annotation.states import every_answer, unlabelled_states
+from aral.annotation import HistoryEntry, LabelUse, Project
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is taken for a formula by spreadsheets."""
@@ -44,7 +43,7 @@ class LabelRow:
         probability: of the suggestion; None without a model.
         sha256: of the file.
         round: the round whose model asked for it; None when none did.
-        strategy: what asked for it, as :class:`aral.annotation.Asking` has it.
+        strategy: what asked for it, as :class:`aral.annotation.Provenance` has it.
         score: of the acquisition that asked; None without one.
         inherited: an exact copy of the image that was answered.
     """
@@ -87,23 +86,25 @@ COLUMNS = (
 
 def label_rows(project: Project) -> list[LabelRow]:
     """A row for every answered image, in order of id, as all of it was at one moment."""
-    with project.one_moment():
-        names = {each.id: each.name for each in project.classes()}
-        newest = _newest_answers(project)
-        times = {each.seq: each.answered_at for of_image in newest.values() for each in of_image.values()}
+    with project.snapshot():
+        names = {each.id: each.name for each in project.classes.all()}
+        current: dict[int, dict[str, HistoryEntry]] = {}
+        for entry in project.annotations.current():
+            current.setdefault(entry.image_id, {})[entry.annotator] = entry
+        times = {each.seq: each.answered_at for of_image in current.values() for each in of_image.values()}
         event_ids = project.label_imports.event_ids()
-        labels = {label.image_id: label for label in project.labels()}
-        states = unlabelled_states(project)
-        askings = project.askings()
-        images = [project.image(image_id) for image_id in sorted(labels.keys() | states.keys())]
+        labels = {label.image_id: label for label in project.labels.all()}
+        states = project.labels.without_class()
+        askings = project.labels.provenance()
+        images = [project.images.get(image_id) for image_id in sorted(labels.keys() | states.keys())]
     rows = []
     for image in images:
         label = labels.get(image.id)
         first = image.id if image.duplicate_of is None else image.duplicate_of
         asked = askings[first]
-        answers = newest[first]
+        answers = current[first]
         people = label.annotators if label else _people_of(answers, states[image.id])
-        said = project.prediction(image.id)
+        said = project.predictions.get(image.id)
         rows.append(
             LabelRow(
                 image.id,
@@ -127,16 +128,7 @@ def label_rows(project: Project) -> list[LabelRow]:
     return rows
 
 
-def _newest_answers(project: Project) -> dict[int, dict[str, Answered]]:
-    """By image and annotator the newest answer that was not taken back."""
-    newest: dict[int, dict[str, Answered]] = {}
-    for annotator in project.annotators():
-        for answered in every_answer(project, annotator.name):
-            newest.setdefault(answered.image_id, {}).setdefault(annotator.name, answered)
-    return newest
-
-
-def _people_of(answers: Mapping[str, Answered], state: str) -> tuple[str, ...]:
+def _people_of(answers: Mapping[str, HistoryEntry], state: str) -> tuple[str, ...]:
     """Who gave the answer without a class that an image has, in the order of their answers."""
     agreeing = sorted((each.seq, person) for person, each in answers.items() if each.action == state)
     return tuple(person for _, person in agreeing)

@@ -13,8 +13,8 @@ from typing import Literal
 import typer
 
 from aral.annotation import (
-    ImportProgress,
     Project,
+    SyncProgress,
     TrainerProcess,
     TrainingState,
     changed_options,
@@ -23,7 +23,7 @@ from aral.annotation import (
     read_options,
     write_options,
 )
-from aral.annotation.opening import FOLDER_NAME
+from aral.annotation.project import FOLDER_NAME
 from aral.cli.messages import check_images, estimate_set_message, import_message, imported_labels_message
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.errors import AralError, RunFailed
@@ -96,10 +96,13 @@ def label_photos(photos: Path, folder: Path | None, start: Start, desk: Desk) ->
         if desk.browser:
             webbrowser.open(link)
         return
-    with Project.create_or_open(photos, folder, start.class_names, start.budget) as project:
+    seed = start.options.get("seed")
+    with Project.create_or_open(
+        photos, folder, start.class_names, start.budget, seed if isinstance(seed, int) else None
+    ) as project:
         _keep_options(project, start.options)
         if start.estimate_share is not None:
-            project.set_settings(replace(project.settings(), estimate_share=start.estimate_share))
+            project.settings.set(replace(project.settings.get(), estimate_share=start.estimate_share))
         _name_classes(project, start)
         serve_project(project, desk, start.labels)
 
@@ -187,8 +190,8 @@ class Work:
 
     def _run(self) -> None:
         try:
-            self._project.set_training_state(TrainingState("idle", message="Waiting for the import."))
-            result = self._project.import_images(
+            self._project.models.set_training_state(TrainingState("idle", message="Waiting for the import."))
+            result = self._project.images.sync(
                 self._progress,
                 self._stopping,
                 follow_links=self._desk.follow_links,
@@ -213,15 +216,15 @@ class Work:
         if self._desk.training and not self._stopping():
             self._trainer = TrainerProcess(self._project).__enter__()
         else:
-            self._project.set_training_state(TrainingState("off", message="Training is off."))
+            self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _fail(self, error: AralError) -> None:
         """End the command with this; the page says it as well, as long as it is there."""
         self.trouble = error
         with suppress(Exception):  # what broke the import may keep this from being written
-            self._project.set_training_state(TrainingState("failed", message=error.problem))
+            self._project.models.set_training_state(TrainingState("failed", message=error.problem))
 
-    def _progress(self, progress: ImportProgress) -> None:
+    def _progress(self, progress: SyncProgress) -> None:
         if progress.done - self._said >= SAID_EVERY:
             self._said = progress.done
             typer.echo(f"{progress.done} of {counted(progress.total, 'file')} are read.")
@@ -236,7 +239,7 @@ def _keep_options(project: Project, given: Mapping[str, object]) -> None:
 
 def _name_classes(project: Project, start: Start) -> None:
     """Classes from folders, for a project that has none; those of labels come with their import."""
-    if project.classes():
+    if project.classes.all():
         return
     if start.labels is not None:
         found = class_names_of(start.labels)
@@ -247,7 +250,7 @@ def _name_classes(project: Project, start: Start) -> None:
     for note in found.notes:
         typer.echo(note)
     for name in found.names:
-        project.add_class(name, "aral label")
+        project.classes.add(name, "aral label")
     if found.names:
         typer.echo(
             f"Classes from the folders: {', '.join(found.names)}. Their files are not taken as labels;"

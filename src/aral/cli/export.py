@@ -61,7 +61,7 @@ def export_report(project: Project, target: Path) -> bool:
         if not any(each.stage is not None for each in benchmarking.read_run(folder).rounds):
             continue
         trained = [
-            model for model in project.models() if Path(model.folder).name.startswith(f"{number:02d}-")
+            model for model in project.models.all() if Path(model.folder).name.startswith(f"{number:02d}-")
         ]
         shutil.copyfile(
             reports.write_report(folder, estimate=trained[-1].estimate if trained else None), target / REPORT

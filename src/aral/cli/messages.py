@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from aral.annotation import Imported, ImportResult, LabelImport, Project, UndoneImport
+from aral.annotation import Imported, LabelImport, Project, SyncResult, UndoneImport
 from aral.errors import BadInput
 from aral.words import counted
 
 MOST_REASONS, MOST_PATHS = 5, 3
 
 
-def import_message(result: ImportResult) -> str:
+def import_message(result: SyncResult) -> str:
     """The result of an import of images."""
     copies = counted(result.duplicates, "of them a copy", "of them copies")
     unreadable = f"{counted(result.unreadable, 'file')} could not be read."
@@ -20,10 +20,10 @@ def import_message(result: ImportResult) -> str:
 
 def estimate_set_message(project: Project) -> str:
     """The size of the estimate set, and how to change it."""
-    measuring, budget = project.estimate_slice().size, project.settings().budget
+    measuring, budget = project.estimate.image_ids().size, project.settings.get().budget
     if not measuring:
         return "There is no estimate set, so the accuracy of the classifier will be unknown (--estimate-share 0.2)."
-    spent = min(budget or project.image_count(), project.image_count())
+    spent = min(budget or project.images.count(), project.images.count())
     return (
         f"{measuring} of {counted(spent, 'label')} are for the estimate set: images drawn at random that only "
         "estimate the accuracy of the classifier and never train it (--estimate-share changes the number)."
@@ -36,9 +36,9 @@ def check_images(project: Project) -> None:
     Raises:
         BadInput: no image could be read; names the first files and why.
     """
-    if project.image_count():
+    if project.images.count():
         return
-    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.unreadable()[:3])
+    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.images.unreadable()[:3])
     raise BadInput(
         f"{project.photos} holds no readable image{f'; skipped: {shown}' if shown else ''}.",
         "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",

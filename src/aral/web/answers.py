@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.annotation import BROWSING, Action, AnswerEvent, AnswerReceipt, Asking, Project
+from aral.annotation import BROWSING, Action, AnswerEvent, AnswerReceipt, Project, Provenance
 from aral.errors import BadInput
 from aral.web.replies import LARGEST_ID, Json
 
@@ -40,8 +40,8 @@ class Event(BaseModel):
 
     def as_event(self) -> AnswerEvent:
         """The same for the project."""
-        asked = Asking(None, BROWSING, None) if self.browsed else None
-        return AnswerEvent(**self.model_dump(exclude={"browsed"}), asked=asked)
+        asked = Provenance(None, BROWSING, None) if self.browsed else None
+        return AnswerEvent(**self.model_dump(exclude={"browsed"}), provenance=asked)
 
 
 class Events(BaseModel):
@@ -67,7 +67,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
             {
                 "receipts": [asdict(receipt) for receipt in receipts],
                 "refused": refused,
-                "counts": asdict(project.answered_count()),
+                "counts": asdict(project.labels.counts()),
             }
         )
 
@@ -79,13 +79,13 @@ def save(project: Project, events: Sequence[AnswerEvent]) -> tuple[list[AnswerRe
         receipts, and for each refused event its key, the problem and the hint.
     """
     try:
-        return project.answers(events), []
+        return project.annotations.append_many(events), []
     except BadInput:
         pass
     receipts, refused = [], []
     for event in events:
         try:
-            receipts.append(project.answer(event))
+            receipts.append(project.annotations.append(event))
         except BadInput as error:
             refused.append({"key": event.key, "problem": error.problem, "hint": error.hint})
     return receipts, refused

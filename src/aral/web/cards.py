@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 
-from aral.annotation import Answered, Card, Project
+from aral.annotation import Card, HistoryEntry, Project
 from aral.errors import BadInput
 from aral.web.pictures import links
 from aral.web.replies import LARGEST_ID, Json
@@ -33,7 +33,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         tab: Tab = "",
     ) -> Json:
         """Images for a person to answer; they are leased, so nobody else gets them meanwhile."""
-        cards = project.next_cards(annotator, count, image_ids("holding", holding), tab)
+        cards = project.queue.next_cards(annotator, count, image_ids("holding", holding), tab)
         return Json({"cards": [card_json(project, card) for card in cards]})
 
     @app.get("/api/history")
@@ -50,17 +50,17 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
 def card_json(project: Project, card: Card) -> dict[str, object]:
     """A card with the addresses of its pictures."""
-    return {**asdict(card), **links(project.image(card.image_id))}
+    return {**asdict(card), **links(project.images.get(card.image_id))}
 
 
 def _history(
     project: Project, annotator: str, before: int | None, count: int, undoable: bool
-) -> list[Answered]:
+) -> list[HistoryEntry]:
     if not undoable:
-        return project.history(annotator, before, count)
-    found: list[Answered] = []
+        return project.annotations.history(annotator, before, count)
+    found: list[HistoryEntry] = []
     while len(found) < count:
-        chunk = project.history(annotator, before, HISTORY_CHUNK)
+        chunk = project.annotations.history(annotator, before, HISTORY_CHUNK)
         found += [each for each in chunk if not each.cancelled]
         if len(chunk) < HISTORY_CHUNK:
             break
@@ -68,8 +68,8 @@ def _history(
     return found[:count]
 
 
-def _answered_json(project: Project, answered: Answered) -> dict[str, object]:
-    image = project.image(answered.image_id)
+def _answered_json(project: Project, answered: HistoryEntry) -> dict[str, object]:
+    image = project.images.get(answered.image_id)
     card = {
         "image_id": image.id,
         "name": image.name,

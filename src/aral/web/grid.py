@@ -34,7 +34,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         """
         if group == "near":
             return Json(_near(project, annotator, offset, tab))
-        pages = {"predicted": project.predictions_page, "unlabelled": project.unlabelled_page}
+        pages = {"predicted": project.grid.predictions_page, "unlabelled": project.grid.unlabelled_page}
         page = pages[group](annotator, offset, PAGE, tab)
         groups = _by_class(project, page.cells) if group == "predicted" else [_alike(project, page.cells)]
         return Json({"groups": [each for each in groups if each["cells"]], "next": page.next})
@@ -47,7 +47,7 @@ def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]
         {
             "class_id": class_id,
             "cells": [
-                cell_json(project.image(cell.image_id), suggestion, cell.answered)
+                cell_json(project.images.get(cell.image_id), suggestion, cell.answered)
                 for cell, suggestion in part
             ],
         }
@@ -56,7 +56,7 @@ def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]
 
 
 def _near(project: Project, annotator: str, offset: int, tab: str) -> dict[str, object]:
-    everything = project.near_duplicates()
+    everything = project.images.near_duplicates()
     images, position = 0, offset
     for ids in everything[offset:]:
         if images and images + len(ids) > PAGE:
@@ -65,7 +65,8 @@ def _near(project: Project, annotator: str, offset: int, tab: str) -> dict[str, 
         position += 1
     groups = everything[offset:position]
     cells = {
-        cell.image_id: cell for cell in project.tiles(annotator, [id for ids in groups for id in ids], tab)
+        cell.image_id: cell
+        for cell in project.grid.lease(annotator, [id for ids in groups for id in ids], tab)
     }
     shown = ([cells[image_id] for image_id in ids if image_id in cells] for ids in groups)
     return {
@@ -78,7 +79,7 @@ def _alike(project: Project, cells: list[GridCell]) -> dict[str, object]:
     """A group that shows nobody what a model says of its images, so that nothing is there to accept."""
     return {
         "class_id": None,
-        "cells": [cell_json(project.image(cell.image_id), None, cell.answered) for cell in cells],
+        "cells": [cell_json(project.images.get(cell.image_id), None, cell.answered) for cell in cells],
     }
 
 

@@ -36,16 +36,16 @@ def add_routes(app: FastAPI, project: Project) -> None:
     images = ImageIndex(project)
 
     def version() -> str:
-        models = project.models()
+        models = project.models.all()
         return f"aral-{models[-1].number}" if models else "aral-0"
 
     @app.post("/predict")
     def predict(body: Predict) -> Json:
         """What the newest model says of each task's image; nothing of one it does not know or that measures."""
         from_name, to_name = control_names(body.label_config or "")
-        classes = {each.id: each.name for each in project.classes()}
+        classes = {each.id: each.name for each in project.classes.all()}
         found = [images.find(task) for task in body.tasks]
-        cells = project.cells([image_id for image_id in found if image_id is not None])
+        cells = project.grid.cells([image_id for image_id in found if image_id is not None])
         said = {cell.image_id: cell.suggestion for cell in cells}
         newest = version()
         results = [
@@ -109,11 +109,11 @@ class ImageIndex:
 
     def _read(self) -> None:
         """Read the images again when there are others."""
-        count = self._project.image_count()
+        count = self._project.images.count()
         if count == self._known:
             return
-        self._matcher = ImageMatcher(self._project.images(), self._project.photos)
-        self._labelable = frozenset(int(each) for each in self._project.labelable_ids())
+        self._matcher = ImageMatcher(self._project.images.all(), self._project.photos)
+        self._labelable = frozenset(int(each) for each in self._project.images.labelable_ids())
         self._known = count
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from aral.annotation import LABEL_STUDIO, AnswerEvent, Asking, Project
+from aral.annotation import LABEL_STUDIO, AnswerEvent, Project, Provenance
 from aral.errors import BadInput
 from aral.web.answers import save
 from aral.web.replies import LARGEST_ID
 
 _LOG = logging.getLogger(__name__)
 
-ASKED = Asking(None, LABEL_STUDIO, None)
+ASKED = Provenance(None, LABEL_STUDIO, None)
 """Its own order of tasks asks, not a card."""
 
 ANNOTATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
@@ -61,7 +61,7 @@ def take_in(
         return any(taken), []
     if event.action not in ANNOTATED:
         return False, []
-    class_ids = {each.name: each.id for each in project.classes()}
+    class_ids = {each.name: each.id for each in project.classes.all()}
     answers: list[AnswerEvent] = []
     refused: list[dict[str, str]] = []
     for task, annotation in event.pairs():
@@ -102,11 +102,11 @@ def answer_of(
     seconds = annotation.get("lead_time")
     taken = float(seconds) if isinstance(seconds, int | float) and 0 <= seconds <= LARGEST_ID else None
     if annotation.get("was_cancelled") is True:
-        return AnswerEvent(key, image_id, annotator, "skip", seconds=taken, asked=ASKED)
+        return AnswerEvent(key, image_id, annotator, "skip", seconds=taken, provenance=ASKED)
     class_id = class_ids.get(choice)
     if class_id is None:
         raise BadInput(f"There is no class '{choice}'.", "Add it on the page, then submit the task again.")
-    return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=taken, asked=ASKED)
+    return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=taken, provenance=ASKED)
 
 
 def key_of(number: int) -> str:
@@ -121,9 +121,11 @@ def take_back(project: Project, annotation: Document) -> bool:
     """
     number = annotation.get("id")
     found = False
-    while isinstance(number, int) and (stands := project.standing_under(key_of(number))):
+    while isinstance(number, int) and (stands := project.annotations.current_with_prefix(key_of(number))):
         seq, image_id, annotator = stands
-        project.answer(AnswerEvent(f"label-studio-undo:{number}:{seq}", image_id, annotator, "undo"))
+        project.annotations.append(
+            AnswerEvent(f"label-studio-undo:{number}:{seq}", image_id, annotator, "undo")
+        )
         found = True
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from fastapi import FastAPI
 
-from aral.annotation import Disagreement, Label, ModelRecord, Project
+from aral.annotation import Label, ModelRecord, Project, SuspectLabel
 from aral.web.grid import cell_json
 from aral.web.replies import Json
 
@@ -23,21 +23,23 @@ def add_routes(app: FastAPI, project: Project) -> None:
     @app.get("/api/round")
     def newest_round() -> Json:
         """Everything the progress view shows."""
-        models = project.models()
-        labels = project.labels()
-        near = project.near_duplicates()
-        unreadable = project.unreadable()
+        models = project.models.all()
+        labels = project.labels.all()
+        near = project.images.near_duplicates()
+        unreadable = project.images.unreadable()
         return Json(
             {
                 "curve": [_point(model) for model in models if model.curve_point is not None],
                 "model": _model(models[-1]) if models else None,
                 "gallery": gallery(project, labels),
-                "disagreements": [_doubt(project, each) for each in project.disagreements(DOUBTS)],
+                "disagreements": [_doubt(project, each) for each in project.labels.suspects(DOUBTS)],
                 "near": {"groups": _tiles(project, near[:NEAR_GROUPS]), "count": len(near)},
-                "generated": models[-1].number if models and project.generated(models[-1].number) else None,
-                "agreement": asdict(project.agreement()),
-                "anchoring": asdict(project.anchoring()),
-                "conflicts": len(project.conflicts()),
+                "generated": models[-1].number
+                if models and project.models.generated_images(models[-1].number)
+                else None,
+                "agreement": asdict(project.labels.agreement()),
+                "anchoring": asdict(project.labels.anchoring()),
+                "conflicts": len(project.labels.disagreements()),
                 "unreadable": {
                     "count": len(unreadable),
                     "files": [asdict(each) for each in unreadable[:LISTED_FILES]],
@@ -50,13 +52,13 @@ def add_routes(app: FastAPI, project: Project) -> None:
         """Images on which people disagree without a majority, with every vote."""
         found = [
             {
-                **cell_json(project.image(each.image_id), None, True),
+                **cell_json(project.images.get(each.image_id), None, True),
                 "votes": [
                     {"annotator": name, "action": action, "class_id": class_id}
                     for name, action, class_id in each.votes
                 ],
             }
-            for each in project.conflicts()
+            for each in project.labels.disagreements()
         ]
         return Json({"conflicts": found})
 
@@ -72,11 +74,11 @@ def gallery(project: Project, labels: Iterable[Label]) -> list[dict[str, object]
             "class_id": each.id,
             "count": len(by_class.get(each.id, [])),
             "cells": [
-                cell_json(project.image(label.image_id), None, True)
+                cell_json(project.images.get(label.image_id), None, True)
                 for label in by_class.get(each.id, [])[:GALLERY]
             ],
         }
-        for each in project.classes()
+        for each in project.classes.all()
     ]
 
 
@@ -106,8 +108,8 @@ def _model(model: ModelRecord) -> dict[str, object]:
     }
 
 
-def _doubt(project: Project, each: Disagreement) -> dict[str, object]:
-    image = project.image(each.image_id)
+def _doubt(project: Project, each: SuspectLabel) -> dict[str, object]:
+    image = project.images.get(each.image_id)
     return {
         **cell_json(image, each.suggestion, True),
         "class_id": each.class_id,
@@ -116,4 +118,4 @@ def _doubt(project: Project, each: Disagreement) -> dict[str, object]:
 
 
 def _tiles(project: Project, groups: Iterable[tuple[int, ...]]) -> list[list[dict[str, object]]]:
-    return [[cell_json(project.image(id), None, False) for id in ids] for ids in groups]
+    return [[cell_json(project.images.get(id), None, False) for id in ids] for ids in groups]

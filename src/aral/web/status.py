@@ -25,27 +25,27 @@ def add_routes(app: FastAPI, project: Project) -> None:
         tiles: ImageIds | None = None,
         tab: Tab = "",
     ) -> Json:
-        """Counts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
+        """LabelCounts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
 
         The images that the page holds as cards, and the tiles of its grid, stay leased to it.
         """
         shown = None if tiles is None else image_ids("tiles", tiles)
-        project.keep_leases(annotator, image_ids("holding", holding), shown, tab)
+        project.queue.renew_leases(annotator, image_ids("holding", holding), shown, tab)
         changes = project.changes()
-        advice = project.advice()
-        models = project.models()
+        advice = project.models.advice()
+        models = project.models.all()
         estimate = newest_estimate(models)
         return Json(
             {
                 "changes": changes,
                 "changed": changes != since,
                 "revision": revision(project),
-                "images": project.image_count(),
-                "budget": project.settings().budget,
-                "counts": asdict(project.answered_count()),
+                "images": project.images.count(),
+                "budget": project.settings.get().budget,
+                "counts": asdict(project.labels.counts()),
                 "pace": asdict(project.pace(annotator)),
-                "queue_left": project.queue_left(),
-                "training": asdict(project.training_state()),
+                "queue_left": project.queue.remaining(),
+                "training": asdict(project.models.training_state()),
                 "model": models[-1].number if models else None,
                 "estimate": asdict(estimate) if estimate else None,
                 "advice": asdict(advice) if advice else None,

@@ -28,13 +28,15 @@ def paint(path: Path, number: int) -> Path:
 
 def label_map(project: Project) -> dict[str, str]:
     """Class by file name, as the labels stand."""
-    names = {each.id: each.name for each in project.classes()}
-    return {project.image(each.image_id).name: names[each.class_id] for each in project.labels()}
+    names = {each.id: each.name for each in project.classes.all()}
+    return {project.images.get(each.image_id).name: names[each.class_id] for each in project.labels.all()}
 
 
 def events(project: Project) -> int:
     """How many events the log holds."""
-    return sum(len(project.history(person.name, None, 10_000)) for person in project.annotators())
+    return sum(
+        len(project.annotations.history(person.name, None, 10_000)) for person in project.annotators.all()
+    )
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Project]]:
             paint(tmp_path / folder / name, number)
         project = Project.create_or_open(tmp_path / folder, class_names=classes)
         opened.append(project)
-        project.import_images()
+        project.images.sync()
         return project
 
     yield make
@@ -65,7 +67,7 @@ def test_class_folders_with_other_contents_take_nothing(make, tmp_path: Path) ->
         paint(tmp_path / "theirs" / "dog" / f"{number}.jpg", 200 + number)
     with pytest.raises(BadInput, match=r"None of the 8 images .* no image of this content"):
         import_labels(project, tmp_path / "theirs")
-    assert label_map(project) == {} and project.classes() == ()
+    assert label_map(project) == {} and project.classes.all() == ()
     # One copy of an image of the project among them is found, whatever its name.
     shutil.copy(tmp_path / "photos" / "3.jpg", tmp_path / "theirs" / "dog" / "1.jpg")
     done = import_labels(project, tmp_path / "theirs")
@@ -186,10 +188,14 @@ def test_photos_by_date_have_no_classes_without_an_explicit_yes(make, tmp_path: 
 def labelled(make_project: MakeProject) -> Project:
     """Labels of two annotators, a class whose folder has another name, and answers without a class."""
     project = make_project(12, estimate_share=0.0)
-    slashed = project.add_class("a/b", "Ann")
-    project.answers([answered(0, 0), answered(1, 1), answered(2, slashed.id), answered(0, 0, "Bob; Jr")])
-    project.answers([answered(3, "bad image"), answered(4, "none of these"), answered(5, "skip")])
-    project.answers([answered(6, 1), answered(6, 2)])  # a correction
+    slashed = project.classes.add("a/b", "Ann")
+    project.annotations.append_many(
+        [answered(0, 0), answered(1, 1), answered(2, slashed.id), answered(0, 0, "Bob; Jr")]
+    )
+    project.annotations.append_many(
+        [answered(3, "bad image"), answered(4, "none of these"), answered(5, "skip")]
+    )
+    project.annotations.append_many([answered(6, 1), answered(6, 2)])  # a correction
     return project
 
 
@@ -212,7 +218,7 @@ def test_every_form_after_every_other_adds_nothing(labelled: Project, tmp_path: 
     export(labelled, tmp_path / "out", ALL)
     save_digits(tmp_path / "others", 12)
     with Project.create_or_open(tmp_path / "others", class_names=CLASSES) as other:
-        other.import_images()
+        other.images.sync()
         import_labels(other, tmp_path / "out" / first)
         import_labels(other, tmp_path / "out" / "labels.csv")  # the images tell no answers without a class
         before, labels = events(other), label_map(other)
@@ -249,17 +255,17 @@ def test_an_export_without_event_ids_adds_nothing_either(
 
 def test_a_label_changed_since_the_export_stays(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
-    labelled.answer(answered(1, 2))
+    labelled.annotations.append(answered(1, 2))
     for name in ("labels.csv", "labels.jsonl", "label-studio.json", "images"):
         done = import_labels(labelled, tmp_path / "out" / name)
         assert (done.recorded, done.changed_since) == (0, 1), name
-    assert label_map(labelled)[labelled.image(1).name] == "two"
+    assert label_map(labelled)[labelled.images.get(1).name] == "two"
 
 
 def test_an_edited_export_is_taken_as_edited(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
     table = tmp_path / "out" / "labels.csv"
-    name = labelled.image(1).name
+    name = labelled.images.get(1).name
     table.write_text(table.read_text().replace(f"{name},one", f"{name},two"))
     done = import_labels(labelled, table)
     assert done.recorded == 1 and label_map(labelled)[name] == "two"
@@ -274,7 +280,7 @@ def test_a_second_export_leaves_no_image_in_its_former_class(labelled: Project, 
     export(labelled, tmp_path / "out", ALL)
     images = tmp_path / "out" / "images"
     (images / "one" / "mine.png").write_bytes(b"mine")
-    labelled.answer(answered(1, 2))
+    labelled.annotations.append(answered(1, 2))
     export(labelled, tmp_path / "out", ALL)
     assert [path.parent.name for path in images.rglob("000001-*")] == ["two"]
     assert (images / "one" / "mine.png").exists(), "what somebody else put there stays"
@@ -287,13 +293,13 @@ def test_an_image_that_was_moved_to_another_class_is_a_new_label(labelled: Proje
     (moved,) = images.rglob("000001-*")
     moved.rename(images / "zero" / moved.name)
     done = import_labels(labelled, images, "Ann")
-    assert done.recorded == 1 and label_map(labelled)[labelled.image(1).name] == "zero"
+    assert done.recorded == 1 and label_map(labelled)[labelled.images.get(1).name] == "zero"
 
 
 def test_an_export_survives_a_renamed_class(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
-    labelled.rename_class(1, "uno", "Ann")
-    labelled.merge_classes(2, 0, "Ann")
+    labelled.classes.rename(1, "uno", "Ann")
+    labelled.classes.merge(2, 0, "Ann")
     for name in EXPORTED:
         done = import_labels(labelled, tmp_path / "out" / name)
         assert (done.recorded, done.new_classes) == (0, ()), name
@@ -302,7 +308,7 @@ def test_an_export_survives_a_renamed_class(labelled: Project, tmp_path: Path) -
 def test_a_label_taken_back_comes_in_again(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
     before = label_map(labelled)
-    labelled.answer(AnswerEvent("back", 1, "Ann", "undo"))
+    labelled.annotations.append(AnswerEvent("back", 1, "Ann", "undo"))
     assert import_labels(labelled, tmp_path / "out").recorded == 1
     assert label_map(labelled) == before
 
@@ -312,29 +318,29 @@ def test_a_label_taken_back_comes_in_again(labelled: Project, tmp_path: Path) ->
 
 def test_an_import_is_taken_back_with_its_classes(make, tmp_path: Path) -> None:
     project = make([f"{number}.jpg" for number in range(6)], classes=("cat",))
-    project.answer(answered(0, 0))
+    project.annotations.append(answered(0, 0))
     rows = [(f"{number}.jpg", "owl" if number < 5 else "bat") for number in range(6)]
     table = write_rows(tmp_path, rows, "csv")
     done = import_labels(project, table, "Zoe")
     assert done.number == 1 and done.new_classes == ("owl", "bat")
-    owl = next(each.id for each in project.classes() if each.name == "owl")
-    project.answer(answered(1, 0, "Zoe"))  # Zoe changes her mind
-    project.answer(answered(2, owl, "Bob"))  # somebody else needs the class
-    project.answer(AnswerEvent("back", 3, "Zoe", "undo"))
+    owl = next(each.id for each in project.classes.all() if each.name == "owl")
+    project.annotations.append(answered(1, 0, "Zoe"))  # Zoe changes her mind
+    project.annotations.append(answered(2, owl, "Bob"))  # somebody else needs the class
+    project.annotations.append(AnswerEvent("back", 3, "Zoe", "undo"))
     before = events(project)
     undone = project.label_imports.undo()
     assert (undone.number, undone.undoes, undone.taken_back) == (2, 1, 4)
     assert (undone.changed_since, undone.taken_back_before) == (2, 1)
     assert (undone.removed_classes, undone.kept_classes) == (("bat",), ("owl",))
     assert label_map(project) == {"0.jpg": "cat", "1.jpg": "cat", "2.jpg": "owl"}
-    assert [each.name for each in project.classes()] == ["cat", "owl"]
+    assert [each.name for each in project.classes.all()] == ["cat", "owl"]
     assert events(project) == before, "the log keeps every event; an undo is none of a person's answers"
     # What Zoe said before does not come back when she takes back her correction.
-    project.answer(AnswerEvent("back 2", 1, "Zoe", "undo"))
+    project.annotations.append(AnswerEvent("back 2", 1, "Zoe", "undo"))
     assert "1.jpg" not in label_map(project)
-    with pytest.raises(BadInput, match="no import to take back"):
+    with pytest.raises(BadInput, match="no import to undo"):
         project.label_imports.undo()
-    with pytest.raises(BadInput, match="taken back already, by entry 2"):
+    with pytest.raises(BadInput, match="undone already, by entry 2"):
         project.label_imports.undo(1)
     with pytest.raises(BadInput, match="undo of import 1"):
         project.label_imports.undo(2)
@@ -350,13 +356,13 @@ def test_an_import_is_taken_back_with_its_classes(make, tmp_path: Path) -> None:
 def test_a_removed_class_is_gone_everywhere(make, tmp_path: Path) -> None:
     project = make(["1.jpg", "2.jpg"], classes=("cat",))
     import_labels(project, write_rows(tmp_path, [("1.jpg", "owl")], "csv"))
-    gone = project.classes()[1].id
+    gone = project.classes.all()[1].id
     project.label_imports.undo()
     with pytest.raises(BadInput, match="no class"):
-        project.answer(answered(0, gone))
-    assert project.class_changes()[-1].change == "remove"
-    assert project.add_class("owl", "Ann").id != gone, "its name and its key are free again"
-    assert project.classes()[1].key == "2"
+        project.annotations.append(answered(0, gone))
+    assert project.classes.changes()[-1].change == "remove"
+    assert project.classes.add("owl", "Ann").id != gone, "its name and its key are free again"
+    assert project.classes.all()[1].key == "2"
     export(project, tmp_path / "out", ["csv"])
 
 
@@ -369,7 +375,7 @@ def test_the_label_before_an_import_stands_again(make, tmp_path: Path) -> None:
     assert label_map(project) == {"1.jpg": "cat"}
 
 
-@pytest.mark.parametrize("failing", ["append", "insert_class", "refresh", "_note"])
+@pytest.mark.parametrize("failing", ["insert_event", "insert_class", "update_consensus", "_record_entry"])
 def test_a_failed_import_leaves_nothing_behind(
     make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -381,7 +387,7 @@ def test_a_failed_import_leaves_nothing_behind(
 
     def fail(*arguments: object, **options: object) -> object:
         calls.append(arguments)
-        if len(calls) == (2 if failing in ("append", "insert_class") else 1):
+        if len(calls) == (2 if failing in ("insert_event", "insert_class") else 1):
             raise RunFailed("the disk is full")
         return real(*arguments, **options)
 
@@ -389,8 +395,8 @@ def test_a_failed_import_leaves_nothing_behind(
         patched.setattr(label_imports, failing, fail)
         with pytest.raises(RunFailed):
             import_labels(project, table, "Zoe")
-    assert (project.classes(), project.labels(), project.label_imports.entries()) == ((), [], [])
-    assert project.annotators() == () and project.class_changes() == []
+    assert (project.classes.all(), project.labels.all(), project.label_imports.entries()) == ((), [], [])
+    assert project.annotators.all() == () and project.classes.changes() == []
     assert import_labels(project, table, "Zoe").recorded == 2
 
 
@@ -401,4 +407,4 @@ def test_a_name_that_cannot_be_stored_stops_the_whole_import(make, tmp_path: Pat
     )
     with pytest.raises(BadInput):
         import_labels(project, tmp_path / "x.jsonl")
-    assert (project.classes(), project.labels()) == ((), [])
+    assert (project.classes.all(), project.labels.all()) == ((), [])

@@ -20,7 +20,7 @@ def tiles(page: Page) -> list[str]:
 
 
 def images(project: Project, names: list[str]) -> list[int]:
-    known = {project.image(int(image)).name: int(image) for image in project.labelable_ids()}
+    known = {project.images.get(int(image)).name: int(image) for image in project.images.labelable_ids()}
     return [known[name] for name in names]
 
 
@@ -35,7 +35,7 @@ def test_a_range_and_one_key(opens: Callable[..., Page], project: Project) -> No
     page.keyboard.press("2")
     settle(page)
     assert recorded(project) == [(image, 1) for image in images(project, [names[1], names[2], names[4]])]
-    assert {asked.strategy for asked in project.askings().values()} == {"browsing"}
+    assert {asked.strategy for asked in project.labels.provenance().values()} == {"browsing"}
     assert page.inner_text(".tile >> nth=1 >> .tile-words") == "dog"
     page.keyboard.press("Backspace")
     until(page, "document.querySelectorAll('.tile.answered').length === 0")
