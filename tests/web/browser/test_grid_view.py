@@ -150,7 +150,7 @@ def leases(project: Project) -> tuple[int, int, int]:
 def test_an_open_page_keeps_what_it_shows_until_the_view_is_left(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "PAGE", 20)
+    monkeypatch.setattr(grid, "PAGE_SIZE", 20)
     page = opens()
     page.keyboard.press("g")
     assert len(tiles(page)) == 20
@@ -172,7 +172,7 @@ def test_an_open_page_keeps_what_it_shows_until_the_view_is_left(
 def test_pages_follow_each_other(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "PAGE", 12)
+    monkeypatch.setattr(grid, "PAGE_SIZE", 12)
     record_model(project)
     page = opens("grid")
     first = tiles(page)

@@ -33,7 +33,7 @@ export class Progress {
     this.readAt = performance.now();
     this.changes = changes;
     try {
-      this.draw(await get("/api/round"), (await get("/api/conflicts")).conflicts);
+      this.draw(await get("/api/round"), (await get("/api/disagreements")).disagreements);
     } catch (trouble) {
       warn(`${trouble.message} ${trouble.hint ?? ""}`);
     }
@@ -50,7 +50,7 @@ export class Progress {
 
   draw(round, conflicts) {
     const { model } = round;
-    this.doubts.show(round.disagreements);
+    this.doubts.show(round.suspects);
     fill(byId("view-progress"),
       column(
         section("Learning curve", round.curve.length ? curve(round.curve) : quiet("The first point comes with the first model."),

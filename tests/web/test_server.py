@@ -19,10 +19,9 @@ import pytest
 
 from aral.annotation import Project, TrainingState
 from aral.errors import BadInput
-from aral.web import link_of_running_server, served
-from aral.web.proof import proof
-from aral.web.serving import FIRST_PORT, serve
-from aral.web.whereabouts import SERVER_FILE
+from aral.web import Security, link_of_running_server, served, url_of_running_server
+from aral.web.security import response
+from aral.web.server import FIRST_PORT, SERVER_FILE, serve
 from tests.web.conftest import paint
 from tests.web.events import event
 
@@ -65,8 +64,8 @@ def test_answers_on_an_open_connection_are_not_held_back(project: Project) -> No
         cookie = f"{running.security.cookie_name}={running.security.secret}"
         for _ in range(40):
             begin = time.perf_counter()
-            connection.request("GET", "/api/conflicts", headers={"cookie": cookie})
-            assert connection.getresponse().read() == b'{"conflicts":[]}'
+            connection.request("GET", "/api/disagreements", headers={"cookie": cookie})
+            assert connection.getresponse().read() == b'{"disagreements":[]}'
             waits.append(time.perf_counter() - begin)
         connection.close()
     # Held back, an answer waits for the other side's acknowledgement, which is put off by 40 ms.
@@ -108,6 +107,18 @@ def test_a_second_start_gets_a_link_of_the_first(project: Project, host: str) ->
         assert status_of(running.port, path, host) == 200
         assert status_of(running.port, path, host) == 401
     assert link_of_running_server(project.folder) is None
+
+
+def test_the_url_of_a_running_server_makes_no_link(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(Security, "new_link", lambda self: made.append("") or "token")
+    assert url_of_running_server(project.folder) is None
+    with served(project) as running:
+        assert url_of_running_server(project.folder) == running.url
+        assert made == []
+        (project.folder / "web-secret").write_text("x" * 43)  # not the secret of whoever listens there
+        assert url_of_running_server(project.folder) is None
+    assert url_of_running_server(project.folder) is None
 
 
 def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> None:
@@ -230,16 +241,16 @@ def test_a_proof_is_good_once_and_for_its_own_server(project: Project) -> None:
         ours = "a" * 43
 
         def ask(port: int, secret: str = rules.secret) -> str:
-            nonce = rules.hello(ours)["nonce"]
-            return f"Proof {nonce} {proof(secret, 'command', port, ours, nonce)}"
+            nonce = rules.challenge(ours)["nonce"]
+            return f"Proof {nonce} {response(secret, 'command', port, ours, nonce)}"
 
         good = ask(rules.port)
-        assert rules.hello(ours)["proof"] not in good
+        assert rules.challenge(ours)["proof"] not in good
         assert status_of(running.port, "/api/project", authorization=good) == 200
         assert status_of(running.port, "/api/project", authorization=good) == 401
         assert status_of(running.port, "/api/project", authorization=ask(rules.port + 1)) == 401
         assert status_of(running.port, "/api/project", authorization=ask(rules.port, "x" * 43)) == 401
-        own = rules.hello(ours)  # what the server has shown is no proof of the other side
+        own = rules.challenge(ours)  # what the server has shown is no proof of the other side
         mirrored = f"Proof {own['nonce']} {own['proof']}"
         assert status_of(running.port, "/api/project", authorization=mirrored) == 401
         assert status_of(running.port, "/api/hello?nonce=short") == 422
