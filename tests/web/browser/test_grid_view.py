@@ -180,6 +180,6 @@ def test_pages_follow_each_other(
     until(page, f"document.querySelector('.tile').title !== {first[0]!r}")
     second = tiles(page)
     assert not set(first) & set(second)
-    page.click("text=Page before")
+    page.click("text=Previous page")
     until(page, f"document.querySelector('.tile').title === {first[0]!r}")
     assert tiles(page) == first

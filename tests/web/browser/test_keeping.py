@@ -146,7 +146,9 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_back(page: Page, project: 
     settle(page)
     assert recorded(project) == [(image, 0)]
     assert "set aside" in page.inner_text("#alert")
-    kept = page.evaluate("() => Object.keys(localStorage).filter((name) => name.includes(':aside:')).length")
+    kept = page.evaluate(
+        "() => Object.keys(localStorage).filter((name) => name.includes(':rejected:')).length"
+    )
     assert kept == 1
 
 

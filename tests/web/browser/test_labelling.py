@@ -195,10 +195,10 @@ def test_classes_can_be_found_by_name(opens: Callable[..., Page], project: Proje
 
 def test_other_peoples_answers_do_not_mix(page: Page, project: Project) -> None:
     first = press(page, "1")
-    page.click("#person")
+    page.click("#annotator")
     page.fill("dialog input", "Bob")
     page.keyboard.press("Enter")
-    until(page, "document.getElementById('person').textContent === 'Bob'")
+    until(page, "document.getElementById('annotator').textContent === 'Bob'")
     second = press(page, "2")
     settle(page)
     assert recorded(project, "Ann") == [(first, 0)]
@@ -218,11 +218,11 @@ def test_the_files_left_out_are_listed_and_the_rest_counted(
     left_out = tuple(Unreadable(f"{number:03d}.png", Reason.DAMAGED, "cut") for number in range(203))
     monkeypatch.setattr(project, "unreadable", lambda: left_out)
     page = opens("progress")
-    page.click("text=Which, and why")
+    page.click("text=List with reasons")
     assert page.locator(".files li").count() == 200
     card = page.inner_text(".card:has(.files)")
     assert (
-        "Files left out · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
+        "Unreadable files · 203" in card and "3 more are not shown here." in card and "unreadable.csv" in card
     )
 
 
@@ -241,5 +241,5 @@ def test_an_accuracy_on_images_drawn_late_says_so(page: Page, project: Project) 
     page.wait_for_selector("#estimate:has-text('on 10 images')")
     assert "late" not in page.inner_text("#estimate")
     record_model(project, late=3)
-    page.wait_for_selector("#estimate:has-text('on 10 images, 3 of them drawn late: may be too high')")
-    assert "drawn from what had no answer yet" in str(page.get_attribute("#estimate", "title"))
+    page.wait_for_selector("#estimate:has-text('on 10 images, 3 of them added late: may be too high')")
+    assert "drawn from those without an answer" in str(page.get_attribute("#estimate", "title"))
