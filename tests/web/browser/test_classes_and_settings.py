@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.hands import press, recorded, settle, shown, until
+from tests.web.browser.actions import press, recorded, settle, shown, until
 from tests.web.conftest import paint
 from tests.web.models import record_model
 

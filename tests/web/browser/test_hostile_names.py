@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.hands import press, settle, until
+from tests.web.browser.actions import press, settle, until
 from tests.web.conftest import paint
 from tests.web.models import record_model
 from tests.web.payloads import PAYLOADS

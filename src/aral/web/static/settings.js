@@ -12,7 +12,7 @@ export function openSettings(state) {
   const keys = Object.fromEntries(Object.entries(state.settings.keys).filter(([name]) => live(name)));
   const shortcuts = check("Single-key shortcuts", state.settings.shortcuts_on);
   const suggestions = check("Show the model's suggestions", state.settings.suggestions_on);
-  const budget = number("Budget: labels in total (empty: no limit)", state.settings.budget, 1, 10_000_000);
+  const budget = number("Budget in labels (empty: no limit)", state.settings.budget, 1, 10_000_000);
   const overlap = number("Annotators per image", state.settings.overlap, 1, 20);
   const save = button("Save settings", () => attempt(error, async () => {
     await state.change("/api/settings", {

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
 from aral.web import grid
-from tests.web.browser.hands import recorded, settle, until
+from tests.web.browser.actions import recorded, settle, until
 from tests.web.models import record_model
 
 
