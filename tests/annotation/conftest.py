@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aral.annotation import AnswerEvent, Asking, Project
+from aral.annotation import AnswerEvent, Project, Provenance
 
 MakeProject = Callable[..., Project]
 
@@ -46,7 +46,7 @@ def make_project(photos: Path) -> Iterator[MakeProject]:
         project = Project.create_or_open(photos, class_names=("cat", "dog"), budget=budget)
         opened.append(project)
         change_settings(project, estimate_share=estimate_share)
-        project.import_images()
+        project.images.sync()
         return project
 
     yield make
@@ -69,20 +69,22 @@ def given(
     annotator: str = "Ann",
     key: str | None = None,
     shown: bool = False,
-    asked: Asking | None = None,
+    provenance: Provenance | None = None,
 ) -> AnswerEvent:
     """An event under a new key: a class by its number, anything else by its name."""
     key = f"key-{next(_keys)}" if key is None else key
     if isinstance(answer, int):
-        return AnswerEvent(key, image_id, annotator, "class", answer, suggestion_shown=shown, asked=asked)
+        return AnswerEvent(
+            key, image_id, annotator, "class", answer, suggestion_shown=shown, provenance=provenance
+        )
     return AnswerEvent(key, image_id, annotator, answer)  # type: ignore[arg-type]
 
 
 def change_settings(project: Project, **changes: object) -> None:
     """Set some of the settings."""
-    project.set_settings(replace(project.settings(), **changes))  # type: ignore[arg-type]
+    project.settings.set(replace(project.settings.get(), **changes))  # type: ignore[arg-type]
 
 
 def label_map(project: Project) -> dict[int, int]:
     """Class by image, as the labels stand."""
-    return {label.image_id: label.class_id for label in project.labels()}
+    return {label.image_id: label.class_id for label in project.labels.all()}

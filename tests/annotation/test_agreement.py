@@ -8,10 +8,10 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from aral.annotation import BROWSING, LABEL_STUDIO, AnswerEvent, Asking, ModelRecord, Project
-from aral.annotation.agreement import cohen_kappa, fleiss_kappa
-from aral.annotation.answer_records import Action
-from aral.annotation.withholding import in_hidden_tenth
+from aral.annotation import BROWSING, LABEL_STUDIO, AnswerEvent, ModelRecord, Project, Provenance
+from aral.annotation.consensus import Action
+from aral.annotation.labels import cohen_kappa, fleiss_kappa
+from aral.annotation.predictions import hides_suggestion
 
 from .conftest import change_settings, given
 
@@ -56,17 +56,17 @@ def test_fleiss_by_hand_with_different_numbers_of_people() -> None:
 
 def test_a_project_measures_where_people_overlap(project: Project) -> None:
     change_settings(project, overlap=3)
-    assert project.agreement().images == 0 and project.agreement().kappa is None
+    assert project.labels.agreement().images == 0 and project.labels.agreement().kappa is None
     for image_id, (first, second) in enumerate([(0, 0), (0, 1), (1, 1), (1, 1)]):
-        project.answer(given(image_id, first, "Ann"))
-        project.answer(given(image_id, second, "Bob"))
-    project.answer(given(10, 0, "Ann"))
-    project.answer(given(10, "skip", "Bob"))
-    found = project.agreement()
+        project.annotations.append(given(image_id, first, "Ann"))
+        project.annotations.append(given(image_id, second, "Bob"))
+    project.annotations.append(given(10, 0, "Ann"))
+    project.annotations.append(given(10, "skip", "Bob"))
+    found = project.labels.agreement()
     assert (found.measure, found.images, found.annotators, found.equal) == ("cohen", 4, 2, 0.75)
     assert found.kappa == pytest.approx(cohen_kappa_score([0, 0, 1, 1], [0, 1, 1, 1]))
-    project.answer(given(0, "bad image", "Cyd"))
-    found = project.agreement()
+    project.annotations.append(given(0, "bad image", "Cyd"))
+    found = project.labels.agreement()
     assert (found.measure, found.images, found.annotators) == ("fleiss", 4, 3)
     assert found.kappa == pytest.approx(
         fleiss_kappa([[CAT, CAT, BAD], [CAT, DOG], [DOG, DOG], [DOG, DOG]]), abs=1e-12
@@ -74,70 +74,74 @@ def test_a_project_measures_where_people_overlap(project: Project) -> None:
 
 
 def test_a_merge_brings_people_together(project: Project) -> None:
-    kitten = project.add_class("kitten", "Ann").id
+    kitten = project.classes.add("kitten", "Ann").id
     for image_id, (first, second) in enumerate([(0, kitten), (1, 1), (kitten, 0)]):
-        project.answer(given(image_id, first, "Ann"))
-        project.answer(given(image_id, second, "Bob"))
-    assert project.agreement().equal == 1 / 3
-    project.merge_classes(kitten, 0, "Ann")
-    assert project.agreement().equal == 1.0 and project.agreement().kappa == 1.0
+        project.annotations.append(given(image_id, first, "Ann"))
+        project.annotations.append(given(image_id, second, "Bob"))
+    assert project.labels.agreement().equal == 1 / 3
+    project.classes.merge(kitten, 0, "Ann")
+    assert project.labels.agreement().equal == 1.0 and project.labels.agreement().kappa == 1.0
 
 
 def test_a_tenth_of_the_images_hides_its_suggestions_whoever_asks() -> None:
-    hidden = in_hidden_tenth(range(20_000))
+    hidden = hides_suggestion(range(20_000))
     assert 0.09 < np.mean(hidden) < 0.11
-    assert in_hidden_tenth([17]) == [hidden[17]]
-    assert in_hidden_tenth([5, 4]) == [hidden[5], hidden[4]]
+    assert hides_suggestion([17]) == [hidden[17]]
+    assert hides_suggestion([5, 4]) == [hidden[5], hidden[4]]
 
 
 def test_anchoring_counts_shown_and_hidden_apart(project: Project) -> None:
     """The model says dog of every image; people agree where they see it, and by half where they do not."""
-    ids = project.labelable_ids()
-    model = project.record_model(ModelRecord(0, "m", 1, 1.0, (0, 1)))
-    project.set_predictions(model, ids, [0, 1], np.tile([0.2, 0.8], (ids.size, 1)))
-    hidden = [image_id for image_id in ids.tolist() if in_hidden_tenth([image_id])[0]]
+    ids = project.images.labelable_ids()
+    model = project.models.record(ModelRecord(0, "m", 1, 1.0, (0, 1)))
+    project.predictions.replace(model, ids, [0, 1], np.tile([0.2, 0.8], (ids.size, 1)))
+    hidden = [image_id for image_id in ids.tolist() if hides_suggestion([image_id])[0]]
     shown = [image_id for image_id in ids.tolist() if image_id not in hidden][:6]
     assert len(hidden) >= 2
     for image_id in shown:
-        project.answer(given(image_id, 0 if image_id == shown[0] else 1, shown=True))
+        project.annotations.append(given(image_id, 0 if image_id == shown[0] else 1, shown=True))
     for image_id in hidden[:2]:
-        project.answer(given(image_id, 0 if image_id == hidden[0] else 1))
+        project.annotations.append(given(image_id, 0 if image_id == hidden[0] else 1))
     switched_off = next(image_id for image_id in ids.tolist() if image_id not in hidden + shown)
-    project.answer(given(switched_off, 1))  # by a person who hid it: chosen, not random
-    found = project.anchoring()
+    project.annotations.append(given(switched_off, 1))  # by a person who hid it: chosen, not random
+    found = project.labels.anchoring()
     assert (found.shown, found.shown_equal, found.hidden, found.hidden_equal) == (6, 5, 2, 1)
-    project.answer(given(shown[1], "undo"))
-    assert project.anchoring().shown == 5
+    project.annotations.append(given(shown[1], "undo"))
+    assert project.labels.anchoring().shown == 5
 
 
 def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None:
     """Corrections, what was picked out, and labels from elsewhere tell nothing of suggestions on cards."""
-    ids = project.labelable_ids()
-    model = project.record_model(ModelRecord(0, "m", 1, 1.0, (0, 1)))
-    project.set_predictions(model, ids, [0, 1], np.tile([0.2, 0.8], (ids.size, 1)))
-    shown = [image_id for image_id in ids.tolist() if not in_hidden_tenth([image_id])[0]]
-    hidden = next(image_id for image_id in ids.tolist() if in_hidden_tenth([image_id])[0])
+    ids = project.images.labelable_ids()
+    model = project.models.record(ModelRecord(0, "m", 1, 1.0, (0, 1)))
+    project.predictions.replace(model, ids, [0, 1], np.tile([0.2, 0.8], (ids.size, 1)))
+    shown = [image_id for image_id in ids.tolist() if not hides_suggestion([image_id])[0]]
+    hidden = next(image_id for image_id in ids.tolist() if hides_suggestion([image_id])[0])
 
     def count() -> tuple[int, int, int, int]:
-        found = project.anchoring()
+        found = project.labels.anchoring()
         return found.shown, found.shown_equal, found.hidden, found.hidden_equal
 
-    project.answer(given(shown[0], 0, shown=True))
+    project.annotations.append(given(shown[0], 0, shown=True))
     assert count() == (1, 0, 0, 0)
-    project.answer(given(shown[0], 1, shown=True))  # corrected, as the model would have it
+    project.annotations.append(given(shown[0], 1, shown=True))  # corrected, as the model would have it
     assert count() == (1, 0, 0, 0)
     for number, strategy in enumerate((BROWSING, LABEL_STUDIO, "import", "aral-typical"), 1):
         key = f"{'import' if number > 2 else 'page'}:{number}"
-        asked = Asking(None, strategy, None)
-        project.answer(AnswerEvent(key, shown[number], "Ann", "class", 1, suggestion_shown=True, asked=asked))
-    project.answer(AnswerEvent("import:9", hidden, "Ann", "class", 1, asked=Asking(0, "aral-typical", 0.5)))
-    project.answer(given(shown[5], "skip"))
-    project.answer(given(shown[5], 1, shown=True))  # picked out again in the grid, perhaps
+        asked = Provenance(None, strategy, None)
+        project.annotations.append(
+            AnswerEvent(key, shown[number], "Ann", "class", 1, suggestion_shown=True, provenance=asked)
+        )
+    project.annotations.append(
+        AnswerEvent("import:9", hidden, "Ann", "class", 1, provenance=Provenance(0, "aral-typical", 0.5))
+    )
+    project.annotations.append(given(shown[5], "skip"))
+    project.annotations.append(given(shown[5], 1, shown=True))  # picked out again in the grid, perhaps
     assert count() == (1, 0, 0, 0)
-    project.answer(given(shown[0], 1, "Bob", shown=True))  # another person's first answer
-    project.answer(given(hidden, 1, "Bob"))
+    project.annotations.append(given(shown[0], 1, "Bob", shown=True))  # another person's first answer
+    project.annotations.append(given(hidden, 1, "Bob"))
     assert count() == (2, 1, 1, 1)
-    project.answer(given(shown[6], 0, shown=True))
-    project.answer(given(shown[6], "undo"))
-    project.answer(given(shown[6], 1, shown=True))  # knows better than at first
+    project.annotations.append(given(shown[6], 0, shown=True))
+    project.annotations.append(given(shown[6], "undo"))
+    project.annotations.append(given(shown[6], 1, shown=True))  # knows better than at first
     assert count() == (2, 1, 1, 1)

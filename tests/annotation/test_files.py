@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from aral.annotation import Project
-from aral.annotation.thumbnails import thumbnail_path
+from aral.annotation.pictures import thumbnail_path
 from aral.data.decode import FORMATS
 from aral.data.image_file import open_image
 from aral.errors import BadInput, RunFailed
@@ -36,8 +36,8 @@ def test_the_content_counts_and_not_the_ending(photos: Path) -> None:
             wanted[name] = kind
     picture(99).save(photos / "none", "PNG")
     with Project.create_or_open(photos) as project:
-        assert project.import_images().unreadable == 0
-        images = [project.image(image_id) for image_id in project.labelable_ids().tolist()]
+        assert project.images.sync().unreadable == 0
+        images = [project.images.get(image_id) for image_id in project.images.labelable_ids().tolist()]
     assert {image.name: image.format for image in images} == wanted | {"none": "PNG"}
 
 
@@ -62,11 +62,11 @@ def test_page_and_trainer_see_an_image_the_same_way_up(photos: Path) -> None:
             photos / f"{orientation}.jpg", quality=100, exif=exif, comment=f"{orientation}"
         )
     with Project.create_or_open(photos) as project:
-        project.import_images(side=64, channels=1)
+        project.images.sync(side=64, channels=1)
         for image_id in range(8):
-            rows = project.pixels().rows(np.array([image_id]))[0, 0].astype(np.float64)
+            rows = project.images.pixels().rows(np.array([image_id]))[0, 0].astype(np.float64)
             assert np.abs(rows - upright).max() <= 8
-            for shown in (project.thumbnail(image_id), project.large(image_id)):
+            for shown in (project.images.thumbnail(image_id), project.images.large(image_id)):
                 assert np.abs(planes(shown)[..., 0] - upright).mean() <= 8
 
 
@@ -77,8 +77,8 @@ def test_a_jpeg_that_changes_after_the_import_is_found_out_by_its_hash(photos: P
     picture(1, 64, 64).save(file, quality=90)
     picture(2).save(photos / "b.png")
     with Project.create_or_open(photos) as project:
-        project.import_images()
-        content, old = bytearray(file.read_bytes()), project.thumbnail(0)
+        project.images.sync()
+        content, old = bytearray(file.read_bytes()), project.images.thumbnail(0)
         start = content.index(b"\xff\xda") + 14
         place = int(start + position * (len(content) - 2 - start))
         while 0xFF in (content[place], content[place] ^ 1, content[place - 1]):  # no marker of another part
@@ -87,10 +87,14 @@ def test_a_jpeg_that_changes_after_the_import_is_found_out_by_its_hash(photos: P
         assert open_image(bytes(content)).format == "JPEG", "the decoder sees nothing wrong"
         file.write_bytes(content)
         with pytest.raises(BadInput, match="has changed"):
-            project.large(0)
-        assert project.thumbnail(0) == old and project.image(0).status == "changed"
-        result = project.import_images()
-        assert (result.changed, result.added, project.status_counts()) == (1, 1, {"changed": 1, "ready": 2})
+            project.images.large(0)
+        assert project.images.thumbnail(0) == old and project.images.get(0).status == "changed"
+        result = project.images.sync()
+        assert (result.changed, result.added, project.images.status_counts()) == (
+            1,
+            1,
+            {"changed": 1, "ready": 2},
+        )
 
 
 def test_a_full_disk_stops_an_import_at_a_thumbnail_and_not_the_page(
@@ -105,12 +109,14 @@ def test_a_full_disk_stops_an_import_at_a_thumbnail_and_not_the_page(
         with monkeypatch.context() as patched:
             patched.setattr(Path, "replace", full)
             with pytest.raises(RunFailed, match=r"stopped: No space left on device \(\d+ bytes free\)"):
-                project.import_images()
-        assert project.image_count() == 0 and not list(project.folder.rglob("*.jpg*"))
-        assert project.import_images().readable == 6
-        whole = project.thumbnail(3)
+                project.images.sync()
+        assert project.images.count() == 0 and not list(project.folder.rglob("*.jpg*"))
+        assert project.images.sync().readable == 6
+        whole = project.images.thumbnail(3)
         thumbnail_path(project.folder, 3).unlink()
         with monkeypatch.context() as patched:
             patched.setattr(Path, "replace", full)
-            assert project.thumbnail(3) == whole, "shown, though it cannot be kept"
-        assert project.thumbnail(3) == whole and thumbnail_path(project.folder, 3).read_bytes() == whole
+            assert project.images.thumbnail(3) == whole, "shown, though it cannot be kept"
+        assert (
+            project.images.thumbnail(3) == whole and thumbnail_path(project.folder, 3).read_bytes() == whole
+        )

@@ -20,11 +20,11 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def cards_of(project: Project, name: str, count: int, tab: str = "") -> list[int]:
-    return [card.image_id for card in project.next_cards(name, count, tab=tab)]
+    return [card.image_id for card in project.queue.next_cards(name, count, tab=tab)]
 
 
 def tiles_of(project: Project, name: str, count: int = 64, tab: str = "") -> list[int]:
-    return [cell.image_id for cell in project.unlabelled_page(name, count=count, tab=tab).cells]
+    return [cell.image_id for cell in project.grid.unlabelled_page(name, count=count, tab=tab).cells]
 
 
 def commits(project: Project) -> int:
@@ -36,7 +36,7 @@ def test_cards_and_tiles_of_an_open_page_stay_with_it(project: Project, wall: li
     cards, tiles = cards_of(project, "Ann", 5, "left"), tiles_of(project, "Ann", 10, "left")
     for _ in range(4):  # twenty minutes, in which no other card was asked for
         wall[0] += 300
-        project.keep_leases("Ann", cards, tiles, "left")
+        project.queue.renew_leases("Ann", cards, tiles, "left")
     others = cards_of(project, "Bob", 30)
     assert not set(others) & {*cards, *tiles}
     assert len(others) == 30 - len({*cards, *tiles})
@@ -51,25 +51,25 @@ def test_what_ended_meanwhile_is_taken_again_unless_somebody_has_it(
     cards, tiles = cards_of(project, "Ann", 10), tiles_of(project, "Ann")
     wall[0] += 601  # a machine that slept
     taken = cards_of(project, "Bob", 12)
-    project.keep_leases("Ann", cards, tiles)
+    project.queue.renew_leases("Ann", cards, tiles)
     assert cards_of(project, "Cyd", 30) == []
     assert cards_of(project, "Bob", 12) == taken
 
 
 def test_a_grid_that_was_left_holds_nothing(project: Project) -> None:
     cards, tiles = cards_of(project, "Ann", 5), tiles_of(project, "Ann")
-    project.keep_leases("Ann", cards)
+    project.queue.renew_leases("Ann", cards)
     assert cards_of(project, "Bob", 30) == []
-    project.keep_leases("Ann", cards, [])
+    project.queue.renew_leases("Ann", cards, [])
     assert set(cards_of(project, "Bob", 30)) == set(tiles) - set(cards)
     assert cards_of(project, "Ann", 5) == cards
 
 
 def test_what_was_answered_is_not_taken_again(project: Project, wall: list[float]) -> None:
     cards = cards_of(project, "Ann", 3)
-    project.answer(given(cards[0], 0))
-    project.answer(given(cards[1], "skip"))
-    project.keep_leases("Ann", cards)  # sent before the page knew
+    project.annotations.append(given(cards[0], 0))
+    project.annotations.append(given(cards[1], "skip"))
+    project.queue.renew_leases("Ann", cards)  # sent before the page knew
     assert cards_of(project, "Bob", 30)[-1] != cards[2] and cards[1] in cards_of(project, "Bob", 30)
     assert cards_of(project, "Ann", 1) == cards[2:]
 
@@ -79,10 +79,10 @@ def test_it_writes_once_a_minute_at_most(project: Project, wall: list[float]) ->
     changes, before = project.changes(), commits(project)
     for _ in range(29):
         wall[0] += 2
-        project.keep_leases("Ann", cards, tiles)
-    project.keep_leases("Nobody yet", cards, tiles)
+        project.queue.renew_leases("Ann", cards, tiles)
+    project.queue.renew_leases("Nobody yet", cards, tiles)
     assert commits(project) == before
     wall[0] += 4
-    project.keep_leases("Ann", cards, tiles)
+    project.queue.renew_leases("Ann", cards, tiles)
     assert commits(project) != before
-    assert project.changes() == changes and len(project.annotators()) == 1
+    assert project.changes() == changes and len(project.annotators.all()) == 1

@@ -24,23 +24,23 @@ def modes(folder: Path) -> set[int]:
 def test_everything_is_for_its_owner_alone(project: Project, photos: Path) -> None:
     assert project.folder == photos / ".aral" and project.photos == photos
     assert stat.S_IMODE(project.folder.stat().st_mode) == 0o700
-    project.thumbnail(1)
+    project.images.thumbnail(1)
     assert modes(project.folder) == {0o600}
 
 
 def test_a_project_is_found_by_its_photos_or_its_folder(project: Project, photos: Path) -> None:
-    project.answer(given(2, 1))
+    project.annotations.append(given(2, 1))
     for folder in (photos, photos / ".aral"):
         with Project.open(folder) as again:
             assert label_map(again) == {2: 1} and again.photos == photos
 
 
 def test_a_project_moves_with_its_photos(project: Project, photos: Path) -> None:
-    project.answer(given(2, 1))
+    project.annotations.append(given(2, 1))
     project.close()
     moved = photos.rename(photos.with_name("elsewhere"))
     with Project.open(moved) as again:
-        assert again.photos == moved and again.large(2).startswith(b"\xff\xd8")
+        assert again.photos == moved and again.images.large(2).startswith(b"\xff\xd8")
 
 
 def test_a_project_may_lie_elsewhere(photos: Path, tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_a_project_may_lie_elsewhere(photos: Path, tmp_path: Path) -> None:
     place = tmp_path / "deep" / "project"
     try:
         with Project.create_or_open(photos, place, ("cat",)) as project:
-            project.import_images()
-            assert project.image_count() == 3 and not (photos / ".aral").exists()
+            project.images.sync()
+            assert project.images.count() == 3 and not (photos / ".aral").exists()
         with Project.open(place) as again:
             assert again.photos == photos and again.folder == place
     finally:
@@ -109,21 +109,21 @@ def test_another_kind_of_file_or_a_newer_one_is_refused(project: Project, photos
 def test_the_budget_stays_until_another_is_given(project: Project, photos: Path) -> None:
     for given_budget, expected in ((40, 40), (None, 40), (50, 50)):
         with Project.create_or_open(photos, budget=given_budget) as again:
-            assert again.settings().budget == expected
+            assert again.settings.get().budget == expected
 
 
 def test_changes_grow_with_changes_only(project: Project) -> None:
     counts = [project.changes()]
     for act in (
-        lambda: project.answer(given(1, 0)),
-        lambda: project.rename_class(0, "Katze", "Ann"),
-        lambda: project.import_images(),
+        lambda: project.annotations.append(given(1, 0)),
+        lambda: project.classes.rename(0, "Katze", "Ann"),
+        lambda: project.images.sync(),
     ):
         act()
         counts.append(project.changes())
     assert counts == sorted(set(counts))
-    project.next_cards("Ann", 3)
-    project.labels()
+    project.queue.next_cards("Ann", 3)
+    project.labels.all()
     assert project.changes() == counts[-1]
 
 
@@ -138,12 +138,12 @@ def test_two_processes_may_start_the_same_project_at_once(photos: Path) -> None:
             try:
                 time.sleep(max(0.0, started - time.time()))
                 with Project.create_or_open(photos, class_names=("cat", "dog")) as project:
-                    project.add_class(f"class {number}", "Ann")
+                    project.classes.add(f"class {number}", "Ann")
                 code = 0
             finally:
                 os._exit(code)
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
     with Project.open(photos) as project:
-        names = [known.name for known in project.classes()]
+        names = [known.name for known in project.classes.all()]
     assert sorted(names) == ["cat", "class 0", "class 1", "class 2", "class 3", "dog"]

@@ -18,97 +18,99 @@ def ids_of(page: GridPage) -> list[int]:
 
 def predict(project: Project) -> None:
     """A model for which image 0 is surely a cat, and every image after it less surely."""
-    ids = project.labelable_ids()
+    ids = project.images.labelable_ids()
     cat = np.linspace(0.99, 0.6, ids.size)
-    number = project.record_model(ModelRecord(0, "m0", 1, 1.0, (0, 1)))
-    project.set_predictions(number, ids, [0, 1], np.stack([cat, 1 - cat], axis=1))
+    number = project.models.record(ModelRecord(0, "m0", 1, 1.0, (0, 1)))
+    project.predictions.replace(number, ids, [0, 1], np.stack([cat, 1 - cat], axis=1))
 
 
 def test_two_people_get_different_tiles_in_one_order(project: Project) -> None:
-    everything = ids_of(project.unlabelled_page("Ann", count=30))
+    everything = ids_of(project.grid.unlabelled_page("Ann", count=30))
     assert sorted(everything) == list(range(30))
-    ann = project.unlabelled_page("Ann", count=8)  # its grid now shows these alone
-    bob = project.unlabelled_page("Bob", count=8)
+    ann = project.grid.unlabelled_page("Ann", count=8)  # its grid now shows these alone
+    bob = project.grid.unlabelled_page("Bob", count=8)
     assert ids_of(ann) + ids_of(bob) == everything[:16]
     assert ann.next is not None and bob.next is not None
-    assert ids_of(project.unlabelled_page("Cyd", count=30)) == everything[16:]
+    assert ids_of(project.grid.unlabelled_page("Cyd", count=30)) == everything[16:]
 
 
 def test_two_people_get_different_tiles_by_prediction(project: Project) -> None:
     predict(project)
-    everything = ids_of(project.predictions_page("Ann", count=30))
+    everything = ids_of(project.grid.predictions_page("Ann", count=30))
     assert everything == sorted(everything) and len(everything) > 20
-    ann = project.predictions_page("Ann", count=6)
-    bob = project.predictions_page("Bob", count=6)
+    ann = project.grid.predictions_page("Ann", count=6)
+    bob = project.grid.predictions_page("Bob", count=6)
     assert ids_of(ann) == everything[:6] and ids_of(bob) == everything[6:12]
-    assert bob.next == 12 and ids_of(project.predictions_page("Bob", 12, 30)) == everything[12:]
-    assert ids_of(project.predictions_page("Cyd", count=6)) == everything[6:12]  # Bob has turned the page
+    assert bob.next == 12 and ids_of(project.grid.predictions_page("Bob", 12, 30)) == everything[12:]
+    assert (
+        ids_of(project.grid.predictions_page("Cyd", count=6)) == everything[6:12]
+    )  # Bob has turned the page
 
 
 def test_what_is_on_cards_of_others_is_left_out_and_on_ones_own_stays(project: Project) -> None:
-    bobs = {card.image_id for card in project.next_cards("Bob", 10)}
-    own = [card.image_id for card in project.next_cards("Ann", 10, tab="left")]
-    shown = ids_of(project.unlabelled_page("Ann", count=30, tab="left"))
+    bobs = {card.image_id for card in project.queue.next_cards("Bob", 10)}
+    own = [card.image_id for card in project.queue.next_cards("Ann", 10, tab="left")]
+    shown = ids_of(project.grid.unlabelled_page("Ann", count=30, tab="left"))
     assert set(shown) == set(range(30)) - bobs
     # The cards of a page are its own still, and none of its tiles comes as a card.
-    assert [card.image_id for card in project.next_cards("Ann", 10, tab="left")] == own
-    assert len(project.next_cards("Ann", 1, holding=own, tab="left")) == 1  # rather a tile than no card
-    assert project.next_cards("Cyd", 5) == []
+    assert [card.image_id for card in project.queue.next_cards("Ann", 10, tab="left")] == own
+    assert len(project.queue.next_cards("Ann", 1, holding=own, tab="left")) == 1  # rather a tile than no card
+    assert project.queue.next_cards("Cyd", 5) == []
 
 
 def test_two_tabs_of_one_person_get_different_tiles(project: Project) -> None:
-    left = ids_of(project.unlabelled_page("Ann", count=10, tab="left"))
-    right = ids_of(project.unlabelled_page("Ann", count=30, tab="right"))
+    left = ids_of(project.grid.unlabelled_page("Ann", count=10, tab="left"))
+    right = ids_of(project.grid.unlabelled_page("Ann", count=30, tab="right"))
     assert sorted(left + right) == list(range(30))
     for image_id in right:
-        project.answer(given(image_id, 0))
+        project.annotations.append(given(image_id, 0))
     # The other tab may be closed: rather its images than none.
-    assert ids_of(project.unlabelled_page("Ann", tab="right")) == left
+    assert ids_of(project.grid.unlabelled_page("Ann", tab="right")) == left
 
 
 def test_near_duplicates_that_others_have(project: Project) -> None:
-    bobs = [card.image_id for card in project.next_cards("Bob", 3)]
-    project.answer(given(bobs[0], 1, "Bob"))
-    cells = project.tiles("Ann", range(30))
+    bobs = [card.image_id for card in project.queue.next_cards("Bob", 3)]
+    project.annotations.append(given(bobs[0], 1, "Bob"))
+    cells = project.grid.lease("Ann", range(30))
     assert [cell.image_id for cell in cells] == [one for one in range(30) if one not in bobs[1:]]
     assert [cell.image_id for cell in cells if cell.answered] == bobs[:1]
-    assert project.next_cards("Bob", 10, holding=bobs) == []  # Ann's grid has all the others
+    assert project.queue.next_cards("Bob", 10, holding=bobs) == []  # Ann's grid has all the others
 
 
 def test_a_page_keeps_its_place_while_others_answer(project: Project) -> None:
-    everything = ids_of(project.unlabelled_page("Ann", count=30))
-    first = project.unlabelled_page("Ann", count=10)
+    everything = ids_of(project.grid.unlabelled_page("Ann", count=30))
+    first = project.grid.unlabelled_page("Ann", count=10)
     for image_id in (*ids_of(first), everything[20]):
-        project.answer(given(image_id, 0, "Bob"))
+        project.annotations.append(given(image_id, 0, "Bob"))
     assert first.next is not None
-    assert ids_of(project.unlabelled_page("Ann", first.next, 10)) == [*everything[10:20]]
-    assert project.unlabelled_page("Ann", first.next, 19).next is None
+    assert ids_of(project.grid.unlabelled_page("Ann", first.next, 10)) == [*everything[10:20]]
+    assert project.grid.unlabelled_page("Ann", first.next, 19).next is None
 
 
 def test_tiles_are_free_again_after_ten_minutes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    shown = ids_of(project.unlabelled_page("Ann", count=30))
-    assert project.unlabelled_page("Bob").cells == []
+    shown = ids_of(project.grid.unlabelled_page("Ann", count=30))
+    assert project.grid.unlabelled_page("Bob").cells == []
     monkeypatch.setattr(time, "time", lambda: 1601.0)
-    assert ids_of(project.unlabelled_page("Bob")) == shown
+    assert ids_of(project.grid.unlabelled_page("Bob")) == shown
 
 
 def test_as_many_people_as_are_to_answer(project: Project) -> None:
     change_settings(project, overlap=2)
     for name in ("Ann", "Bob"):
-        assert len(project.unlabelled_page(name).cells) == 30
-    assert project.unlabelled_page("Cyd").cells == []
+        assert len(project.grid.unlabelled_page(name).cells) == 30
+    assert project.grid.unlabelled_page("Cyd").cells == []
 
 
 def test_a_skipped_tile_is_leased_as_it_was_asked_first(project: Project) -> None:
-    (card,) = project.next_cards("Ann", 1)
-    project.answer(given(card.image_id, "skip"))
-    assert card.image_id in ids_of(project.unlabelled_page("Ann"))
-    assert card.image_id not in [each.image_id for each in project.next_cards("Bob", 30)]
+    (card,) = project.queue.next_cards("Ann", 1)
+    project.annotations.append(given(card.image_id, "skip"))
+    assert card.image_id in ids_of(project.grid.unlabelled_page("Ann"))
+    assert card.image_id not in [each.image_id for each in project.queue.next_cards("Bob", 30)]
 
 
 def test_tiles_do_not_count_as_given_out(make_project: MakeProject) -> None:
     project = make_project(100, budget=100, estimate_share=0.2)
-    project.unlabelled_page("Ann", count=40)
-    purposes = [card.purpose for card in project.next_cards("Ann", 10)]
+    project.grid.unlabelled_page("Ann", count=40)
+    purposes = [card.purpose for card in project.queue.next_cards("Ann", 10)]
     assert purposes.count("estimate") == 2

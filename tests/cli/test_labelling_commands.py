@@ -38,14 +38,14 @@ def kept_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("commands") / "photos"
     save_digits(folder, 24)
     with Project.create_or_open(folder, class_names=CLASSES, budget=20) as project:
-        project.import_images()
+        project.images.sync()
         trainer = Trainer(project, OPTIONS)
         work(trainer)
         for _ in range(4):
             answer_cards(project, 4)
             work(trainer)
         trainer.close()
-        assert project.models()
+        assert project.models.all()
     return folder
 
 
@@ -84,23 +84,110 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
     assert "3 images are classified" in capsys.readouterr().out
     assert len(Path("said.csv").read_text().splitlines()) == 4
     assert aral(monkeypatch, "import", str(photos), "out/labels.csv", "--annotator", "Zoe") == 0
-    assert "16 labels are taken in" in capsys.readouterr().out
+    assert "0 labels are taken in; 16 were there already" in capsys.readouterr().out
     with Project.open(photos) as project:
-        assert project.answered_count().labelled == 16
+        assert project.labels.counts().labelled == 16
+        assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
+
+
+def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) -> None:
+    assert aral(monkeypatch, "import", str(photos), "--list") == 0
+    assert "No labels were imported" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
+    table = Path("theirs.csv")
+    table.write_text("path,label\n" + "".join(f"{name},seven\n" for name in (*names, "nobody.png")))
+    assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
+    said = capsys.readouterr().out
+    for line in (
+        "3 labels are taken in; 0 were there already.",
+        "New classes: seven.",
+        "1 label is not taken, because the project has no image of this path: 'nobody.png'",
+        "--undo 1 takes it back",
+    ):
+        assert line in said, line
+    assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
+    assert facts["reasons"] == {"the project has no image of this path": 1}
+    assert facts["not_taken"][0]["path"] == "nobody.png"
+    assert aral(monkeypatch, "import", str(photos), "--undo") == 0
+    said = capsys.readouterr().out
+    assert "Import 1 (theirs.csv) is taken back: 3 labels; 0 images keep" in said
+    assert "Removed classes: seven." in said
+    assert aral(monkeypatch, "import", str(photos), "--list", "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["source"], first["counts"]["recorded"], first["undone_by"]) == ("theirs.csv", 3, 2)
+    assert (second["undoes"], second["counts"]["taken back"]) == (1, 3)
+    assert aral(monkeypatch, "import", str(photos), "--list") == 0
+    assert "undo of 1: taken back 3, classes removed 1" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
+    for words, problem in (
+        (["--undo"], "no import to take back"),
+        (["1", "--undo"], "taken back already"),
+        (["9", "--undo"], "There is no import 9"),
+        (["x", "--undo"], "no number of an import"),
+        (["--undo", "--list"], "given together"),
+        ([], "No labels were named"),
+        (["theirs.csv", "--classes", "a"], "--classes is for folders"),
+    ):
+        assert aral(monkeypatch, "import", str(photos), *words) == 2
+        assert problem in capsys.readouterr().err
+
+
+def test_splits_and_dates_are_no_classes(here: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.images.sync())
+    for number, name in enumerate(("train/cat", "train/dog", "Validation/cat", "test/dog", "2023/05")):
+        save_digits(here / "photos" / name, 2, first=2 * number)
+    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    said = capsys.readouterr().out
+    assert "splits, not as classes: Validation, test, train." in said
+    assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
+    assert aral(monkeypatch, "import", "photos", "photos") == 0
+    assert "8 labels are taken in" in capsys.readouterr().out
+    with Project.open(Path("photos")) as project:
+        assert [each.name for each in project.classes.all()] == ["cat", "dog"]
+    assert aral(monkeypatch, "import", "photos", "photos", "--classes", "2023", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["recorded"] == 2 and facts["new_classes"] == ["2023"]
+    for number, name in enumerate(("2023/05", "2024/06")):
+        save_digits(here / "dated" / name, 2, first=2 * number)
+    label_photos(Path("dated"), None, Start(), Desk(browser=False))
+    said = capsys.readouterr().out
+    assert "no classes yet" in said and "Ignored: 2 files in 2024, which is named like a date" in said
+
+
+def test_labels_to_begin_with_add_their_classes_when_they_are_imported(
+    here: Path, monkeypatch, capsys
+) -> None:
+    """So a failed import leaves no classes, and the undo of one takes them."""
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    save_digits(here / "photos", 3)
+    Path("theirs.csv").write_text("path,label\nnobody.png,owl\n")
+    label_photos(Path("photos"), None, Start(labels=Path("theirs.csv")), Desk(browser=False))
+    assert "added when they are imported: owl" in capsys.readouterr().out
+    with Project.open(Path("photos")) as project:
+        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
+        assert project.classes.all() == ()
+        Path("theirs.csv").write_text(f"path,label\n{project.images.get(0).name},owl\n")
+        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
+        assert [each.name for each in project.classes.all()] == ["owl"]
+        assert project.label_imports.undo().removed_classes == ("owl",)
 
 
 def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(
     photos: Path, monkeypatch, capsys
 ) -> None:
     with Project.open(photos) as project:
-        project.add_class("three", "Ann")
+        project.classes.add("three", "Ann")
         with Course(project, identity_of(project, OPTIONS), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
-        model = project.models()[-1]
+        model = project.models.all()[-1]
         assert model.estimate is not None
         estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
-        project.record_model(replace(model, estimate=estimate))
+        project.models.record(replace(model, estimate=estimate))
     assert aral(monkeypatch, "export", str(photos), "out", "--form", "csv") == 0
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
@@ -113,11 +200,11 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
 
 def test_a_second_server_is_refused_with_the_address_of_the_first(photos: Path, monkeypatch, capsys) -> None:
     with Project.open(photos) as project, served(project) as running:
-        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        project.models.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
         assert aral(monkeypatch, "serve", str(photos), "--no-train") == 2
         said = capsys.readouterr().err
         assert "is in use by process" in said and running.url in said and "Traceback" not in said
-        assert project.training_state().message == "of the first"
+        assert project.models.training_state().message == "of the first"
         assert aral(monkeypatch, "label", str(photos), "--no-browser") == 0  # says where it is instead
         assert "open already" in capsys.readouterr().out
 
@@ -130,7 +217,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "1") == 0
     assert "0 new images" in capsys.readouterr().out
     with Project.open(photos) as project:
-        (bad,) = project.unreadable()
+        (bad,) = project.images.unreadable()
     assert bad.path == "zz-large.png" and bad.reason == "too_large"
     assert "1200×1000" in bad.detail and "--max-pixels 2" in bad.detail
     assert aral(monkeypatch, "sync", str(photos)) == 0  # remembered
@@ -139,7 +226,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert "1 new image," in capsys.readouterr().out
     paint(photos / "zz-too.png", 2, (1200, 1000))
     with Project.open(photos) as project:
-        assert project.import_images().added == 1
+        assert project.images.sync().added == 1
     (photos / "zz").mkdir()
     shutil.copy(photos / "zz-too.png", photos / "zz" / "new.png")
     assert aral(monkeypatch, "predict", str(photos), str(photos / "zz"), "--max-pixels", "1") == 0
@@ -150,12 +237,12 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
 
 
 def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(here: Path, monkeypatch) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.images.sync())
     save_digits(here / "photos", 150)
     for share, measuring in ((None, 24), (0.25, 30), (0.0, 0), (None, 0)):
         label_photos(Path("photos"), None, Start(("one",), 120, estimate_share=share), Desk(browser=False))
         with Project.open(Path("photos")) as project:
-            assert project.estimate_slice().size == measuring
+            assert project.estimate.image_ids().size == measuring
             said = said_of_measuring(project)
         assert f"{measuring} of 120 labels will measure" in said if measuring else "No label will" in said
     assert aral(monkeypatch, "label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
@@ -177,11 +264,11 @@ def test_any_failure_of_the_import_is_reported(photos: Path, monkeypatch, capsys
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of a library")
 
-    monkeypatch.setattr(Project, "import_images", fail)
+    monkeypatch.setattr("aral.annotation.images.Images.sync", fail)
     assert aral(monkeypatch, "label", str(photos), "--no-browser") == 1
     assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
     with Project.open(photos) as project:
-        state = project.training_state()
+        state = project.models.training_state()
     assert state.phase == "failed" and "ZeroDivisionError" in state.message
 
 
@@ -219,7 +306,7 @@ def test_an_import_says_what_it_found(here: Path) -> None:
     shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
     (here / "photos" / "broken.png").write_bytes(b"no image")
     with Project.create_or_open(here / "photos") as project:
-        said = said_of_import(project.import_images())
+        said = said_of_import(project.images.sync())
     assert said == (
         "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations the first frame counts."
     )
@@ -280,7 +367,7 @@ def test_a_place_that_cannot_be_written_to_is_named(photos: Path, monkeypatch, c
 def test_without_training_nobody_waits_for_the_import(photos: Path, capsys) -> None:
     with Project.open(photos) as project:
         Work(project, Desk(browser=False, training=False), None, lambda: False)._run()
-        assert project.training_state().phase == "off"
+        assert project.models.training_state().phase == "off"
     assert "24 images, 0 of them copies; 0 files could not be read." in capsys.readouterr().out
 
 
@@ -308,11 +395,11 @@ def label_a_little(photos: Path) -> str:
     """What a person does while the page is open: start it once more, and give an answer; gives the page's link."""
     deadline = time.monotonic() + 30
     with Project.open(photos) as project:
-        while (link := link_of_running_server(photos / ".aral")) is None or project.image_count() < 10:
+        while (link := link_of_running_server(photos / ".aral")) is None or project.images.count() < 10:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         label_photos(photos, None, Start(), Desk(browser=False))
-        project.answer(given(0, 1))
+        project.annotations.append(given(0, 1))
     return link
 
 
@@ -352,8 +439,8 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
         assert line in said, line
     assert read_options(photos / ".aral") == TrainingOptions(effort="quick")
     with Project.open(photos) as project:
-        assert [each.name for each in project.classes()] == ["cat", "dog"]
-        assert (project.settings().budget, project.answered_count().labelled) == (8, 1)
+        assert [each.name for each in project.classes.all()] == ["cat", "dog"]
+        assert (project.settings.get().budget, project.labels.counts().labelled) == (8, 1)
 
 
 @pytest.mark.slow
@@ -368,8 +455,8 @@ def test_labelling_from_the_command_line(tmp_path: Path) -> None:
             deadline = time.monotonic() + 60
             with Project.open(photos) as project:
                 while (
-                    project.training_state().phase not in ("training", "choosing")
-                    and not project.queue_left()
+                    project.models.training_state().phase not in ("training", "choosing")
+                    and not project.queue.remaining()
                 ):
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.02)
@@ -377,6 +464,6 @@ def test_labelling_from_the_command_line(tmp_path: Path) -> None:
                 server.send_signal(signal.SIGTERM)
                 assert server.wait(40) == 143
                 assert time.monotonic() - asked < 8  # 5 on a machine that does nothing else
-                assert project.training_state().phase == "off"
+                assert project.models.training_state().phase == "off"
         finally:
             server.kill()

@@ -13,6 +13,7 @@ import pytest
 
 from aral import benchmarking
 from aral.annotation import Project
+from aral.annotation.images import Images
 from aral.benchmarking import GridResult, GridSpec, State, UnitResult
 from aral.cli import compare
 from aral.cli.screen import Screen
@@ -85,12 +86,12 @@ def test_watching_a_folder_ends_with_the_signals_code(
 ) -> None:
     save_digits(here / "photos", 2)
     with Project.create_or_open(here / "photos") as project:
-        project.import_images()
-    real = Project.import_images
+        project.images.sync()
+    real = Images.sync
 
-    def send_and_import(self: Project, *arguments: object, **options: object) -> object:
+    def send_and_sync(self: Images, *arguments: object, **options: object) -> object:
         os.kill(os.getpid(), number)
         return real(self, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Project, "import_images", send_and_import)
+    monkeypatch.setattr(Images, "sync", send_and_sync)
     assert aral(monkeypatch, "sync", "photos", "--watch", "60") == code

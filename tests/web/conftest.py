@@ -50,7 +50,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for number in range(IMAGES):
         paint(photos / f"IMG_{number:03d}.png", number)
     with Project.create_or_open(photos, folder, CLASSES, budget=200) as project:
-        project.import_images()
+        project.images.sync()
     return photos, folder
 
 

@@ -74,15 +74,17 @@ def client(tmp_path: Path) -> Iterator[tuple[Project, TestClient]]:
         Project.create_or_open(photos, class_names=("a", "b")) as project,
         TestClient(make_app(project, rules), base_url=BASE, cookies={rules.cookie_name: SECRET}) as opened,
     ):
-        project.import_images()
+        project.images.sync()
         yield project, opened
 
 
 def test_only_pixels_of_a_polyglot_reach_the_page(client: tuple[Project, TestClient]) -> None:
     project, page = client
-    names = {project.image(image_id).name: image_id for image_id in project.labelable_ids().tolist()}
+    names = {
+        project.images.get(image_id).name: image_id for image_id in project.images.labelable_ids().tolist()
+    }
     assert polyglots().keys() <= names.keys() and not names.keys() & NO_IMAGES.keys()
-    assert {bad.path for bad in project.unreadable()} == set(NO_IMAGES)
+    assert {bad.path for bad in project.images.unreadable()} == set(NO_IMAGES)
     for name in polyglots():
         assert CANARY in (project.photos / name).read_bytes()
         for kind in ("thumbnail", "large"):
@@ -98,7 +100,7 @@ def test_names_that_are_no_text_reach_the_page_as_they_are(client: tuple[Project
     project, page = client
     cards = page.get("/api/next", params={"annotator": "Ann", "count": 30}).content
     found = {os.fsencode(card["name"]) for card in json.loads(cards)["cards"]}
-    assert b"caf\xe9\xff.png" in found and len(found) == project.image_count()
+    assert b"caf\xe9\xff.png" in found and len(found) == project.images.count()
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

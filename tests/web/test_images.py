@@ -14,7 +14,7 @@ from aral.web.images import IMMUTABLE, picture_urls
 
 @pytest.mark.parametrize("kind", ["thumbnail", "large"])
 def test_pictures_are_jpegs_of_the_image(client: TestClient, project: Project, kind: str) -> None:
-    answer = client.get(picture_urls(project.image(3))[kind])
+    answer = client.get(picture_urls(project.images.get(3))[kind])
     picture = Image.open(BytesIO(answer.content))
     assert picture.format == "JPEG"
     assert picture.size == (96, 72)
@@ -47,8 +47,8 @@ def test_what_is_no_number(reader: TestClient, number: str) -> None:
 
 
 def test_generated_images(client: TestClient, project: Project) -> None:
-    project.record_model(ModelRecord(0, "models/0000", 3, 1.0, (0, 1, 2)))
-    project.set_generated(1, project.thumbnail(0))
+    project.models.record(ModelRecord(0, "models/0000", 3, 1.0, (0, 1, 2)))
+    project.models.set_generated_images(1, project.images.thumbnail(0))
     answer = client.get("/generated/1")
-    assert answer.content == project.thumbnail(0)
+    assert answer.content == project.images.thumbnail(0)
     assert answer.headers["cache-control"] == "no-cache"

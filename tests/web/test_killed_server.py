@@ -76,7 +76,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for number in range(IMAGES):
         paint(photos / f"IMG_{number:04d}.png", number, (8, 6))
     with Project.create_or_open(photos, tmp_path / "project", CLASSES, budget=IMAGES) as opened:
-        opened.import_images()
+        opened.images.sync()
         yield opened
 
 
@@ -103,7 +103,7 @@ def test_kills_of_the_server_lose_no_acknowledged_answer(
     with served(project):
         person.ask("POST", "/api/answers", {"events": list(person.sent.values())})
         person.acknowledged = set(person.sent)
-        labelled = {label.image_id: label.class_id for label in project.labels()}
+        labelled = {label.image_id: label.class_id for label in project.labels.all()}
         assert labelled == {image: image % 3 for image in labelled} and len(labelled) == len(person.sent)
         shown = person.look()
     with served(project):
@@ -114,8 +114,8 @@ def test_kills_of_the_server_lose_no_acknowledged_answer(
 def check(folder: Path, person: Person) -> None:
     """Each acknowledged answer is in the project, each answer at most once, and none that was not sent."""
     with Project.open(folder) as after:
-        saved = [(each.image_id, each.class_id) for each in after.history("Ann", count=10 * IMAGES)]
-        assert len(saved) == len(set(saved)) == after.answered_count().labelled == len(after.labels())
+        saved = [(each.image_id, each.class_id) for each in after.annotations.history("Ann", count=10 * IMAGES)]
+        assert len(saved) == len(set(saved)) == after.labels.counts().labelled == len(after.labels.all())
     images = {key: each["image_id"] for key, each in person.sent.items()}
     acknowledged = {images[key] for key in person.acknowledged}
     assert acknowledged <= {image for image, _ in saved} <= set(images.values())

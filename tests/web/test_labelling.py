@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SLICE, Asking, Project
-from aral.annotation.withholding import in_hidden_tenth
+from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SET, Project, Provenance
+from aral.annotation.predictions import hides_suggestion
 from aral.errors import RunFailed
 from aral.web.labelling import MOST_EVENTS
 from tests.web.conftest import IMAGES
@@ -25,7 +25,7 @@ def cards(client: TestClient, **query: Any) -> list[dict[str, Any]]:
 
 def test_a_card_says_what_the_page_needs(client: TestClient, project: Project) -> None:
     (card,) = cards(client, count=1)
-    image = project.image(card["image_id"])
+    image = project.images.get(card["image_id"])
     assert card["name"] == image.name
     assert (card["width"], card["height"]) == (96, 72)
     assert card["thumbnail"] == f"/thumbnail/{image.id}?v={image.sha256[:16]}"
@@ -138,17 +138,19 @@ def test_an_answer_is_saved_once_however_often_it_is_sent(client: TestClient, pr
     ]
     assert again["counts"]["labelled"] == 1
     assert again["counts"]["skipped"] == 1
-    assert [(label.image_id, label.class_id) for label in project.labels()] == [(3, 1)]
+    assert [(label.image_id, label.class_id) for label in project.labels.all()] == [(3, 1)]
 
 
 def test_who_browses_is_noted_and_what_a_card_asked_for_is_too(client: TestClient, project: Project) -> None:
-    project.set_queue(2, np.array([3, 4]), np.array([0.5, -0.5]), ["", ""], "margin", np.empty(0, np.int64))
+    project.queue.replace(
+        2, np.array([3, 4]), np.array([0.5, -0.5]), ["", ""], "margin", np.empty(0, np.int64)
+    )
     send(client, event(3, browsed=True), event(4), event(5, browsed=False))
-    measured = 5 in project.estimate_slice()
-    assert project.askings() == {
-        3: Asking(None, BROWSING, None),
-        4: Asking(2, "margin", -0.5),
-        5: Asking(None, ESTIMATE_SLICE if measured else BY_CHANCE, None),
+    measured = 5 in project.estimate.image_ids()
+    assert project.labels.provenance() == {
+        3: Provenance(None, BROWSING, None),
+        4: Provenance(2, "margin", -0.5),
+        5: Provenance(None, ESTIMATE_SET if measured else BY_CHANCE, None),
     }
 
 
@@ -162,7 +164,7 @@ def test_undo_takes_back_the_answer(client: TestClient, project: Project) -> Non
     answered = event(5, class_id=2)
     receipts = send(client, answered, event(5, "undo"))["receipts"]
     assert receipts[1]["cancels"] == receipts[0]["seq"]
-    assert project.labels() == []
+    assert project.labels.all() == []
 
 
 def test_one_refused_answer_does_not_hold_up_the_others(client: TestClient, project: Project) -> None:
@@ -172,7 +174,7 @@ def test_one_refused_answer_does_not_hold_up_the_others(client: TestClient, proj
     (refused,) = saved["refused"]
     assert refused["key"] == bad["key"]
     assert "99" in refused["problem"]
-    assert sorted(label.image_id for label in project.labels()) == [1, 3]
+    assert sorted(label.image_id for label in project.labels.all()) == [1, 3]
 
 
 def test_the_key_of_another_answer_is_refused(client: TestClient) -> None:
@@ -232,7 +234,7 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged(
     def full(events: object) -> None:
         raise RunFailed("The disk is full: 0 bytes are free.", "Free some space.")
 
-    monkeypatch.setattr(project, "answers", full)
+    monkeypatch.setattr(project.annotations, "append_many", full)
     answer = client.post("/api/answers", json={"events": [event(1)]})
     assert answer.status_code == 503
     assert answer.json() == {"problem": "The disk is full: 0 bytes are free.", "hint": "Free some space."}
@@ -240,10 +242,10 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged(
 
 def test_what_is_held_back_cannot_be_accepted(client: TestClient, project: Project) -> None:
     record_model(project)
-    measuring = int(project.estimate_slice()[0])
-    others = sorted(set(project.labelable_ids().tolist()) - set(project.estimate_slice().tolist()))
-    hidden = next(image for image in others if in_hidden_tenth([image])[0])
-    free = next(image for image in others if not in_hidden_tenth([image])[0])
+    measuring = int(project.estimate.image_ids()[0])
+    others = sorted(set(project.images.labelable_ids().tolist()) - set(project.estimate.image_ids().tolist()))
+    hidden = next(image for image in others if hides_suggestion([image])[0])
+    free = next(image for image in others if not hides_suggestion([image])[0])
     accepting = [
         event(image, accepted=True, suggestion_shown=True, browsed=True)
         for image in (measuring, hidden, free)
@@ -254,7 +256,7 @@ def test_what_is_held_back_cannot_be_accepted(client: TestClient, project: Proje
     assert [receipt["image_id"] for receipt in answer["receipts"]] == [free]
     refused = {each["key"]: each["problem"] for each in answer["refused"]}
     assert set(refused) == {each["key"] for each in (*accepting[:2], unseen, skipped)}
-    assert f"image {measuring} is held back" in refused[accepting[0]["key"]]
-    assert [label.image_id for label in project.labels()] == [free]
+    assert f"image {measuring} is hidden" in refused[accepting[0]["key"]]
+    assert [label.image_id for label in project.labels.all()] == [free]
     plain = event(measuring, suggestion_shown=False)
     assert len(client.post("/api/answers", json={"events": [plain]}).json()["receipts"]) == 1

@@ -86,7 +86,7 @@ def test_hundreds_of_slow_connections_do_not_stop_a_person(running: Served, proj
             stack.enter_context(opened(running, whole[:40] if number % 2 else f'{whole}{{"events"'))
         times = sorted(label(running, image) for image in range(20))
     assert times[-2] < 0.5, "some 10 ms on a machine that does nothing else"
-    assert project.answered_count().labelled == 20
+    assert project.labels.counts().labelled == 20
 
 
 def test_no_token_and_no_secret_is_ever_logged(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from aral.annotation import Advice, AnswerEvent, Project, TrainingState, models
-from aral.web import classes, progress
+from aral.annotation import Advice, AnswerEvent, Pace, Project, TrainingState
 from tests.web.events import event
 from tests.web.models import record_model
 
@@ -73,8 +73,8 @@ def test_the_status_bar(client: TestClient, project: Project) -> None:
     assert first["training"]["phase"] == "off"  # type: ignore[index]
     assert (first["estimate"], first["advice"], first["model"]) == (None, None, None)
     record_model(project)
-    project.set_training_state(TrainingState("training", 3, 0.4, "step 40 of 100"))
-    project.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
+    project.models.set_training_state(TrainingState("training", 3, 0.4, "step 40 of 100"))
+    project.models.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
     client.post("/api/answers", json={"events": [event(1), event(2, "unsure")]})
     then = status(client)
     assert then["counts"]["labelled"] == 1  # type: ignore[index]
@@ -103,27 +103,34 @@ def test_a_poll_without_a_change_reads_nothing_again(
     """Every open page polls the status every two seconds."""
     for _ in range(3):
         record_model(project)
-    parsed: list[object] = []
-    hashed: list[object] = []
-    monkeypatch.setattr(models, "_model", counting(models._model, parsed))
-    monkeypatch.setattr(classes, "revision", counting(classes.revision, hashed))
-    monkeypatch.setattr(progress, "revision", classes.revision)
-    answers = [status(client, since=since) for since in (None, *[0] * 9)]
-    assert all(answer["model"] == 3 for answer in answers)
-    assert (len(parsed), len(hashed)) == (3, 1), "each model document once"
+    reads: Counter[str] = Counter()
+    for part, name in (
+        (project.models, "all"),
+        (project.models, "newest_estimate"),
+        (project.models, "advice"),
+        (project.classes, "revision"),
+        (project.images, "count"),
+    ):
+        monkeypatch.setattr(part, name, counting(getattr(part, name), name, reads))
+    monkeypatch.setattr(project, "pace", lambda annotator: Pace(0.0, 0, None, None))  # depends on the time
+    polls = [status(client, since=since) for since in (None, *[0] * 9)]
+    assert all(each["model"] == 3 for each in polls)
+    once = {"newest_estimate": 1, "advice": 1, "revision": 1, "count": 1}
+    assert reads == once, "and no list of models is parsed at all"
     client.post("/api/answers", json={"events": [event(1)]})
-    project.set_training_state(TrainingState("training", 3, 0.5))
-    changed = [status(client) for _ in range(10)]
-    assert {answer["counts"]["labelled"] for answer in changed} == {1}  # type: ignore[index]
-    assert {answer["training"]["fraction"] for answer in changed} == {0.5}  # type: ignore[index]
-    assert len(parsed) == 6
+    project.models.set_training_state(TrainingState("training", 3, 0.5))
+    reads.clear()
+    polls = [status(client) for _ in range(10)]
+    assert {each["counts"]["labelled"] for each in polls} == {1}  # type: ignore[index]
+    assert {each["training"]["fraction"] for each in polls} == {0.5}  # type: ignore[index]
+    assert reads == once
 
 
-def counting(function: Callable[..., Any], calls: list[object]) -> Callable[..., Any]:
-    """The function, which notes each call."""
+def counting(function: Callable[..., Any], name: str, calls: Counter[str]) -> Callable[..., Any]:
+    """The function, whose calls are counted."""
 
     def wrapped(*arguments: Any) -> Any:
-        calls.append(arguments)
+        calls[name] += 1
         return function(*arguments)
 
     return wrapped
@@ -132,7 +139,7 @@ def counting(function: Callable[..., Any], calls: list[object]) -> Callable[...,
 def test_another_process_changes_the_status_too(client: TestClient, project: Project) -> None:
     first = status(client)
     with Project.open(project.folder) as other:
-        other.answer(AnswerEvent("from-elsewhere", 5, "Bob", "class", 1))
+        other.annotations.append(AnswerEvent("from-elsewhere", 5, "Bob", "class", 1))
         record_model(other)
     second = status(client, since=int(str(first["changes"])))
     assert second["changed"] is True

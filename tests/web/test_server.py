@@ -121,7 +121,7 @@ def test_the_url_of_a_running_server_makes_no_link(project: Project, monkeypatch
 
 def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> None:
     with served(project) as running:
-        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        project.models.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
         note = (project.folder / SERVER_FILE).read_bytes()
         for _ in range(2):
             with pytest.raises(BadInput) as refusal, served(project, port=0):
@@ -130,7 +130,7 @@ def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> Non
             link = refusal.value.problem.rpartition(" ")[2]
             assert status_of(running.port, link.removeprefix(running.url.rstrip("/"))) == 200
         assert (project.folder / SERVER_FILE).read_bytes() == note
-        assert project.training_state().message == "of the first"
+        assert project.models.training_state().message == "of the first"
         (project.folder / "web-secret").write_text("x" * 43)  # it does not prove itself any more
         with pytest.raises(BadInput) as refusal, served(project):
             pass
@@ -287,4 +287,6 @@ def test_eight_people_at_once_lose_nothing(project: Project) -> None:
 
         statuses = [status for each in people.map(answer, range(8)) for status in each]
     assert statuses == [200] * 120
-    assert [len(project.history(f"person {person}", count=100)) for person in range(8)] == [15] * 8
+    assert [len(project.annotations.history(f"person {person}", count=100)) for person in range(8)] == [
+        15
+    ] * 8

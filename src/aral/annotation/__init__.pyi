@@ -1,70 +1,51 @@
 from .advice import Unknown, advise
-from .answer_records import (
-    Action,
-    Agreement,
-    Anchoring,
-    Answered,
-    AnswerEvent,
-    AnswerReceipt,
-    Conflict,
-    Counts,
-    Label,
-    LabelUse,
-    Pace,
-)
+from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
+from .annotators import Annotator
 from .class_names import class_names_of
+from .classes import ClassChange, ProjectClass
 from .classifier import Classifier, Description
+from .consensus import Action
 from .doctor import Check, examine
+from .estimate import Estimate
 from .estimate_figures import exact_interval
 from .exporting import Exported, export
-from .figures import (
-    Advice,
-    ClassFigure,
-    Disagreement,
-    Estimate,
-    GridCell,
-    GridPage,
-    ModelRecord,
-    Phase,
-    TrainingState,
-)
 from .forms import FORMS, USUAL, Form, Placing
+from .grid import GridCell, GridPage
+from .image_matching import ImageMatcher, Match, PathEnds
+from .images import ImageStatus, ProjectImage
+from .label_files import NotTaken, ReadLabels
 from .label_import import Imported, import_labels
+from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
+from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
 from .model_cards import model_card
-from .names import ends_of
+from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
 from .options import Effort, TrainingOptions, changed_options, read_options, write_options
-from .pixels import PixelFile
+from .pictures import PixelFile
 from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
+from .predictions import Suggestion
 from .process import TrainerProcess
-from .project import Project
+from .project import Pace, Project
 from .project_status import Status, status
-from .records import (
+from .provenance import (
     BROWSING,
     BY_CHANCE,
-    ESTIMATE_SLICE,
+    ESTIMATE_SET,
     IMPORT,
     IMPORT_KEY,
     LABEL_STUDIO,
-    Annotator,
-    Asking,
-    Card,
-    ClassChange,
-    ImageStatus,
-    ImportProgress,
-    ImportResult,
-    PageSettings,
-    ProjectClass,
-    ProjectImage,
+    Provenance,
     Purpose,
-    Suggestion,
 )
+from .queue import Card
 from .run_folders import session_folders
+from .settings import ProjectSettings
+from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
 
 __all__ = [
     "BROWSING",
     "BY_CHANCE",
-    "ESTIMATE_SLICE",
+    "ESTIMATE_SET",
     "FORMS",
     "IMPORT",
     "IMPORT_KEY",
@@ -77,15 +58,11 @@ __all__ = [
     "Annotator",
     "AnswerEvent",
     "AnswerReceipt",
-    "Answered",
-    "Asking",
     "Card",
     "Check",
     "ClassChange",
     "ClassFigure",
     "Classifier",
-    "Conflict",
-    "Counts",
     "Description",
     "Disagreement",
     "Effort",
@@ -94,15 +71,21 @@ __all__ = [
     "Form",
     "GridCell",
     "GridPage",
+    "HistoryEntry",
+    "ImageMatcher",
     "ImageStatus",
-    "ImportProgress",
-    "ImportResult",
     "Imported",
+    "ImportedAnswer",
     "Label",
+    "LabelCounts",
+    "LabelImport",
+    "LabelImports",
     "LabelUse",
+    "Match",
     "ModelRecord",
+    "NotTaken",
     "Pace",
-    "PageSettings",
+    "PathEnds",
     "Phase",
     "PixelFile",
     "Placing",
@@ -110,19 +93,26 @@ __all__ = [
     "Project",
     "ProjectClass",
     "ProjectImage",
+    "ProjectSettings",
+    "Provenance",
     "Purpose",
+    "ReadLabels",
+    "RecordedImport",
     "Status",
     "Suggestion",
+    "SuspectLabel",
+    "SyncProgress",
+    "SyncResult",
     "Trainer",
     "TrainerProcess",
     "TrainingOptions",
     "TrainingState",
+    "UndoneImport",
     "Unknown",
     "advise",
     "changed_options",
     "class_names_of",
     "classify_file",
-    "ends_of",
     "exact_interval",
     "examine",
     "export",

@@ -114,7 +114,7 @@ class Course:
         """Whether it is on these classes and options, and its pool is still that of the project."""
         if identity != self.identity:
             return False
-        now = np.setdiff1d(self.project.labelable_ids(), self.project.estimate_slice())
+        now = np.setdiff1d(self.project.images.labelable_ids(), self.project.estimate.image_ids())
         # A file that went is no reason to begin again: its pixels are there.
         return bool(np.isin(now, self.images.pool.ids).all())
 
@@ -163,11 +163,11 @@ class Course:
             return False
         wanted = self.query_size if number else first_query_size(self.class_count, self.query_size)
         asked = self.store.document(number, QUEUED) is not None
-        return news >= wanted or (asked and self.project.queue_left() == 0) or self._budget_is_spent()
+        return news >= wanted or (asked and self.project.queue.remaining() == 0) or self._budget_is_spent()
 
     def _budget_is_spent(self) -> bool:
         """Whether nobody is to answer more, and the last training knew only a part of the labels."""
-        budget, counts = self.project.settings().budget, self.project.answered_count()
+        budget, counts = self.project.settings.get().budget, self.project.labels.counts()
         if budget is None or counts.labelled < budget:
             return False
         return len(self.trained_on(self.session.round_number - 1)) + counts.for_estimate < budget
@@ -222,7 +222,7 @@ class Course:
         size = self.query_size if number else first_query_size(self.class_count, self.query_size)
         selection = recorded or self.session.ask(min(size, open_ids.size), stopping, self._left_over)
         reserve = self._reserve(selection)
-        self.project.set_queue(
+        self.project.queue.replace(
             self.first_round + number,
             selection.ids,
             selection.scores,

@@ -17,8 +17,8 @@ from typing import Literal
 from aral.annotation import Project
 from aral.annotation.classifier import Classifier
 from aral.annotation.database import FILE_NAME
-from aral.annotation.opening import place_of
 from aral.annotation.portable import ONNX_PACKAGES
+from aral.annotation.project import find_project
 from aral.errors import AralError
 from aral.words import counted
 
@@ -104,7 +104,7 @@ def _disk(folder: Path) -> Check:
 
 def _project(folder: Path) -> Iterator[Check]:
     try:
-        place = place_of(folder)
+        place = find_project(folder)
         yield _rights(place)
         yield _database(place / FILE_NAME)
         with Project.open(folder) as project:
@@ -141,7 +141,7 @@ def _database(path: Path) -> Check:
 def _photos(project: Project) -> Check:
     if not project.photos.is_dir():
         return Check("photos", "bad", f"{project.photos} is gone", "Is the drive connected?")
-    count, unreadable = project.image_count(), len(project.unreadable())
+    count, unreadable = project.images.count(), len(project.images.unreadable())
     found = f"{counted(count, 'image')}, {unreadable} unreadable"
     if not count:
         return Check("photos", "bad", found, f"aral sync {project.photos}")
@@ -149,8 +149,8 @@ def _photos(project: Project) -> Check:
 
 
 def _pixels(project: Project) -> Check:
-    file = project.pixels()
-    ids = project.labelable_ids()
+    file = project.images.pixels()
+    ids = project.images.labelable_ids()
     rows = file.path.stat().st_size // file.row_bytes if file.path.exists() else 0
     if ids.size and int(ids[-1]) >= rows:
         return Check(
@@ -163,7 +163,7 @@ def _pixels(project: Project) -> Check:
 
 
 def _models(project: Project) -> Iterator[Check]:
-    models = project.models()
+    models = project.models.all()
     if not models:
         yield Check("classifier", "note", "nothing is trained yet")
         return
@@ -175,7 +175,7 @@ def _models(project: Project) -> Iterator[Check]:
 
 
 def _trainer(project: Project) -> Check:
-    state = project.training_state()
+    state = project.models.training_state()
     if state.phase == "failed":
         return Check("trainer", "bad", state.message, "Run aral label again.")
     return Check("trainer", "good", state.phase)

@@ -16,8 +16,8 @@ def model_card(project: Project) -> str:
     Raises:
         BadInput: the project was damaged.
     """
-    models = project.models()
-    counts, files = project.answered_count(), project.status_counts()
+    models = project.models.all()
+    counts, files = project.labels.counts(), project.images.status_counts()
     lines = [*_header(project), f"# Image classifier for {_plain(project.photos.name)}", ""]
     if not models:
         lines += ["No classifier has been trained yet; this export holds labels only.", ""]
@@ -30,8 +30,8 @@ def model_card(project: Project) -> str:
         f"{counts.for_estimate} for measuring only.",
         f"- {counted(counts.bad, 'bad image')}, {counts.none} with none of the classes, {counts.skipped} skipped, "
         f"{counts.unsure} unsure, {counts.conflicts} on which people disagree.",
-        f"- {counted(project.image_count(), 'different image')} in all; "
-        f"{counted(len(project.unreadable()), 'file')} could not be read, "
+        f"- {counted(project.images.count(), 'different image')} in all; "
+        f"{counted(len(project.images.unreadable()), 'file')} could not be read, "
         f"{counted(files.get('missing', 0), 'is', 'are')} gone and "
         f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
         *_people(project),
@@ -50,7 +50,7 @@ def model_card(project: Project) -> str:
 
 def _header(project: Project) -> list[str]:
     """YAML, as model hubs read it; JSON texts are YAML texts."""
-    names = [each.name for each in project.classes()]
+    names = [each.name for each in project.classes.all()]
     return [
         "---",
         "library_name: aral",
@@ -62,7 +62,7 @@ def _header(project: Project) -> list[str]:
 
 
 def _figures(project: Project, model: ModelRecord) -> list[str]:
-    names = {each.id: each.name for each in project.classes()}
+    names = {each.id: each.name for each in project.classes.all()}
     shown = [_plain(names.get(class_id, f"class {class_id}")) for class_id in model.class_ids]
     lines = [
         f"Round {model.round}, trained on {counted(model.trained_on, 'label')} in {model.seconds:.0f} s.",
@@ -83,7 +83,7 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
     lines += [f"| | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
     for name, row in zip(shown, model.confusion, strict=True):
         lines.append(f"| {name} | {' | '.join(str(count) for count in row)} |")
-    told = advise(project.models(), 50)
+    told = advise(project.models.all(), 50)
     return [*lines, "", told.reason if isinstance(told, Unknown) else told.sentence, ""]
 
 
@@ -98,8 +98,8 @@ def in_words(estimate: Estimate | None) -> str:
 
 
 def _people(project: Project) -> list[str]:
-    agreement, anchoring = project.agreement(), project.anchoring()
-    lines = [f"- Annotators: {len(project.annotators())}."]
+    agreement, anchoring = project.labels.agreement(), project.labels.anchoring()
+    lines = [f"- Annotators: {len(project.annotators.all())}."]
     if agreement.kappa is not None:
         lines.append(
             f"- Agreement: {agreement.measure} kappa {agreement.kappa:.2f} on {counted(agreement.images, 'image')}."

@@ -72,7 +72,7 @@ def newest_classifier(project: Project) -> Classifier:
     Raises:
         BadInput: nothing has been trained yet.
     """
-    models = project.models()
+    models = project.models.all()
     if not models:
         raise BadInput(
             f"The project in {project.folder} has no classifier yet.",

@@ -70,7 +70,7 @@ class TrainerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._project.set_training_state(TrainingState("off", message="Training is off."))
+        self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _watch(self) -> None:
         while not self._ending.is_set() and self._starts < MOST_STARTS:
@@ -86,7 +86,7 @@ class TrainerProcess:
             message = (
                 f"The trainer ended {MOST_STARTS} times. Its messages are in {self._project.folder / LOG}."
             )
-            self._project.set_training_state(TrainingState("failed", message=message))
+            self._project.models.set_training_state(TrainingState("failed", message=message))
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = self._project.folder / LOG

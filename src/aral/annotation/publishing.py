@@ -48,9 +48,9 @@ def publish(course: Course, answers: Answers) -> ModelRecord:
     name = f"{course.number:02d}-{number:04d}"
     classifier = with_facts(classifier, record)
     classifier.save(project.folder / MODELS / name)
-    model_number = project.record_model(record)
+    model_number = project.models.record(record)
     everything = course.images.everything
-    project.set_predictions(
+    project.predictions.replace(
         model_number, everything.ids, list(course.class_ids), classifier.probabilities(everything)
     )
     gallery = session.learner.gallery(
@@ -59,7 +59,7 @@ def publish(course: Course, answers: Answers) -> ModelRecord:
         Stream.root(course.spec.seed).child("gallery"),
     )
     if gallery is not None:
-        project.set_generated(model_number, picture(gallery))
+        project.models.set_generated_images(model_number, picture(gallery))
     give_advice(project, course.query_size)
     course.mark_published(model_number)
     _prune(project)
@@ -76,21 +76,21 @@ def measure_again(course: Course, answers: Answers) -> bool:
     number = course.session.round_number - 1
     if number < 0:
         return False
-    newest = project.models()[-1]
+    newest = project.models.all()[-1]
     measured = answers.measured(course.class_ids, course.images.everything)
     before = 0 if newest.estimate is None else newest.estimate.count
     if len(measured) == before and _shown(newest) == _counts(measured.classes, course.class_count):
         return False
     classifier = Classifier.load(project.folder / newest.folder)
-    project.record_model(model_record(course, answers, classifier, newest.seconds))
+    project.models.record(model_record(course, answers, classifier, newest.seconds))
     give_advice(project, course.query_size)
     return True
 
 
 def give_advice(project: Project, next_labels: int) -> None:
     """Say what the next labels would bring, as far as that can be told."""
-    advice = advise(project.models(), next_labels)
-    project.set_advice(None if isinstance(advice, Unknown) else advice)
+    advice = advise(project.models.all(), next_labels)
+    project.models.set_advice(None if isinstance(advice, Unknown) else advice)
 
 
 def model_record(course: Course, answers: Answers, classifier: Classifier, seconds: float) -> ModelRecord:
@@ -99,7 +99,7 @@ def model_record(course: Course, answers: Answers, classifier: Classifier, secon
     measured = answers.measured(course.class_ids, course.images.everything)
     estimate, confusion = measure(classifier.probabilities(measured.images), measured.classes)
     if estimate is not None:
-        late = np.isin(measured.images.ids, course.project.late_in_slice()).sum()
+        late = np.isin(measured.images.ids, course.project.estimate.late_ids()).sum()
         estimate = replace(estimate, late=int(late))
     trained = course.trained_on(number)
     spent = len(trained) + len(measured)
@@ -158,7 +158,7 @@ def picture(gallery: Gallery) -> bytes:
 
 
 def _description(course: Course) -> Description:
-    names = {each.id: each.name for each in course.project.classes()}
+    names = {each.id: each.name for each in course.project.classes.all()}
     return Description(
         course.spec.model.networks,
         course.images.pool.shape,
@@ -196,5 +196,5 @@ def _counts(classes: np.ndarray, class_count: int) -> list[int]:
 
 def _prune(project: Project) -> None:
     """Keep the folders of the newest models; their figures stay in any case."""
-    kept = {Path(model.folder).name for model in project.models()[-KEPT_MODELS:]}
+    kept = {Path(model.folder).name for model in project.models.all()[-KEPT_MODELS:]}
     prune(project.folder / MODELS, kept)

@@ -41,8 +41,8 @@ def identity_of(project: Project, options: TrainingOptions) -> Identity:
     Raises:
         BadInput: nothing was imported yet.
     """
-    pixels = project.pixels()
-    class_ids = tuple(each.id for each in project.classes())
+    pixels = project.images.pixels()
+    class_ids = tuple(each.id for each in project.classes.all())
     return Identity(class_ids, options, pixels.side, pixels.channels)
 
 
@@ -59,7 +59,7 @@ def open_session(project: Project, identity: Identity, images: ProjectImages) ->
         store.close()
     number = before[-1][0] + 1 if before else 1
     material = Material(
-        images.pool.shape, len(images.pool), len(identity.class_ids), project.settings().budget
+        images.pool.shape, len(images.pool), len(identity.class_ids), project.settings.get().budget
     )
     spec = spec_for(project.folder, material, identity.options)
     store = Store.open(project.folder / f"{PREFIX}{number}", create=True)
@@ -72,8 +72,8 @@ def open_session(project: Project, identity: Identity, images: ProjectImages) ->
 
 def _settle(store: Store, project: Project, identity: Identity, spec: RunSpec, pool_size: int) -> None:
     """Write what a new session is about."""
-    names = {each.id: each.name for each in project.classes()}
-    rounds = [model.round for model in project.models()]
+    names = {each.id: each.name for each in project.classes.all()}
+    rounds = [model.round for model in project.models.all()]
     values: dict[str, Json] = {
         "data": project.photos.name.encode("utf-8", "replace").decode() or "images",
         "note": "accuracy on the estimate slice",
@@ -84,7 +84,7 @@ def _settle(store: Store, project: Project, identity: Identity, spec: RunSpec, p
         "seed": spec.seed,
         "class names": [names.get(class_id, str(class_id)) for class_id in identity.class_ids],
         "query size": spec.rounds.query_size,
-        "budget": project.settings().budget,
+        "budget": project.settings.get().budget,
         "pool size": pool_size,
         "first round": max(rounds) + 1 if rounds else 0,
         "spec": spec.model_dump(mode="json"),

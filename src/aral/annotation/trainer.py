@@ -42,7 +42,7 @@ class Reporter(Observer):
         """Say it now, unless it was said already."""
         state = TrainingState(phase, number, fraction, message)
         if state != self._said:
-            self._project.set_training_state(state)
+            self._project.models.set_training_state(state)
             self._said, self._at = state, time.monotonic()
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
@@ -104,7 +104,7 @@ class Trainer:
             return False
 
     def _turn(self) -> bool:
-        if not self._project.image_count():
+        if not self._project.images.count():
             self._reporter.say("idle", "Waiting for images.")
             return False
         identity = identity_of(self._project, self._options)
@@ -141,7 +141,7 @@ class Trainer:
 
     def _waiting_for(self, course: Course) -> str:
         """What the trainer waits for, and what cannot be told yet."""
-        told = advise(self._project.models(), course.query_size)
+        told = advise(self._project.models.all(), course.query_size)
         reason = f" {told.reason}" if isinstance(told, Unknown) else ""
         shown = set(course.labels().values())
         needs = " Training needs labels of two classes." if len(shown) < 2 else ""
@@ -169,7 +169,7 @@ class Trainer:
         if time.monotonic() - self._looked_at > SAY_SECONDS:
             self._looked_at = time.monotonic()
             course = self._course
-            live = tuple(each.id for each in self._project.classes())
+            live = tuple(each.id for each in self._project.classes.all())
             self._changed_classes = course is not None and live != course.class_ids
         return self._changed_classes
 

@@ -45,10 +45,10 @@ def read_images(project: Project) -> ProjectImages:
     Raises:
         BadInput: nothing was imported yet.
     """
-    pixels = mapped(project.pixels())
-    measured = project.estimate_slice()
-    labelled = [label.image_id for label in project.labels() if not label.inherited]
-    known = np.union1d(project.labelable_ids(), np.array(labelled, dtype=np.int64))
+    pixels = mapped(project.images.pixels())
+    measured = project.estimate.image_ids()
+    labelled = [label.image_id for label in project.labels.all() if not label.inherited]
+    known = np.union1d(project.images.labelable_ids(), np.array(labelled, dtype=np.int64))
     everything = ImageSet(pixels, known[known < len(pixels)])
     return ProjectImages(everything.without(measured), everything, measured)
 
@@ -111,8 +111,8 @@ class Answers:
 
 def read_answers(project: Project) -> Answers:
     """What people have said, as it stands now."""
-    with project.one_moment():
-        labels = [label for label in project.labels() if not label.inherited]
+    with project.snapshot():
+        labels = [label for label in project.labels.all() if not label.inherited]
         states = unlabelled_states(project)
     training = {label.image_id: label.class_id for label in labels if label.use == "training"}
     estimate = {label.image_id: label.class_id for label in labels if label.use == "estimate"}

@@ -13,16 +13,17 @@ from typing import Literal
 import typer
 
 from aral.annotation import (
-    ImportProgress,
     Project,
+    SyncProgress,
     TrainerProcess,
     TrainingState,
     changed_options,
     class_names_of,
+    import_labels,
     read_options,
     write_options,
 )
-from aral.annotation.opening import FOLDER_NAME
+from aral.annotation.project import FOLDER_NAME
 from aral.cli.sentences import check_images, said_of_import, said_of_labels, said_of_measuring
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.errors import AralError, RunFailed
@@ -98,7 +99,7 @@ def label_photos(photos: Path, folder: Path | None, start: Start, desk: Desk) ->
     with Project.create_or_open(photos, folder, start.class_names, start.budget) as project:
         _keep_options(project, start.options)
         if start.estimate_share is not None:
-            project.set_settings(replace(project.settings(), estimate_share=start.estimate_share))
+            project.settings.set(replace(project.settings.get(), estimate_share=start.estimate_share))
         _name_classes(project, start)
         serve_project(project, desk, start.labels)
 
@@ -186,8 +187,8 @@ class Work:
 
     def _run(self) -> None:
         try:
-            self._project.set_training_state(TrainingState("idle", message="Waiting for the import."))
-            result = self._project.import_images(
+            self._project.models.set_training_state(TrainingState("idle", message="Waiting for the import."))
+            result = self._project.images.sync(
                 self._progress,
                 self._stopping,
                 follow_links=self._desk.follow_links,
@@ -198,7 +199,7 @@ class Work:
                 check_images(self._project)
                 typer.echo(said_of_measuring(self._project))
             if self._labels is not None and result.complete:
-                typer.echo(said_of_labels(self._project, self._labels))
+                typer.echo(said_of_labels(import_labels(self._project, self._labels)))
         except AralError as error:
             self._fail(error)
             return
@@ -212,15 +213,15 @@ class Work:
         if self._desk.training and not self._stopping():
             self._trainer = TrainerProcess(self._project).__enter__()
         else:
-            self._project.set_training_state(TrainingState("off", message="Training is off."))
+            self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _fail(self, error: AralError) -> None:
         """End the command with this; the page says it as well, as long as it is there."""
         self.trouble = error
         with suppress(Exception):  # what broke the import may keep this from being written
-            self._project.set_training_state(TrainingState("failed", message=error.problem))
+            self._project.models.set_training_state(TrainingState("failed", message=error.problem))
 
-    def _progress(self, progress: ImportProgress) -> None:
+    def _progress(self, progress: SyncProgress) -> None:
         if progress.done - self._said >= SAID_EVERY:
             self._said = progress.done
             typer.echo(f"{progress.done} of {counted(progress.total, 'file')} are read.")
@@ -234,18 +235,24 @@ def _keep_options(project: Project, given: Mapping[str, object]) -> None:
 
 
 def _name_classes(project: Project, start: Start) -> None:
-    """Classes from labels or folders, for a project that has none."""
-    if project.classes():
+    """Classes from folders, for a project that has none; those of labels come with their import."""
+    if project.classes.all():
         return
-    source = start.labels or project.photos
-    found = class_names_of(source)
+    if start.labels is not None:
+        found = class_names_of(start.labels)
+        if found.names:
+            typer.echo(f"Classes of the labels, added when they are imported: {', '.join(found.names)}.")
+        return
+    found = class_names_of(project.photos)
+    for note in found.notes:
+        typer.echo(note)
     for name in found.names:
-        project.add_class(name, "aral label")
-    if found.names and start.labels is None:
+        project.classes.add(name, "aral label")
+    if found.names:
         typer.echo(
             f"Classes from the folders: {', '.join(found.names)}. Their files are not taken as labels;"
         )
         typer.echo(f"that is done by: aral import {project.photos} {project.photos}")
-    elif not found.names:
+    else:
         typer.echo(f"There are no classes yet, because {found.reason}.")
         typer.echo("Add them on the page, or with --classes NAME,NAME.")

@@ -127,7 +127,7 @@ def sync_command(
     """Take in images that were added to the folder since, and note those that are gone."""
     with Project.open(folder) as project, stopping_on_signals() as stopping:
         while True:
-            done = project.import_images(stopping=stopping, max_pixels=in_pixels(max_pixels))
+            done = project.images.sync(stopping=stopping, max_pixels=in_pixels(max_pixels))
             if done.added or watch is None:
                 typer.echo(
                     f"{counted(done.added, 'new image')}, {done.missing} gone, {done.changed} changed; "

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import FastAPI
@@ -30,7 +28,7 @@ class AddClass(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.add_class(self.name, self.annotator)
+        project.classes.add(self.name, self.annotator)
 
 
 class RenameClass(BaseModel):
@@ -44,7 +42,7 @@ class RenameClass(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.rename_class(self.class_id, self.name, self.annotator)
+        project.classes.rename(self.class_id, self.name, self.annotator)
 
 
 class MergeClasses(BaseModel):
@@ -58,7 +56,7 @@ class MergeClasses(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.merge_classes(self.class_id, self.into_id, self.annotator)
+        project.classes.merge(self.class_id, self.into_id, self.annotator)
 
 
 class DescribeClass(BaseModel):
@@ -73,7 +71,7 @@ class DescribeClass(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.describe_class(self.class_id, self.guideline, self.example_ids, self.annotator)
+        project.classes.describe(self.class_id, self.guideline, self.example_ids, self.annotator)
 
 
 ClassChange = Annotated[AddClass | RenameClass | MergeClasses | DescribeClass, Field(discriminator="change")]
@@ -121,34 +119,28 @@ def add_routes(app: FastAPI, project: Project, page: Mapping[str, object]) -> No
         for name in ("keys", "shortcuts_on", "suggestions_on", "overlap"):
             if name in given and given[name] is None:
                 raise BadInput(f"'{name}' cannot be empty.", "Leave it out to keep it as it is.")
-        settings = replace(project.settings(), **given)
-        project.set_settings(replace(settings, keys=_live_keys(project, settings.keys)))
+        settings = replace(project.settings.get(), **given)
+        project.settings.set(replace(settings, keys=_live_keys(project, settings.keys)))
         return whole()
-
-
-def revision(project: Project) -> str:
-    """A hash of classes and settings; a page that sees a new one reads the project again."""
-    known = [[asdict(each) for each in project.classes()], asdict(project.settings())]
-    return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _live_keys(project: Project, keys: dict[str, str]) -> dict[str, str]:
     """The keys without those of classes that were merged since the page was loaded."""
-    live = {f"class:{each.id}" for each in project.classes()}
+    live = {f"class:{each.id}" for each in project.classes.all()}
     return {name: key for name, key in keys.items() if not name.startswith("class:") or name in live}
 
 
 def _project_json(project: Project) -> dict[str, object]:
     return {
-        "classes": [_class_json(project, each) for each in project.classes()],
-        "settings": asdict(project.settings()),
-        "annotators": [each.name for each in project.annotators()],
-        "counts": asdict(project.answered_count()),
-        "revision": revision(project),
+        "classes": [_class_json(project, each) for each in project.classes.all()],
+        "settings": asdict(project.settings.get()),
+        "annotators": [each.name for each in project.annotators.all()],
+        "counts": asdict(project.labels.counts()),
+        "revision": project.classes.revision(),
         "changes": project.changes(),
     }
 
 
 def _class_json(project: Project, each: ProjectClass) -> dict[str, object]:
-    examples = [{"image_id": id, **picture_urls(project.image(id))} for id in each.example_ids]
+    examples = [{"image_id": id, **picture_urls(project.images.get(id))} for id in each.example_ids]
     return {**asdict(each), "examples": examples}

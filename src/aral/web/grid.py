@@ -35,7 +35,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         """
         if group == "near":
             return Json(_near_duplicates(project, annotator, offset, tab))
-        pages = {"predicted": project.predictions_page, "unlabelled": project.unlabelled_page}
+        pages = {"predicted": project.grid.predictions_page, "unlabelled": project.grid.unlabelled_page}
         page = pages[group](annotator, offset, PAGE_SIZE, tab)
         groups = _by_class(project, page.cells) if group == "predicted" else [_group(project, page.cells)]
         return Json({"groups": [each for each in groups if each["cells"]], "next": page.next})
@@ -56,7 +56,7 @@ def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]
 
 
 def _near_duplicates(project: Project, annotator: str, offset: int, tab: str) -> dict[str, object]:
-    everything = project.near_duplicates()
+    everything = project.images.near_duplicates()
     images, end = 0, offset
     for ids in everything[offset:]:
         if images and images + len(ids) > PAGE_SIZE:
@@ -64,7 +64,7 @@ def _near_duplicates(project: Project, annotator: str, offset: int, tab: str) ->
         images += len(ids)
         end += 1
     groups = everything[offset:end]
-    leased = project.tiles(annotator, [id for ids in groups for id in ids], tab)
+    leased = project.grid.lease(annotator, [id for ids in groups for id in ids], tab)
     cells = {cell.image_id: cell for cell in leased}
     shown = ([cells[image_id] for image_id in ids if image_id in cells] for ids in groups)
     return {
@@ -86,7 +86,7 @@ def cell_json(
 ) -> dict[str, object]:
     """An image as a tile, with what is needed to show it large."""
     return {
-        **image_json(project.image(image_id)),
+        **image_json(project.images.get(image_id)),
         "suggestion": None if suggestion is None else asdict(suggestion),
         "answered": answered,
     }

@@ -54,25 +54,27 @@ def add_routes(app: FastAPI, project: Project) -> None:
     @app.get("/thumbnail/{image_id}", response_class=Response)
     def thumbnail(request: Request, image_id: PathId, version: Version = "") -> Response:
         """The small picture of an image, longest side at most 512 pixels."""
-        image = project.image(image_id)
-        return _not_modified(request, image, version) or _picture(project.thumbnail(image_id), image, version)
+        image = project.images.get(image_id)
+        return _not_modified(request, image, version) or _picture(
+            project.images.thumbnail(image_id), image, version
+        )
 
     @app.get("/large/{image_id}", response_class=Response)
     async def large(request: Request, image_id: PathId, version: Version = "") -> Response:
         """The picture made from the original file, longest side at most 2,048 pixels."""
-        image = await run_sync(project.image, image_id)
+        image = await run_sync(project.images.get, image_id)
         not_modified = _not_modified(request, image, version)
         if not_modified is not None:
             return not_modified
         if await request.is_disconnected():
             return Response(status_code=204)
-        jpeg = await run_sync(partial(project.large, image_id), limiter=decoders)
+        jpeg = await run_sync(partial(project.images.large, image_id), limiter=decoders)
         return _picture(jpeg, image, version)
 
     @app.get("/generated/{model_number}", response_class=Response)
     def generated(model_number: PathId) -> Response:
         """Images that a model has generated, as one picture."""
-        jpeg = project.generated(model_number)
+        jpeg = project.models.generated_images(model_number)
         if jpeg is None:
             return problem(404, f"Model {model_number} has no generated images.")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-cache"})

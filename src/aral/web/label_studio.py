@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.annotation import LABEL_STUDIO, AnswerEvent, Asking, Project, Suggestion, ends_of
+from aral.annotation import LABEL_STUDIO, AnswerEvent, ImageMatcher, Project, Provenance, Suggestion
 from aral.errors import BadInput
 from aral.web.labelling import save_answers
 from aral.web.parameters import LARGEST_ID
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 MOST_TASKS = 500
 
-ASKED = Asking(None, LABEL_STUDIO, None)
+PROVENANCE = Provenance(None, LABEL_STUDIO, None)
 """Label Studio decided in which order the tasks were shown."""
 
 ANNOTATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
@@ -68,16 +68,15 @@ def add_routes(app: FastAPI, project: Project) -> None:
     images = ImageIndex(project)
 
     def version() -> str:
-        models = project.models()
-        return f"aral-{models[-1].number}" if models else "aral-0"
+        return f"aral-{project.models.newest_number() or 0}"
 
     @app.post("/predict")
     def predict(body: Predict) -> Json:
         """The suggestion for each task's image; none for unknown images and those of the estimate set."""
         from_name, to_name = control_names(body.label_config or "")
-        classes = {each.id: each.name for each in project.classes()}
+        classes = {each.id: each.name for each in project.classes.all()}
         found = [images.find(task) for task in body.tasks]
-        cells = project.cells([image_id for image_id in found if image_id is not None])
+        cells = project.grid.cells([image_id for image_id in found if image_id is not None])
         suggestions = {cell.image_id: cell.suggestion for cell in cells}
         newest = version()
         results = [
@@ -106,47 +105,53 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
 
 class ImageIndex:
-    """Finds the image of a task.
+    """Finds the image of a task, by the rules of :class:`aral.annotation.ImageMatcher`.
 
-    A task made by ``aral export`` contains the image's number. Any other is found by the file it names, which
-    may be a path below the photos, Label Studio's URL of a local file, or an upload.
+    A task made by ``aral export`` contains the content hash of its image. Any other is found by the file it names,
+    which may be a path below the photos, Label Studio's URL of a local file, or an upload. The number ``aral_id``
+    counts only for a task that names no file: in another project the number belongs to another image. A shortened
+    path that is also the end of another task's path is refused from then on.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._lock = Lock()
-        self._by_name: dict[str, int] = {}
-        self._ids: frozenset[int] = frozenset()
-        self._count = 0
+        self._matcher = ImageMatcher((), project.photos)
+        self._paths = self._matcher.import_paths()
+        self._labelable: frozenset[int] = frozenset()
+        self._count = -1
 
     def find(self, task: Mapping[str, Any]) -> int | None:
         """The image's number, or None."""
         data = task.get("data")
         if not isinstance(data, dict):
             return None
-        self._refresh()
-        number = data.get("aral_id")
-        if isinstance(number, int) and number in self._ids:
-            return number
-        url = data.get("image")
-        return self._find_by_name(url) if isinstance(url, str) else None
-
-    def _find_by_name(self, url: str) -> int | None:
-        parts = urlsplit(url)
-        local = parse_qs(parts.query).get("d")
-        known = (self._by_name.get(name) for name in ends_of(local[0] if local else unquote(parts.path)))
-        return next((image_id for image_id in known if image_id is not None), None)
+        number, url, sha256 = data.get("aral_id"), data.get("image"), data.get("aral_sha256")
+        path = _path(url) if isinstance(url, str) else ""
+        content = sha256 if isinstance(sha256, str) else ""
+        with self._lock:
+            self._refresh()
+            if not path and not content:
+                return number if isinstance(number, int) and number in self._labelable else None
+            self._paths.add(path)
+            found = self._matcher.match(path, content, self._paths).image_id
+        return found if found in self._labelable else None
 
     def _refresh(self) -> None:
-        """Read the names again when images were added."""
-        count = self._project.image_count()
-        with self._lock:
-            if count == self._count:
-                return
-            ids = [int(each) for each in self._project.labelable_ids()]
-            self._by_name = {self._project.image(id).name: id for id in ids}
-            self._ids = frozenset(ids)
-            self._count = count
+        """Read the images again when their number has changed."""
+        count = self._project.images.count()
+        if count == self._count:
+            return
+        self._matcher = ImageMatcher(self._project.images.all(), self._project.photos)
+        self._labelable = frozenset(int(each) for each in self._project.images.labelable_ids())
+        self._count = count
+
+
+def _path(url: str) -> str:
+    """The path that a task's URL names."""
+    parts = urlsplit(url)
+    local = parse_qs(parts.query).get("d")
+    return local[0] if local else unquote(parts.path)
 
 
 class _Controls(HTMLParser):
@@ -203,7 +208,7 @@ def record_event(
         return any(undone), []
     if event.action not in ANNOTATED:
         return False, []
-    class_ids = {each.name: each.id for each in project.classes()}
+    class_ids = {each.name: each.id for each in project.classes.all()}
     answers: list[AnswerEvent] = []
     refused: list[dict[str, str]] = []
     for task, annotation in event.pairs():
@@ -246,11 +251,11 @@ def answer_of(
         float(lead_time) if isinstance(lead_time, int | float) and 0 <= lead_time <= LARGEST_ID else None
     )
     if annotation.get("was_cancelled") is True:
-        return AnswerEvent(key, image_id, annotator, "skip", seconds=seconds, asked=ASKED)
+        return AnswerEvent(key, image_id, annotator, "skip", seconds=seconds, provenance=PROVENANCE)
     class_id = class_ids.get(choice)
     if class_id is None:
         raise BadInput(f"There is no class '{choice}'.", "Add it on the page, then submit the task again.")
-    return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=seconds, asked=ASKED)
+    return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=seconds, provenance=PROVENANCE)
 
 
 def key_prefix(number: int) -> str:
@@ -265,9 +270,13 @@ def undo_annotation(project: Project, annotation: Document) -> bool:
     """
     number = annotation.get("id")
     found = False
-    while isinstance(number, int) and (current := project.standing_under(key_prefix(number))):
+    while isinstance(number, int) and (
+        current := project.annotations.current_with_prefix(key_prefix(number))
+    ):
         seq, image_id, annotator = current
-        project.answer(AnswerEvent(f"label-studio-undo:{number}:{seq}", image_id, annotator, "undo"))
+        project.annotations.append(
+            AnswerEvent(f"label-studio-undo:{number}:{seq}", image_id, annotator, "undo")
+        )
         found = True
     return found
 

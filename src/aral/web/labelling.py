@@ -9,7 +9,16 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.annotation import BROWSING, Action, Answered, AnswerEvent, AnswerReceipt, Asking, Card, Project
+from aral.annotation import (
+    BROWSING,
+    Action,
+    AnswerEvent,
+    AnswerReceipt,
+    Card,
+    HistoryEntry,
+    Project,
+    Provenance,
+)
 from aral.errors import BadInput
 from aral.web.images import image_json, picture_urls
 from aral.web.parameters import LARGEST_ID, Annotator, ImageIds, Name, Number, Tab, image_ids
@@ -41,8 +50,8 @@ class Event(BaseModel):
 
     def as_event(self) -> AnswerEvent:
         """The same for the project."""
-        asked = Asking(None, BROWSING, None) if self.browsed else None
-        return AnswerEvent(**self.model_dump(exclude={"browsed"}), asked=asked)
+        provenance = Provenance(None, BROWSING, None) if self.browsed else None
+        return AnswerEvent(**self.model_dump(exclude={"browsed"}), provenance=provenance)
 
 
 class Events(BaseModel):
@@ -64,7 +73,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         tab: Tab = "",
     ) -> Json:
         """The next images for an annotator, leased to their tab; ``holding`` lists the cards it has already."""
-        cards = project.next_cards(annotator, count, image_ids("holding", holding), tab)
+        cards = project.queue.next_cards(annotator, count, image_ids("holding", holding), tab)
         return Json({"cards": [_card_json(project, card) for card in cards]})
 
     @app.post("/api/answers")
@@ -80,7 +89,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
             {
                 "receipts": [asdict(receipt) for receipt in receipts],
                 "refused": refused,
-                "counts": asdict(project.answered_count()),
+                "counts": asdict(project.labels.counts()),
             }
         )
 
@@ -95,7 +104,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         found = (
             _not_undone(project, annotator, before, count)
             if undoable
-            else project.history(annotator, before, count)
+            else project.annotations.history(annotator, before, count)
         )
         return Json({"answers": [_history_json(project, each) for each in found]})
 
@@ -109,22 +118,22 @@ def save_answers(
         receipts, and for each refused event its key, the problem and the hint.
     """
     try:
-        return project.answers(events), []
+        return project.annotations.append_many(events), []
     except BadInput:
         pass
     receipts, refused = [], []
     for event in events:
         try:
-            receipts.append(project.answer(event))
+            receipts.append(project.annotations.append(event))
         except BadInput as error:
             refused.append({"key": event.key, "problem": error.problem, "hint": error.hint})
     return receipts, refused
 
 
-def _not_undone(project: Project, annotator: str, before: int | None, count: int) -> list[Answered]:
-    found: list[Answered] = []
+def _not_undone(project: Project, annotator: str, before: int | None, count: int) -> list[HistoryEntry]:
+    found: list[HistoryEntry] = []
     while len(found) < count:
-        chunk = project.history(annotator, before, HISTORY_CHUNK)
+        chunk = project.annotations.history(annotator, before, HISTORY_CHUNK)
         found += [each for each in chunk if not each.cancelled]
         if len(chunk) < HISTORY_CHUNK:
             break
@@ -133,13 +142,13 @@ def _not_undone(project: Project, annotator: str, before: int | None, count: int
 
 
 def _card_json(project: Project, card: Card) -> dict[str, object]:
-    return {**asdict(card), **picture_urls(project.image(card.image_id))}
+    return {**asdict(card), **picture_urls(project.images.get(card.image_id))}
 
 
-def _history_json(project: Project, answered: Answered) -> dict[str, object]:
+def _history_json(project: Project, answered: HistoryEntry) -> dict[str, object]:
     """An answer with its image as a card that shows no suggestion."""
     card = {
-        **image_json(project.image(answered.image_id)),
+        **image_json(project.images.get(answered.image_id)),
         "purpose": "history",
         "round": None,
         "reason": "",

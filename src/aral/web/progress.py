@@ -9,8 +9,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 
-from aral.annotation import Disagreement, Label, ModelRecord, Project
-from aral.web.classes import revision
+from aral.annotation import Label, ModelRecord, Project, SuspectLabel
 from aral.web.grid import cell_json
 from aral.web.parameters import LARGEST_ID, Annotator, ImageIds, Tab, image_ids
 from aral.web.responses import Json
@@ -33,38 +32,45 @@ def add_routes(app: FastAPI, project: Project) -> None:
         tiles: ImageIds | None = None,
         tab: Tab = "",
     ) -> Json:
-        """Counts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
+        """LabelCounts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
 
         Renews the leases of the images that the page holds as cards and shows as tiles of its grid.
         """
         shown = None if tiles is None else image_ids("tiles", tiles)
-        project.keep_leases(annotator, image_ids("holding", holding), shown, tab)
+        project.queue.renew_leases(annotator, image_ids("holding", holding), shown, tab)
         current = snapshot.get()
         return Json(
-            {**current, "changed": current["changes"] != since, "pace": asdict(project.pace(annotator))}
+            {
+                **current,
+                "changed": current["changes"] != since,
+                "pace": asdict(project.pace(annotator)),
+            }
         )
 
     @app.get("/api/round")
     def newest_round() -> Json:
         """Everything the progress view shows."""
-        models = project.models()
-        near = project.near_duplicates()
-        unreadable = project.unreadable()
+        models = project.models.all()
+        newest = models[-1] if models else None
+        near = project.images.near_duplicates()
+        unreadable = project.images.unreadable()
         return Json(
             {
                 "curve": [_point(model) for model in models if model.curve_point is not None],
-                "model": _model_json(models[-1]) if models else None,
-                "gallery": gallery(project, project.labels()),
-                "suspects": [_suspect_json(project, each) for each in project.disagreements(MOST_SUSPECTS)],
+                "model": _model_json(newest) if newest else None,
+                "gallery": gallery(project, project.labels.all()),
+                "suspects": [_suspect_json(project, each) for each in project.labels.suspects(MOST_SUSPECTS)],
                 "near": {
                     "groups": [
                         [cell_json(project, id, None, False) for id in ids] for ids in near[:MOST_NEAR_GROUPS]
                     ],
                     "count": len(near),
                 },
-                "generated": models[-1].number if models and project.generated(models[-1].number) else None,
-                "agreement": asdict(project.agreement()),
-                "anchoring": asdict(project.anchoring()),
+                "generated": newest.number
+                if newest and project.models.generated_images(newest.number)
+                else None,
+                "agreement": asdict(project.labels.agreement()),
+                "anchoring": asdict(project.labels.anchoring()),
                 "unreadable": {
                     "count": len(unreadable),
                     "files": [asdict(each) for each in unreadable[:MOST_FILES]],
@@ -83,7 +89,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
                     for name, action, class_id in each.votes
                 ],
             }
-            for each in project.conflicts()
+            for each in project.labels.disagreements()
         ]
         return Json({"disagreements": found})
 
@@ -111,17 +117,15 @@ class StatusSnapshot:
 
     def _read(self) -> dict[str, object]:
         project = self._project
-        models = project.models()
-        estimate = next((each.estimate for each in reversed(models) if each.estimate is not None), None)
-        advice = project.advice()
+        estimate, advice = project.models.newest_estimate(), project.models.advice()
         return {
-            "revision": revision(project),
-            "images": project.image_count(),
-            "budget": project.settings().budget,
-            "counts": asdict(project.answered_count()),
-            "queue_left": project.queue_left(),
-            "training": asdict(project.training_state()),
-            "model": models[-1].number if models else None,
+            "revision": project.classes.revision(),
+            "images": project.images.count(),
+            "budget": project.settings.get().budget,
+            "counts": asdict(project.labels.counts()),
+            "queue_left": project.queue.remaining(),
+            "training": asdict(project.models.training_state()),
+            "model": project.models.newest_number(),
             "estimate": asdict(estimate) if estimate else None,
             "advice": asdict(advice) if advice else None,
         }
@@ -142,7 +146,7 @@ def gallery(project: Project, labels: Iterable[Label]) -> list[dict[str, object]
                 for label in by_class.get(each.id, [])[:MOST_EXAMPLES]
             ],
         }
-        for each in project.classes()
+        for each in project.classes.all()
     ]
 
 
@@ -172,7 +176,7 @@ def _model_json(model: ModelRecord) -> dict[str, object]:
     }
 
 
-def _suspect_json(project: Project, each: Disagreement) -> dict[str, object]:
+def _suspect_json(project: Project, each: SuspectLabel) -> dict[str, object]:
     """A label that contradicts a model which was not trained on it."""
     return {
         **cell_json(project, each.image_id, each.suggestion, True),

@@ -14,7 +14,7 @@ from tests.annotation.training.conftest import CLASSES, save_digits
 
 
 def of_project(project: Project) -> Classifier:
-    return Classifier.load(project.folder / project.models()[-1].folder)
+    return Classifier.load(project.folder / project.models.all()[-1].folder)
 
 
 def noise(count: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def noise(count: int) -> np.ndarray:
 def test_saved_and_loaded_it_says_the_same(trained: Project, tmp_path: Path) -> None:
     classifier = of_project(trained)
     assert classifier.description.class_names == CLASSES
-    assert classifier.description.facts["trained_on"] == trained.models()[0].trained_on
+    assert classifier.description.facts["trained_on"] == trained.models.all()[0].trained_on
     classifier.save(tmp_path / "model")
     again = Classifier.load(tmp_path / "model")
     assert np.array_equal(again.of_pixels(noise(4)), classifier.of_pixels(noise(4)))
@@ -66,11 +66,11 @@ def test_predicting_a_folder(trained: Project, tmp_path: Path) -> None:
 def test_photos_of_the_project_are_predicted_as_suggested(trained: Project, tmp_path: Path) -> None:
     predict(find_classifier(trained.folder), trained.photos, tmp_path / "out.csv")
     said = {row["path"]: row for row in csv.DictReader((tmp_path / "out.csv").read_text().splitlines())}
-    names = {each.id: each.name for each in trained.classes()}
-    for image_id in trained.labelable_ids().tolist():
-        suggestion = trained.prediction(image_id)
+    names = {each.id: each.name for each in trained.classes.all()}
+    for image_id in trained.images.labelable_ids().tolist():
+        suggestion = trained.predictions.get(image_id)
         assert suggestion is not None
-        row = said[trained.image(image_id).name]
+        row = said[trained.images.get(image_id).name]
         assert row["class"] == names[suggestion.class_id]
         assert float(row["probability"]) == pytest.approx(suggestion.probability, abs=2e-3)
 
@@ -110,24 +110,24 @@ def test_weights_that_are_not_finite_are_refused(trained: Project, tmp_path: Pat
 
 
 def test_the_model_card_says_how_good_it_is_and_how_that_is_known(trained: Project) -> None:
-    trained.add_class("<script>|x", "Ann")
+    trained.classes.add("<script>|x", "Ann")
     card = model_card(trained)
-    estimate = trained.models()[-1].estimate
+    estimate = trained.models.all()[-1].estimate
     assert estimate is not None
     assert f"on {estimate.count} images drawn at random" in card
     assert f"95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %" in card
     assert "not a fair sample" in card and "<script>" not in card.split("---")[2]
-    for figure in trained.models()[-1].per_class:
+    for figure in trained.models.all()[-1].per_class:
         assert f"| {CLASSES[figure.class_id]} | {figure.labels} |" in card
 
 
 def test_status_in_facts_and_sentences(trained: Project) -> None:
     found = status(trained)
-    assert found.facts["counts"]["labelled"] == trained.answered_count().labelled
-    assert sum(found.facts["classes"].values()) == trained.answered_count().labelled
+    assert found.facts["counts"]["labelled"] == trained.labels.counts().labelled
+    assert sum(found.facts["classes"].values()) == trained.labels.counts().labelled
     assert found.facts["models"] == 1 and found.facts["session"] == "session-1"
     text = "\n".join(found.sentences)
-    assert f"{trained.answered_count().labelled} of 40 labels" in text
+    assert f"{trained.labels.counts().labelled} of 40 labels" in text
     assert "95 % interval" in text and "after 3 measured rounds" in text
 
 
@@ -135,10 +135,10 @@ def test_the_doctor_finds_what_is_wrong(trained: Project, tmp_path: Path) -> Non
     good = {check.name: check for check in examine(trained.photos)}
     assert not [check for check in good.values() if check.verdict == "bad"]
     assert good["classifier"].verdict == good["answers"].verdict == good["pixels"].verdict == "good"
-    weights = trained.folder / trained.models()[-1].folder / "classifier.safetensors"
+    weights = trained.folder / trained.models.all()[-1].folder / "classifier.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     trained.folder.chmod(0o755)
-    trained.pixels().path.write_bytes(b"")
+    trained.images.pixels().path.write_bytes(b"")
     wrong = {check.name: check for check in examine(trained.photos)}
     assert [wrong[name].verdict for name in ("classifier", "rights", "pixels")] == ["bad", "note", "bad"]
     assert all(wrong[name].hint for name in ("classifier", "rights", "pixels"))

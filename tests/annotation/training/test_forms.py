@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, strategies
 
-from aral.annotation import BROWSING, Asking, Project, class_names_of, export, import_labels
+from aral.annotation import BROWSING, Project, Provenance, class_names_of, export, import_labels
 from aral.annotation.class_names import ClassNames
 from aral.annotation.exporting import folder_names
 from aral.annotation.label_rows import RISKY, as_written, csv_bytes, harmless, label_rows
@@ -29,20 +29,24 @@ NASTY = '=1+1, "quoted"\nnew/ü.png'
 def labelled(make_project: MakeProject) -> Project:
     """Six images with an answer each, two people, a class with a nasty name."""
     project = make_project(12, estimate_share=0.0)
-    formula = project.add_class("=cmd|' /C calc'!A0", "Ann")
-    project.answers([answered(0, 0), answered(1, 1), answered(2, formula.id), answered(0, 0, "Bob")])
-    project.answers([answered(3, "bad image"), answered(4, "none of these"), answered(5, "skip")])
+    formula = project.classes.add("=cmd|' /C calc'!A0", "Ann")
+    project.annotations.append_many(
+        [answered(0, 0), answered(1, 1), answered(2, formula.id), answered(0, 0, "Bob")]
+    )
+    project.annotations.append_many(
+        [answered(3, "bad image"), answered(4, "none of these"), answered(5, "skip")]
+    )
     return project
 
 
 def standing(project: Project) -> tuple[dict[str, tuple[str, tuple[str, ...]]], tuple[int, ...]]:
     """Class and people by file name, and the counts of other answers."""
-    names = {each.id: each.name for each in project.classes()}
+    names = {each.id: each.name for each in project.classes.all()}
     labels = {
-        project.image(label.image_id).name: (names[label.class_id], label.annotators)
-        for label in project.labels()
+        project.images.get(label.image_id).name: (names[label.class_id], label.annotators)
+        for label in project.labels.all()
     }
-    counts = project.answered_count()
+    counts = project.labels.counts()
     return labels, (counts.bad, counts.none, counts.skipped)
 
 
@@ -51,9 +55,9 @@ def test_the_same_labels_come_in_again(labelled: Project, tmp_path: Path, form: 
     export(labelled, tmp_path / "out", [form])
     save_digits(tmp_path / "others", 12)
     with Project.create_or_open(tmp_path / "others", class_names=CLASSES) as other:
-        other.import_images()
+        other.images.sync()
         done = import_labels(other, tmp_path / "out" / f"labels.{form}")
-        assert (done.recorded, done.repeated, done.unknown) == (7, 0, ())
+        assert (done.recorded, done.repeated, done.not_taken) == (7, 0, ())
         assert done.new_classes == ("=cmd|' /C calc'!A0",)
         before = standing(other)
         assert before == standing(labelled)
@@ -70,13 +74,9 @@ def test_label_studio_both_ways(labelled: Project, tmp_path: Path) -> None:
     assert len(set(numbers)) == 12
     save_digits(tmp_path / "others", 12)
     with Project.create_or_open(tmp_path / "others", class_names=CLASSES) as other:
-        other.import_images()
-        assert import_labels(other, tmp_path / "out" / "label-studio.json", "LS").recorded == 6
-        mine, theirs = standing(labelled), standing(other)
-        assert {name: label for name, (label, _) in theirs[0].items()} == {
-            name: label for name, (label, _) in mine[0].items()
-        }
-        assert theirs[1] == mine[1] == (1, 1, 1)
+        other.images.sync()
+        assert import_labels(other, tmp_path / "out" / "label-studio.json", "LS").recorded == 7
+        assert standing(other) == standing(labelled)
 
 
 def test_image_folder_both_ways(labelled: Project, tmp_path: Path) -> None:
@@ -85,10 +85,14 @@ def test_image_folder_both_ways(labelled: Project, tmp_path: Path) -> None:
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert len(found) == 3 and all(path.count("/") == 1 for path in found)
     assert done.left_out == () and done.labels == 3
-    original = labelled.photos / labelled.image(0).name
+    original = labelled.photos / labelled.images.get(0).name
     assert (folder / next(path for path in found if "/000000-" in path)).read_bytes() == original.read_bytes()
-    assert import_labels(labelled, folder, "Carol").recorded == 3
-    assert standing(labelled)[0][labelled.image(0).name][1] == ("Ann", "Bob", "Carol")
+    assert import_labels(labelled, folder, "Carol").recorded == 0, "the export tells who gave them"
+    for name in ("aral-labels.jsonl", "../unreadable.csv"):
+        (folder / name).unlink()
+    assert import_labels(labelled, folder).recorded == 1, "the name of a folder cannot be that of the class"
+    assert import_labels(labelled, folder, "Carol").recorded == 3, "any other folder is somebody's own labels"
+    assert standing(labelled)[0][labelled.images.get(0).name][1] == ("Ann", "Bob", "Carol")
 
 
 def test_a_linked_image_folder_copies_nothing(labelled: Project, tmp_path: Path) -> None:
@@ -99,7 +103,7 @@ def test_a_linked_image_folder_copies_nothing(labelled: Project, tmp_path: Path)
 
 
 def test_images_that_are_gone_are_named(labelled: Project, tmp_path: Path) -> None:
-    name = labelled.image(1).name
+    name = labelled.images.get(1).name
     (labelled.photos / name).unlink()
     assert export(labelled, tmp_path / "out", ["imagefolder"]).left_out == (name,)
 
@@ -107,7 +111,7 @@ def test_images_that_are_gone_are_named(labelled: Project, tmp_path: Path) -> No
 def test_a_file_that_was_replaced_is_not_exported_under_the_old_label(
     labelled: Project, tmp_path: Path
 ) -> None:
-    name, other = labelled.image(1).name, labelled.image(0).name
+    name, other = labelled.images.get(1).name, labelled.images.get(0).name
     (labelled.photos / name).write_bytes((labelled.photos / other).read_bytes())
     assert export(labelled, tmp_path / "out", ["imagefolder"]).left_out == (name,)
     assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 2
@@ -164,22 +168,24 @@ def test_any_task_is_read_or_passed_over(task: object) -> None:
         assert (action == "class") == bool(label)
 
 
-def asked_by_name(project: Project) -> dict[str, Asking]:
-    return {project.image(image_id).name: asked for image_id, asked in project.askings().items()}
+def asked_by_name(project: Project) -> dict[str, Provenance]:
+    return {
+        project.images.get(image_id).name: asked for image_id, asked in project.labels.provenance().items()
+    }
 
 
 @pytest.fixture
 def asked(make_project: MakeProject) -> Project:
     """Labels of a query, of its reserve, by chance, of the person's own choice, and a skip."""
     project = make_project(12, estimate_share=0.0)
-    project.set_queue(
+    project.queue.replace(
         3, np.array([4, 7]), np.array([-0.125, -1 / 3]), ["", ""], "aral-typical", np.array([9]), np.zeros(1)
     )
-    cards = project.next_cards("Ann", 4)
-    project.answers([answered(card.image_id, 1) for card in cards])
+    cards = project.queue.next_cards("Ann", 4)
+    project.annotations.append_many([answered(card.image_id, 1) for card in cards])
     browsed = next(each for each in range(12) if each not in {card.image_id for card in cards})
-    project.answer(replace(answered(browsed, 0), asked=Asking(None, BROWSING, None)))
-    project.answer(answered(7, "skip", "Bob"))
+    project.annotations.append(replace(answered(browsed, 0), provenance=Provenance(None, BROWSING, None)))
+    project.annotations.append(answered(7, "skip", "Bob"))
     return project
 
 
@@ -188,29 +194,31 @@ def test_every_label_says_what_asked_for_it(asked: Project, tmp_path: Path) -> N
     table = list(csv.DictReader((tmp_path / "out" / "labels.csv").read_text().splitlines()))
     said = {row["path"]: (row["round"], row["strategy"], row["score"]) for row in table}
     expected = asked_by_name(asked)
-    assert {asked.image(each).name: expected[asked.image(each).name] for each in (4, 7, 9)} == {
-        asked.image(4).name: Asking(3, "aral-typical", -0.125),
-        asked.image(7).name: Asking(3, "aral-typical", -1 / 3),
-        asked.image(9).name: Asking(3, "aral-typical", 0.0),
+    assert {asked.images.get(each).name: expected[asked.images.get(each).name] for each in (4, 7, 9)} == {
+        asked.images.get(4).name: Provenance(3, "aral-typical", -0.125),
+        asked.images.get(7).name: Provenance(3, "aral-typical", -1 / 3),
+        asked.images.get(9).name: Provenance(3, "aral-typical", 0.0),
     }
-    assert said[asked.image(4).name] == ("3", "aral-typical", "-0.125")
-    assert [float(said[asked.image(each).name][2]) for each in (7, 9)] == [-1 / 3, 0.0]
+    assert said[asked.images.get(4).name] == ("3", "aral-typical", "-0.125")
+    assert [float(said[asked.images.get(each).name][2]) for each in (7, 9)] == [-1 / 3, 0.0]
     assert sorted(asking for asking in said.values() if not asking[0]) == [
         ("", "browsing", ""),
         ("", "by chance", ""),
     ]
     lines = [json.loads(line) for line in (tmp_path / "out" / "labels.jsonl").read_text().splitlines()]
-    assert {row["path"]: Asking(row["round"], row["strategy"], row["score"]) for row in lines} == expected
+    assert {row["path"]: Provenance(row["round"], row["strategy"], row["score"]) for row in lines} == expected
     tasks = json.loads((tmp_path / "out" / "label-studio.json").read_text())
-    assert {asked.image(task["data"]["aral_id"]).name: Asking(**task["meta"]) for task in tasks} == expected
+    assert {
+        asked.images.get(task["data"]["aral_id"]).name: Provenance(**task["meta"]) for task in tasks
+    } == expected
 
 
 def test_an_exact_copy_was_asked_for_as_the_first_was(make_project: MakeProject, photos: Path) -> None:
     project = make_project(6, estimate_share=0.0)
-    (photos / "copy.png").write_bytes((photos / project.image(0).name).read_bytes())
-    project.import_images()
-    project.set_queue(1, np.array([0]), np.array([0.5]), [""], "margin", np.empty(0, np.int64))
-    project.answer(answered(0, 1))
+    (photos / "copy.png").write_bytes((photos / project.images.get(0).name).read_bytes())
+    project.images.sync()
+    project.queue.replace(1, np.array([0]), np.array([0.5]), [""], "margin", np.empty(0, np.int64))
+    project.annotations.append(answered(0, 1))
     assert [(row.round, row.strategy, row.score, row.inherited) for row in label_rows(project)] == [
         (1, "margin", 0.5, False),
         (1, "margin", 0.5, True),
@@ -222,11 +230,11 @@ def test_what_asked_comes_in_again(asked: Project, tmp_path: Path, name: str) ->
     export(asked, tmp_path / "out", ["csv", "jsonl", "label-studio"])
     save_digits(tmp_path / "others", 12)
     with Project.create_or_open(tmp_path / "others", class_names=CLASSES) as other:
-        other.import_images()
+        other.images.sync()
         import_labels(other, tmp_path / "out" / name)
         assert asked_by_name(other) == asked_by_name(asked)
     import_labels(asked, tmp_path / "out" / name, "Ann")
-    assert asked_by_name(asked)[asked.image(4).name] == Asking(3, "aral-typical", -0.125)
+    assert asked_by_name(asked)[asked.images.get(4).name] == Provenance(3, "aral-typical", -0.125)
 
 
 def test_uploads_of_label_studio_are_found_by_their_own_name(
@@ -236,45 +244,46 @@ def test_uploads_of_label_studio_are_found_by_their_own_name(
     result = [{"type": "choices", "value": {"choices": ["one"]}}]
     tasks = [
         {
-            "data": {"image": f"{folder}/0badcafe-{project.image(image_id).name}"},
+            "data": {"image": f"{folder}/0badcafe-{project.images.get(image_id).name}"},
             "annotations": [{"result": result}],
         }
         for folder, image_id in (("/data/upload/7", 2), ("/data/elsewhere", 3))
     ]
     (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     done = import_labels(project, tmp_path / "tasks.json")
-    assert done.recorded == 1 and len(done.unknown) == 1
-    assert [label.image_id for label in project.labels()] == [2]
+    assert done.recorded == 1 and len(done.not_taken) == 1
+    assert [label.image_id for label in project.labels.all()] == [2]
 
 
 @pytest.mark.parametrize(
     ("columns", "cells", "expected"),
     [
-        ("", "", Asking(None, "import", None)),
-        (",round,score", ",3,0.5", Asking(None, "import", None)),
-        (",strategy", ",margin", Asking(None, "margin", None)),
-        (",strategy,round,score", ",margin,first,nan", Asking(None, "margin", None)),
-        (",strategy,round,score", ",margin,²,high", Asking(None, "margin", None)),
-        (",strategy,round,score", ",margin,12,-1e-9", Asking(12, "margin", -1e-9)),
+        ("", "", Provenance(None, "import", None)),
+        (",round,score", ",3,0.5", Provenance(None, "import", None)),
+        (",strategy", ",margin", Provenance(None, "margin", None)),
+        (",strategy,round,score", ",margin,first,nan", Provenance(None, "margin", None)),
+        (",strategy,round,score", ",margin,²,high", Provenance(None, "margin", None)),
+        (",strategy,round,score", ",margin,12,-1e-9", Provenance(12, "margin", -1e-9)),
     ],
 )
 def test_what_a_table_says_of_the_asking(
-    make_project: MakeProject, tmp_path: Path, columns: str, cells: str, expected: Asking
+    make_project: MakeProject, tmp_path: Path, columns: str, cells: str, expected: Provenance
 ) -> None:
     project = make_project(6, estimate_share=0.0)
     table = tmp_path / "theirs.csv"
-    table.write_text(f"path,label{columns}\n{project.image(2).name},one{cells}\n")
+    table.write_text(f"path,label{columns}\n{project.images.get(2).name},one{cells}\n")
     import_labels(project, table)
-    assert project.askings() == {2: expected}
+    assert project.labels.provenance() == {2: expected}
 
 
 def test_other_peoples_tables(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project(6, estimate_share=0.0)
-    first, second = project.image(0).name, project.image(1).name
+    first, second = project.images.get(0).name, project.images.get(1).name
     table = tmp_path / "theirs.csv"
     table.write_text(f"Filename,Class\n/home/x/photos/{first},cat\nelsewhere/{second},dog\nunknown.png,cat\n")
     done = import_labels(project, table, "Zoe")
-    assert (done.recorded, done.unknown, done.new_classes) == (2, ("unknown.png",), ("cat", "dog"))
+    assert (done.recorded, done.new_classes) == (2, ("cat", "dog"))
+    assert [each.path for each in done.not_taken] == ["unknown.png"]
     assert standing(project)[0] == {first: ("cat", ("Zoe",)), second: ("dog", ("Zoe",))}
 
 
@@ -321,7 +330,7 @@ def test_classes_from_folders_and_files(tmp_path: Path) -> None:
     save_digits(tmp_path / "photos", 1)
     found = class_names_of(tmp_path / "photos")
     assert found.names == () and "beside the folders" in found.reason
-    assert "1 folder has images" in class_names_of(tmp_path / "photos" / "..").reason
+    assert "1 class folder has images" in class_names_of(tmp_path / "photos" / "..").reason
     table = tmp_path / "labels.csv"
     table.write_text("path,label\na.png,owl\nb.png,bat\nc.png,owl\n")
     assert class_names_of(table).names == ("owl", "bat")
@@ -340,14 +349,14 @@ def test_an_export_never_goes_among_the_photos(labelled: Project, tmp_path: Path
 def test_of_several_answers_of_a_person_the_last_line_counts(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
-    """One, two, and one again: a change of mind and back; the same file counts once all the same."""
+    """One, two, and one again: only the last line is taken, and the lines that say something else are counted."""
     project = make_project(6, estimate_share=0.0)
-    first, second = project.image(2).name, project.image(3).name
+    first, second = project.images.get(2).name, project.images.get(3).name
     said = [(first, "one"), (second, "one"), (first, "two"), (second, "two"), (second, "two"), (first, "one")]
     table = tmp_path / "theirs.csv"
     table.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label in said))
     done = import_labels(project, table, "Zoe")
-    assert (done.recorded, done.repeated) == (5, 0)
+    assert (done.recorded, done.repeated, done.replaced) == (2, 0, 2)
     assert standing(project)[0] == {first: ("one", ("Zoe",)), second: ("two", ("Zoe",))}
     assert import_labels(project, table, "Zoe").recorded == 0
     assert standing(project)[0] == {first: ("one", ("Zoe",)), second: ("two", ("Zoe",))}
@@ -358,24 +367,28 @@ def test_rows_are_of_one_moment_while_people_answer(
 ) -> None:
     """Between any two questions another process answers, adds a class and takes an answer back."""
     project = make_project(20, estimate_share=0.0)
-    project.answers([answered(image_id, 0) for image_id in range(5)])
+    project.annotations.append_many([answered(image_id, 0) for image_id in range(5)])
     with Project.open(project.photos) as other:
         fresh = iter(range(5, 20))
 
-        def meddle(name: str) -> None:
-            asked = getattr(project, name)
+        def meddle(part: object, name: str) -> None:
+            asked = getattr(part, name)
 
             def asking(*arguments: Any) -> Any:
                 answer = asked(*arguments)
                 image_id = next(fresh)
-                other.answer(answered(image_id, other.add_class(f"new {image_id}", "Bob").id, "Bob"))
-                other.answer(answered(0, "undo" if name == "labels" else "skip"))
+                other.annotations.append(
+                    answered(image_id, other.classes.add(f"new {image_id}", "Bob").id, "Bob")
+                )
+                other.annotations.append(answered(0, "undo" if part is project.labels else "skip"))
                 return answer
 
-            monkeypatch.setattr(project, name, asking)
+            monkeypatch.setattr(part, name, asking)
 
-        for name in ("classes", "annotators", "labels", "askings", "class_changes"):
-            meddle(name)
+        for part in (project.classes, project.annotators, project.labels):
+            meddle(part, "all")
+        meddle(project.label_imports, "event_ids")
+        meddle(project.classes, "changes")
         rows = label_rows(project)
         assert [(row.image_id, row.label) for row in rows] == [(image_id, "zero") for image_id in range(5)]
         assert len(label_rows(Project.open(project.photos))) > 5

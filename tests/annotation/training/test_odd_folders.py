@@ -12,6 +12,7 @@ import pytest
 
 from aral.annotation import Project, Trainer, export, import_labels, model_card, predict, status
 from aral.annotation.prediction import newest_classifier
+from aral.errors import BadInput
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 
 NAMES = (
@@ -43,23 +44,29 @@ def filled(folder: Path) -> Path:
 @pytest.mark.parametrize("file", ["labels.csv", "labels.jsonl", "label-studio.json"])
 def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Path, file: str) -> None:
     with Project.create_or_open(filled(photos), class_names=CLASSES) as project:
-        project.import_images()
-        project.answers([given(image_id, image_id % 3) for image_id in range(len(NAMES))])
-        wanted = {os.fsencode(project.image(each).name): each % 3 for each in range(len(NAMES))}
+        project.images.sync()
+        project.annotations.append_many([given(image_id, image_id % 3) for image_id in range(len(NAMES))])
+        wanted = {os.fsencode(project.images.get(each).name): each % 3 for each in range(len(NAMES))}
         assert set(wanted) == set(NAMES)
         export(project, tmp_path / "out", ["csv", "jsonl", "label-studio"])
     for line in (tmp_path / "out" / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
         assert wanted[os.fsencode(row["path"])] == CLASSES.index(row["label"])
-    # Other files of the same names and other content: they are found by name alone.
+    # Other files of the same names and other content: the labels are not theirs, unless only names are given.
     twin = filled(tmp_path / "twin")
     for number, name in enumerate(NAMES):
         (twin / os.fsdecode(name)).write_bytes((twin / os.fsdecode(name)).read_bytes() + bytes([number]))
     with Project.create_or_open(twin, class_names=CLASSES) as other:
-        other.import_images()
-        done = import_labels(other, tmp_path / "out" / file)
-        assert (done.recorded, done.unknown) == (len(NAMES), ())
-        found = {os.fsencode(other.image(label.image_id).name): label.class_id for label in other.labels()}
+        other.images.sync()
+        with pytest.raises(BadInput, match="another content"):
+            import_labels(other, tmp_path / "out" / file)
+        labels = tmp_path / "out" / file
+        labels.write_bytes(labels.read_bytes().replace(b"sha256", b"hash"))
+        done = import_labels(other, labels)
+        assert (done.recorded, done.not_taken) == (len(NAMES), ())
+        found = {
+            os.fsencode(other.images.get(label.image_id).name): label.class_id for label in other.labels.all()
+        }
     assert found == wanted
 
 
@@ -82,16 +89,16 @@ def test_a_few_images_are_trained_on_or_waited_for(
     for number in range(copies):
         (photos / f"copy-{number}.png").write_bytes(first.read_bytes())
     with Project.create_or_open(photos, class_names=CLASSES) as project:
-        project.import_images()
-        assert project.image_count() == images
+        project.images.sync()
+        assert project.images.count() == images
         trainer = Trainer(project, OPTIONS)
         work(trainer)
-        cards = project.next_cards("Ann", 50)
+        cards = project.queue.next_cards("Ann", 50)
         assert len(cards) == images
-        project.answers([given(card.image_id, place % 2) for place, card in enumerate(cards)])
+        project.annotations.append_many([given(card.image_id, place % 2) for place, card in enumerate(cards)])
         work(trainer)
-        state = project.training_state()
-        assert state.phase == "idle" and len(project.models()) == trains
+        state = project.models.training_state()
+        assert state.phase == "idle" and len(project.models.all()) == trains
         assert ("two classes" in state.message) != trains
         trainer.close()
         export(project, photos.parent / "out", ["csv"])
@@ -100,16 +107,18 @@ def test_a_few_images_are_trained_on_or_waited_for(
 def test_contradicting_people_and_one_label_a_class_are_trained_on(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    measured = set(project.estimate_slice().tolist())
-    free = [each for each in project.labelable_ids().tolist() if each not in measured][:8]
-    project.answers([given(each, place % 3) for place, each in enumerate(free)])
-    project.answers([given(each, (place + 1) % 3, "Bob") for place, each in enumerate(free[5:], 5)])
+    measured = set(project.estimate.image_ids().tolist())
+    free = [each for each in project.images.labelable_ids().tolist() if each not in measured][:8]
+    project.annotations.append_many([given(each, place % 3) for place, each in enumerate(free)])
+    project.annotations.append_many(
+        [given(each, (place + 1) % 3, "Bob") for place, each in enumerate(free[5:], 5)]
+    )
     work(trainer)
     trainer.close()
-    (model,) = project.models()
+    (model,) = project.models.all()
     assert model.trained_on == 5, "what people disagree on is not trained on"
     assert [figure.labels for figure in model.per_class] == [2, 2, 1]
-    assert len(project.conflicts()) == 3
+    assert len(project.labels.disagreements()) == 3
 
 
 def delete(path: Path) -> None:
@@ -136,23 +145,23 @@ def test_files_that_go_or_change_before_the_training_stop_nothing_and_are_counte
 ) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    while project.queue_left():
+    while project.queue.remaining():
         answer_cards(project, 2)
-    labelled = [label.image_id for label in project.labels() if label.use == "training"]
+    labelled = [label.image_id for label in project.labels.all() if label.use == "training"]
     for image_id in labelled[:3]:
-        harm(project.photos / project.image(image_id).name)
+        harm(project.photos / project.images.get(image_id).name)
     work(trainer)
-    assert project.models()[0].trained_on == len(labelled), "their pixels were kept at the import"
-    project.import_images()
-    counts = project.status_counts()
+    assert project.models.all()[0].trained_on == len(labelled), "their pixels were kept at the import"
+    project.images.sync()
+    counts = project.images.status_counts()
     assert (counts.get("missing", 0), counts.get("changed", 0)) == (gone, changed)
     said = f"{gone} are gone and {changed} have changed since they were read"
     assert said in status(project).sentences[0] and said in model_card(project)
-    while project.queue_left():
+    while project.queue.remaining():
         answer_cards(project, 2)
     work(trainer)
     trainer.close()
-    assert len(project.models()) == 2 and project.training_state().phase == "off"
+    assert len(project.models.all()) == 2 and project.models.training_state().phase == "off"
     left_out = export(project, tmp_path / "out", ["imagefolder"]).left_out
     assert len(left_out) == 3
 
@@ -165,9 +174,9 @@ def test_an_imagefolder_keeps_the_longest_names_apart(photos: Path, tmp_path: Pa
     for path, name in zip(sorted(photos.iterdir()), names, strict=True):
         path.rename(photos / name)
     with Project.create_or_open(photos, class_names=(sign * 100, "two")) as project:
-        project.import_images()
-        images = {project.image(each).name: each for each in range(4)}
-        project.answers([given(each, int(each > 1)) for each in range(4)])
+        project.images.sync()
+        images = {project.images.get(each).name: each for each in range(4)}
+        project.annotations.append_many([given(each, int(each > 1)) for each in range(4)])
         assert export(project, tmp_path / "out", ["imagefolder"]).left_out == ()
     written = sorted((tmp_path / "out" / "images").glob("*/*"))
     assert len(written) == 4 and len({path.parent for path in written}) == 2
@@ -187,7 +196,7 @@ def test_every_file_that_cannot_be_read_is_listed_with_its_reason(photos: Path, 
         (photos / name).write_text("no image")
     (photos / "gone.png").symlink_to("nowhere")
     with Project.create_or_open(photos, class_names=CLASSES) as project:
-        project.import_images()
+        project.images.sync()
         found = status(project)
         files = export(project, tmp_path / "out", ["csv"]).files
     assert "unreadable.csv" in files

@@ -91,7 +91,7 @@ def test_addresses_in_labels_are_names_and_nothing_is_fetched(project: Project, 
             for source in sources:
                 with pytest.raises(BadInput, match=r"None of the \d+ images|cannot be understood|no answer"):
                     import_labels(again, source)
-            assert again.labels() == []
+            assert again.labels.all() == []
 
     assert forked(take_in) == 0
     assert forked(lambda: (sys.addaudithook(watch), Path("/etc/passwd").read_text())) == 3, "it is noticed"
@@ -163,8 +163,10 @@ def test_an_export_that_does_not_fit_leaves_the_earlier_files_whole(trained: Pro
     export(trained, out, forms)
     before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(before) > 10
-    for label in trained.labels():  # from here on every file would be another one
-        trained.answer(AnswerEvent(f"again-{label.image_id}", label.image_id, "Bob", "class", label.class_id))
+    for label in trained.labels.all():  # from here on every file would be another one
+        trained.annotations.append(
+            AnswerEvent(f"again-{label.image_id}", label.image_id, "Bob", "class", label.class_id)
+        )
     trained.close()
     for bytes_free in (0, 100, 1000):
         assert limited(lambda project: export(project, out, forms), trained, bytes_free) == 7
@@ -224,7 +226,7 @@ def test_nothing_is_written_by_way_of_another_file_system(
 
     monkeypatch.setattr(Path, "replace", noting)
     monkeypatch.setattr(os, "rename", refuse)
-    trained.answer(AnswerEvent("one", int(trained.labelable_ids()[0]), "Bob", "class", 0))
+    trained.annotations.append(AnswerEvent("one", int(trained.images.labelable_ids()[0]), "Bob", "class", 0))
     newest_classifier(trained).save(trained.folder / "models" / "again")
     export(trained, tmp_path / "out", ["csv", "jsonl", "model", "imagefolder"])
     assert len(moved) > 8 and all(source == target for source, target in moved)

@@ -25,7 +25,7 @@ COUNTS = (1, 2, 3, 17)
 
 
 def of_project(project: Project) -> Classifier:
-    return Classifier.load(project.folder / project.models()[-1].folder)
+    return Classifier.load(project.folder / project.models.all()[-1].folder)
 
 
 def images() -> np.ndarray:
@@ -128,10 +128,10 @@ def test_the_snippet_of_the_export_says_the_same(trained: Project, tmp_path: Pat
     export(trained, tmp_path / "out", ["model"])
     script = tmp_path / "out" / "load_model.py"
     assert len(script.read_text().splitlines()) <= 10
-    ids = trained.labelable_ids()[[4, 1, 7]]
-    photos = [trained.photos / trained.image(int(image_id)).name for image_id in ids]
+    ids = trained.images.labelable_ids()[[4, 1, 7]]
+    photos = [trained.photos / trained.images.get(int(image_id)).name for image_id in ids]
     ran = subprocess.run([sys.executable, script, *photos], capture_output=True, text=True, check=True)
-    expected = find_classifier(tmp_path / "out").of_pixels(trained.pixels().rows(ids))
+    expected = find_classifier(tmp_path / "out").of_pixels(trained.images.pixels().rows(ids))
     for line, photo, row in zip(ran.stdout.splitlines(), photos, expected, strict=True):
         ranked = np.argsort(-row, kind="stable")
         said = " ".join(f"{CLASSES[place]} {row[place]:.1%}" for place in ranked)

@@ -40,7 +40,7 @@ def settle(page: Page) -> None:
 
 def recorded(project: Project, annotator: str = "Ann") -> list[tuple[int, str | int]]:
     """Every answer in the project that stands, oldest first: the image, and the action or class."""
-    history = project.history(annotator, count=10_000)
+    history = project.annotations.history(annotator, count=10_000)
     return [
         (each.image_id, each.action if each.class_id is None else each.class_id)
         for each in reversed(history)

@@ -20,7 +20,7 @@ def tiles(page: Page) -> list[str]:
 
 
 def images(project: Project, names: list[str]) -> list[int]:
-    known = {project.image(int(image)).name: int(image) for image in project.labelable_ids()}
+    known = {project.images.get(int(image)).name: int(image) for image in project.images.labelable_ids()}
     return [known[name] for name in names]
 
 
@@ -35,7 +35,7 @@ def test_a_range_and_one_key(opens: Callable[..., Page], project: Project) -> No
     page.keyboard.press("2")
     settle(page)
     assert recorded(project) == [(image, 1) for image in images(project, [names[1], names[2], names[4]])]
-    assert {asked.strategy for asked in project.askings().values()} == {"browsing"}
+    assert {asked.strategy for asked in project.labels.provenance().values()} == {"browsing"}
     assert page.inner_text(".tile >> nth=1 >> .tile-words") == "dog"
     page.keyboard.press("Backspace")
     until(page, "document.querySelectorAll('.tile.answered').length === 0")
@@ -82,7 +82,7 @@ def test_where_nothing_is_suggested_nothing_is_accepted(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_model(project)
-    monkeypatch.setattr(project, "near_duplicates", lambda: ((0, 1, 2),))
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: ((0, 1, 2),))
     page = opens("grid")
     page.wait_for_selector(".tile")
     assert page.locator(".grid-class", has_text="As predicted").count() == 1
@@ -103,8 +103,10 @@ def test_what_is_accepted_in_the_grid_was_shown(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[AnswerEvent] = []
-    keep = project.answers
-    monkeypatch.setattr(project, "answers", lambda events: sent.extend(events) or keep(events))
+    keep = project.annotations.append_many
+    monkeypatch.setattr(
+        project.annotations, "append_many", lambda events: sent.extend(events) or keep(events)
+    )
     record_model(project)
     page = opens("grid")
     page.click(".tile >> nth=0")

@@ -26,14 +26,14 @@ def project(tmp_path: Path) -> Iterator[Project]:
         paint(photos / f"z{number}.png", len(PAYLOADS) + number)
     (photos / "broken <img src=x onerror=alert(2)>.png").write_bytes(b"no image")
     with Project.create_or_open(photos, class_names=PAYLOADS) as opened:
-        opened.import_images()
-        for each in opened.classes():
-            opened.describe_class(each.id, f"{each.name} </p>", [0, 1], each.name)
+        opened.images.sync()
+        for each in opened.classes.all():
+            opened.classes.describe(each.id, f"{each.name} </p>", [0, 1], each.name)
         for number, name in enumerate(PAYLOADS):
-            opened.answer(AnswerEvent(f"key-{number}", number % 3, name, "class", number))
-        settings = opened.settings()
+            opened.annotations.append(AnswerEvent(f"key-{number}", number % 3, name, "class", number))
+        settings = opened.settings.get()
         keys = dict(zip(("zoom", "hide", "none of these"), PAYLOADS[:3], strict=True))
-        opened.set_settings(replace(settings, keys={**settings.keys, **keys}))
+        opened.settings.set(replace(settings, keys={**settings.keys, **keys}))
         record_model(opened)
         yield opened
 

@@ -21,7 +21,7 @@ def test_forty_images_by_keys(page: Page, project: Project) -> None:
     assert recorded(project) == observed(page)
     assert [image for image, _ in recorded(project)] == expected
     assert len(set(expected)) == len(keys) == 38
-    counts = project.answered_count()
+    counts = project.labels.counts()
     assert (counts.skipped, counts.unsure, counts.bad, counts.none) == (2, 2, 2, 2)
 
 
@@ -77,7 +77,7 @@ def test_undo_gives_the_image_back(page: Page, project: Project) -> None:
 
 
 def test_undo_goes_as_far_back_as_the_server_knows(opens: Callable[..., Page], project: Project) -> None:
-    project.answers(
+    project.annotations.append_many(
         [AnswerEvent(f"earlier-{image}", image, "Ann", "class", image % 3) for image in range(54)]
     )
     page = opens()
@@ -158,18 +158,18 @@ def test_suggestions_are_accepted_hidden_and_withheld(opens: Callable[..., Page]
     assert 0 < len(accepted) < 20
     saved = dict(recorded(project))
     assert {image: saved[image] for image in accepted} == accepted
-    assert project.anchoring().shown_equal == len(
+    assert project.labels.anchoring().shown_equal == len(
         [image for image in accepted if not _measures(project, image)]
     )
 
 
 def _measures(project: Project, image: int) -> bool:
-    return image in project.estimate_slice()
+    return image in project.estimate.image_ids()
 
 
 def test_classes_can_be_found_by_name(opens: Callable[..., Page], project: Project) -> None:
     for number in range(40):
-        project.add_class(f"species {number:02d}", "Ann")
+        project.classes.add(f"species {number:02d}", "Ann")
     page = opens()
     assert page.is_visible("#chooser input")
     first = shown(page)
@@ -184,7 +184,7 @@ def test_classes_can_be_found_by_name(opens: Callable[..., Page], project: Proje
     page.keyboard.press("Escape")
     third = press(page, "1")
     settle(page)
-    names = {each.id: each.name for each in project.classes()}
+    names = {each.id: each.name for each in project.classes.all()}
     assert [(image, names[int(answer)]) for image, answer in recorded(project)] == [
         (first, "species 37"),
         (second, "bird"),
@@ -215,7 +215,7 @@ def test_the_files_left_out_are_listed_and_the_rest_counted(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out = tuple(Unreadable(f"{number:03d}.png", Reason.DAMAGED, "cut") for number in range(203))
-    monkeypatch.setattr(project, "unreadable", lambda: left_out)
+    monkeypatch.setattr(project.images, "unreadable", lambda: left_out)
     page = opens("progress")
     page.click("text=List with reasons")
     assert page.locator(".files li").count() == 200
@@ -226,8 +226,10 @@ def test_the_files_left_out_are_listed_and_the_rest_counted(
 
 
 def test_a_spent_budget_says_so(opens: Callable[..., Page], project: Project) -> None:
-    project.answers([AnswerEvent(f"first-{image}", image, "Ann", "class", 0) for image in range(3)])
-    project.set_settings(replace(project.settings(), budget=4))
+    project.annotations.append_many(
+        [AnswerEvent(f"first-{image}", image, "Ann", "class", 0) for image in range(3)]
+    )
+    project.settings.set(replace(project.settings.get(), budget=4))
     page = opens()
     until(page, "document.getElementById('pace').textContent.endsWith('for the budget')")
     press(page, "1")

@@ -56,7 +56,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for number in range(PHOTOGRAPHS):
         photograph(photos / f"IMG_{number:03d}.jpg", number)
     with Project.create_or_open(photos, tmp_path / "large", ("cat", "dog", "bird")) as opened:
-        opened.import_images()
+        opened.images.sync()
         yield opened
 
 

@@ -42,7 +42,7 @@ def answer_tiles(page: Page, project: Project, count: int) -> Given:
     until(page, f"document.querySelectorAll('.tile.answered').length === {count}")
     page.keyboard.press("g")
     page.wait_for_selector("#stage[data-shown]")
-    known = {project.image(int(image)).name: int(image) for image in project.labelable_ids()}
+    known = {project.images.get(int(image)).name: int(image) for image in project.images.labelable_ids()}
     return [(known[name], 1) for name in names]
 
 
@@ -92,7 +92,7 @@ def test_a_session_in_two_tabs_with_restarts(
     settle(right)
 
     assert sorted(recorded(project), key=str) == sorted(given, key=str)
-    history = project.history("Ann", count=1000)
+    history = project.annotations.history("Ann", count=1000)
     assert len(history) == len(given) + 2 + 8 and sum(each.cancelled for each in history) == 2 + 8
     classes = dict(answer for answer in given if isinstance(answer[1], int))
-    assert {label.image_id: label.class_id for label in project.labels()} == classes
+    assert {label.image_id: label.class_id for label in project.labels.all()} == classes

@@ -26,7 +26,7 @@ def test_a_server_that_stops_and_comes_back(page: Page, project: Project, server
     settle(page)
     assert recorded(project) == observed(page)
     assert len(recorded(project)) == 8
-    assert len(project.history("Ann", count=100)) == 8
+    assert len(project.annotations.history("Ann", count=100)) == 8
 
 
 def test_a_reply_that_gets_lost(page: Page, project: Project) -> None:
@@ -45,7 +45,7 @@ def test_a_reply_that_gets_lost(page: Page, project: Project) -> None:
     settle(page)
     assert len(lost) == 2
     assert recorded(project) == observed(page)
-    assert len(project.history("Ann", count=100)) == 3
+    assert len(project.annotations.history("Ann", count=100)) == 3
 
 
 def test_a_tab_that_closes_before_its_answers_are_saved(
@@ -77,7 +77,7 @@ def test_undo_while_the_server_is_away(page: Page, project: Project, server: Ser
     server.start()
     settle(page)
     assert recorded(project) == [(first, 2)]
-    assert [each.cancelled for each in project.history("Ann")] == [False, True, True]
+    assert [each.cancelled for each in project.annotations.history("Ann")] == [False, True, True]
 
 
 def test_two_tabs_of_one_person(opens: Callable[..., Page], project: Project) -> None:
@@ -92,7 +92,7 @@ def test_two_tabs_of_one_person(opens: Callable[..., Page], project: Project) ->
 def test_an_answer_that_is_refused_is_told_and_does_not_block(page: Page, project: Project) -> None:
     first = press(page, "1")
     settle(page)
-    project.answer(AnswerEvent("another tab has undone it", first, "Ann", "undo"))
+    project.annotations.append(AnswerEvent("another tab has undone it", first, "Ann", "undo"))
     page.keyboard.press("Backspace")  # there is nothing left to take back
     page.wait_for_selector("#alert:has-text('refused')")
     press(page, "2")
@@ -125,12 +125,12 @@ def test_a_browser_that_is_no_longer_known(page: Page, project: Project) -> None
 
 def test_a_class_that_is_renamed_or_merged_meanwhile(page: Page, project: Project) -> None:
     image = press(page, "1")
-    project.rename_class(0, "lion", "Bob")
+    project.classes.rename(0, "lion", "Bob")
     until(page, "document.querySelector('.class-name').textContent === 'lion'")
-    project.merge_classes(0, 1, "Bob")
+    project.classes.merge(0, 1, "Bob")
     until(page, "document.querySelectorAll('.class-button').length === 2")
     settle(page)
-    assert [(label.image_id, label.class_id) for label in project.labels()] == [(image, 1)]
+    assert [(label.image_id, label.class_id) for label in project.labels.all()] == [(image, 1)]
 
 
 def test_an_answer_that_cannot_be_read_keeps_no_other_back(page: Page, project: Project) -> None:

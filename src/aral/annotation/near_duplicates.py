@@ -1,25 +1,25 @@
-"""Images that look alike, by their difference hashes."""
+"""Near-duplicates: images that look alike, by their difference hashes."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-FARTHEST = 4
-"""Of 64 signs so many may differ."""
+MOST_DIFFERING_BITS = 4
+"""Of the 64 bits of two difference hashes."""
 
 _BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))
-"""Start and width: five bands, so that two hashes within four bits are equal in at least one of them."""
+"""Start and width of five bands of bits: two hashes within four bits are equal in at least one of them."""
 
 _MOST_PAIRS = 4_000_000
 
 
-def groups_alike(
+def near_duplicate_groups(
     ids: Int64[np.ndarray, " N"], hashes: Int64[np.ndarray, " N"]
 ) -> tuple[tuple[int, ...], ...]:
     """Groups of two or more images, each within four bits of the first of its group; every image is in one.
 
-    A group does not grow along chains of small differences, so its images do look alike.
+    A group does not grow along chains of small differences, so all its images look alike.
 
     Args:
         ids: image ids, ascending.
@@ -33,7 +33,7 @@ def groups_alike(
     for kind in np.argsort(first_image).tolist():
         if leader[kind] < 0:
             leader[kind] = kind
-            alike = near.get(kind, _NOBODY)
+            alike = near.get(kind, _NONE)
             leader[alike[leader[alike] < 0]] = kind
     members: dict[int, list[int]] = {}
     for image_id, kind in zip(ids.tolist(), kind_of.tolist(), strict=True):
@@ -41,12 +41,12 @@ def groups_alike(
     return tuple(tuple(group) for group in members.values() if len(group) > 1)
 
 
-_NOBODY = np.empty(0, dtype=np.int64)
+_NONE = np.empty(0, dtype=np.int64)
 
 
 def _neighbours(kinds: UInt64[np.ndarray, " K"]) -> dict[int, Int64[np.ndarray, " n"]]:
     """For each distinct hash the others within four bits, as positions; without those that have none."""
-    pairs = [_NOBODY.reshape(0, 2)]
+    pairs = [_NONE.reshape(0, 2)]
     for start, width in _BANDS:
         band = (kinds >> np.uint64(start)) & np.uint64((1 << width) - 1)
         order = np.argsort(band, kind="stable")
@@ -70,7 +70,7 @@ def _close_pairs(
     for start in range(0, bucket.size, strip):
         part = bucket[start : start + strip]
         differing = np.bitwise_count(kinds[part][:, None] ^ kinds[bucket][None])
-        rows, columns = np.nonzero(differing <= FARTHEST)
+        rows, columns = np.nonzero(differing <= MOST_DIFFERING_BITS)
         pairs = np.stack([part[rows], bucket[columns]], axis=1)
         found.append(pairs[pairs[:, 0] < pairs[:, 1]])
     return np.concatenate(found)
