@@ -114,7 +114,9 @@ def test_kills_of_the_server_lose_no_acknowledged_answer(
 def check(folder: Path, person: Person) -> None:
     """Each acknowledged answer is in the project, each answer at most once, and none that was not sent."""
     with Project.open(folder) as after:
-        saved = [(each.image_id, each.class_id) for each in after.annotations.history("Ann", count=10 * IMAGES)]
+        saved = [
+            (each.image_id, each.class_id) for each in after.annotations.history("Ann", count=10 * IMAGES)
+        ]
         assert len(saved) == len(set(saved)) == after.labels.counts().labelled == len(after.labels.all())
     images = {key: each["image_id"] for key, each in person.sent.items()}
     acknowledged = {images[key] for key in person.acknowledged}
