@@ -17,8 +17,8 @@ import torch
 from aral import run
 from aral.annotation import Project, TrainingOptions
 from aral.annotation.label_rows import as_written
-from aral.annotation.presets import Material as Sizes
-from aral.annotation.presets import spec_for
+from aral.annotation.training_presets import Material as Sizes
+from aral.annotation.training_presets import spec_for
 from aral.data import DataSet, read_image_folder
 from aral.data.decode import Channels
 from aral.loop import Store

@@ -16,21 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from aral.experiments import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
-from aral.experiments.run import check_budget, drive, settle, validation_of
-from aral.experiments.spec import flattened
-from aral.labelling import Trainer, TrainingOptions, export, import_labels
-from aral.labelling.presets import Material, spec_for
-from aral.oracles import GroundTruth
-from aral.project import Project
-from aral.session import Session, Strategy
-from aral.store import Store
 from starlette.testclient import TestClient
 
-from aral.acquisition import PoolView, acquisition
+from aral.acquisition import PoolView, make_acquisition
+from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
+from aral.annotation.training_presets import Material, spec_for
+from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
+from aral.benchmarking.runs import check_budget, drive, settle, validation_of
+from aral.benchmarking.spec import flattened
 from aral.data import DataSet, load
 from aral.errors import Stopped
 from aral.learners import Learner
+from aral.loop import GroundTruth, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.web import Security, make_app
@@ -272,7 +269,7 @@ def started(spec: RunSpec, data: DataSet, folder: Path) -> Iterator[Running]:
     torch.set_num_threads(1)
     stream = Stream.root(spec.seed)
     learner = make_learner(spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"))
-    strategy = Strategy(acquisition(spec.acquisition), acquisition(spec.rounds.first_query))
+    strategy = Strategy(make_acquisition(spec.acquisition), make_acquisition(spec.rounds.first_query))
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
         settle(store, spec, data)
@@ -283,7 +280,7 @@ def started(spec: RunSpec, data: DataSet, folder: Path) -> Iterator[Running]:
             learner,
             strategy,
             stream.child("session"),
-            validation=validation_of(spec),
+            SessionOptions(validation=validation_of(spec)),
         )
         yield Running(spec, data, session, learner)
 
@@ -344,11 +341,11 @@ def weights_of(learner: Learner) -> dict[str, list[np.ndarray]]:
 
 def select(running: Running, name: str, count: int) -> tuple[list[int], list[float]] | None:
     """Ids and scores of an acquisition on the trained learner; None where the learner cannot supply its needs."""
-    chosen, learner, pool = acquisition(name), running.learner, running.data.pool
+    chosen, learner, pool = make_acquisition(name), running.learner, running.data.pool
     if chosen.needs - learner.supplies:
         return None
     labelled = running.session.labelled()
-    learner.meet_labels(labelled)
+    learner.set_labels(labelled)
     stream = Stream.root(7).child(name)
     view = PoolView(
         learner.predict(pool.without(labelled.ids), chosen.needs, stream.child("unlabelled")),
@@ -421,7 +418,7 @@ class Served:
         return answer.json()
 
     def _id_of_image(self, name: str) -> int:
-        images = (self.project.image(int(image_id)) for image_id in self.project.labelable_ids())
+        images = (self.project.images.get(int(image_id)) for image_id in self.project.images.labelable_ids())
         return next(image.id for image in images if image.name == name)
 
     def _class_ids(self) -> dict[str, int]:
@@ -460,7 +457,7 @@ class Served:
         """Answer images by name: a class, or ``skip``, ``unsure``, ``bad image``, ``none of these``, ``undo``.
 
         Returns:
-            Counts after it: labelled, skipped, unsure, bad, none, conflicts, for training, for the estimate.
+            LabelCounts after it: labelled, skipped, unsure, bad, none, conflicts, for training, for the estimate.
         """
         class_ids = self._class_ids()
         events = []
@@ -619,7 +616,7 @@ class Served:
     def take_labels(self, file: Path) -> list[Any]:
         """What an import of labels came to: new, repeated, unknown paths, new classes."""
         done = import_labels(self.project, file)
-        return [done.recorded, done.repeated, list(done.unknown), list(done.new_classes)]
+        return [done.recorded, done.repeated, [each.path for each in done.not_taken], list(done.new_classes)]
 
 
 def _counts(found: Mapping[str, int]) -> list[int]:
@@ -638,8 +635,8 @@ def served_project(
     rules = Security(SECRET, PORT)
     options = TrainingOptions(query_size=query_size, threads=1, settings=TRAINING)
     with Project.create_or_open(photos, class_names=class_names, budget=budget) as project:
-        project.set_settings(replace(project.settings(), estimate_share=estimate_share))
-        done = project.import_images()
+        project.settings.set(replace(project.settings.get(), estimate_share=estimate_share))
+        done = project.images.sync()
         client = TestClient(
             make_app(project, rules),
             base_url=f"http://127.0.0.1:{PORT}",

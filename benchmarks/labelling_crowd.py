@@ -22,7 +22,7 @@ import numpy as np
 
 from answer_audit import audit
 from aral.annotation import Project
-from aral.annotation.process import LOG
+from aral.annotation.training_worker import LOG
 from kept_rows import KeptRows
 from label_server import LabelServer
 from page_client import AHEAD, Browser, Page, Unreachable

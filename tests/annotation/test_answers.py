@@ -53,7 +53,7 @@ def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> Non
         (AnswerEvent("a", 3, "Ann", "class"), "was sent with class None"),
         (AnswerEvent("a", 3, "Ann", "skip", 1), "was sent with class 1"),
         (AnswerEvent("a", 3, " \n", "skip"), "name of an annotator is empty"),
-        (AnswerEvent("a", 3, "Ann\udce9", "skip"), "no text"),
+        (AnswerEvent("a", 3, "Ann\udce9", "skip"), "not valid Unicode"),
         (AnswerEvent("a", 3, "Ann", "undo"), "no answer to image 3 to undo"),
     ],
 )
@@ -222,3 +222,18 @@ def test_a_receipt_tells_what_stands(project: Project) -> None:
     assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)
     assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
     assert project.annotations.append(answered(3, "undo")).stands is None
+
+
+def test_current_answers_are_the_newest_of_each_annotator_that_were_not_undone(project: Project) -> None:
+    for image_id, answer, name in ((3, 0, "Ann"), (3, 1, "Ann"), (3, 1, "Bob"), (1, "skip", "Bob")):
+        project.annotations.append(answered(image_id, answer, name))
+    current = [
+        (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
+    ]
+    assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 1), (3, "Bob", "class", 1)]
+    project.annotations.append(answered(3, "undo", "Ann"))
+    project.annotations.append(answered(3, "undo", "Bob"))
+    current = [
+        (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
+    ]
+    assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 0)]

@@ -182,3 +182,29 @@ def test_the_same_command_given_again_adds_nothing(project: Project, photos: Pat
         assert [known.name for known in again.classes.all()] == ["Katze", "dog", "eel"]
     with pytest.raises(BadInput, match="twice"):
         Project.create_or_open(photos, class_names=("ant", "ant"))
+
+
+def test_the_revision_changes_with_classes_and_settings_alone(project: Project) -> None:
+    seen = [project.classes.revision()]
+
+    def is_new() -> bool:
+        seen.append(project.classes.revision())
+        return seen[-1] not in seen[:-1]
+
+    project.annotations.append(given(1, 0))
+    assert not is_new()
+    with Project.open(project.photos) as other:
+        assert other.classes.revision() == seen[0]
+        other.classes.rename(0, "Katze", "Ann")
+        assert is_new(), "changed by another process"
+        assert other.classes.revision() == seen[-1]
+    project.classes.describe(0, "Purrs.", [1], "Ann")
+    assert is_new()
+    project.classes.add("eel", "Ann")
+    assert is_new()
+    change_settings(project, budget=20)
+    assert is_new()
+    project.classes.merge(2, 0, "Ann")
+    assert is_new()
+    project.annotations.append(given(2, 2))
+    assert not is_new()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -94,7 +95,9 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
     project.close()
     moments = random.Random(3)
     acknowledged: set[str] = set()
-    for generation in range(8):
+    for generation in itertools.count():
+        if generation >= 8 and len(acknowledged) > 20:
+            break
         read_end, write_end = os.pipe()
 
         def work(generation: int = generation, write_end: int = write_end) -> None:
@@ -118,7 +121,6 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
             assert len(keys) == len(set(keys)) and acknowledged <= set(keys)
             assert len(keys) <= len(acknowledged) + generation + 1
             assert_views_agree(after)
-    assert len(acknowledged) > 20
 
 
 def test_a_copy_of_a_project_taken_while_it_is_written_holds_all_that_was_acknowledged(

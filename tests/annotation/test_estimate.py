@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from aral.annotation import BROWSING, BY_CHANCE, Provenance
+from aral.annotation import BROWSING, BY_CHANCE, Project, Provenance
 from aral.annotation.estimate import estimate_set_size
 
 from .conftest import MakeProject, change_settings, given, save_pictures
@@ -108,3 +110,35 @@ def test_new_photos_that_enlarge_it_are_late_too(make_project: MakeProject) -> N
     save_pictures(project.photos, 20, first=40)
     project.images.sync()
     assert project.estimate.image_ids().size == 30 and project.estimate.late_ids().size == 10
+
+
+def order_of(photos: Path, seed: int | None = None, share: float = 0.2) -> tuple[list[int], list[int]]:
+    """The estimate set of a project, and its other images in their random order; synced with the folder."""
+    with Project.create_or_open(photos, seed=seed) as project:
+        change_settings(project, estimate_share=share)
+        project.images.sync()
+        return (
+            project.estimate.image_ids().tolist(),
+            [cell.image_id for cell in project.grid.unlabelled_page("Ann", count=200).cells],
+        )
+
+
+def test_the_seed_of_a_project_draws_it(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("none", "zero", "one", "one again", "two")]
+    for folder in folders:
+        save_pictures(folder, 40)
+    none, zero, one, same, two = (
+        order_of(folder, seed) for folder, seed in zip(folders, (None, 0, 1, 1, 2), strict=True)
+    )
+    assert none == zero and one == same
+    assert len({tuple(drawn) for drawn, _ in (zero, one, two)}) == 3
+
+
+def test_a_project_with_images_keeps_its_seed(tmp_path: Path) -> None:
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    save_pictures(grown, 30)
+    before, _ = order_of(grown, 1)
+    assert order_of(grown, 2)[0] == before
+    save_pictures(grown, 30, first=30)
+    save_pictures(whole, 60)
+    assert order_of(grown, 2, share=0.0)[1] == order_of(whole, 1, share=0.0)[1], "new images follow it too"

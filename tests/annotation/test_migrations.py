@@ -10,7 +10,7 @@ import pytest
 
 from aral.annotation import BY_CHANCE, ImportedAnswer, Project, Provenance
 from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
-from aral.loop.database import Database
+from aral.loop.database import Database, Schema
 
 from .conftest import given, label_map, save_pictures
 
@@ -79,7 +79,7 @@ def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Pat
 def test_a_project_is_copied_before_it_is_moved_on(photos: Path) -> None:
     file = old_project(photos, 1)
     added = (*MIGRATIONS, ("CREATE TABLE notes (body TEXT)",))
-    moved = Database(file, False, added, application_id=APPLICATION_ID, noun="project", shared=True)
+    moved = Database(file, False, Schema(APPLICATION_ID, "project", added), shared=True)
     assert moved.rows("SELECT count(*) FROM notes") == [(0,)]
     moved.close()
     backup = file.with_name("project.sqlite.v1.backup")

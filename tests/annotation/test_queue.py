@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -15,16 +14,14 @@ from aral.annotation.predictions import hides_suggestion
 from aral.annotation.queue import Assignment, mix
 from aral.errors import BadInput
 
-from .conftest import MakeProject, change_settings, given
-
-NO_IDS = np.empty(0, dtype=np.int64)
+from .conftest import NO_IDS, MakeProject, change_settings, given, set_wall
 
 
 def ids_of(cards: list[Card]) -> list[int]:
     return [card.image_id for card in cards]
 
 
-def ask_for(
+def queue_images(
     project: Project, ids: list[int], reserve: list[int] | None = None, round_number: int = 0
 ) -> None:
     scores = np.linspace(1.0, 0.0, len(ids))
@@ -38,12 +35,8 @@ def ask_for(
     )
 
 
-def set_wall(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(time, "time", lambda: seconds)
-
-
 def test_query_then_reserve_then_chance_then_what_was_put_off(project: Project) -> None:
-    ask_for(project, [9, 3, 7], [3, 20, 21])
+    queue_images(project, [9, 3, 7], [3, 20, 21])
     for image_id, answer in ((3, "skip"), (20, "unsure")):
         project.annotations.append(given(image_id, answer))
     cards = project.queue.next_cards("Ann", 30)
@@ -59,7 +52,7 @@ def test_query_then_reserve_then_chance_then_what_was_put_off(project: Project) 
 
 
 def test_what_is_answered_does_not_come_again_and_nothing_is_left_over(project: Project) -> None:
-    ask_for(project, [5, 6])
+    queue_images(project, [5, 6])
     seen = []
     while cards := project.queue.next_cards("Ann", 4):
         for card in cards:
@@ -87,7 +80,7 @@ def test_skipped_images_come_last_and_again_and_again(project: Project) -> None:
 
 
 def test_a_skipped_image_goes_to_somebody_else_at_once(project: Project) -> None:
-    ask_for(project, [5, 6])
+    queue_images(project, [5, 6])
     project.annotations.append(given(5, "skip", "Ann"))
     assert ids_of(project.queue.next_cards("Bob", 2)) == [5, 6]
     assert project.queue.remaining() == 1
@@ -160,7 +153,7 @@ def test_a_clock_set_back_neither_keeps_nor_ends_leases(
 
 def test_overlap_gives_each_image_to_so_many_people(project: Project) -> None:
     change_settings(project, overlap=2)
-    ask_for(project, list(range(30)))
+    queue_images(project, list(range(30)))
     for name in ("Ann", "Bob"):
         assert ids_of(project.queue.next_cards(name, 30)) == list(range(30))
     assert project.queue.next_cards("Cyd", 30) == []
@@ -177,9 +170,9 @@ def test_overlap_gives_each_image_to_so_many_people(project: Project) -> None:
 
 
 def test_a_new_round_replaces_the_queue(project: Project) -> None:
-    ask_for(project, [1, 2])
+    queue_images(project, [1, 2])
     project.annotations.append(given(2, 0))
-    ask_for(project, [2, 9, 8], round_number=1)
+    queue_images(project, [2, 9, 8], round_number=1)
     cards = project.queue.next_cards("Ann", 3)
     assert ids_of(cards)[:2] == [9, 8] and cards[0].round == 1
     assert project.queue.remaining() == 2
@@ -196,7 +189,7 @@ def test_a_new_round_replaces_the_queue(project: Project) -> None:
 def test_a_queue_that_cannot_be_is_refused_whole(
     project: Project, ids: list[int], scores: list[float], problem: str
 ) -> None:
-    ask_for(project, [5])
+    queue_images(project, [5])
     with pytest.raises(BadInput, match=problem):
         project.queue.replace(1, np.array(ids), np.array(scores), [""] * len(ids), "x", NO_IDS)
     assert ids_of(project.queue.next_cards("Ann", 1)) == [5]
@@ -234,7 +227,7 @@ def test_the_slice_is_mixed_in_evenly_and_never_part_of_the_queue(make_project: 
     project = make_project(100, budget=100, estimate_share=0.2)
     measuring = set(project.estimate.image_ids().tolist())
     assert len(measuring) == 20
-    ask_for(project, list(range(100)))
+    queue_images(project, list(range(100)))
     purposes = []
     for _ in range(25):
         for card in project.queue.next_cards("Ann", 4):

@@ -129,7 +129,7 @@ def results(folder: Path) -> dict[str, object]:
                 if not row.name.endswith("seconds")
             ],
             "queries": [store.query(row.round).ids.tolist() for row in store.rounds()],  # type: ignore[union-attr]
-            "labels": [part.tolist() for part in store.labels()],
+            "labels": store.labels.answers(),
         }
     last = sorted((folder / "checkpoints").iterdir())[-1]
     return found | {"checkpoint": last.name, "weights": (last / "tensors.safetensors").read_bytes()}

@@ -58,7 +58,7 @@ def test_two_rounds_run_from_class_folders(
     assert data.pool.shape == (3, 32, 32) and (len(data.pool), len(data.test), data.class_count) == (24, 6, 3)
     with store_reading(run(spec, data, tmp_path / "run")) as store:
         assert [row.value <= 1 for row in store.metrics("accuracy")] == [True, True]
-        assert len(store.answers()) == 6
+        assert len(store.labels.answers()) == 6
 
 
 def test_a_smaller_pool_is_cut_before_decoding(root: Path) -> None:

@@ -19,10 +19,9 @@ import pytest
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.course import Course
-from aral.annotation.fairness import FAIR, fairness
+from aral.annotation.advice import FAIR, fairness
 from aral.annotation.model_cards import in_words
-from aral.annotation.sessions import identity_of
+from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.desk import Desk, Start, Work, label_photos
 from aral.cli.sentences import said_of_import, said_of_measuring
 from aral.loop import Observer
@@ -124,8 +123,8 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
     with Project.open(photos) as project:
         assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
     for words, problem in (
-        (["--undo"], "no import to take back"),
-        (["1", "--undo"], "taken back already"),
+        (["--undo"], "no import to undo"),
+        (["1", "--undo"], "undone already"),
         (["9", "--undo"], "There is no import 9"),
         (["x", "--undo"], "no number of an import"),
         (["--undo", "--list"], "given together"),
@@ -181,7 +180,7 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
 ) -> None:
     with Project.open(photos) as project:
         project.classes.add("three", "Ann")
-        with Course(project, identity_of(project, OPTIONS), Observer()):
+        with TrainingRun(project, identity_of(project, OPTIONS), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
         model = project.models.all()[-1]

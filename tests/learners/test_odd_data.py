@@ -13,7 +13,7 @@ from aral.benchmarking.methods import make_learner
 from aral.errors import RunFailed
 from aral.learners import Learner
 from aral.learners.spec import Model, Optimisers
-from aral.loop import Pace, Session, Store, Strategy
+from aral.loop import Pace, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import ClassAnswer, ImageSet, LabelledSet
@@ -105,7 +105,8 @@ def test_huge_rates_end_finite_or_with_the_cause(tmp_path: Path, name: str, fact
     with Store.open(tmp_path / "run", create=True) as store:
         learner = make_learner(name, rates_times(factor), data.pool, 3, Stream.root(0))
         strategy = Strategy(make_acquisition("random"), make_acquisition("random"))
-        active = Session(store, data.pool, 3, learner, strategy, Stream.root(3), Pace(log_steps=5))
+        options = SessionOptions(Pace(log_steps=5))
+        active = Session(store, data.pool, 3, learner, strategy, Stream.root(3), options)
         active.ask(6)
         active.tell([ClassAnswer(int(i), int(data.pool_classes[i])) for i in active.waiting()], "test")
         if factor > 1e6:

@@ -57,8 +57,8 @@ def outcome(folder: Path) -> dict[str, object]:
             query = store.query(number)
             assert query is not None
             queries.append((query.ids.tolist(), query.scores.tolist()))
-        answers = store.answers()
-        history = len(store.answer_history())
+        answers = store.labels.answers()
+        history = len(store.labels.history())
     with safe_open(folder / "checkpoints" / newest / "tensors.safetensors", "pt") as tensors:
         weights = {name: tensors.get_tensor(name).numpy().tobytes() for name in tensors.keys()}
     return {

@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from aral.acquisition import make_acquisition
-from aral.errors import RunFailed
-from aral.learners import StepLosses
-from aral.loop import Pace, Session, Store, Strategy
+from aral.loop import Pace, Session, SessionOptions, Store, Strategy
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data
 from aral.types import ClassAnswer, Selection
@@ -31,7 +29,7 @@ def killed(*arguments: Any, **options: Any) -> None:
 def opened(store: Store, learner: FakeLearner | None = None) -> Session:
     strategy = Strategy(make_acquisition("entropy"), make_acquisition("random"))
     learner = learner or FakeLearner(3, probabilities=unlike_each_other)
-    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), Pace(0.0, 1))
+    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), SessionOptions(Pace(0.0, 1)))
 
 
 def unlike_each_other(ids: torch.Tensor) -> torch.Tensor:
@@ -91,55 +89,7 @@ def test_a_killed_query_is_the_same_one_afterwards(
         asked = [store.query(row.round) for row in store.rounds()]
         assert [each.ids.tolist() for each in asked if each is not None] == expected
         assert (
-            len(store.answers())
+            len(store.labels.answers())
             == QUERY_SIZE * ROUNDS
-            == len({answer.image_id for answer in store.answers()})
+            == len({answer.image_id for answer in store.labels.answers()})
         )
-
-
-class Hungry(FakeLearner):
-    """Asks for more memory than any machine has."""
-
-    def step(self, index: int) -> StepLosses:
-        torch.empty(2**50)
-        return super().step(index)
-
-
-class Starved(FakeLearner):
-    """As a graphics card puts it, or Python itself."""
-
-    trouble: Exception
-
-    def step(self, index: int) -> StepLosses:
-        raise self.trouble
-
-
-@pytest.mark.parametrize(
-    "trouble", [None, MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")]
-)
-def test_too_little_memory_is_named_with_what_to_lower(tmp_path: Path, trouble: Exception | None) -> None:
-    learner = Hungry(3) if trouble is None else Starved(3)
-    if trouble is not None:
-        learner.trouble = trouble  # type: ignore[attr-defined]
-    with Store.open(tmp_path, create=True) as store:
-        active = opened(store, learner)
-        active.ask(QUERY_SIZE)
-        active.tell([ClassAnswer(int(i), 0) for i in active.waiting()], "test")
-        with pytest.raises(RunFailed, match="not enough memory for a training step in round 0") as failed:
-            active.fit()
-        assert "model.training.unlabelled_batch" in failed.value.hint
-        # The same run goes on with a learner that needs less.
-        again = opened(store)
-        again.fit()
-        assert again.round_number == 1
-
-
-def test_other_trouble_of_the_networks_keeps_its_own_name(tmp_path: Path) -> None:
-    learner = Starved(3)
-    learner.trouble = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    with Store.open(tmp_path, create=True) as store:
-        active = opened(store, learner)
-        active.ask(QUERY_SIZE)
-        active.tell([ClassAnswer(int(i), 0) for i in active.waiting()], "test")
-        with pytest.raises(RuntimeError, match="mat1 and mat2"):
-            active.fit()

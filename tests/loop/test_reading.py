@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 from aral.errors import BadInput, RunFailed
-from aral.loop import reading
+from aral.loop import EventRow, RoundRow, Store, reading
 from aral.loop.reading import store_reading
-from aral.loop.rows import EventRow, RoundRow
-from aral.loop.store import FILE_NAME, Store
+from aral.loop.run_store import FILE_NAME
 from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
 
 
@@ -32,10 +31,9 @@ def run(tmp_path: Path) -> Path:
         store.record_query(
             0, Selection(np.array([4, 1, 9]), np.array([0.9, 0.5, 0.1]), "entropy", ("a", "b", "c"))
         )
-        store.record_answers([(ClassAnswer(4, 2), "u1"), (NoClassAnswer(1, NoClass.SKIP), "u2")], 0, "me")
+        store.labels.record([(ClassAnswer(4, 2), "u1"), (NoClassAnswer(1, NoClass.SKIP), "u2")], 0, "me")
         store.record_metrics(0, 10, {"accuracy": 0.25, "loss total": float("nan")})
         store.record_document(0, "confusion", [[1, 0], [2, 3]])
-        store.record_image_names({4: "cat.png"})
         store.record_event("warning", "careful")
     return folder
 
@@ -83,14 +81,10 @@ def test_everything_recorded_is_read(run: Path) -> None:
         selection = store.query(0)
         assert selection is not None
         assert selection.ids.tolist() == [4, 1, 9]
-        assert store.unanswered(0).tolist() == [9]
-        assert store.answers() == [NoClassAnswer(1, NoClass.SKIP), ClassAnswer(4, 2)]
-        ids, classes = store.labels()
-        assert (ids.tolist(), classes.tolist()) == ([4], [2])
-        assert [row.uuid for row in store.answer_history()] == ["u1", "u2"]
+        assert store.labels.answers() == [NoClassAnswer(1, NoClass.SKIP), ClassAnswer(4, 2)]
+        assert [row.uuid for row in store.labels.history()] == ["u1", "u2"]
         assert [(row.name, row.step) for row in store.metrics()] == [("accuracy", 10), ("loss total", 10)]
         assert store.document(0, "confusion") == [[1, 0], [2, 3]]
-        assert store.image_names() == {4: "cat.png"}
         assert store.checkpoints() == []
         (event,) = store.events()
         assert event == EventRow(1, event.created_at, "warning", "careful")

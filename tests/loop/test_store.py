@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from aral.errors import BadInput, RunFailed
-from aral.loop.rows import Stage
-from aral.loop.store import Store
-from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
+from aral.loop import Stage, Store
+from aral.types import ClassAnswer, Selection
 
 
 def selection(*ids: int, acquisition: str = "margin") -> Selection:
@@ -30,9 +29,8 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
     with Store.open(tmp_path / "run", create=True) as store:
         store.record_setting("seed", 7)
         store.record_setting("spec", {"budget": [10, 20], "name": "größe", "rate": 0.1, "none": None})
-        store.record_image_names({3: "a.png", 1: "ünï\n'.jpg"})
         store.record_query(0, selection(5, 2, 9))
-        store.record_answers([(ClassAnswer(2, 1), "u1")], 0, "ann")
+        store.labels.record([(ClassAnswer(2, 1), "u1")], 0, "ann")
         store.record_round(0, 1)
         store.record_metrics(0, 4, {"loss": 0.5})
         store.record_document(0, "confusion", [[3, 1], [0, 4]])
@@ -42,9 +40,7 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
         assert store.setting("seed") == 7
         assert store.setting("spec") == {"budget": [10, 20], "name": "größe", "rate": 0.1, "none": None}
         assert store.setting("never recorded") is None
-        assert store.image_names() == {1: "ünï\n'.jpg", 3: "a.png"}
-        assert store.unanswered(0).tolist() == [5, 9]
-        assert store.labels()[0].tolist() == [2]
+        assert store.labels.answers() == [ClassAnswer(2, 1)]
         assert [(row.round, row.labelled, row.stage) for row in store.rounds()] == [(0, 1, None)]
         assert [(row.round, row.step, row.name, row.value) for row in store.metrics()] == [
             (0, 4, "loss", 0.5)
@@ -65,13 +61,6 @@ def test_settings_and_documents_are_replaced_and_events_are_not(store: Store) ->
     assert store.setting("seed") == 2
     assert store.document(3, "diagnostics") == {"kl": 2}
     assert [event.seq for event in store.events()] == [1, 2]
-
-
-def test_a_name_that_is_no_utf8_keeps_its_bytes(store: Store) -> None:
-    name = os.fsdecode(b"caf\xe9.jpg")
-    store.record_image_names({0: name, 1: "plain.jpg"})
-    assert os.fsencode(store.image_names()[0]) == b"caf\xe9.jpg"
-    assert store.image_names()[1] == "plain.jpg"
 
 
 def test_metrics_keep_what_is_not_finite_and_are_replaced(store: Store) -> None:
@@ -136,36 +125,11 @@ def test_a_query_comes_back_in_order_with_exact_scores(store: Store) -> None:
 
 def test_a_query_is_refused_as_a_whole(store: Store) -> None:
     store.record_query(0, selection(1, 2, 3))
-    store.record_answers([(ClassAnswer(1, 0), "u1"), (NoClassAnswer(2, NoClass.SKIP), "u2")], 0, "ann")
-    with pytest.raises(BadInput, match="Image 3 of round 1 still waits for its answer to round 0"):
-        store.record_query(1, selection(4, 3))
-    with pytest.raises(BadInput, match="Image 1 of round 1 has class 0 already"):
-        store.record_query(1, selection(4, 1))
-    assert store.query(1) is None
     with pytest.raises(BadInput, match="Round 0 has a different query"):
         store.record_query(0, selection(1, 3, 2))
     with pytest.raises(BadInput, match="empty"):
         store.record_query(1, selection())
-
-
-def test_a_skipped_image_may_be_asked_again(store: Store) -> None:
-    store.record_query(0, selection(1, 2))
-    store.record_answers([(NoClassAnswer(2, NoClass.UNSURE), "u1")], 0, "ann")
-    store.record_query(1, selection(2))
-    assert store.unanswered(0).tolist() == [1]
-    assert store.unanswered(1).tolist() == [2], "the old answer does not answer the new query"
-    store.record_answers([(ClassAnswer(2, 4), "u2")], 1, "ann")
-    assert store.unanswered(1).tolist() == []
-    store.undo(2, "u3")
-    assert store.unanswered(1).tolist() == [2]
-    assert store.answers() == [NoClassAnswer(2, NoClass.UNSURE)]
-
-
-def test_a_late_answer_answers_an_old_query(store: Store) -> None:
-    store.record_query(0, selection(1, 2))
-    store.record_query(1, selection(3))
-    store.record_answers([(ClassAnswer(1, 0), "u1")], 1, "ann")
-    assert store.unanswered(0).tolist() == [2]
+    assert store.query(1) is None
 
 
 def test_files_belong_to_their_owner_alone(tmp_path: Path) -> None:

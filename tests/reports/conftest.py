@@ -12,8 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from aral.durable import Json
-from aral.loop.rows import Stage
-from aral.loop.store import Store
+from aral.loop import Stage, Store
 from aral.types import ClassAnswer, NoClass, NoClassAnswer, Selection
 
 CONFUSION = [[3, 1, 0], [0, 4, 0], [2, 0, 0]]
@@ -65,7 +64,7 @@ def write_round(store: Store, run: Written, round_number: int, accuracy: float |
     store.record_round(round_number, run.first_labelled + 10 * round_number)
     ids = np.array([20 * round_number + 5, 20 * round_number + 3])
     store.record_query(round_number, Selection(ids, np.array([-0.25, -1.5]), "sampler", tuple(run.reasons)))
-    store.record_answers(
+    store.labels.record(
         [
             (ClassAnswer(int(ids[0]), 2), f"u{round_number}a"),
             (NoClassAnswer(int(ids[1]), NoClass.SKIP), f"u{round_number}b"),

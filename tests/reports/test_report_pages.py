@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from aral.errors import BadInput, RunFailed
-from aral.loop.store import Store
+from aral.loop import Store
 from aral.reports import Section, write_comparison, write_report
 from aral.reports.html import report_page
 from aral.reports.record import read_run

@@ -12,8 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from aral.errors import BadInput
-from aral.loop.rows import Stage
-from aral.loop.store import Store
+from aral.loop import Stage, Store
 from aral.reports.record import LossTrace, read_run
 from aral.reports.summary import as_json
 from aral.types import ClassAnswer, NoClass, NoClassAnswer

@@ -1,3 +1,4 @@
+from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
 from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
 from .annotators import Annotator
@@ -7,7 +8,6 @@ from .classifier import Classifier, Description
 from .consensus import Action
 from .doctor import Check, examine
 from .estimate import Estimate
-from .estimate_figures import exact_interval
 from .exporting import Exported, export
 from .forms import FORMS, USUAL, Form, Placing
 from .grid import GridCell, GridPage
@@ -19,11 +19,9 @@ from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedIm
 from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
-from .options import Effort, TrainingOptions, changed_options, read_options, write_options
 from .pictures import PixelFile
 from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
 from .predictions import Suggestion
-from .process import TrainerProcess
 from .project import Pace, Project
 from .project_status import Status, status
 from .provenance import (
@@ -37,10 +35,12 @@ from .provenance import (
     Purpose,
 )
 from .queue import Card
-from .run_folders import session_folders
 from .settings import ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
+from .training_folders import session_folders
+from .training_options import Effort, TrainingOptions, changed_options, read_options, write_options
+from .training_worker import TrainerProcess
 
 __all__ = [
     "BROWSING",

@@ -1,9 +1,9 @@
-"""What the next labels would bring, from the curve so far: error = a · labels^(−b), with its doubt.
+"""Sentences on an accuracy estimate: whether its sample is fair, and how much the next labels would gain.
 
-The curve is fitted to the logarithms by weighted least squares; a point weighs what a binomial count on the
-estimate slice is worth. The doubt in the two parameters is carried over to the gain by the delta method.
-Successive points are measured on mostly the same images, which makes true differences surer than this says:
-the interval errs on the wide side.
+The gain comes from the learning curve so far, error = a · labels^(−b), fitted to the logarithms by least squares
+with the binomial variances on the estimate set as weights. Its interval comes from the covariance of the two
+parameters by the delta method. Successive points are measured on mostly the same images, which makes true
+differences more certain than this assumes: the interval is rather too wide.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aral.annotation import Advice, ModelRecord
+from aral.annotation import Advice, Estimate, ModelRecord
 from aral.words import counted
 
 NORMAL = 1.959963984540054
-"""The 97.5 % point of the normal distribution: 2.5 % are left out on either side."""
+"""The 97.5 % quantile of the normal distribution."""
 
 LEAST_POINTS = 3
 LEAST_MEASURED = 10
 MOST_POINTS = 8
-"""Older points say little of where the curve goes now."""
+"""Older points say little about the present slope."""
 
 HARDLY = 0.5
-"""Points of a hundred; when the interval ends below, another batch is hardly worth it."""
+"""Percentage points; when the upper end of the interval is below, another batch is hardly worth it."""
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """Why nothing can be said."""
+    """Why the gain cannot be estimated."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Point:
-    """Labels trained on, and right predictions among those measured."""
+    """A point of the learning curve: labels trained on, and right predictions among the measured images."""
 
     labels: int
     right: float
@@ -46,23 +46,23 @@ class Point:
 
 
 def advise(models: Sequence[ModelRecord], next_labels: int) -> Advice | Unknown:
-    """What so many labels more would bring.
+    """How much accuracy so many more labels would gain.
 
     Args:
         models: of the project, the oldest first.
-        next_labels: how many labels are meant.
+        next_labels: how many more labels.
     """
     points = [
         Point(model.trained_on, model.estimate.accuracy * model.estimate.count, model.estimate.count)
         for model in models
         if model.estimate is not None and model.trained_on > 0
     ]
-    newest = {point.labels: point for point in points}  # of models on equally many labels the last one
+    newest = {point.labels: point for point in points}  # of models with equally many labels the last one
     return gain(list(newest.values())[-MOST_POINTS:], next_labels)
 
 
 def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
-    """The gain that the fitted curve promises, with a 95 % interval; or why there is none."""
+    """The gain according to the fitted curve, with a 95 % interval; or why it cannot be estimated."""
     if len(points) < LEAST_POINTS:
         return Unknown(
             f"What more labels would bring can be told after {LEAST_POINTS} measured rounds; "
@@ -70,15 +70,15 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
         )
     if points[-1].measured < LEAST_MEASURED:
         return Unknown(
-            f"What more labels would bring can be told from {LEAST_MEASURED} labels of the estimate slice on; "
+            f"What more labels would bring can be told from {LEAST_MEASURED} labels of the estimate set on; "
             f"so far there {'is' if points[-1].measured == 1 else 'are'} {points[-1].measured}."
         )
-    # Half an error more and one image more keep the logarithm of no error at all finite.
+    # Half an error and one image more keep the logarithm finite when there is no error.
     error = np.array([(point.measured - point.right + 0.5) / (point.measured + 1) for point in points])
     measured = np.array([point.measured for point in points], dtype=np.float64)
     weights = measured * error / np.maximum(1 - error, 1e-3)  # 1 / variance of log(error)
     start = float(points[-1].labels)
-    # The present is the origin, so that the first parameter is the logarithm of the error now.
+    # Relative to the present number of labels: the first parameter is then the logarithm of the present error.
     design = np.stack([np.ones(len(points)), np.log([point.labels / start for point in points])], axis=1)
     precision = design.T @ (design * weights[:, None])
     if np.linalg.cond(precision) > 1e12:
@@ -88,7 +88,7 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
     residuals = np.log(error) - design @ (now, slope)
     spread = float((weights * residuals**2).sum()) / max(1, len(points) - 2)
     covariance = covariance * max(1.0, spread)
-    slope = min(0.0, float(slope))  # more labels do no harm
+    slope = min(0.0, float(slope))  # more labels never increase the error
     step = math.log((start + next_labels) / start)
     before, after = math.exp(now), math.exp(now + slope * step)
     towards = np.array([before - after, -after * step])
@@ -104,6 +104,22 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
 
 
 def sentence(next_labels: int, points: float, half: float) -> str:
-    """The advice in words."""
+    """The advice as text for users."""
     said = f"The next {counted(next_labels, 'label')}: about {points:+.1f} ± {half:.1f} points."
     return f"{said} Another batch is hardly worth it." if points + half < HARDLY else said
+
+
+FAIR = (
+    "Measured on images drawn at random and never trained on. The labels chosen for training are not a fair "
+    "sample of the folder."
+)
+
+
+def fairness(estimate: Estimate | None) -> str:
+    """How far an accuracy can be relied on, for every place where it is shown."""
+    if estimate is None or not estimate.late:
+        return FAIR
+    return (
+        f"{FAIR} {counted(estimate.late, 'image')} of {estimate.count} came in later, drawn from what had no "
+        "answer yet when others had been chosen already: if those were difficult, the accuracy is too high."
+    )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aral.annotation.annotators import annotator_id, known_annotator
 from aral.annotation.consensus import Action, update_consensus
@@ -34,6 +35,9 @@ _LEAST_SECONDS = 10.0
 
 NOT_UNDONE = "NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)"
 """SQL: event ``a`` was not undone."""
+
+_ENTRY = f"""SELECT a.seq, a.image_id, i.name, a.action, a.class_id, p.name, a.answered_at, NOT {NOT_UNDONE}
+    FROM answers a JOIN images i ON i.id = a.image_id JOIN annotators p ON p.id = a.annotator_id"""
 
 
 @dataclass(frozen=True)
@@ -143,31 +147,33 @@ class Annotations:
         with self._database.transaction() as connection:
             return [_record(connection, event, predictions) for event in events]
 
+    def newest_seq(self) -> int:
+        """``seq`` of the newest event; 0 without any."""
+        return int(self._database.row("SELECT coalesce(max(seq), 0) FROM answers")[0])
+
+    def current(self) -> list[HistoryEntry]:
+        """Every annotator's current answer to every image, in the order of image ids, then of answers."""
+        return _entries(
+            self._database.rows(f"""{_ENTRY} JOIN standing s ON s.seq = a.seq ORDER BY a.image_id, a.seq""")
+        )
+
     def undoable(self, annotator: str, count: int = 50) -> list[HistoryEntry]:
         """An annotator's answers that were not undone, the newest first."""
-        return self._entries(annotator, NOT_UNDONE, None, count)
+        return self._page(annotator, NOT_UNDONE, None, count)
 
     def history(self, annotator: str, before_seq: int | None = None, count: int = 50) -> list[HistoryEntry]:
         """An annotator's answers, undone ones too, the newest first; ``before_seq`` gives the next page."""
-        return self._entries(annotator, "1", before_seq, count)
+        return self._page(annotator, "1", before_seq, count)
 
-    def _entries(
-        self, annotator: str, condition: str, before_seq: int | None, count: int
-    ) -> list[HistoryEntry]:
+    def _page(self, annotator: str, condition: str, before_seq: int | None, count: int) -> list[HistoryEntry]:
         with self._database.snapshot() as connection:
             rows = connection.execute(
-                f"""SELECT a.seq, a.image_id, i.name, a.action, a.class_id, p.name, a.answered_at,
-                    NOT {NOT_UNDONE}
-                FROM answers a JOIN images i ON i.id = a.image_id JOIN annotators p ON p.id = a.annotator_id
-                WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND (?2 IS NULL OR a.seq < ?2)
+                f"""{_ENTRY} WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND (?2 IS NULL OR a.seq < ?2)
                     AND {condition}
                 ORDER BY a.seq DESC LIMIT ?3""",
                 (known_annotator(connection, annotator), before_seq, max(0, count)),
             ).fetchall()
-        return [
-            HistoryEntry(seq, image_id, os.fsdecode(name), action, class_id, person, at, bool(cancelled))
-            for seq, image_id, name, action, class_id, person, at, cancelled in rows
-        ]
+        return _entries(rows)
 
     def current_with_prefix(self, prefix: str) -> tuple[int, int, str] | None:
         """``seq``, image and annotator of a current answer whose key begins with a prefix; None without one."""
@@ -189,6 +195,14 @@ class Annotations:
                 (known_annotator(connection, annotator), now - RATE_SECONDS),
             ).fetchone()
         return 0.0 if labels < 2 else 60 * (labels - 1) / max(now - first, _LEAST_SECONDS)
+
+
+def _entries(rows: Iterable[tuple[Any, ...]]) -> list[HistoryEntry]:
+    """Rows of :data:`_ENTRY` as records."""
+    return [
+        HistoryEntry(seq, image_id, os.fsdecode(name), action, class_id, person, at, bool(cancelled))
+        for seq, image_id, name, action, class_id, person, at, cancelled in rows
+    ]
 
 
 def _check(event: AnswerEvent) -> None:

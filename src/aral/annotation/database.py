@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
+from aral.annotation.layout import SCHEMA
 from aral.loop.database import Database
 
 FILE_NAME = "project.sqlite"
@@ -43,15 +43,7 @@ class ProjectDatabase:
             raise
 
     def _connect(self, create: bool) -> Database:
-        return Database(
-            self.path,
-            create,
-            MIGRATIONS,
-            application_id=APPLICATION_ID,
-            noun="project",
-            shared=True,
-            patience_seconds=PATIENCE_SECONDS,
-        )
+        return Database(self.path, create, SCHEMA, shared=True, patience_seconds=PATIENCE_SECONDS)
 
     def close(self) -> None:
         """Finish the transaction that is being written and close the file; a second call does nothing."""

@@ -1,7 +1,7 @@
-"""Which image of a project a label from elsewhere is about.
+"""Matches imported labels with the images of a project.
 
-Every importer asks here. An image is never guessed from the end of a path: a label on the wrong image is worse
-than one that is listed and not taken.
+All importers use it. An image is never guessed from the end of a path: a label on the wrong image is worse than
+one that is listed and not imported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_PATH = "it names no image"
 
 @dataclass(frozen=True)
 class Match:
-    """What was found.
+    """The result of matching a label.
 
     Attributes:
         image_id: the image; None without one.
@@ -48,7 +48,7 @@ class PathEnds:
         self._count: defaultdict[str, int] = defaultdict(int)
 
     def add(self, path: str) -> None:
-        """Count a path; one that was counted before changes nothing."""
+        """Count a path, once."""
         if path in self._seen:
             return
         self._seen.add(path)
@@ -62,11 +62,11 @@ class PathEnds:
             self._count[uploaded] += 1
 
     def count(self, end: str) -> int:
-        """How many of the paths end so."""
+        """How many of the paths have this end."""
         return self._count[end] if end in self._count else 0
 
     def relative(self, path: str) -> str:
-        """A path without what says nothing: ``./``, doubled slashes, and the folder of photos before it."""
+        """A path without ``./``, doubled slashes, and the folder of photos in front."""
         below = path.removeprefix(self._root)
         return "/".join(part for part in below.split("/") if part not in ("", "."))
 
@@ -75,7 +75,7 @@ class ImageMatcher:
     """Finds images by content, by their whole path, or by a shortened path that is unique on both sides.
 
     Args:
-        images: of the project, those whose file is gone or changed as well.
+        images: of the project, also those whose file has gone or changed.
         photos: the folder of photos.
     """
 
@@ -90,31 +90,31 @@ class ImageMatcher:
             if image.sha256:
                 self._by_content.setdefault(image.sha256, image.id)
             if image.status not in order or image.name in self._by_name:
-                continue  # what was replaced is told by its content alone
+                continue  # an image that was replaced is found by its content only
             self._by_name[image.name] = image.id
             self._names[image.id] = image.name
             for end in ends_of(image.name):
                 self._by_end[end].append(image.id)
 
     def import_paths(self, paths: Iterable[str] = ()) -> PathEnds:
-        """The paths of an import, which :meth:`match` looks at together."""
+        """The paths of an import, which :meth:`match` needs together."""
         ends = PathEnds(self._photos)
         for path in paths:
             ends.add(path)
         return ends
 
     def knows(self, image_id: int) -> bool:
-        """Whether there is an image of this number whose file is known by its path."""
+        """Whether there is an image of this id that can be found by its path."""
         return image_id in self._names
 
     def match(self, path: str, sha256: str, paths: PathEnds) -> Match:
-        """The image that a label is about.
+        """The image of a label.
 
         Where the content is known, it alone decides. Otherwise the whole path does; a shortened one, of the
-        import or of the project, only if one image of the project and one path of the import end so.
+        import or of the project, only if one image of the project and one path of the import have that end.
 
         Args:
-            path: as the import has it.
+            path: as in the import.
             sha256: of the bytes that were labelled, in hexadecimal; empty if unknown.
             paths: all paths of the import.
         """

@@ -1,6 +1,6 @@
-"""Imports of labels as units: each is one transaction, is listed, and can be taken back.
+"""Imports of labels: each is one transaction, is listed, and can be undone.
 
-When two label events are the same is decided here; see :meth:`_Held.has`.
+:meth:`_Existing.has` decides when an imported label is the same as one of the project.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class RecordedImport:
     """What an import changed.
 
     Attributes:
-        number: of the import; None if nothing was new, so that there is nothing to take back.
+        number: of the import; None if nothing was new, so that there is nothing to undo.
         recorded: answers that are new.
-        repeated: answers that the project held already.
+        repeated: answers that the project had already.
         changed_since: those of ``repeated`` that were changed in the project since; the newer answer stays.
         replaced: answers that a later line of the same annotator on the same image replaced.
         new_classes: names of the classes that were added.
@@ -75,11 +75,11 @@ class UndoneImport:
 
     Attributes:
         number: of the undo, in the list of imports.
-        undoes: number of the import that was taken back.
+        undoes: number of the import that was undone.
         source: of that import.
-        taken_back: labels that stood and were taken back.
+        taken_back: current labels that were undone.
         changed_since: images that keep an answer that was given after the import.
-        taken_back_before: labels of the import that somebody had taken back already.
+        taken_back_before: labels of the import that had been undone already.
         removed_classes: classes that only this import had added and nothing else uses.
         kept_classes: classes that it had added and that stay, because something else uses them.
     """
@@ -100,8 +100,8 @@ class LabelImport:
 
     Attributes:
         number: its place in the list.
-        undoes: number of the import that it takes back; None for an import.
-        undone_by: number of the entry that took it back; None while it stands.
+        undoes: number of the import that it undoes; None for an import.
+        undone_by: number of the entry that undid it; None if it was not undone.
         source: the file or folder.
         imported_at: UTC in ISO 8601.
         counts: what was counted, by name.
@@ -124,7 +124,7 @@ class LabelImports:
 
     Args:
         database: of the project.
-        predictions: what the newest model says, which is noted beside every event.
+        predictions: the newest model's, recorded with every event.
     """
 
     def __init__(self, database: ProjectDatabase, predictions: Predictions) -> None:
@@ -132,14 +132,14 @@ class LabelImports:
         self._predictions = predictions
 
     def event_ids(self) -> dict[int, str]:
-        """The identity of every answer that stands, by its ``seq``; the same in every project it is imported to."""
+        """The identity of every current answer, by its ``seq``; the same in every project it is imported into."""
         rows = self._database.rows("SELECT a.seq, a.key FROM standing s JOIN answers a ON a.seq = s.seq")
         return {seq: event_id_of(key) for seq, key in rows}
 
     def record(
         self, source: str, answers: Sequence[ImportedAnswer], counts: Mapping[str, int] | None = None
     ) -> RecordedImport:
-        """Append what the project does not hold yet, with the classes that this needs, in one transaction.
+        """Append the answers that the project does not have yet, with the classes they need, in one transaction.
 
         Args:
             source: the file or folder, for the list.
@@ -147,12 +147,12 @@ class LabelImports:
             counts: more numbers for the list.
 
         Raises:
-            BadInput: a name is empty or no text, or an image is unknown; nothing of the import is kept.
-            RunFailed: the disk is full; nothing of the import is kept.
+            BadInput: a name is empty or invalid, or an image is unknown; nothing of the import is recorded.
+            RunFailed: the disk is full; nothing of the import is recorded.
         """
         predictions = self._predictions.table()
         with self._database.transaction() as connection:
-            held = _Held(connection)
+            existing_answers = _Existing(connection)
             classes = _Classes(connection)
             last = _last_of_each(connection, answers)
             number = _next_number(connection)
@@ -168,17 +168,19 @@ class LabelImports:
                     vote = ("class", classes.add(answer.label, person))
                 else:
                     vote = existing
-                    if held.has(image_id, known, vote, answer):
+                    if existing_answers.has(image_id, known, vote, answer):
                         repeated += 1
-                        changed_since += not held.stands(image_id, known, vote, bool(answer.annotator))
+                        changed_since += not existing_answers.stands(
+                            image_id, known, vote, bool(answer.annotator)
+                        )
                         continue
                 known = annotator_id(connection, person)
-                key = held.free_key(image_id, answer, person, number)
+                key = existing_answers.free_key(image_id, answer, person, number)
                 event = AnswerEvent(key, image_id, person, vote[0], vote[1], provenance=answer.provenance)
                 seq = insert_event(connection, event, image_id, known, None, predictions)
                 update_current_answer(connection, image_id, known)
                 end_lease(connection, image_id, known)
-                held.add(event_id_of(key), image_id, known, vote, stands=True)
+                existing_answers.add(event_id_of(key), image_id, known, vote, stands=True)
                 seqs.append(seq)
                 touched.add(image_id)
             update_consensus(connection, sorted(touched))
@@ -191,7 +193,7 @@ class LabelImports:
                 tuple(classes.added.values()),
             )
             if seqs:
-                _note(
+                _record_entry(
                     connection,
                     number,
                     None,
@@ -212,16 +214,16 @@ class LabelImports:
         return result
 
     def undo(self, number: int | None = None) -> UndoneImport:
-        """Take an import back: its answers by further events, and the classes that only it needed.
+        """Undo an import: its answers by further events, and the classes that only it needed.
 
-        An answer of the import that its annotator has changed since is taken back as well, so that it never
-        stands again, but the newer answer stays.
+        An answer of the import that its annotator has changed since is undone as well, so that it never becomes
+        current again; the newer answer stays.
 
         Args:
-            number: of the import; None for the last one that stands.
+            number: of the import; None for the last one that was not undone.
 
         Raises:
-            BadInput: there is no such import, it was taken back already, or it is an undo itself.
+            BadInput: there is no such import, it was undone already, or it is an undo itself.
         """
         predictions = self._predictions.table()
         with self._database.transaction() as connection:
@@ -262,7 +264,7 @@ class LabelImports:
                 "classes removed": len(removed),
                 "classes kept": len(kept),
             }
-            _note(connection, undo_number, number, source, counts, seqs)
+            _record_entry(connection, undo_number, number, source, counts, seqs)
         return result
 
     def entries(self) -> list[LabelImport]:
@@ -296,14 +298,14 @@ class LabelImports:
 
 
 def event_id_of(key: str) -> str:
-    """The identity of the answer with this key, kept when it goes from project to project."""
+    """The identity of the answer with this key; it stays the same when the answer is exported and imported."""
     if key.startswith(IMPORT_KEY):
         return key.removeprefix(IMPORT_KEY).partition(":")[0]
     return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
-class _Held:
-    """What a project holds already: all answers that nobody took back."""
+class _Existing:
+    """The answers that a project has already and that were not undone."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         merges = live_class_of(connection)
@@ -324,7 +326,7 @@ class _Held:
             self.add(event_id_of(key), image_id, person, vote, bool(stands))
 
     def add(self, event_id: str, image_id: int, person: int, vote: Vote, stands: bool) -> None:
-        """Note an answer."""
+        """Add an answer."""
         self._by_event_id[event_id] = (image_id, person, vote)
         self._ever.add((image_id, person, vote))
         if stands:
@@ -332,12 +334,12 @@ class _Held:
             self._of_image[image_id][person] = vote
 
     def has(self, image_id: int, person: int, vote: Vote, answer: ImportedAnswer) -> bool:
-        """Whether the project holds a label event already.
+        """Whether the project has an imported answer already.
 
-        One from an export is told by the identity of its event. If that is unknown here, the project holds it
-        when the annotator's answer that stands says the same. One without an identity is held when the
-        annotator has ever said the same of the image and did not take it back; one without an annotator,
-        when anybody's answer that stands says the same, or an import without an annotator has said so before.
+        An exported answer is recognised by the identity of its event. If that is unknown here, the project has
+        it when the annotator's current answer is the same. An answer without an identity is there when the
+        annotator has given the same answer to the image before and did not undo it; one without an annotator,
+        when any annotator's current answer is the same, or an import without an annotator has given it before.
         """
         known = self._by_event_id.get(answer.event_id) if answer.event_id else None
         if answer.event_id and known is None:
@@ -349,26 +351,26 @@ class _Held:
         return not answer.annotator and vote in self._of_image[image_id].values()
 
     def stands(self, image_id: int, person: int, vote: Vote, named: bool) -> bool:
-        """Whether an event that is held is what counts now."""
+        """Whether an answer that the project has is a current one."""
         if not named and vote in self._of_image[image_id].values():
             return True
         return self._standing.get((image_id, person)) == vote
 
     def free_key(self, image_id: int, answer: ImportedAnswer, person: str, number: int) -> str:
-        """A key for a new event: made of its identity, or else of what it says."""
+        """A key for a new event: made of its identity, or else of its content."""
         event_id = answer.event_id
         if not event_id or event_id in self._by_event_id:
-            said = [self._content[image_id], person, answer.action, composed(answer.label)]
-            event_id = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+            content = [self._content[image_id], person, answer.action, composed(answer.label)]
+            event_id = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
         key = f"{IMPORT_KEY}{event_id}"
-        if key in self._keys:  # said before, and taken back or changed since
+        if key in self._keys:  # given before, and undone or changed since
             key = f"{key}:{number}:{image_id}"
         self._keys.add(key)
         return key
 
 
 class _Classes:
-    """The live classes by every name they and what went into them ever had."""
+    """The live classes by every name that they, and the classes merged into them, ever had."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -390,7 +392,7 @@ class _Classes:
                 self._by_name[composed(name)] = class_id
 
     def vote(self, answer: ImportedAnswer) -> Vote | None:
-        """What an answer says; None if its class is new."""
+        """An imported answer as a vote; None if its class is new."""
         if answer.action != "class":
             return answer.action, None
         class_id = self._by_name.get(composed(answer.label.strip()))
@@ -398,10 +400,10 @@ class _Classes:
 
     def add(self, name: str, annotator: str) -> int:
         """Add a class."""
-        made = insert_class(self._connection, checked_name("a class", name), annotator)
-        self._by_name[composed(made.name)] = made.id
-        self.added[made.id] = made.name
-        return made.id
+        added = insert_class(self._connection, checked_name("a class", name), annotator)
+        self._by_name[composed(added.name)] = added.id
+        self.added[added.id] = added.name
+        return added.id
 
 
 def _last_of_each(
@@ -450,7 +452,7 @@ def _next_number(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM label_imports").fetchone()[0])
 
 
-def _note(
+def _record_entry(
     connection: sqlite3.Connection,
     number: int,
     undoes: int | None,
@@ -458,7 +460,7 @@ def _note(
     counts: Mapping[str, int],
     seqs: Sequence[int],
 ) -> None:
-    """Put a unit into the list, with the events that it appended."""
+    """Add an entry to the list, with the events that it appended."""
     connection.execute(
         "INSERT INTO label_imports (id, undoes, source, imported_at, counts) VALUES (?, ?, ?, ?, ?)",
         (number, undoes, os.fsencode(source), utc_now(), json.dumps(dict(counts))),
@@ -469,7 +471,7 @@ def _note(
 
 
 def _to_undo(connection: sqlite3.Connection, number: int | None) -> tuple[int, str]:
-    """Number and source of the import to take back."""
+    """Number and source of the import to undo."""
     row = connection.execute(
         """SELECT i.id, i.source, i.undoes, u.id FROM label_imports i LEFT JOIN label_imports u ON u.undoes = i.id
         WHERE i.id = ?1 OR (?1 IS NULL AND i.undoes IS NULL AND u.id IS NULL) ORDER BY i.id DESC LIMIT 1""",
@@ -477,19 +479,19 @@ def _to_undo(connection: sqlite3.Connection, number: int | None) -> tuple[int, s
     ).fetchone()
     if row is None:
         raise BadInput(
-            "There is no import to take back." if number is None else f"There is no import {number}.",
+            "There is no import to undo." if number is None else f"There is no import {number}.",
             "See the list: aral import PROJECT --list",
         )
     found, source, undoes, undone_by = row
     if undoes is not None:
         raise BadInput(f"Entry {found} is the undo of import {undoes}.", "Import the labels again instead.")
     if undone_by is not None:
-        raise BadInput(f"Import {found} was taken back already, by entry {undone_by}.")
+        raise BadInput(f"Import {found} was undone already, by entry {undone_by}.")
     return int(found), os.fsdecode(source)
 
 
 def _newer_answers(connection: sqlite3.Connection, events: Sequence[tuple[Any, ...]]) -> int:
-    """How many images of these events have an answer that stands and is newer than theirs."""
+    """How many images of these events have a current answer that is newer than theirs."""
     newest = dict(connection.execute("SELECT image_id, max(seq) FROM standing GROUP BY image_id"))
     of_image: dict[int, int] = {}
     for seq, image_id, *_ in events:

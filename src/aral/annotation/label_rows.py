@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from aral.annotation import HistoryEntry, LabelUse, Project
-from aral.annotation.states import every_answer, unlabelled_states
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is taken for a formula by spreadsheets."""
@@ -89,11 +88,13 @@ def label_rows(project: Project) -> list[LabelRow]:
     """A row for every answered image, in order of id, as all of it was at one moment."""
     with project.snapshot():
         names = {each.id: each.name for each in project.classes.all()}
-        newest = _newest_answers(project)
-        times = {each.seq: each.answered_at for of_image in newest.values() for each in of_image.values()}
+        current: dict[int, dict[str, HistoryEntry]] = {}
+        for entry in project.annotations.current():
+            current.setdefault(entry.image_id, {})[entry.annotator] = entry
+        times = {each.seq: each.answered_at for of_image in current.values() for each in of_image.values()}
         event_ids = project.label_imports.event_ids()
         labels = {label.image_id: label for label in project.labels.all()}
-        states = unlabelled_states(project)
+        states = project.labels.without_class()
         askings = project.labels.provenance()
         images = [project.images.get(image_id) for image_id in sorted(labels.keys() | states.keys())]
     rows = []
@@ -101,7 +102,7 @@ def label_rows(project: Project) -> list[LabelRow]:
         label = labels.get(image.id)
         first = image.id if image.duplicate_of is None else image.duplicate_of
         asked = askings[first]
-        answers = newest[first]
+        answers = current[first]
         people = label.annotators if label else _people_of(answers, states[image.id])
         said = project.predictions.get(image.id)
         rows.append(
@@ -125,15 +126,6 @@ def label_rows(project: Project) -> list[LabelRow]:
             )
         )
     return rows
-
-
-def _newest_answers(project: Project) -> dict[int, dict[str, HistoryEntry]]:
-    """By image and annotator the newest answer that was not taken back."""
-    newest: dict[int, dict[str, HistoryEntry]] = {}
-    for annotator in project.annotators.all():
-        for answered in every_answer(project, annotator.name):
-            newest.setdefault(answered.image_id, {}).setdefault(annotator.name, answered)
-    return newest
 
 
 def _people_of(answers: Mapping[str, HistoryEntry], state: str) -> tuple[str, ...]:

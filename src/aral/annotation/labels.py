@@ -55,6 +55,23 @@ class Label:
 
 
 @dataclass(frozen=True)
+class ImageConsensus:
+    """What the answers to an image amount to.
+
+    Attributes:
+        image_id: the image; of exact copies the first.
+        state: None without an answer.
+        class_id: for the state ``class`` a live class, otherwise None.
+        use: for training, or for the accuracy estimate only.
+    """
+
+    image_id: int
+    state: State | None
+    class_id: int | None
+    use: LabelUse
+
+
+@dataclass(frozen=True)
 class LabelCounts:
     """Images by their consensus, exact copies not counted.
 
@@ -181,6 +198,32 @@ class Labels:
                 "SELECT id, state FROM images WHERE state IS NOT NULL AND state <> 'class' ORDER BY id"
             )
         )
+
+    def changed_since(self, seq: int) -> tuple[int, list[ImageConsensus]]:
+        """The consensus of every image with an event after a position in the log.
+
+        Args:
+            seq: the position; 0 for all events.
+
+        Returns:
+            the ``seq`` of the newest event, 0 without any, and the images in ascending order of id.
+        """
+        with self._database.snapshot() as connection:
+            merges = live_class_of(connection)
+            (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM answers").fetchone()
+            rows = connection.execute(
+                """SELECT i.id, i.estimate, s.action, s.class_id
+                FROM images i LEFT JOIN standing s ON s.image_id = i.id
+                WHERE i.id IN (SELECT image_id FROM answers WHERE seq > ?) ORDER BY i.id""",
+                (seq,),
+            ).fetchall()
+        changed = []
+        for (image_id, estimate), group in groupby(rows, key=lambda row: row[:2]):
+            votes: list[Vote] = [(action, class_id) for _, _, action, class_id in group if action]
+            result = consensus_of(votes, merges)
+            use: LabelUse = "estimate" if estimate else "training"
+            changed.append(ImageConsensus(image_id, result.state, result.class_id, use))
+        return int(newest), changed
 
     def provenance(self) -> dict[int, Provenance]:
         """Why each answered image was shown, by its first current answer; exact copies go by the first of them.

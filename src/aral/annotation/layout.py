@@ -9,7 +9,7 @@ answer; ``images.open`` is 1 while an image waits for more labels; ``asked`` hol
 
 from __future__ import annotations
 
-from aral.loop.migrations import Migration
+from aral.loop.database import Migration, Schema
 
 APPLICATION_ID = 0x4152504A
 """``ARPJ``: marks an SQLite file as that of a project."""
@@ -206,7 +206,7 @@ _IMPORTS: Migration = (
     """CREATE TABLE label_import_classes (
         class_id INTEGER PRIMARY KEY REFERENCES classes (id),
         import_id INTEGER NOT NULL REFERENCES label_imports (id)) STRICT""",
-    # A removed class stays as a row, because events that were taken back name it.
+    # A removed class stays as a row, because undone events refer to it.
     "ALTER TABLE classes ADD COLUMN removed INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX live_class_names",
     """CREATE UNIQUE INDEX live_class_names ON classes (composed_name)
@@ -229,3 +229,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     _IMPORTS,
 )
 """Migration number N, counted from 1, turns layout N-1 into layout N."""
+
+SCHEMA = Schema(APPLICATION_ID, "project", MIGRATIONS)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from aral.annotation import Estimate, ModelRecord, Project
-from aral.annotation.advice import Unknown, advise
-from aral.annotation.fairness import fairness
+from aral.annotation.advice import Unknown, advise, fairness
 from aral.words import counted
 
 

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aral.annotation import Project
-from aral.annotation.advice import Unknown, advise
-from aral.annotation.fairness import fairness
+from aral.annotation.advice import Unknown, advise, fairness
 from aral.annotation.model_cards import in_words
-from aral.annotation.run_folders import session_folders
+from aral.annotation.training_folders import session_folders
 from aral.words import counted
 
 DEFAULT_NEXT = 50

@@ -39,7 +39,7 @@ RENEWED_AFTER = 60.0
 """Seconds. Pages report every two seconds what they show; a lease is renewed at most once in this time."""
 
 GRID = "grid of "
-"""Prefix of the tab name under which the leases of a tab's grid are kept, apart from those of its cards."""
+"""Prefix of the tab name of the leases of a tab's grid, apart from those of its cards."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from aral.benchmarking.spec import RunSpec, validated
 from aral.benchmarking.unit import WORK
 from aral.data import DataSet
 from aral.errors import BadInput, RunFailed
+from aral.loop import Stage
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
-from aral.loop.rows import Stage
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str
     try:
         with store_reading(folder / unit.name) as store:
             recorded, found = store.setting("spec"), store.setting("data fingerprint")
-            rounds, spent = store.rounds(), len(store.answers())
+            rounds, spent = store.rounds(), len(store.labels.answers())
             accuracies = store.metrics("accuracy")
             query = store.query(len(rounds))
     except (BadInput, RunFailed):

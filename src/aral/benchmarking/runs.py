@@ -12,24 +12,27 @@ import numpy as np
 import torch
 
 from aral.acquisition import is_own, make_acquisition
+from aral.benchmarking.device import choose_device
 from aral.benchmarking.effective import versions
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.spec import RunSpec, differences, validated
 from aral.data import NAMES, DataSet, Limits, folder_dataset, load
 from aral.durable import Json
 from aral.errors import BadInput
+from aral.learners.interface import Learner
 from aral.loop import (
     GroundTruth,
     Observer,
     Oracle,
     Pace,
     Session,
+    SessionOptions,
+    Stage,
     Store,
     Strategy,
     Validation,
     check_strategy,
 )
-from aral.loop.rows import Stage
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
@@ -77,31 +80,31 @@ def run(
     """
     torch.set_num_threads(spec.threads)
     stream = Stream.root(spec.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    learner = make_learner(
-        spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"), device
-    )
     strategy = Strategy(
         make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
     )
-    check_strategy(strategy, learner)
     check_budget(spec, data)
+    device = choose_device()
+    learner = _new_learner(spec, data, device)
+    check_strategy(strategy, learner)
     with Store.open(folder, create=True) as store:
         settle(store, spec, data)
+        recorded = choose_device(recorded=store.setting("device"))
+        store.record_setting("device", recorded)
+        if recorded != device:
+            learner = _new_learner(spec, data, recorded)
+        options = SessionOptions(pace or Pace(), observer or Observer(), validation_of(spec))
         session = Session(
-            store,
-            data.pool,
-            data.class_count,
-            learner,
-            strategy,
-            stream.child("session"),
-            pace,
-            observer,
-            validation_of(spec),
+            store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
         )
         oracle = GroundTruth(data.pool.ids, data.pool_classes)
         drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping)
     return folder
+
+
+def _new_learner(spec: RunSpec, data: DataSet, device: str) -> Learner:
+    stream = Stream.root(spec.seed).child("learner")
+    return make_learner(spec.learner, spec.model, data.pool, data.class_count, stream, device)
 
 
 def validation_of(spec: RunSpec) -> Validation | None:
@@ -126,7 +129,7 @@ def drive(
         rounds = session.store.rounds()
         if any(row.stage is Stage.TRAINED for row in rounds):
             session.evaluate(test)
-        spent = len(session.store.answers())
+        spent = len(session.pool) - len(session.candidates())
         left = min(budget, len(session.pool)) - spent
         if left <= 0 and session.store.query(session.round_number) is None:
             return

@@ -96,7 +96,10 @@ def label_photos(photos: Path, folder: Path | None, start: Start, desk: Desk) ->
         if desk.browser:
             webbrowser.open(link)
         return
-    with Project.create_or_open(photos, folder, start.class_names, start.budget) as project:
+    seed = start.options.get("seed")
+    with Project.create_or_open(
+        photos, folder, start.class_names, start.budget, seed if isinstance(seed, int) else None
+    ) as project:
         _keep_options(project, start.options)
         if start.estimate_share is not None:
             project.settings.set(replace(project.settings.get(), estimate_share=start.estimate_share))

@@ -1,9 +1,9 @@
-from .ground_truth import GroundTruth
+from .label_log import AnswerRow, LabelLog
+from .labels import CurrentLabels, LabelChanges, LabelSource
 from .observer import Observer
-from .oracle import Oracle
-from .rows import AnswerRow, CheckpointRow, EventRow, MetricRow, RoundRow, Stage
-from .session import Session
-from .store import Store
+from .oracles import GroundTruth, Oracle
+from .run_store import CheckpointRow, EventRow, MetricRow, RoundRow, Stage, Store
+from .session import Session, SessionOptions
 from .strategy import Strategy, check_strategy
 from .training import Pace
 from .validation import Validation
@@ -11,14 +11,19 @@ from .validation import Validation
 __all__ = [
     "AnswerRow",
     "CheckpointRow",
+    "CurrentLabels",
     "EventRow",
     "GroundTruth",
+    "LabelChanges",
+    "LabelLog",
+    "LabelSource",
     "MetricRow",
     "Observer",
     "Oracle",
     "Pace",
     "RoundRow",
     "Session",
+    "SessionOptions",
     "Stage",
     "Store",
     "Strategy",

@@ -1,4 +1,4 @@
-"""An SQLite file of ours: opened durably, written in transactions, with errors that people can act on."""
+"""An SQLite file: opened, migrated, written in durable transactions, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -8,70 +8,88 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from aral.errors import AralError, BadInput, RunFailed
-from aral.loop.migrations import APPLICATION_ID, MIGRATIONS, Migration, check_known, layout_version, migrate
 
 BUSY_MILLISECONDS = 5000
 """How long a statement waits for a reader outside this program, such as a backup."""
 
 POLL_SECONDS = 0.002
-"""How often a transaction looks whether another process has ended its own.
+"""How often a transaction checks whether another process has finished its own.
 
-SQLite's own wait grows to a tenth of a second between two looks, which a process that writes all the time
-leaves no gap for.
+SQLite's own wait grows to a tenth of a second between two checks; beside a process that writes all the time it
+would never find a gap.
 """
+
+MIN_BYTES = 100
+"""The size of SQLite's header: no shorter file is a database."""
+
+Migration: TypeAlias = tuple[str, ...]
+"""The statements that turn one version of a schema into the next."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a kind of SQLite file holds.
+
+    Attributes:
+        application_id: marks files of this kind.
+        noun: what such a file belongs to, for messages: ``run`` or ``project``.
+        migrations: number N, counted from 1, turns version N-1 into version N. A released migration is never
+            edited: a change is a new migration at the end.
+    """
+
+    application_id: int
+    noun: str
+    migrations: tuple[Migration, ...]
 
 
 class Database:
     """One connection to an SQLite file: write-ahead log, every commit on the disk before it returns.
 
     Args:
-        path: the file. Its access rights become those of its owner alone.
+        path: the file. Only its owner may read it.
         create: make the file when it is missing or empty.
-        migrations: the layouts that are known; the default is right outside tests.
-        application_id: the mark of files of this kind.
-        noun: what such a file belongs to, for people.
+        schema: what the file holds; an older version is migrated, after a copy was made.
         shared: several threads may use the connection, one at a time; the caller sees to that.
         patience_seconds: how long a transaction waits for those of other processes.
 
     Raises:
-        BadInput: the file is missing, damaged, of a newer layout, or of another kind.
+        BadInput: the file is missing, damaged, of a newer version, or of another kind.
     """
 
     def __init__(
         self,
         path: Path,
         create: bool,
-        migrations: Sequence[Migration] = MIGRATIONS,
+        schema: Schema,
         *,
-        application_id: int = APPLICATION_ID,
-        noun: str = "run",
         shared: bool = False,
         patience_seconds: float = BUSY_MILLISECONDS / 1000,
     ) -> None:
         self.path = path
-        self._noun = noun
-        self._application_id = application_id
+        self._schema = schema
         self._patience_seconds = patience_seconds
         self._process = os.getpid()
-        with _explained_opening(path, noun):
-            _prepare_file(path, create, noun)
+        with _explained_opening(path, schema.noun):
+            _prepare_file(path, create, schema.noun)
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=not shared)
             try:
-                self._start(create, migrations)
+                self._start(create)
             except BaseException:
                 self._connection.close()
                 raise
 
-    def _start(self, create: bool, migrations: Sequence[Migration]) -> None:
-        connection = self._connection
+    def _start(self, create: bool) -> None:
+        connection, migrations = self._connection, self._schema.migrations
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        version = layout_version(connection)
+        version = schema_version(connection)
         self._check_identity(create, version)
-        check_known(version, self.path, migrations)
+        _check_known(version, self.path, len(migrations))
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
@@ -79,11 +97,11 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         if 0 < version < len(migrations):
-            _keep_copy(connection, self.path, version)
+            _back_up(connection, self.path, version)
         migrate(connection, migrations)
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and let go of it."""
+        """Merge the write-ahead log into the file and close it."""
         self._connection.close()
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -93,9 +111,9 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Several queries on one state of the file; nothing may be written in the block.
+        """Several queries on one snapshot of the file; nothing may be written in the block.
 
-        A block within a block sees the state of the outer one.
+        A nested block sees the snapshot of the outer one.
         """
         within_another = self._connection.in_transaction
         if within_another:
@@ -111,14 +129,14 @@ class Database:
 
     @contextmanager
     def transaction(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing: on return of the block everything is on the disk, after an error nothing is.
+        """All or nothing: when the block ends everything is on the disk, after an error nothing is.
 
         Args:
-            durable: False leaves the way to the disk to the next durable transaction. A kill of the process
-                loses nothing then either; a power failure may lose this one, whole.
+            durable: False leaves the flush to the next durable transaction. A killed process still loses
+                nothing; a power failure may lose this transaction as a whole.
 
         Raises:
-            BadInput: a value breaks a rule of the layout.
+            BadInput: a value breaks a constraint of the schema.
             RunFailed: the disk is full, the file was damaged, or another program holds it.
         """
         with self._explained():
@@ -151,11 +169,11 @@ class Database:
     def _check_identity(self, create: bool, version: int) -> None:
         (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
         (objects,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        path, noun = self.path, self._noun
+        path, noun = self.path, self._schema.noun
         if version == identity == objects == 0:
             if not create:
                 raise BadInput(f"{path} is empty: the {noun} was never started.", f"Start the {noun} again.")
-        elif identity != self._application_id:
+        elif identity != self._schema.application_id:
             raise BadInput(
                 f"{path} is an SQLite file, but not the store of a {noun}.", "Give another folder."
             )
@@ -185,7 +203,7 @@ class Database:
             )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return RunFailed(
-                f"{self.path} was damaged while in use: {error}.", _rescue(self.path, self._noun)
+                f"{self.path} was damaged while in use: {error}.", _rescue(self.path, self._schema.noun)
             )
         return RunFailed(f"{self.path} cannot be used: {error}.", "Run the same command again.")
 
@@ -195,10 +213,6 @@ def _rescue(path: Path, noun: str) -> str:
         f"Copy {path.name}, {path.name}-wal and {path.name}-shm to a safe place, then put back a copy of the "
         f"{noun} folder, or start a new one."
     )
-
-
-_SMALLEST = 100
-"""Bytes of SQLite's header; no shorter file is a database."""
 
 
 @contextmanager
@@ -214,10 +228,10 @@ def _explained_opening(path: Path, noun: str) -> Iterator[None]:
 
 
 def _prepare_file(path: Path, create: bool, noun: str) -> None:
-    """SQLite gives the write-ahead log the access rights of the file, so these are set first.
+    """Make the file and set its permissions, which SQLite copies to the write-ahead log.
 
-    A file that is there is never opened here: closing it would release the locks that other connections of
-    this process hold on it, and the next process to close the store would delete the log under their hands.
+    An existing file is never opened here: closing it would release the locks that other connections of this
+    process hold on it, and another process that closes the store could then delete the log while it is in use.
     """
     if not path.exists():
         if not create:
@@ -225,13 +239,13 @@ def _prepare_file(path: Path, create: bool, noun: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if not path.is_file():
         raise BadInput(f"{path} is no file.", f"Give the folder of a {noun}.")
-    if 0 < path.stat().st_size < _SMALLEST:  # SQLite takes a file of a few bytes for an empty one
+    if 0 < path.stat().st_size < MIN_BYTES:  # SQLite takes a file of a few bytes for an empty one
         raise sqlite3.DatabaseError("it is not in the format of SQLite")
     path.chmod(0o600)
 
 
-def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Before a migration: the store as it was, as ``store.sqlite.v<version>.backup``."""
+def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Before a migration: a copy of the file, as ``store.sqlite.v<version>.backup``."""
     copy = path.with_name(f"{path.name}.v{version}.backup")
     partial = path.with_name(f"{path.name}.v{version}.partial")
     partial.unlink(missing_ok=True)
@@ -239,3 +253,42 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, version: int) -> None
     with closing(sqlite3.connect(partial)) as target:
         connection.backup(target)
     partial.replace(copy)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The number of the last migration that a file has had; 0 for an empty file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _check_known(version: int, path: Path, known: int) -> None:
+    if version > known:
+        raise BadInput(
+            f"{path} has layout {version}, from a newer release of aral; this one knows layouts up to {known}.",
+            "Install a newer release: pip install --upgrade aral",
+        )
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    """Bring a file to the newest version: each migration is one transaction together with its number.
+
+    Killed between two migrations, the next call continues with the first that is missing. Two processes may
+    call this at once: each migration is done by the first of them.
+    """
+    for number in range(schema_version(connection) + 1, len(migrations) + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if schema_version(connection) < number:
+                for statement in migrations[number - 1]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def utc_now() -> str:
+    """The time in UTC as ISO 8601, for people to read; nothing is ordered by it."""
+    return datetime.now(UTC).isoformat()

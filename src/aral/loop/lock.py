@@ -1,4 +1,4 @@
-"""One process at a time: an advisory lock on a run folder that dies with its holder."""
+"""One process at a time: an advisory lock on a folder that ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from aral.errors import BadInput
 
 PATIENCE_SECONDS = 0.3
-"""How long to wait for a holder that is just ending."""
+"""How long to wait for a holder that is about to end."""
 
 
 class FolderLock:
-    """An exclusive lock on a file in a folder, which holds the number of the process that has it.
+    """An exclusive lock on a file in a folder; the file contains the process id of the holder.
 
-    The kernel frees the lock when the holder ends in any way, SIGKILL included; a file left behind means
-    nothing. The lock is refused to a second taker even within one process. Children made by fork give up
-    their copy at once, so a loader process that outlives a killed trainer does not keep the folder locked.
+    The kernel releases the lock when the holder ends in any way, SIGKILL included; a file left behind means
+    nothing. A second lock is refused even within one process. Forked children close their copy at once, so a
+    loader process that outlives a killed trainer does not keep the folder locked.
 
     Args:
         folder: the folder.
-        name: the file in it; locks of different names have nothing to do with each other.
-        noun: what is locked, for people.
+        name: the file in it; locks of different names are independent.
+        noun: what is locked, for messages.
 
     Raises:
         BadInput: the folder is in use, or the lock file cannot be written.
@@ -51,7 +51,7 @@ class FolderLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Free the folder for others; a second call does nothing."""
+        """Release the folder; a second call does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,4 +1,4 @@
-"""What a session tells whoever watches it."""
+"""What a session tells a user interface."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 
 
 class Observer:
-    """Hears of progress; this one says nothing. Override what you want to show."""
+    """Is told of progress; this one ignores everything. Override what is to be shown."""
 
     def stage(self, round_number: int, what: str) -> None:
-        """A round begins something: ``querying``, ``training``, ``evaluating``.
+        """A stage of a round begins: ``querying``, ``training`` or ``evaluating``.
 
-        The training before the first query has the number −1 and is called ``training before labels``.
+        ``pretraining``, before the first query, has the number −1.
         """
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
         """``step`` of ``steps`` training steps are done."""
 
     def evaluated(self, round_number: int, labelled: int, numbers: Mapping[str, float]) -> None:
-        """A round has been measured with ``labelled`` labels."""
+        """A round with ``labelled`` labels was evaluated; ``numbers`` are its metrics."""
 
     def event(self, kind: str, message: str) -> None:
-        """Something the user should know of, also recorded in the store."""
+        """An event that the user should know of; it is in the store already."""

@@ -1,4 +1,4 @@
-"""Pictures of a round for its report: the chosen images, and what a generative learner makes."""
+"""Images of a round for its report: the query, and what a generative learner generates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from aral.learners.interface import Learner
-from aral.loop import Store
+from aral.loop.run_store import Store
 from aral.randomness import Stream
 from aral.types import ImageSet
 

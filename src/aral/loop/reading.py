@@ -1,8 +1,8 @@
-"""A look into the store of a run, whoever holds it: a copy of one moment, and nothing in the run is touched.
+"""Read the store of a run while another process may hold it: from a copy, and nothing in the run is touched.
 
-The copy takes the place of a read transaction, for three reasons: a report that takes its time does not keep
-the holder's write-ahead log from being folded in; a store of an older layout is migrated in the copy, not in
-the run; and all reading methods of :class:`aral.loop.store.Store` serve, without a second set of queries.
+A copy, and not a read transaction, for three reasons: a slow report does not keep the holder from merging its
+write-ahead log; a store of an older version is migrated in the copy, not in the run; and all methods of
+:class:`aral.loop.Store` work on it, without a second set of queries.
 """
 
 from __future__ import annotations
@@ -14,17 +14,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Int64
-
-from aral.durable import Json
 from aral.errors import BadInput, RunFailed
 from aral.loop.database import BUSY_MILLISECONDS
-from aral.loop.rows import AnswerRow, CheckpointRow, EventRow, MetricRow, RoundRow
-from aral.loop.store import FILE_NAME, Store
-from aral.types import Answer, Ids, Selection
+from aral.loop.run_store import FILE_NAME, Store
 
 ATTEMPTS = 20
 """How often a store is copied that is being opened or closed at that moment."""
@@ -32,30 +25,13 @@ ATTEMPTS = 20
 PAUSE_SECONDS = 0.05
 
 
-@runtime_checkable  # the tests check annotations while they run
-class StoreReading(Protocol):
-    """What can be read of a store; :class:`aral.loop.store.Store` says what each method gives."""
-
-    def setting(self, key: str) -> Json: ...
-    def image_names(self) -> dict[int, str]: ...
-    def rounds(self) -> list[RoundRow]: ...
-    def metrics(self, name: str | None = None) -> list[MetricRow]: ...
-    def document(self, round: int, name: str) -> Json: ...
-    def checkpoints(self) -> list[CheckpointRow]: ...
-    def events(self) -> list[EventRow]: ...
-    def query(self, round: int) -> Selection | None: ...
-    def unanswered(self, round: int) -> Ids: ...
-    def answers(self) -> list[Answer]: ...
-    def labels(self) -> tuple[Int64[np.ndarray, " N"], Int64[np.ndarray, " N"]]: ...
-    def answer_history(self) -> list[AnswerRow]: ...
-
-
 @contextmanager
-def store_reading(folder: Path) -> Iterator[StoreReading]:
-    """Read the store of a run folder as it is now, also while a process holds the folder.
+def store_reading(folder: Path) -> Iterator[Store]:
+    """A copy of the store of a run folder as it is now, also while a process holds the folder.
 
     Args:
-        folder: the run folder. No lock is taken and no file in it is made, changed or removed.
+        folder: the run folder. No lock is taken and no file in it is made, changed or removed. What is written to
+            the copy is lost.
 
     Raises:
         BadInput: there is no store of a run, or it is damaged, empty or of a newer layout.
@@ -88,7 +64,7 @@ def _copy_store(path: Path, copy: Path) -> None:
             if _copy_at_rest(path, copy):
                 return
         except FileNotFoundError:
-            pass  # the log was folded in between two looks
+            pass  # the log was merged meanwhile
         except sqlite3.OperationalError as error:
             cause = str(error)
         except sqlite3.DatabaseError as error:

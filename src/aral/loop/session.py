@@ -1,51 +1,67 @@
-"""The ask/tell core: a session proposes images, takes answers, trains and measures, all on one store.
+"""The ask/tell core: a session proposes images, takes answers, trains and evaluates, all on one store.
 
-People and benchmarks drive the same object. What was asked, answered or measured is in the store at once;
-weights come back from a checkpoint or, being a function of seed and labels, by training again.
+Annotators and benchmarks drive the same object. A query, an answer or a metric is in the store when its method
+returns; weights come back from a checkpoint or, being a function of seed and labels, by training again.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int64
 
 from aral.acquisition import Need, PoolView, Predictions
 from aral.acquisition.interface import check_query_size
 from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, evaluate
 from aral.learners.interface import Learner
-from aral.loop import Store, training_set
+from aral.loop.labels import CurrentLabels, LabelSource
 from aral.loop.observer import Observer
 from aral.loop.pictures import save_pictures
-from aral.loop.rows import Stage
+from aral.loop.run_store import Stage, Store
 from aral.loop.strategy import Strategy, check_strategy
-from aral.loop.training import PRETRAINING, Pace, Progress
+from aral.loop.training import PRETRAINING, Pace, Training, report_event
+from aral.loop.training_set import read_training_set, record_training_set
 from aral.loop.validation import Validation, Validator
 from aral.randomness import Stream
 from aral.representations.components import principal_components
-from aral.types import Answer, ImageSet, LabelledSet, NoClassAnswer, Selection
+from aral.types import NO_IDS, Answer, Ids, ImageSet, LabelledSet, NoClassAnswer, Selection
 
 FIRST_FEATURES = 50
 DIAGNOSED_IMAGES = 2000
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """What a session may be given besides its data and its method.
+
+    Attributes:
+        pace: how often to save and to log.
+        observer: is told of progress.
+        validation: a share of the labels that is kept from training; None keeps none.
+        labels: where labels come from; None for what :meth:`Session.tell` is given.
+    """
+
+    pace: Pace = field(default_factory=Pace)
+    observer: Observer = field(default_factory=Observer)
+    validation: Validation | None = None
+    labels: LabelSource | None = None
 
 
 class Session:
     """Active learning on one pool and one store.
 
     Args:
-        store: the run folder's store; whatever it holds is taken up.
+        store: the run folder's store; the session continues from what it holds.
         pool: all images; the session never sees their labels.
         class_count: K, at least 2.
         learner: newly made.
         strategy: how images are chosen.
         stream: the run's stream.
-        pace: how often to save.
-        observer: hears of progress.
-        validation: a share of the labels that is kept from training; ``None`` keeps none.
+        options: all the rest.
 
     Raises:
         BadInput: strategy and learner do not fit, the pool is empty, or there are fewer than two classes.
@@ -59,9 +75,7 @@ class Session:
         learner: Learner,
         strategy: Strategy,
         stream: Stream,
-        pace: Pace | None = None,
-        observer: Observer | None = None,
-        validation: Validation | None = None,
+        options: SessionOptions = SessionOptions(),
     ) -> None:
         check_strategy(strategy, learner)
         if len(pool) == 0:
@@ -74,17 +88,23 @@ class Session:
         self.pool = pool
         self.class_count = class_count
         self.learner = learner
+        self.labels = CurrentLabels(options.labels or store.labels)
+        self._told = options.labels is None
         self._strategy = strategy
         self._stream = stream
-        self._observer = observer or Observer()
+        self._observer = options.observer
         self._validator: Validator | None = None
-        if validation is not None:
-            kept = stream.child("validation")
-            self._validator = Validator(validation, store, learner, pool, class_count, kept, self._tell)
+        if options.validation is not None:
+            held_out = stream.child("validation")
+            self._validator = Validator(
+                options.validation, store, learner, pool, class_count, held_out, options.observer
+            )
         after_step = [self._validator.after_step] if self._validator else []
-        self._progress = Progress(store, learner, pace or Pace(), self._observer, *after_step)
+        self._training = Training(
+            store, learner, self._start_round, options.pace, self._observer, *after_step
+        )
         learner.set_pool(pool, stream.child("pool"))
-        self._progress.restore(self._start_round)
+        self._training.restore()
 
     @property
     def round_number(self) -> int:
@@ -92,51 +112,67 @@ class Session:
         return sum(1 for row in self.store.rounds() if row.stage is not None)
 
     def labelled(self) -> LabelledSet:
-        """Every image with a class, as the store has it now."""
-        ids, classes = self.store.labels()
+        """Every image of the pool that has a class now."""
+        self.labels.refresh()
+        ids, classes = self.labels.labels()
         return LabelledSet(self.pool.subset(ids), classes, self.class_count)
 
-    def ask(
-        self, query_size: int, stopping: Callable[[], bool] = lambda: False, again: Collection[int] = ()
-    ) -> Selection:
+    def candidates(self) -> ImageSet:
+        """The images that may be asked for: those without an answer of any kind, also if asked for before."""
+        self.labels.refresh()
+        return self.pool.without(self.labels.answered())
+
+    def ask(self, query_size: int, stopping: Callable[[], bool] = lambda: False) -> Selection:
         """The images to label in this round; asked again, the same ones.
 
-        A learner that can begin without labels is trained before the first query.
+        A learner with pretraining is pretrained before the first query.
 
         Args:
             query_size: how many; a query that is recorded already keeps its size.
-            stopping: asked after every step of that training; true stops with everything saved.
-            again: images that may be asked for although they have an answer, such as a skip.
+            stopping: called after every step of pretraining; true stops with everything saved.
 
         Raises:
-            BadInput: fewer images than this are left.
-            Stopped: ``stopping`` said so.
+            BadInput: fewer images than this are left, or the acquisition chose an image it was not given.
+            Stopped: ``stopping`` returned true.
         """
-        recorded = self.store.query(self.round_number)
+        number = self.round_number
+        recorded = self.store.query(number)
         if recorded is not None:
             return recorded
-        answered = {answer.image_id for answer in self.store.answers()}.difference(again)
-        candidates = self.pool.without(np.array(sorted(answered), dtype=np.int64))
+        candidates = self.candidates()
         check_query_size(query_size, len(candidates))
-        if self.round_number == 0:
-            self._begin(stopping)
-        self._observer.stage(self.round_number, "querying")
+        if number == 0:
+            self._pretrain(stopping)
+        self._observer.stage(number, "querying")
         started = time.monotonic()
         selection = self._choose(candidates, query_size)
-        self.store.record_query(self.round_number, selection)
-        self._record(self.round_number, {"query seconds": time.monotonic() - started})
+        unknown = np.setdiff1d(selection.ids, candidates.ids)
+        if unknown.size:
+            raise BadInput(
+                f"Acquisition '{selection.acquisition}' chose image {unknown[0]}, which is not unlabelled.",
+                "Choose among the ids of the pool view.",
+            )
+        self.store.record_query(number, selection)
+        self._record(number, {"query seconds": time.monotonic() - started})
         return selection
 
-    def waiting(self) -> Int64[np.ndarray, " n"]:
-        """Ids of this round's query that have no answer yet."""
-        return self.store.unanswered(self.round_number)
+    def waiting(self) -> Ids:
+        """Ids of this round's query that have no answer yet, the most wanted first."""
+        query = self.store.query(self.round_number)
+        if query is None:
+            return NO_IDS
+        self.labels.refresh()
+        return query.ids[~np.isin(query.ids, self.labels.answered())]
 
     def tell(self, answers: Iterable[Answer], annotator: str) -> None:
-        """Record answers, durably; a class outside 0..K-1 is refused.
+        """Append answers to the log of labels; they are on the disk when this returns.
 
         Raises:
-            BadInput: a class or an image does not exist; none of the answers is recorded.
+            BadInput: a class or an image does not exist, so none of the answers is recorded; or the labels of
+                this session come from elsewhere.
         """
+        if not self._told:
+            raise BadInput("The labels of this session come from a project.", "Answer in the project.")
         events = [(answer, uuid.uuid4().hex) for answer in answers]
         for answer, _ in events:
             if not isinstance(answer, NoClassAnswer) and not 0 <= answer.class_index < self.class_count:
@@ -147,29 +183,28 @@ class Session:
                 )
             if answer.image_id not in self.pool.ids:
                 raise BadInput(f"The pool has no image {answer.image_id}.", "Answer the images of ask().")
-        self.store.record_answers(events, self.round_number, annotator)
+        self.store.labels.record(events, self.round_number, annotator)
 
     def fit(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Train this round on all labels given so far; goes on where a killed training was.
+        """Train this round on all labels given so far; a killed training is resumed.
 
         Args:
-            stopping: asked after every step; true stops with everything saved.
+            stopping: called after every step; true stops with everything saved.
 
         Raises:
             BadInput: there is no label yet.
-            Stopped: ``stopping`` said so.
+            Stopped: ``stopping`` returned true.
             RunFailed: training is not finite.
         """
         number = self.round_number
-        training_set.fix(self.store, number, self._validator)
+        record_training_set(self.store, number, self.labels, self._validator)
         self._observer.stage(number, "training")
-        started = time.monotonic()
-        self._progress.finish_round(number, self._start_round, stopping)
-        self._record(number, {"train seconds": time.monotonic() - started})
+        self._training.finish_round(number, stopping)
+        self._record(number, {"train seconds": self._training.position.seconds})
         self.store.record_stage(number, Stage.TRAINED)
 
     def evaluate(self, test: LabelledSet) -> Evaluation:
-        """Measure the last trained round on a test set and record the figures; nothing is chosen by them.
+        """Evaluate the last trained round on a test set and record the metrics; nothing is chosen by them.
 
         Raises:
             BadInput: nothing has been trained yet.
@@ -180,7 +215,7 @@ class Session:
         self.repair()
         self._observer.stage(number, "evaluating")
         result = evaluate(self.learner, test)
-        found = training_set.read(self.store, number, self.pool, self.class_count)
+        found = read_training_set(self.store, number, self.pool, self.class_count)
         labelled, unlabelled = found.labelled, found.unlabelled
         diagnosed = unlabelled.ids[
             np.argsort(self._stream.child("diagnosed").uniform(unlabelled.ids))[:DIAGNOSED_IMAGES]
@@ -189,7 +224,7 @@ class Session:
         numbers["classes seen"] = float(np.unique(labelled.classes).size)
         spent = len(labelled)
         if self._validator is not None:
-            numbers |= self._validator.numbers(number, test)
+            numbers |= self._validator.metrics(number, test)
             spent += len(self._validator.images(number))
         self._warn_of_collapse(number, numbers)
         save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
@@ -200,17 +235,32 @@ class Session:
         return result
 
     def repair(self) -> None:
-        """Bring the learner to the end of the last trained round, training again what a damage took."""
+        """Bring the learner to the end of the last trained round, repeating what lost checkpoints held."""
         if self.round_number:
-            self._progress.finish_round(self.round_number - 1, self._start_round, lambda: False)
+            self._training.finish_round(self.round_number - 1, lambda: False)
 
-    def _begin(self, stopping: Callable[[], bool]) -> None:
+    def rank(self, images: ImageSet, count: int, stream: Stream) -> Selection:
+        """The best ``count`` of some candidates by the acquisition, with the learner and labels of now.
+
+        Args:
+            images: the candidates.
+            count: how many.
+            stream: decides Monte-Carlo passes (its children ``unlabelled passes`` and ``labelled passes``).
+        """
+        return self._select(images, count, stream, stream.child("choice"))
+
+    def _pretrain(self, stopping: Callable[[], bool]) -> None:
         """Train on the pool alone, as far as that was not done; nothing for a learner that needs labels."""
         if self.learner.pretraining_steps:
-            self._observer.stage(PRETRAINING, "training before labels")
-            started = time.monotonic()
-            self._progress.finish_round(PRETRAINING, self._start_round, stopping)
-            self._record(PRETRAINING, {"train seconds": time.monotonic() - started})
+            self._observer.stage(PRETRAINING, "pretraining")
+            self._training.finish_round(PRETRAINING, stopping)
+            self._record(PRETRAINING, {"train seconds": self._training.position.seconds})
+
+    def _choose(self, candidates: ImageSet, query_size: int) -> Selection:
+        stream = self._stream.child("query", self.round_number)
+        if self.round_number == 0:
+            return self._choose_first(candidates, query_size, stream)
+        return self._select(candidates, query_size, stream, stream)
 
     def _choose_first(self, candidates: ImageSet, query_size: int, stream: Stream) -> Selection:
         first = self._strategy.first
@@ -219,41 +269,36 @@ class Session:
         else:
             features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
             known = Predictions(candidates.ids, features=features)
-        nobody = np.empty(0, dtype=np.int64)
-        nothing = Predictions(nobody, {need: known.get(need)[:0] for need in known.needs & {Need.FEATURES}})
-        return first(PoolView(known, nothing, nobody, self.class_count), query_size, stream)
+        nothing = Predictions(NO_IDS, {need: known.get(need)[:0] for need in known.needs & {Need.FEATURES}})
+        return first(PoolView(known, nothing, NO_IDS, self.class_count), query_size, stream)
 
-    def _choose(self, candidates: ImageSet, query_size: int) -> Selection:
-        stream = self._stream.child("query", self.round_number)
-        if self.round_number == 0:
-            return self._choose_first(candidates, query_size, stream)
+    def _select(self, candidates: ImageSet, count: int, stream: Stream, choice: Stream) -> Selection:
+        """By the acquisition of all queries but the first."""
         self.repair()
-        labelled, needs = self._trainable(self.labelled()), self._strategy.acquisition.needs
-        self.learner.set_labels(labelled, training_set.ood_images(self.store.answers()))
+        acquisition = self._strategy.acquisition
+        labelled = self._without_validation(self.labelled())
+        self.learner.set_labels(labelled, self.labels.ood())
         view = PoolView(
-            self.learner.predict(candidates, needs, stream.child("unlabelled passes")),
-            self.learner.predict(labelled.images, needs, stream.child("labelled passes")),
+            self.learner.predict(candidates, acquisition.needs, stream.child("unlabelled passes")),
+            self.learner.predict(labelled.images, acquisition.needs, stream.child("labelled passes")),
             labelled.classes,
             self.class_count,
         )
-        return self._strategy.acquisition(view, query_size, stream)
+        return acquisition(view, count, choice)
 
-    def _trainable(self, labelled: LabelledSet) -> LabelledSet:
-        """Without the images that are kept for validation: they decide nothing but which weights are best."""
+    def _without_validation(self, labelled: LabelledSet) -> LabelledSet:
+        """Images kept for validation decide nothing but which weights are best, so no query sees them."""
         if self._validator is None:
             return labelled
-        rest = ~self._validator.kept(labelled.ids)
+        rest = ~self._validator.is_kept(labelled.ids)
         images = labelled.images.subset(labelled.ids[rest])
         return LabelledSet(images, labelled.classes[rest], labelled.class_count)
-
-    def _tell(self, kind: str, message: str) -> None:
-        self._progress.tell(kind, message)
 
     def _start_round(self, number: int) -> None:
         if number == PRETRAINING:
             self.learner.start_pretraining(self._stream.child("before labels"))
             return
-        found = training_set.read(self.store, number, self.pool, self.class_count)
+        found = read_training_set(self.store, number, self.pool, self.class_count)
         self.learner.set_labels(found.labelled, found.ood)
         self.learner.start_round(
             number, found.labelled, found.unlabelled, self._stream.child("round", number)
@@ -264,9 +309,11 @@ class Session:
 
     def _warn_of_collapse(self, number: int, numbers: dict[str, float]) -> None:
         if "latent std" in numbers and (numbers["latent std"] < 0.1 or numbers["latent KL"] < 1.0):
-            self._progress.tell(
+            report_event(
+                self.store,
+                self._observer,
                 "collapsed latents",
-                f"Round {number}: the codes hardly depend on the image (std of the mean "
-                f"{numbers['latent std']:.3f}, KL {numbers['latent KL']:.2f} nats): the sampler is blind. "
-                "Raise model.weights.trd or lower model.weights.beta.",
+                f"Round {number}: the latents hardly depend on the image (standard deviation of their mean "
+                f"{numbers['latent std']:.3f}, KL divergence {numbers['latent KL']:.2f} nats), so the sampler "
+                "learns nothing from them. Raise model.weights.trd or lower model.weights.beta.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aral.acquisition import Acquisition, Need
@@ -15,8 +16,8 @@ class Strategy:
 
     Attributes:
         acquisition: every query but the first.
-        first: the first query, before any label; sees what a learner that begins without labels supplies,
-            and features of the pixels otherwise.
+        first: the first query, before any label; it is given what a pretrained learner supplies, or else
+            principal components of the pixels.
     """
 
     acquisition: Acquisition
@@ -32,14 +33,18 @@ def check_strategy(strategy: Strategy, learner: Learner) -> None:
     missing = strategy.acquisition.needs - learner.supplies
     if missing:
         raise BadInput(
-            f"Acquisition '{strategy.acquisition.name}' needs {', '.join(sorted(missing))}, which learner "
+            f"Acquisition '{strategy.acquisition.name}' needs {_in_words(missing)}, which learner "
             f"'{learner.name}' does not supply.",
             "Choose another acquisition, or a learner with those parts.",
         )
     extra = strategy.first.needs - (learner.supplies if learner.pretraining_steps else {Need.FEATURES})
     if extra:
         raise BadInput(
-            f"'{strategy.first.name}' cannot make the first query: it needs {', '.join(sorted(extra))}, and "
+            f"'{strategy.first.name}' cannot make the first query: it needs {_in_words(extra)}, and "
             f"'{learner.name}' has not trained yet.",
             "Use 'random' or 'typiclust' for the first query.",
         )
+
+
+def _in_words(needs: Iterable[Need]) -> str:
+    return ", ".join(sorted(needs)).replace("_", " ")

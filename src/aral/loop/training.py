@@ -1,4 +1,4 @@
-"""Training one round: steps, checkpoints, trouble; it can be stopped and resumed at any step."""
+"""Training of rounds: steps, checkpoints, back-off; it can be stopped, or killed, and resumed at any step."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from pathlib import Path
 from aral.errors import RunFailed, Stopped
 from aral.learners import checkpoints
 from aral.learners.interface import Learner, StepLosses
-from aral.loop import Store
 from aral.loop.observer import Observer
+from aral.loop.run_store import Store
 
 CHECKPOINTS = "checkpoints"
-NO_MEMORY = ("allocate memory", "out of memory")
-"""What PyTorch says when there is not enough, on a processor and on a graphics card."""
+"""The folder of checkpoints in a run folder."""
 
 PRETRAINING = -1
-"""The number of the training before the first query, in place of a round's."""
+"""Stands for the pretraining where a round number is wanted."""
+
+OUT_OF_MEMORY = ("allocate memory", "out of memory")
+"""What the messages of PyTorch's errors contain, on a CPU and on a GPU."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often things are saved and shown; nothing here changes a result.
+    """How often training is saved and logged; nothing here changes a result.
 
     Attributes:
-        checkpoint_seconds: a checkpoint at least this often while training.
-        log_steps: losses are recorded every this many steps, each with its newest value since the last record or
-            resume: a phase may run in some steps only.
-        kept_checkpoints: how many of the newest checkpoints stay on disk.
+        checkpoint_seconds: at most this long between two checkpoints of a round.
+        log_steps: steps between two records of the losses. A phase may run in some steps only: each loss is
+            recorded with its newest value since the last record.
+        kept_checkpoints: how many of the newest checkpoints are kept.
     """
 
     checkpoint_seconds: float = 60.0
@@ -39,29 +41,45 @@ class Pace:
 
 @dataclass
 class Position:
-    """How far the learner in memory has come: ``step`` steps of round ``round_number`` are done."""
+    """How far the learner in memory is trained; saved with each checkpoint.
+
+    Attributes:
+        round_number: the round, or :data:`PRETRAINING`.
+        step: how many steps of it are done.
+        skips: how many steps in a row were not finite.
+        halvings: how often the learning rates were halved in this run.
+        seconds: training time of this round, over all processes that worked on it; what a killed process did
+            after its last checkpoint does not count.
+    """
 
     round_number: int = 0
     step: int = 0
-    skips: int = 0  # steps in a row that were not finite
-    halvings: int = 0  # how often the learning rates were halved
+    skips: int = 0
+    halvings: int = 0
+    seconds: float = 0.0
 
     @property
     def where(self) -> str:
         """The round, in words."""
-        before = self.round_number == PRETRAINING
-        return "the training before labels" if before else f"round {self.round_number}"
+        return "pretraining" if self.round_number == PRETRAINING else f"round {self.round_number}"
 
 
-class Progress:
-    """Moves a learner forward, and writes and reads its checkpoints.
+def report_event(store: Store, observer: Observer, kind: str, message: str) -> None:
+    """Record an event that the user should know of, then tell the observer."""
+    store.record_event(kind, message)
+    observer.event(kind, message)
+
+
+class Training:
+    """Trains a learner round by round, and writes and reads its checkpoints.
 
     Args:
         store: records checkpoints, losses and events.
-        learner: is trained.
+        learner: newly made.
+        start_round: gives the learner the data of a round; the same data whenever it is called.
         pace: how often to save and to log.
-        observer: hears of progress.
-        after_step: called with round, step and steps a round before a step's checkpoint, if any, is written.
+        observer: is told of steps and events.
+        after_step: called with round, step and steps a round, before a checkpoint of that step is written.
     """
 
     MOST_SKIPS = 3
@@ -71,27 +89,30 @@ class Progress:
         self,
         store: Store,
         learner: Learner,
+        start_round: Callable[[int], None],
         pace: Pace,
         observer: Observer,
         after_step: Callable[[int, int, int], None] = lambda number, step, steps: None,
     ) -> None:
         self._store = store
         self._learner = learner
-        self.position = Position(self._first)
+        self._start_round = start_round
         self._pace = pace
         self._observer = observer
         self._after_step = after_step
+        self._new_learner = learner.state_dict()
+        self._counted_at = time.monotonic()
+        self.position = Position(self._first)
 
     @property
     def folder(self) -> Path:
         """Where the checkpoints are."""
         return self._store.folder / CHECKPOINTS
 
-    def restore(self, start_round: Callable[[int], None]) -> None:
-        """Load the newest checkpoint that is whole; without one, the learner stays as it was made.
+    def restore(self) -> None:
+        """Load the newest intact checkpoint; a learner without one begins at the start of the run.
 
-        Args:
-            start_round: gives the learner the data of a round; called when a round is under way.
+        A damaged checkpoint is reported and the one before it is used.
         """
         names = [row.folder for row in self._store.checkpoints()]
         if not names:
@@ -99,45 +120,52 @@ class Progress:
         try:
             checkpoint, damaged = checkpoints.newest_valid(self.folder, names)
         except RunFailed as error:
-            self.tell("damaged checkpoints", f"{error.problem} Training is repeated from the start.")
+            self._report(
+                "damaged checkpoints", f"{error.problem} Training is repeated from the start of the run."
+            )
+            self._learner.load_state_dict(self._new_learner)
+            self.position = Position(self._first)
             return
         for damage in damaged:
-            self.tell("damaged checkpoint", f"{damage.problem} An earlier one is used.")
-        self.position = Position(**{str(key): int(str(value)) for key, value in checkpoint.document.items()})
+            self._report("damaged checkpoint", f"{damage.problem} An earlier one is used.")
+        saved = {key: float(str(value)) for key, value in checkpoint.document.items()}
+        seconds = saved.pop("seconds", 0.0)  # checkpoints of earlier versions do not have it
+        self.position = Position(**{key: int(value) for key, value in saved.items()}, seconds=seconds)
         if self.position.step < self._steps():
-            start_round(self.position.round_number)
+            self._start_round(self.position.round_number)
         self._learner.load_state_dict(checkpoint.tensors)
 
-    def finish_round(
-        self, round_number: int, start_round: Callable[[int], None], stopping: Callable[[], bool]
-    ) -> None:
-        """Train until the end of a round, from wherever the learner is; rounds in between are repeated.
+    def finish_round(self, round_number: int, stopping: Callable[[], bool]) -> None:
+        """Train to the end of a round from the present position; rounds in between are repeated.
 
         Raises:
-            Stopped: ``stopping`` said so; a checkpoint was written.
-            RunFailed: losses stay non-finite although learning rates were halved.
+            Stopped: ``stopping`` returned true; a checkpoint was written.
+            RunFailed: losses stay non-finite although learning rates were halved, or memory is too small.
         """
+        self._counted_at = time.monotonic()
         while self.position.round_number < round_number or (
             self.position.round_number == round_number and self.position.step < self._steps()
         ):
             if self.position.step >= self._steps():
-                self.position = Position(self.position.round_number + 1, 0, 0, self.position.halvings)
-                start_round(self.position.round_number)
+                self._counted_at = time.monotonic()
+                self.position = Position(self.position.round_number + 1, halvings=self.position.halvings)
+                self._start_round(self.position.round_number)
             elif self.position.step == 0 and self.position.round_number == self._first:
-                start_round(self._first)
+                self._start_round(self._first)
                 self.save()
-            self._train(start_round, stopping)
+            self._train(stopping)
 
     @property
     def _first(self) -> int:
         return PRETRAINING if self._learner.pretraining_steps else 0
 
     def _steps(self) -> int:
-        """Steps of the round under way."""
-        before = self.position.round_number == PRETRAINING
-        return self._learner.pretraining_steps if before else self._learner.steps_per_round
+        """Steps of the present round."""
+        pretraining = self.position.round_number == PRETRAINING
+        return self._learner.pretraining_steps if pretraining else self._learner.steps_per_round
 
-    def _train(self, start_round: Callable[[int], None], stopping: Callable[[], bool]) -> None:
+    def _train(self, stopping: Callable[[], bool]) -> None:
+        """Train to the end of the present round, or until a back-off has changed the position."""
         position, steps = self.position, self._steps()
         saved_at = time.monotonic()
         newest: dict[str, float] = {}
@@ -148,9 +176,9 @@ class Progress:
             position.skips = position.skips + 1 if losses.skipped else 0
             if losses.skipped:
                 where = f"{position.where}, step {position.step}"
-                self.tell("not finite", f"Phases {', '.join(losses.skipped)} were skipped in {where}.")
+                self._report("not finite", f"Phases {', '.join(losses.skipped)} were skipped in {where}.")
             if position.skips > self.MOST_SKIPS:
-                self._back_off(start_round)
+                self._back_off()
                 return
             if position.step % self._pace.log_steps == 0 or position.step == steps:
                 values = {f"loss {name}": value for name, value in newest.items()}
@@ -162,7 +190,7 @@ class Progress:
                 self.save()
                 raise Stopped(
                     f"Stopped in {position.where} at step {position.step} of {steps}; everything is saved.",
-                    "Run the same command again to go on.",
+                    "Run the same command again to continue.",
                 )
             if time.monotonic() - saved_at > self._pace.checkpoint_seconds and position.step < steps:
                 self.save()
@@ -170,7 +198,7 @@ class Progress:
         self.save()
 
     def _step(self) -> StepLosses:
-        """One step; the batches are never made smaller by themselves, because a run must be repeatable.
+        """One step. A batch is never made smaller automatically: a run must be repeatable.
 
         Raises:
             RunFailed: there is not enough memory for it.
@@ -178,7 +206,7 @@ class Progress:
         try:
             return self._learner.step(self.position.step)
         except (MemoryError, RuntimeError) as error:
-            if not (isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)):
+            if not (isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)):
                 raise
             raise RunFailed(
                 f"There is not enough memory for a training step in {self.position.where}: {str(error)[:200]}",
@@ -186,31 +214,43 @@ class Progress:
                 "images smaller.",
             ) from error
 
-    def _back_off(self, start_round: Callable[[int], None]) -> None:
-        halvings = self.position.halvings + 1
+    def _back_off(self) -> None:
+        """Go back to the newest checkpoint and train on from there at half the learning rates."""
+        self._count_seconds()
+        failed = self.position
+        halvings = failed.halvings + 1
         if halvings > self.MOST_HALVINGS:
             raise RunFailed(
-                f"Training is not finite in {self.position.where} at step {self.position.step}, "
+                f"Training is not finite in {failed.where} at step {failed.step}, "
                 f"after the learning rates were halved {self.MOST_HALVINGS} times.",
                 "Lower the learning rates, for instance --set model.optimisers.discriminator.rate=0.001",
             )
-        self.restore(start_round)
-        self._learner.halve_learning_rates()
-        self.position.halvings = halvings
-        self.position.skips = 0
-        self.tell(
+        self.restore()
+        position = self.position
+        for _ in range(halvings - position.halvings):
+            self._learner.halve_learning_rates()
+        position.halvings = halvings
+        position.skips = 0
+        if position.round_number == failed.round_number:
+            position.seconds = failed.seconds
+        self._report(
             "learning rates halved",
-            f"Back to {self.position.where}, step {self.position.step}, after "
+            f"Back to {position.where}, step {position.step}, after "
             f"{self.MOST_SKIPS + 1} steps in a row that were not finite.",
         )
         self.save()
 
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.position.seconds += now - self._counted_at
+        self._counted_at = now
+
     def save(self) -> None:
-        """Write a checkpoint of where the learner is, and remove old ones."""
+        """Write a checkpoint of the present position, and remove old ones."""
+        self._count_seconds()
         position = self.position
         name = f"round-{position.round_number:03d}-step-{position.step:06d}"
-        document = vars(position) | {}
-        checkpoints.save(self.folder, name, self._learner.state_dict(), document)
+        checkpoints.save(self.folder, name, self._learner.state_dict(), vars(position) | {})
         self._store.record_checkpoint(name, position.round_number, position.step)
         rows = self._store.checkpoints()
         kept = {row.folder for row in rows[: self._pace.kept_checkpoints]}
@@ -218,7 +258,5 @@ class Progress:
             self._store.forget_checkpoint(row.folder)
         checkpoints.prune(self.folder, kept)
 
-    def tell(self, kind: str, message: str) -> None:
-        """Record an event and say it to the observer."""
-        self._store.record_event(kind, message)
-        self._observer.event(kind, message)
+    def _report(self, kind: str, message: str) -> None:
+        report_event(self._store, self._observer, kind, message)

@@ -1,11 +1,10 @@
-"""A share of the labels kept from training, to find out when the weights were best without the test set.
+"""Validation: a share of the labels is kept from training, to find the best weights without the test set.
 
-The share costs labels like any other: see docs/decisions/validation-share.md.
+These labels count against the budget like any others: see docs/decisions/validation-share.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,9 @@ from aral.errors import BadInput
 from aral.learners import checkpoints
 from aral.learners.evaluation import evaluate
 from aral.learners.interface import Learner
-from aral.loop import Store
+from aral.loop.observer import Observer
+from aral.loop.run_store import Store
+from aral.loop.training import report_event
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.words import counted
@@ -27,11 +28,11 @@ ACCURACY = "validation accuracy"
 
 @dataclass(frozen=True)
 class Validation:
-    """How much is kept from training, and how often it is looked at.
+    """How many labels are kept for validation, and how often the weights are validated.
 
     Attributes:
-        share: of all labels, in (0, 0.5].
-        every: training steps between two measurements; the last step of a round is always measured.
+        share: the part of all labels, in (0, 0.5].
+        every: training steps between two validations; the last step of a round is always validated.
     """
 
     share: float
@@ -39,16 +40,16 @@ class Validation:
 
 
 class Validator:
-    """Measures the validation images during training and keeps the weights that did best.
+    """Measures the accuracy on the validation images during training and saves the best weights.
 
     Args:
         validation: share and pace.
-        store: of the run; the best weights lie in its folder, each round's in ``best/round-NNN``.
-        learner: is measured.
+        store: of the run; the best weights of each round are in its folder, in ``best/round-NNN``.
+        learner: is validated.
         pool: all images.
         class_count: K.
         stream: decides which images are kept; the same for all methods of a seed.
-        tell: records an event that the user should know of.
+        observer: is told of events.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Validator:
         pool: ImageSet,
         class_count: int,
         stream: Stream,
-        tell: Callable[[str, str], None],
+        observer: Observer,
     ) -> None:
         self._validation = validation
         self._store = store
@@ -67,19 +68,19 @@ class Validator:
         self._pool = pool
         self._class_count = class_count
         self._stream = stream
-        self._tell = tell
+        self._observer = observer
         self._round = -1
         self._images: LabelledSet | None = None
         self._best: float | None = None
 
-    def kept(self, ids: Int64[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-        """Whether each image is for validation: a function of its id alone, so it stays so in all rounds."""
+    def is_kept(self, ids: Int64[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+        """Whether each image is for validation: a function of its id, so it is the same in all rounds."""
         return self._stream.uniform(ids) < self._validation.share
 
-    def fix(
+    def record_images(
         self, number: int, ids: Int64[np.ndarray, " N"], classes: Int64[np.ndarray, " N"]
     ) -> Int64[np.ndarray, " n"]:
-        """Write down a round's validation set.
+        """Record a round's validation set.
 
         Returns:
             The ids that are left to train on.
@@ -87,7 +88,7 @@ class Validator:
         Raises:
             BadInput: none is left.
         """
-        kept = self.kept(ids)
+        kept = self.is_kept(ids)
         if kept.all():
             raise BadInput(
                 f"Of {counted(ids.size, 'labelled image')} of round {number} all are kept for validation.",
@@ -105,14 +106,14 @@ class Validator:
         return LabelledSet(self._pool.subset(ids), classes, self._class_count)
 
     def after_step(self, number: int, step: int, steps: int) -> None:
-        """Measure when it is time to; the first of equally good weights are kept.
+        """Validate if this step is due; of equally good weights the first are kept.
 
-        The best weights are on the disk before the checkpoint that follows, and a repeated training passes
+        The best weights are on the disk before the checkpoint that follows, and a repeated training measures
         the same values again, so a kill at any moment changes nothing.
         """
         if step % self._validation.every and step != steps:
             return
-        self._take_up(number)
+        self._enter(number)
         if self._images is None or not len(self._images):
             return
         accuracy = evaluate(self._learner, self._images).accuracy
@@ -123,7 +124,7 @@ class Validator:
             checkpoints.prune(self._store.folder / FOLDER, {_name(number)})
             self._best = accuracy
 
-    def numbers(self, number: int, test: LabelledSet) -> dict[str, float]:
+    def metrics(self, number: int, test: LabelledSet) -> dict[str, float]:
         """Test accuracy with the best weights of a round; the learner is left as it was.
 
         Returns:
@@ -145,7 +146,7 @@ class Validator:
             "best validation step": float(str(best.document["step"])),
         }
 
-    def _take_up(self, number: int) -> None:
+    def _enter(self, number: int) -> None:
         if number == self._round:
             return
         self._round = number
@@ -159,7 +160,9 @@ class Validator:
         try:
             return checkpoints.load(self._store.folder / FOLDER / _name(number))
         except checkpoints.DamagedCheckpoint as damage:
-            self._tell("best weights lost", f"Round {number}: {damage.problem}")
+            report_event(
+                self._store, self._observer, "best weights lost", f"Round {number}: {damage.problem}"
+            )
             return None
 
 

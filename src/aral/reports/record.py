@@ -18,9 +18,10 @@ from jaxtyping import Int64
 
 from aral.durable import Json
 from aral.errors import BadInput
-from aral.loop.reading import StoreReading, store_reading
-from aral.loop.rows import EventRow, MetricRow, RoundRow, Stage
+from aral.loop import EventRow, MetricRow, RoundRow, Stage, Store
+from aral.loop.reading import store_reading
 from aral.loop.training import PRETRAINING
+from aral.loop.training_set import known_answers
 from aral.reports.pictures import Pictures, read_pictures
 from aral.types import Answer, Selection
 
@@ -167,7 +168,10 @@ def read_run(folder: Path) -> RunRecord:
         metrics: dict[int, list[MetricRow]] = defaultdict(list)
         for metric in store.metrics():
             metrics[metric.round].append(metric)
-        answers = {answer.image_id: answer for answer in store.answers()}
+        of_project = store.setting("identity") is not None
+        # The log of labels of a project is in the project; its runs record what was known in each round.
+        known = known_answers(store, rows[-1].round) if of_project and rows else store.labels.answers()
+        answers = {answer.image_id: answer for answer in known}
         found = {row.round: read_pictures(folder / "pictures", row.round) for row in rows}
         rounds = tuple(
             _round(store, row, metrics[row.round], answers, found[row.round].pictures) for row in rows
@@ -190,12 +194,12 @@ def read_run(folder: Path) -> RunRecord:
             seconds_before_labels=sum(
                 (metric.value for metric in metrics[PRETRAINING] if metric.name == "train seconds"), 0.0
             ),
-            of_project=store.setting("identity") is not None,
+            of_project=of_project,
         )
 
 
 def _round(
-    store: StoreReading,
+    store: Store,
     row: RoundRow,
     metrics: Sequence[MetricRow],
     answers: Mapping[int, Answer],
@@ -240,7 +244,7 @@ def _settings_file(path: Path) -> Json:
     return settings
 
 
-def _required(store: StoreReading, folder: Path, key: str, kind: type[Value]) -> Value:
+def _required(store: Store, folder: Path, key: str, kind: type[Value]) -> Value:
     value = _optional(store, folder, key, kind)
     if value is None:
         raise BadInput(
@@ -250,7 +254,7 @@ def _required(store: StoreReading, folder: Path, key: str, kind: type[Value]) ->
     return value
 
 
-def _optional(store: StoreReading, folder: Path, key: str, kind: type[Value]) -> Value | None:
+def _optional(store: Store, folder: Path, key: str, kind: type[Value]) -> Value | None:
     value = store.setting(key)
     if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
         return value
@@ -260,7 +264,7 @@ def _optional(store: StoreReading, folder: Path, key: str, kind: type[Value]) ->
     )
 
 
-def _class_names(store: StoreReading) -> tuple[str, ...]:
+def _class_names(store: Store) -> tuple[str, ...]:
     """Without recorded names, classes go by their numbers."""
     names = store.setting("class names")
     return tuple(str(name) for name in names) if isinstance(names, list) else ()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from aral.annotation import Estimate
-from aral.annotation.estimate_figures import exact_interval
-from aral.annotation.fairness import fairness
+from aral.annotation.accuracy_estimate import exact_interval
+from aral.annotation.advice import fairness
 from aral.annotation.model_cards import in_words
 from aral.durable import Json
-from aral.loop.rows import Stage
+from aral.loop import Stage
 from aral.reports.record import RoundRecord, RunRecord
 from aral.reports.tables import Table
 from aral.words import counted

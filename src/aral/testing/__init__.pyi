@@ -1,9 +1,11 @@
 from .acquisitions import check_acquisition, planted_predictions, planted_view
 from .learners import FakeLearner
+from .observers import RecordingObserver
 from .planted import planted_data, planted_pool, tiny_model
 
 __all__ = [
     "FakeLearner",
+    "RecordingObserver",
     "check_acquisition",
     "planted_data",
     "planted_pool",

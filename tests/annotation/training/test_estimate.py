@@ -10,8 +10,8 @@ from hypothesis import given, strategies
 from scipy.stats import binom
 
 from aral.annotation import Estimate, Project, Trainer, status
-from aral.annotation.estimate_figures import class_figures, exact_interval, measure
-from aral.annotation.fairness import FAIR, fairness
+from aral.annotation.accuracy_estimate import class_figures, exact_interval, measure
+from aral.annotation.advice import FAIR, fairness
 from aral.annotation.model_cards import model_card
 from tests.annotation.training.conftest import OPTIONS, class_of, work
 from tests.annotation.training.conftest import given as answered

@@ -338,9 +338,9 @@ def test_an_import_is_taken_back_with_its_classes(make, tmp_path: Path) -> None:
     # What Zoe said before does not come back when she takes back her correction.
     project.annotations.append(AnswerEvent("back 2", 1, "Zoe", "undo"))
     assert "1.jpg" not in label_map(project)
-    with pytest.raises(BadInput, match="no import to take back"):
+    with pytest.raises(BadInput, match="no import to undo"):
         project.label_imports.undo()
-    with pytest.raises(BadInput, match="taken back already, by entry 2"):
+    with pytest.raises(BadInput, match="undone already, by entry 2"):
         project.label_imports.undo(1)
     with pytest.raises(BadInput, match="undo of import 1"):
         project.label_imports.undo(2)
@@ -375,7 +375,7 @@ def test_the_label_before_an_import_stands_again(make, tmp_path: Path) -> None:
     assert label_map(project) == {"1.jpg": "cat"}
 
 
-@pytest.mark.parametrize("failing", ["insert_event", "insert_class", "update_consensus", "_note"])
+@pytest.mark.parametrize("failing", ["insert_event", "insert_class", "update_consensus", "_record_entry"])
 def test_a_failed_import_leaves_nothing_behind(
     make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:

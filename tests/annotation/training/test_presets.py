@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aral.annotation import TrainingOptions, read_options, write_options
-from aral.annotation.presets import Material, first_query_size, query_size, spec_for, widths
+from aral.annotation.training_presets import Material, first_query_size, query_size, spec_for, widths
 from aral.errors import BadInput
 
 

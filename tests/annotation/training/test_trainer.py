@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from aral.annotation import Classifier, Project, Provenance, Trainer, session_folders
-from aral.annotation.course import Course
-from aral.annotation.sessions import identity_of
-from aral.annotation.training_images import read_answers
+from aral.annotation.training_run import TrainingRun, identity_of
 from aral.errors import RunFailed
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
@@ -70,7 +68,7 @@ def test_the_last_labels_of_the_budget_are_trained_on(make_project: MakeProject)
     assert project.models.all()[-1].trained_on == 23, "beyond the budget whole rounds are waited for again"
 
 
-def test_the_estimate_slice_is_never_trained_on(project: Project) -> None:
+def test_the_estimate_set_is_never_trained_on(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     for _ in range(6):
         work(trainer)
@@ -116,34 +114,69 @@ def test_skips_bad_images_and_changed_minds(project: Project) -> None:
     work(trainer)
     (model,) = project.models.all()
     assert model.trained_on == len(rest)
-    with session_store_of(trainer, project) as course:
-        store = course.store
+    with run_of(trainer, project) as run:
+        store, labels = run.store, run.session.labels
         body = store.document(0, "training set")
         assert isinstance(body, dict)
         assert sorted(body["excluded"]) == sorted([bad, none])
-        said = {answer.image_id: answer for answer in store.answers()}
-        assert said[skipped] == NoClassAnswer(skipped, NoClass.SKIP)
+        assert (body["ood"], body["skip"]) == ([none], [skipped])
+        run.read_labels()
+        assert NoClassAnswer(skipped, NoClass.SKIP) in labels.answers()
         assert {skipped, bad, none} & {int(each) for each in store.query(1).ids} == set()  # type: ignore[union-attr]
-        # A class after the skip counts, and what is taken back is gone.
+        # A class after the skip counts, and what is undone is gone.
         project.annotations.append(given(skipped, 2))
         project.annotations.append(given(rest[0], "undo"))
-        course.take_in(read_answers(project))
-        said = {answer.image_id: answer for answer in store.answers()}
-        assert said[skipped] == ClassAnswer(skipped, 2)
-        assert said[rest[0]] == NoClassAnswer(rest[0], NoClass.SKIP), "asked in an earlier round: closed"
-        assert course.news() == 2
-        free = int(course.images.pool.without(np.array(list(said))).ids[0])
+        run.read_labels()
+        answers = {answer.image_id: answer for answer in labels.answers()}
+        assert answers[skipped] == ClassAnswer(skipped, 2) and rest[0] not in answers
+        assert rest[0] in run.session.candidates().ids, "it may be asked for again"
+        assert run.changed_labels() == 2
+        free = int(run.session.candidates().without(np.array([rest[0]])).ids[0])
         project.annotations.append(given(free, 1))
-        course.take_in(read_answers(project))
-        assert course.news() == 3
+        run.read_labels()
+        assert run.changed_labels() == 3
         project.annotations.append(given(free, "undo"))
-        course.take_in(read_answers(project))
-        assert course.news() == 2 and free not in course.labels()
+        run.read_labels()
+        assert run.changed_labels() == 2 and free not in run.labels()
 
 
-def session_store_of(trainer: Trainer, project: Project) -> Course:
+def run_of(trainer: Trainer, project: Project) -> TrainingRun:
     trainer.close()
-    return Course(project, identity_of(project, OPTIONS), Observer())
+    return TrainingRun(project, identity_of(project, OPTIONS), Observer())
+
+
+def test_a_turn_reads_only_what_is_new_in_the_annotation_log(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, list[int]]] = []
+    whole = trained.labels.changed_since
+
+    def noted(seq: int) -> object:
+        newest, changed = whole(seq)
+        read.append((seq, [each.image_id for each in changed]))
+        return newest, changed
+
+    monkeypatch.setattr(trained.labels, "changed_since", noted)
+    trainer = Trainer(trained, OPTIONS)
+    work(trainer)
+    assert {seq for seq, _ in read[:2]} == {0}, "a new process reads the whole log once"
+    image_id = queue_ids(trained)[0]
+    trained.annotations.append(given(image_id, 1))
+    read.clear()
+    trainer.turn()
+    assert [images for _, images in read if images] == [[image_id]] * 2, "for training and for the estimate"
+    read.clear()
+    trainer.turn()
+    assert read and not any(images for _, images in read)
+    trainer.close()
+
+
+def test_the_run_of_a_project_holds_no_second_log_of_labels(trained: Project) -> None:
+    with session_store(trained) as store:
+        assert store.labels.history() == []
+        body = store.document(0, "training set")
+    labels = {label.image_id: label.class_id for label in trained.labels.all() if label.use == "training"}
+    assert isinstance(body, dict) and dict(zip(body["ids"], body["classes"], strict=True)) == labels
 
 
 def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
@@ -199,7 +232,7 @@ def test_what_was_left_over_can_be_asked_for_again(project: Project) -> None:
     assert cards.keys() == {left, *spare} and {card.round for card in cards.values()} == {1}
 
 
-def test_another_class_begins_a_new_course_on_the_same_labels(trained: Project) -> None:
+def test_another_class_begins_a_new_run_on_the_same_labels(trained: Project) -> None:
     first = trained.models.all()[0]
     added = trained.classes.add("three", "Ann")
     trainer = Trainer(trained, OPTIONS)
@@ -262,10 +295,10 @@ def test_killed_at_any_write_it_ends_at_the_same(
     again.close()
     (model,) = project.models.all()
     classifier = Classifier.load(project.folder / model.folder)
-    course = Course(project, identity_of(project, OPTIONS), Observer())
-    with course:
-        probabilities = classifier.probabilities(course.images.everything)
-    said = [project.predictions.get(int(each)) for each in course.images.everything.ids]
+    with TrainingRun(project, identity_of(project, OPTIONS), Observer()) as run:
+        everything = run.images.everything
+        probabilities = classifier.probabilities(everything)
+    said = [project.predictions.get(int(each)) for each in everything.ids]
     assert [each.class_id for each in said if each] == [
         model.class_ids[place] for place in probabilities.argmax(axis=1)
     ]

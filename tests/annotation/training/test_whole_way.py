@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aral.annotation import Project, TrainerProcess, export, find_classifier, predict, write_options
-from aral.annotation.worker import main
+from aral.annotation.training_worker import main
 from tests.annotation.training.conftest import CLASSES, OPTIONS, given
 from tests.annotation.training.nasty import BROKEN, NAMES, contents, fill, table
 

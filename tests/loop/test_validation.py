@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from aral.acquisition import make_acquisition
+from aral.acquisition import Need, make_acquisition
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.runs import drive, run, validation_of
 from aral.benchmarking.spec import Rounds, RunSpec
 from aral.errors import BadInput, Stopped
-from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy, Validation, validation
+from aral.loop import (
+    GroundTruth,
+    Observer,
+    Pace,
+    Session,
+    SessionOptions,
+    Store,
+    Strategy,
+    Validation,
+    validation,
+)
 from aral.loop.reading import store_reading
 from aral.randomness import Stream
 from aral.testing import FakeLearner, planted_data, tiny_model
@@ -46,9 +55,8 @@ def weights(folder: Path, where: str) -> bytes:
 
 def fake_session(store: Store, learner: FakeLearner, share: float, every: int = 1) -> Session:
     strategy = Strategy(make_acquisition("random"), make_acquisition("random"))
-    return Session(
-        store, DATA.pool, 3, learner, strategy, Stream.root(0), validation=Validation(share, every)
-    )
+    options = SessionOptions(validation=Validation(share, every))
+    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(0), options)
 
 
 def test_no_share_is_no_validation() -> None:
@@ -70,7 +78,7 @@ def test_kept_images_are_spent_but_never_trained_on_in_any_round(tmp_path: Path)
         drive(session, GroundTruth(DATA.pool.ids, DATA.pool_classes), DATA.test, 10, 40)
         bodies = [store.document(number, "validation set") for number in range(4)]
         assert [row.labelled for row in store.rounds()] == counts == [10, 20, 30, 40]
-        answered = {answer.image_id for answer in store.answers()}
+        answered = {answer.image_id for answer in store.labels.answers()}
     kept = [set(body["ids"]) for body in bodies if isinstance(body, dict)]
     assert len(kept) == 4 and kept[0] and kept[0] <= kept[1] <= kept[2] <= kept[3] < answered
     for number in range(4):
@@ -114,7 +122,7 @@ class Planned(FakeLearner):
         wrong = torch.arange(len(images)) >= round(share * len(images))
         found = super().predict(images, needs, stream)
         chosen = torch.where(wrong, (right + 1) % 3, right)
-        return replace(found, probabilities=torch.eye(3)[chosen] * 0.8 + 0.0667)
+        return found.joined({Need.PROBABILITIES: torch.eye(3)[chosen] * 0.8 + 0.0667})
 
 
 def test_the_first_of_the_best_weights_are_kept_and_the_learner_is_left_as_it_was(tmp_path: Path) -> None:
@@ -225,5 +233,5 @@ def test_the_share_is_met_on_average(tmp_path: Path) -> None:
         learner = make_learner("supervised", tiny_model(), DATA.pool, 3, Stream.root(0))
         session = fake_session(store, learner, 0.25)  # type: ignore[arg-type]
         assert session._validator is not None
-        kept = session._validator.kept(np.arange(20000))
+        kept = session._validator.is_kept(np.arange(20000))
         assert abs(kept.mean() - 0.25) < 0.0125  # four standard errors

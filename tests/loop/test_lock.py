@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from aral.errors import BadInput
+from aral.loop import Store
 from aral.loop.database import Database
-from aral.loop.store import Store
+from aral.loop.run_store import SCHEMA
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -141,8 +142,8 @@ def test_the_locks_outlast_a_second_connection_so_that_nobody_else_takes_the_log
     written afterwards would be lost.
     """
     path = tmp_path / "store.sqlite"
-    writer = Database(path, create=True)
-    reader = Database(path, create=False)
+    writer = Database(path, create=True, schema=SCHEMA)
+    reader = Database(path, create=False, schema=SCHEMA)
     other = (
         "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('SELECT * FROM run'); it.close()"
     )

@@ -9,12 +9,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aral.annotation import Project
+from aral.annotation import (
+    Project,
+)
 from aral.errors import BadInput
 
-from .conftest import given, label_map, save_pictures
+from .conftest import MakeProject, change_settings, given, label_map, save_pictures
 
 
 def modes(folder: Path) -> set[int]:
@@ -147,3 +150,48 @@ def test_two_processes_may_start_the_same_project_at_once(photos: Path) -> None:
     with Project.open(photos) as project:
         names = [known.name for known in project.classes.all()]
     assert sorted(names) == ["cat", "class 0", "class 1", "class 2", "class 3", "dog"]
+
+
+def test_pace_over_the_last_minutes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_settings(project, budget=20)
+    for number in range(11):
+        monkeypatch.setattr("time.time", lambda number=number: 1000.0 + 6 * number)
+        project.annotations.append(given(number, 0))
+        assert project.pace("Ann").labels_per_minute == pytest.approx(
+            {0: 0.0, 1: 6.0}.get(number, 10.0)  # in the first ten seconds no more than these tell
+        )
+    found = project.pace("Ann")
+    assert found.labels_per_minute == pytest.approx(10.0)
+    assert found.seconds_left == pytest.approx(9 * 6.0)
+    assert found.left == 9
+    project.queue.replace(0, np.arange(10, 16), np.arange(6.0), [""] * 6, "margin", np.arange(0))
+    assert project.queue.remaining() == 5  # image 10 is answered
+    assert project.pace("Ann").round_seconds_left == pytest.approx(5 * 6.0)
+    change_settings(project, budget=500)  # more than there are images for
+    project.annotations.append(given(20, "bad image"))
+    assert (project.pace("Ann").left, project.pace("Ann").seconds_left) == (18, pytest.approx(18 * 6.0))
+    change_settings(project, budget=5)
+    assert (project.pace("Ann").left, project.pace("Ann").seconds_left) == (0, 0.0)
+    change_settings(project, budget=None)
+    assert project.pace("Ann").left == 18
+    assert project.pace("Bob").labels_per_minute == 0 and project.pace("Bob").seconds_left is None
+    monkeypatch.setattr("time.time", lambda: 1000.0 + 60 + 301)
+    assert project.pace("Ann").seconds_left is None
+
+
+def test_a_round_takes_those_that_measure_among_it_as_well(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a budget of 20 ten measure, so every second card does: five of a round take ten answers."""
+    project = make_project(30, budget=20, estimate_share=0.5)
+    measuring = set(project.estimate.image_ids().tolist())
+    others = [image_id for image_id in range(30) if image_id not in measuring]
+    assert len(measuring) == 10
+    for number in range(4):
+        monkeypatch.setattr("time.time", lambda number=number: 1000.0 + 6 * number)
+        project.annotations.append(given(others[number], 0))
+    project.queue.replace(0, np.array(others[4:9]), np.arange(5.0), [""] * 5, "margin", np.arange(0))
+    assert project.pace("Ann").round_seconds_left == pytest.approx(10 * 6.0)
+    for image_id in sorted(measuring)[:7]:
+        project.annotations.append(given(image_id, 0, "Bob"))
+    assert project.pace("Ann").round_seconds_left == pytest.approx(8 * 6.0)  # three are left to measure

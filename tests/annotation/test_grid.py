@@ -7,16 +7,20 @@ import time
 import numpy as np
 import pytest
 
-from aral.annotation import GridPage, ModelRecord, Project
+from aral.annotation import (
+    GridPage,
+    ModelRecord,
+    Project,
+)
 
-from .conftest import MakeProject, change_settings, given
+from .conftest import MakeProject, change_settings, given, predict
 
 
 def ids_of(page: GridPage) -> list[int]:
     return [cell.image_id for cell in page.cells]
 
 
-def predict(project: Project) -> None:
+def predict_cats(project: Project) -> None:
     """A model for which image 0 is surely a cat, and every image after it less surely."""
     ids = project.images.labelable_ids()
     cat = np.linspace(0.99, 0.6, ids.size)
@@ -35,7 +39,7 @@ def test_two_people_get_different_tiles_in_one_order(project: Project) -> None:
 
 
 def test_two_people_get_different_tiles_by_prediction(project: Project) -> None:
-    predict(project)
+    predict_cats(project)
     everything = ids_of(project.grid.predictions_page("Ann", count=30))
     assert everything == sorted(everything) and len(everything) > 20
     ann = project.grid.predictions_page("Ann", count=6)
@@ -114,3 +118,34 @@ def test_tiles_do_not_count_as_given_out(make_project: MakeProject) -> None:
     project.grid.unlabelled_page("Ann", count=40)
     purposes = [card.purpose for card in project.queue.next_cards("Ann", 10)]
     assert purposes.count("estimate") == 2
+
+
+def test_the_grid_is_laid_out_by_class_and_probability_and_stays(make_project: MakeProject) -> None:
+    project = make_project(12, estimate_share=0.25)
+    measuring = set(project.estimate.image_ids().tolist())
+    free = [image_id for image_id in range(12) if image_id not in measuring]
+    project.annotations.append(given(free[0], 1))
+    dog = {image_id: (image_id + 0.5) / 12 for image_id in range(12)}
+    predict(project, dog)
+    cats = [one for one in free[1:] if dog[one] < 0.5]
+    dogs = [one for one in free[1:] if dog[one] > 0.5]
+    expected = sorted(cats, key=lambda one: dog[one]) + sorted(dogs, key=lambda one: -dog[one])
+    page = project.grid.predictions_page("Ann").cells
+    assert [cell.image_id for cell in page] == expected
+    assert [cell.answered for cell in page] == [False] * len(expected)
+    project.annotations.append(given(expected[1], 0))
+    again = project.grid.predictions_page("Ann", 1, 2).cells
+    assert [(cell.image_id, cell.answered) for cell in again] == [(expected[1], True), (expected[2], False)]
+    assert again[0].name == f"{expected[1]:03d}.png" and again[0].suggestion is not None
+    assert project.grid.predictions_page("Ann", 100).cells == []
+
+
+def test_unlabelled_images_in_an_order_that_stays(project: Project) -> None:
+    everything = [cell.image_id for cell in project.grid.unlabelled_page("Ann").cells]
+    assert sorted(everything) == list(range(30)) and everything != sorted(everything)
+    project.annotations.append(given(everything[0], 0))
+    first = project.grid.unlabelled_page("Ann", 0, 5)
+    assert [cell.image_id for cell in first.cells] == everything[1:6] and first.next is not None
+    second = project.grid.unlabelled_page("Ann", first.next, 5)
+    assert [cell.image_id for cell in second.cells] == everything[6:11]
+    assert [cell.image_id for cell in project.grid.cells([7, 999, 3])] == [7, 3]

@@ -15,10 +15,9 @@ from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SET, Project, Provenan
 from aral.annotation.database import FILE_NAME
 from aral.annotation.layout import MIGRATIONS
 from aral.errors import BadInput
-from aral.loop.migrations import layout_version, migrate
+from aral.loop.database import migrate, schema_version
 
-from .conftest import MakeProject, change_settings, given
-from .test_queue import NO_IDS, set_wall
+from .conftest import NO_IDS, MakeProject, change_settings, given, set_wall
 
 BROWSED = Provenance(None, BROWSING, None)
 
@@ -216,7 +215,7 @@ def old(make_project: MakeProject) -> Iterator[Path]:
 def test_a_project_of_the_first_layout_goes_on(old: Path) -> None:
     file = old / ".aral" / FILE_NAME
     with closing(sqlite3.connect(file)) as connection:
-        assert layout_version(connection) == 1 and "strategy" not in columns(connection, "main", "answers")
+        assert schema_version(connection) == 1 and "strategy" not in columns(connection, "main", "answers")
     with Project.open(old) as project:
         measuring = set(project.estimate.image_ids().tolist())
         ids = [each for each in range(60) if each not in measuring]
@@ -232,5 +231,5 @@ def test_a_project_of_the_first_layout_goes_on(old: Path) -> None:
         assert project.labels.provenance()[ids[4]] == Provenance(2, "margin", 0.5)
         assert {label.image_id for label in project.labels.all()} == set(range(60))
     with closing(sqlite3.connect(file)) as connection:
-        assert layout_version(connection) == len(MIGRATIONS)
+        assert schema_version(connection) == len(MIGRATIONS)
     assert file.with_name(f"{FILE_NAME}.v1.backup").is_file(), "as it was before"

@@ -1,4 +1,4 @@
-"""What people may decide about the training beside labelling, kept in the project for every later start."""
+"""The options of a project's training, kept in the project for every later start."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ Effort = Literal["quick", "normal", "thorough"]
 
 
 class TrainingOptions(Settings):
-    """How the trainer of a project works."""
+    """How a project is trained."""
 
     method: str = "aral"  # learner and acquisition, as for `aral run`
     query_size: int | None = Field(None, ge=1)  # labels a round; none: chosen from budget and classes
     effort: Effort = "normal"
     seed: int = 0
     threads: int | None = Field(None, ge=1)  # none: all processors but one, which the page needs
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is a GPU, otherwise cpu
     settings: tuple[str, ...] = ()  # single settings, such as model.training.steps=500
 
 
 def read_options(folder: Path) -> TrainingOptions:
-    """The options of a project; the defaults when none were ever written.
+    """The options of a project; the defaults when none were written yet.
 
     Args:
         folder: of the project.
 
     Raises:
-        BadInput: the file was changed into something else.
+        BadInput: the file is not what was written.
     """
     path = folder / FILE_NAME
     try:
@@ -63,12 +64,12 @@ def changed_options(options: TrainingOptions, given: Mapping[str, object]) -> Tr
 
 
 def write_options(folder: Path, options: TrainingOptions) -> None:
-    """Keep the options; a trainer that runs takes them up when it is started the next time.
+    """Save the options; a training worker reads them when it starts.
 
     Raises:
         BadInput: the method or a setting does not exist.
     """
-    from aral.benchmarking import Method, resolve  # PyTorch with them, which a server does without
+    from aral.benchmarking import Method, resolve  # loads PyTorch, which a server does not need
 
     resolve(str(folder), Method.parse(options.method), options.settings)
     fresh = folder / f".{FILE_NAME}-{os.getpid()}"

@@ -1,7 +1,7 @@
-"""Networks, batches and lengths of training for any folder of images: chosen from size and count alone.
+"""Default networks, batches and training steps for a folder of images, from their size and number.
 
-The cost of a convolution grows with the square of the side, so larger images get a stage more and begin with
-fewer channels: from 28 to 128 pixels the work of a step grows about fourfold instead of twentyfold.
+The cost of a convolution grows with the square of the image side, so larger images get one more stage that begins
+with fewer channels: from 28 to 128 pixels a step costs about four times as much, not twenty times.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aral.annotation.options import Effort, TrainingOptions
+from aral.annotation.training_options import Effort, TrainingOptions
 from aral.benchmarking import Method, RunSpec, resolve
 from aral.networks import ImageShape
 
@@ -18,26 +18,26 @@ FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
 """Training steps relative to those of the benchmarks."""
 
 STEPS = 400
-STEPS_BEFORE_LABELS = 1200
-LEAST_BEFORE_LABELS = 200
-MOST_PASSES = 60
-"""Small folders are not looked at more often than this before the first label."""
+PRETRAINING_STEPS = 1200
+LEAST_PRETRAINING = 200
+MOST_EPOCHS = 60
+"""Most pretraining epochs on a small folder."""
 
 IMITATION_SHARE = 1 / 3
-"""Of the steps before labels, those that imitate communities."""
+"""Share of the pretraining steps in which the cluster head imitates graph communities."""
 
 LEAST_QUERY, MOST_QUERY = 10, 100
 
 
 @dataclass(frozen=True)
 class Material:
-    """What there is to learn from.
+    """The images and labels of a project in numbers.
 
     Attributes:
-        shape: channels, height and width of the squares.
+        shape: channels, height and width of the images.
         images: how many images the pool has.
         class_count: K.
-        budget: how many labels are to be given; None without a limit.
+        budget: labels in all; None without a limit.
     """
 
     shape: ImageShape
@@ -51,8 +51,8 @@ def spec_for(folder: Path, material: Material, options: TrainingOptions) -> RunS
 
     Args:
         folder: of the project; any folder that is there.
-        material: what there is to learn from.
-        options: what people have decided; their single settings have the last word.
+        material: images and labels in numbers.
+        options: of the project; their single settings override everything else.
 
     Raises:
         BadInput: an option names something that does not exist.
@@ -74,8 +74,8 @@ def chosen_settings(material: Material, effort: Effort) -> list[str]:
     side = material.shape[1]
     batch = unlabelled_batch(side)
     factor = FACTORS[effort]
-    passes = MOST_PASSES * material.images // batch
-    before = round(factor * min(STEPS_BEFORE_LABELS, max(LEAST_BEFORE_LABELS, passes)))
+    epochs = MOST_EPOCHS * material.images // batch
+    before = round(factor * min(PRETRAINING_STEPS, max(LEAST_PRETRAINING, epochs)))
     return [
         'model.networks.scale="compact"',
         f"model.networks.widths={list(widths(side))}",
@@ -97,7 +97,7 @@ def widths(side: int) -> tuple[int, ...]:
 
 
 def unlabelled_batch(side: int) -> int:
-    """Unlabelled images a step."""
+    """Unlabelled images in a training step."""
     return 96 if side < 48 else 48 if side < 96 else 32
 
 
@@ -110,7 +110,7 @@ def query_size(material: Material, options: TrainingOptions) -> int:
 
 
 def first_query_size(class_count: int, size: int) -> int:
-    """Labels before the first training: two a class, as far as a round asks for so many."""
+    """Labels before the first training: two for each class, but at least 4 and at most one round's."""
     return min(size, max(4, 2 * class_count))
 
 

@@ -1,4 +1,4 @@
-"""Training before the first query: when it happens, who may use it, and that it goes on where it was."""
+"""Pretraining: when it happens, which acquisitions may use it, and that it is resumed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from aral.learners import Learner
 from aral.learners.few_labels import few_labels
 from aral.learners.spec import Partitioning
 from aral.learners.supervised import supervised
-from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy, Validation
+from aral.loop import GroundTruth, Pace, Session, SessionOptions, Store, Strategy, Validation
 from aral.loop.training import PRETRAINING
 from aral.randomness import Stream
-from aral.testing import FakeLearner, planted_data, tiny_model
-from aral.types import ClassAnswer
+from aral.testing import FakeLearner, RecordingObserver, planted_data, tiny_model
 
 DATA = planted_data()
 CPU = torch.device("cpu")
@@ -34,46 +33,21 @@ def real() -> Learner:
     return few_labels(model, DATA.pool.shape, 3, Stream.root(2), CPU)
 
 
-def session(
-    store: Store,
-    learner: Learner,
-    first: str = "typical-groups",
-    then: str = "aral-typical",
-    **arguments: object,
-) -> Session:
-    strategy = Strategy(make_acquisition(then), make_acquisition(first))
-    return Session(store, DATA.pool, 3, learner, strategy, Stream.root(3), **arguments)  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def open_session(make_session) -> Callable[..., Session]:
+    """Sessions whose queries need the clusters that are learned before the first label."""
+
+    def make(
+        store: Store, learner: Learner, first: str = "typical-groups", then: str = "aral-typical", **options
+    ) -> Session:
+        return make_session(store, learner, then, first, **options)
+
+    return make
 
 
-def answer_all(active: Session) -> None:
-    active.tell([ClassAnswer(int(i), int(DATA.pool_classes[i])) for i in active.waiting()], "test")
-
-
-@pytest.fixture
-def store(tmp_path: Path):
-    with Store.open(tmp_path / "run", create=True) as opened:
-        yield opened
-
-
-class Hearing(Observer):
-    def __init__(self) -> None:
-        self.stages: list[tuple[int, str]] = []
-        self.steps: list[tuple[int, int, int]] = []
-        self.events: list[str] = []
-
-    def stage(self, round_number: int, what: str) -> None:
-        self.stages.append((round_number, what))
-
-    def step(self, round_number: int, step: int, steps: int, losses: object) -> None:
-        self.steps.append((round_number, step, steps))
-
-    def event(self, kind: str, message: str) -> None:
-        self.events.append(message)
-
-
-def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store) -> None:
-    learner, heard = FakeLearner(3, steps=2, pretraining_steps=3), Hearing()
-    active = session(store, learner, observer=heard, pace=RARE)
+def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store, open_session, answer_all) -> None:
+    learner, told = FakeLearner(3, steps=2, pretraining_steps=3), RecordingObserver()
+    active = open_session(store, learner, observer=told, pace=RARE)
     assert learner.calls == ["meet 60 images"]
     active.ask(4)
     assert learner.calls == ["meet 60 images", "start before labels"] and learner.steps_taken == 3
@@ -82,17 +56,17 @@ def test_the_first_query_comes_after_it_and_the_rounds_follow(store: Store) -> N
     answer_all(active)
     active.fit()
     assert learner.calls[2:] == ["start round 0"] and learner.steps_taken == 5
-    assert heard.stages == [
-        (PRETRAINING, "training before labels"),
+    assert told.stages == [
+        (PRETRAINING, "pretraining"),
         (0, "querying"),
         (0, "training"),
     ]
-    assert heard.steps == [(-1, 1, 3), (-1, 2, 3), (-1, 3, 3), (0, 1, 2), (0, 2, 2)]
+    assert told.steps == [(-1, 1, 3), (-1, 2, 3), (-1, 3, 3), (0, 1, 2), (0, 2, 2)]
     assert active.round_number == 1 and [row.round for row in store.rounds()] == [0]
 
 
-def test_what_it_cost_is_recorded_under_its_own_number(store: Store) -> None:
-    active = session(store, FakeLearner(3, steps=2, pretraining_steps=3), pace=RARE)
+def test_what_it_cost_is_recorded_under_its_own_number(store: Store, open_session) -> None:
+    active = open_session(store, FakeLearner(3, steps=2, pretraining_steps=3), pace=RARE)
     active.ask(4)
     rows = [row for row in store.metrics() if row.round == PRETRAINING]
     assert [row.step for row in rows if row.name == "loss total D"] == [1, 2, 3]
@@ -100,15 +74,15 @@ def test_what_it_cost_is_recorded_under_its_own_number(store: Store) -> None:
     assert len(seconds) == 1 and min(seconds) >= 0
 
 
-def test_a_learner_without_it_is_left_alone(store: Store) -> None:
-    learner, heard = FakeLearner(3), Hearing()
-    active = session(store, learner, first="random", observer=heard)
+def test_a_learner_without_it_is_left_alone(store: Store, open_session, answer_all) -> None:
+    learner, told = FakeLearner(3), RecordingObserver()
+    active = open_session(store, learner, first="random", observer=told)
     active.ask(4)
     assert learner.calls == ["meet 60 images"] and learner.steps_taken == 0
     answer_all(active)
     active.fit()
-    assert heard.stages == [(0, "querying"), (0, "training")]
-    assert min(number for number, _, _ in heard.steps) == 0
+    assert told.stages == [(0, "querying"), (0, "training")]
+    assert min(number for number, _, _ in told.steps) == 0
     assert {row.round for row in store.metrics()} == {0}
     assert {row.round for row in store.checkpoints()} == {0}
     with pytest.raises(ValueError, match="'fake' does not train without labels"):
@@ -128,25 +102,27 @@ def planted_groups(ids: torch.Tensor) -> torch.Tensor:
     return groups
 
 
-def test_the_first_query_sees_what_was_learned(store: Store) -> None:
+def test_the_first_query_sees_what_was_learned(store: Store, open_session) -> None:
     """One image of each group, from the surer half: features are ids, and all directions the same."""
     learner = FakeLearner(3, pretraining_steps=1, groups=planted_groups)
-    asked = session(store, learner).ask(3).ids.tolist()
+    asked = open_session(store, learner).ask(3).ids.tolist()
     assert [15 <= asked[0] < 30, 40 <= asked[1] < 50, 55 <= asked[2] < 60] == [True] * 3
 
 
-def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(store: Store) -> None:
-    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs groups"):
-        session(store, FakeLearner(3))
-    session(store, FakeLearner(3, pretraining_steps=1), first="bald")
+def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(
+    store: Store, open_session
+) -> None:
+    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs clusters"):
+        open_session(store, FakeLearner(3))
+    open_session(store, FakeLearner(3, pretraining_steps=1), first="bald")
     plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
-    with pytest.raises(BadInput, match="needs groups, and 'supervised' has not trained yet"):
-        session(store, plain, then="random")
-    with pytest.raises(BadInput, match="needs groups, which learner 'supervised' does not supply"):
-        session(store, plain, first="random", then="typical-groups")
+    with pytest.raises(BadInput, match="needs clusters, and 'supervised' has not trained yet"):
+        open_session(store, plain, then="random")
+    with pytest.raises(BadInput, match="needs clusters, which learner 'supervised' does not supply"):
+        open_session(store, plain, first="random", then="typical-groups")
 
 
-def finished(active: Session) -> dict[str, object]:
+def finished(active: Session, answer_all: Callable[[Session], None]) -> dict[str, object]:
     """First query, training, evaluation and second query: all that an interruption might change."""
     first = active.ask(6)
     answer_all(active)
@@ -162,9 +138,9 @@ def finished(active: Session) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, open_session, answer_all) -> dict[str, object]:
     with Store.open(tmp_path_factory.mktemp("undisturbed") / "run", create=True) as opened:
-        return finished(session(opened, real(), pace=EAGER))
+        return finished(open_session(opened, real(), pace=EAGER), answer_all)
 
 
 def stopping_after(count: int) -> Callable[[], bool]:
@@ -173,11 +149,13 @@ def stopping_after(count: int) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("after", [1, 4, STEPS_BEFORE - 1])
-def test_stopped_and_resumed_it_ends_as_if_undisturbed(store: Store, undisturbed, after: int) -> None:
-    with pytest.raises(Stopped, match=f"training before labels at step {after} of {STEPS_BEFORE}"):
-        session(store, real(), pace=RARE).ask(6, stopping_after(after))
+def test_stopped_and_resumed_it_ends_as_if_undisturbed(
+    store: Store, undisturbed, after: int, open_session, answer_all
+) -> None:
+    with pytest.raises(Stopped, match=f"pretraining at step {after} of {STEPS_BEFORE}"):
+        open_session(store, real(), pace=RARE).ask(6, stopping_after(after))
     assert store.query(0) is None
-    assert finished(session(store, real(), pace=RARE)) == undisturbed
+    assert finished(open_session(store, real(), pace=RARE), answer_all) == undisturbed
 
 
 class Killed(BaseException):
@@ -187,7 +165,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize("pace", [EAGER, RARE])
 @pytest.mark.parametrize("after", [0, 3, STEPS_BEFORE])
 def test_killed_and_resumed_it_ends_as_if_undisturbed(
-    store: Store, undisturbed, after: int, pace: Pace, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    undisturbed,
+    after: int,
+    pace: Pace,
+    monkeypatch: pytest.MonkeyPatch,
+    open_session,
+    answer_all,
 ) -> None:
     """Before any step, in the middle, and after the last step but before the query."""
     learner = real()
@@ -205,54 +189,56 @@ def test_killed_and_resumed_it_ends_as_if_undisturbed(
     if after == STEPS_BEFORE:
         monkeypatch.setattr(learner, "predict", dying_query)
     with pytest.raises(Killed):
-        session(store, learner, pace=pace).ask(6)
+        open_session(store, learner, pace=pace).ask(6)
     torch.rand(5)  # a disturbed global generator changes nothing
-    heard = Hearing()
-    resumed = session(store, real(), pace=pace, observer=heard)
-    assert finished(resumed) == undisturbed
-    begun = [step for number, step, _ in heard.steps if number == PRETRAINING]
+    told = RecordingObserver()
+    resumed = open_session(store, real(), pace=pace, observer=told)
+    assert finished(resumed, answer_all) == undisturbed
+    begun = [step for number, step, _ in told.steps if number == PRETRAINING]
     saved = 0 if pace is RARE and after < STEPS_BEFORE else after
     assert begun == list(range(saved + 1, STEPS_BEFORE + 1)), "no step is repeated that was saved"
 
 
-def test_lost_checkpoints_of_a_later_round_repeat_it_too(tmp_path: Path, undisturbed) -> None:
+def test_lost_checkpoints_of_a_later_round_repeat_it_too(
+    tmp_path: Path, undisturbed, open_session, answer_all
+) -> None:
     folder = tmp_path / "run"
     with Store.open(folder, create=True) as opened:
-        assert finished(session(opened, real(), pace=EAGER)) == undisturbed
+        assert finished(open_session(opened, real(), pace=EAGER), answer_all) == undisturbed
     for path in (folder / "checkpoints").rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])
-    heard = Hearing()
+    told = RecordingObserver()
     with Store.open(folder, create=False) as opened:
-        active = session(opened, real(), pace=EAGER, observer=heard)
+        active = open_session(opened, real(), pace=EAGER, observer=told)
         active.repair()
         found = active.learner.state_dict()
     assert {name: value.numpy().tobytes() for name, value in found.items()} == undisturbed["weights"]
-    assert heard.steps[0] == (PRETRAINING, 1, STEPS_BEFORE)
+    assert told.steps[0] == (PRETRAINING, 1, STEPS_BEFORE)
 
 
-def test_trouble_goes_back_and_is_said_in_words(store: Store) -> None:
+def test_trouble_goes_back_and_is_said_in_words(store: Store, open_session) -> None:
     class Recovering(FakeLearner):
         def load_state_dict(self, state) -> None:
             steps = self.steps_taken
             super().load_state_dict(state)
             self.steps_taken = steps
 
-    heard = Hearing()
+    told = RecordingObserver()
     learner = Recovering(3, pretraining_steps=10, troubled_steps=frozenset({3, 4, 5, 6}))
-    active = session(store, learner, observer=heard, pace=RARE)
+    active = open_session(store, learner, observer=told, pace=RARE)
     active.ask(4)
     assert learner.rate == 0.5
-    assert heard.events[0] == "Phases D were skipped in the training before labels, step 3."
-    assert heard.events[-1].startswith("Back to the training before labels, step 0,")
+    assert told.messages[0] == "Phases D were skipped in pretraining, step 3."
+    assert told.messages[-1].startswith("Back to pretraining, step 0,")
     hopeless = FakeLearner(3, pretraining_steps=10, troubled_steps=frozenset(range(1, 99)))
     with Store.open(store.folder.parent / "other", create=True) as other, pytest.raises(RunFailed) as failed:
-        session(other, hopeless, pace=RARE).ask(4)
-    assert "not finite in the training before labels" in failed.value.problem
+        open_session(other, hopeless, pace=RARE).ask(4)
+    assert "not finite in pretraining" in failed.value.problem
 
 
-def test_the_halved_rate_holds_for_the_rounds_that_follow(store: Store) -> None:
+def test_the_halved_rate_holds_for_the_rounds_that_follow(store: Store, open_session, answer_all) -> None:
     learner = real()
-    active = session(store, learner, pace=RARE)
+    active = open_session(store, learner, pace=RARE)
     active.ask(6)
     learner.halve_learning_rates()
     answer_all(active)
@@ -260,34 +246,36 @@ def test_the_halved_rate_holds_for_the_rounds_that_follow(store: Store) -> None:
     assert float(learner.state_dict()["optimiser.scale"]) == 0.5
 
 
-def test_validation_images_are_looked_at_in_rounds_only(store: Store) -> None:
+def test_validation_images_are_looked_at_in_rounds_only(store: Store, open_session) -> None:
     learner = FakeLearner(3, pretraining_steps=3)
-    active = session(store, learner, validation=Validation(0.4, 1))
+    active = open_session(store, learner, validation=Validation(0.4, 1))
     drive(active, GroundTruth(DATA.pool.ids, DATA.pool_classes), DATA.test, 10, 20)
     looked = [row.round for row in store.metrics("validation accuracy")]
     assert set(looked) == {0, 1}
     assert learner.calls.count("start before labels") == 1
 
 
-def test_a_run_asks_to_stop_before_labels_too(store: Store) -> None:
-    active = session(store, FakeLearner(3, pretraining_steps=9), pace=RARE)
+def test_a_run_asks_to_stop_before_labels_too(store: Store, open_session) -> None:
+    active = open_session(store, FakeLearner(3, pretraining_steps=9), pace=RARE)
     oracle = GroundTruth(DATA.pool.ids, DATA.pool_classes)
     with pytest.raises(Stopped, match="at step 2 of 9"):
         drive(active, oracle, DATA.test, 10, 20, stopping_after(2))
 
 
-def test_listing_the_pool_in_another_order_selects_the_same_images(tmp_path: Path, undisturbed) -> None:
+def test_listing_the_pool_in_another_order_selects_the_same_images(
+    tmp_path: Path, undisturbed, answer_all
+) -> None:
     order = np.random.default_rng(5).permutation(DATA.pool.ids)
     strategy = Strategy(make_acquisition("aral-typical"), make_acquisition("typical-groups"))
     with Store.open(tmp_path / "run", create=True) as opened:
         pool = DATA.pool.subset(order)
-        active = Session(opened, pool, 3, real(), strategy, Stream.root(3), EAGER)
-        assert finished(active) == undisturbed
+        active = Session(opened, pool, 3, real(), strategy, Stream.root(3), SessionOptions(EAGER))
+        assert finished(active, answer_all) == undisturbed
 
 
-def test_a_query_that_is_too_large_is_refused_before_training_for_it(store: Store) -> None:
+def test_a_query_that_is_too_large_is_refused_before_training_for_it(store: Store, open_session) -> None:
     learner = FakeLearner(3, steps=2, pretraining_steps=3)
-    active = session(store, learner)
+    active = open_session(store, learner)
     with pytest.raises(BadInput, match="only 60 are unlabelled"):
         active.ask(61)
     assert learner.steps_taken == 0

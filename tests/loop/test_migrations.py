@@ -1,4 +1,4 @@
-"""Layouts: from an empty file to the newest, one step at a time, and never back."""
+"""Migrations of a store: from an empty file or an old one to the newest version, and never back."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 
 from aral.errors import BadInput
-from aral.loop.database import Database
-from aral.loop.migrations import MIGRATIONS, layout_version, migrate
-from aral.loop.rows import Stage
-from aral.loop.store import Store
+from aral.loop import Stage, Store
+from aral.loop.database import Database, Schema, migrate, schema_version
+from aral.loop.run_store import APPLICATION_ID, SCHEMA
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 
+MIGRATIONS = SCHEMA.migrations
+NEWEST = len(MIGRATIONS)
 ADDED = (*MIGRATIONS, ("CREATE TABLE notes (body TEXT)", "INSERT INTO notes VALUES ('moved')"))
 BROKEN = (*ADDED, ("CREATE TABLE half (x)", "INSERT INTO nowhere VALUES (1)"))
 
 
 def version(file: Path) -> int:
     with closing(sqlite3.connect(file)) as connection:
-        return layout_version(connection)
+        return schema_version(connection)
 
 
 def test_an_empty_file_gets_every_layout(tmp_path: Path) -> None:
@@ -58,13 +59,13 @@ def test_an_older_layout_is_copied_and_then_moved_on(tmp_path: Path) -> None:
     with Store.open(tmp_path, create=True) as store:
         store.record_setting("seed", 5)
     file = tmp_path / "store.sqlite"
-    database = Database(file, create=False, migrations=ADDED)
+    database = Database(file, create=False, schema=Schema(APPLICATION_ID, "run", ADDED))
     assert database.rows("SELECT body FROM notes") == [("moved",)]
     assert database.rows("SELECT value FROM run") == [("5",)]
     database.close()
-    assert version(file) == 2
-    copy = tmp_path / "store.sqlite.v1.backup"
-    assert version(copy) == 1
+    assert version(file) == NEWEST + 1
+    copy = tmp_path / f"store.sqlite.v{NEWEST}.backup"
+    assert version(copy) == NEWEST
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT value FROM run").fetchall() == [("5",)]
@@ -74,10 +75,10 @@ def test_a_step_that_fails_leaves_no_trace_and_earlier_steps_stay(tmp_path: Path
     with closing(sqlite3.connect(tmp_path / "file", isolation_level=None)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
             migrate(connection, BROKEN)
-        assert layout_version(connection) == 2
+        assert schema_version(connection) == NEWEST + 1
         assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchall() == []
         migrate(connection, (*ADDED, ("CREATE TABLE half (x)",)))
-        assert layout_version(connection) == 3
+        assert schema_version(connection) == NEWEST + 2
         assert connection.execute("SELECT count(*) FROM notes").fetchall() == [(1,)]
 
 
@@ -89,27 +90,46 @@ def test_a_layout_and_its_number_are_one_transaction(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "file", isolation_level=None)) as connection:
         connection.set_authorizer(deny_number)
         with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
-            migrate(connection)
+            migrate(connection, MIGRATIONS)
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
-def test_a_store_written_with_layout_1_still_opens(tmp_path: Path) -> None:
-    """The dump was taken when layout 1 was new; it is never regenerated."""
-    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
+def old_store(folder: Path) -> None:
+    """The dump was taken when version 1 was new; it is never regenerated."""
+    with closing(sqlite3.connect(folder / "store.sqlite")) as connection:
         connection.executescript((Path(__file__).parent / "store-layout-1.sql").read_text(encoding="utf-8"))
+
+
+def test_a_store_of_version_1_opens_with_all_that_it_recorded(tmp_path: Path) -> None:
+    old_store(tmp_path)
     with Store.open(tmp_path, create=False) as store:
         assert store.setting("seed") == 7
-        assert store.image_names() == {0: "a.png", 1: "caf\udce9.png", 2: "c.png"}
         query = store.query(0)
         assert query is not None
         assert (query.ids.tolist(), query.scores.tolist()) == ([2, 0, 1], [0.75, 0.5, 0.25])
-        assert store.answers() == [ClassAnswer(0, 1), NoClassAnswer(2, NoClass.BAD_IMAGE)]
-        assert [row.kind for row in store.answer_history()] == ["class", "bad image", "class", "undo"]
-        assert store.unanswered(0).tolist() == [1]
+        assert store.labels.answers() == [ClassAnswer(0, 1), NoClassAnswer(2, NoClass.BAD_IMAGE)]
+        assert [row.kind for row in store.labels.history()] == ["class", "bad image", "class", "undo"]
         assert store.rounds()[0].stage is Stage.TRAINED
         assert [row.value for row in store.metrics("accuracy")] == [0.5]
         assert store.document(0, "confusion") == [[1, 0], [0, 1]]
         assert [row.folder for row in store.checkpoints()] == ["0-100"]
         assert [row.kind for row in store.events()] == ["checkpoint"]
+        with pytest.raises(BadInput, match="append-only"), store._database.transaction() as connection:
+            connection.execute("DELETE FROM answers")
+    assert version(tmp_path / "store.sqlite") == NEWEST and version(tmp_path / "store.sqlite.v1.backup") == 1
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert not tables & {"images", "open_queries", "current_answers"}
+
+
+def test_the_copy_of_answers_in_a_projects_run_is_dropped(tmp_path: Path) -> None:
+    """Version 1 kept the answers of a project a second time, in the store of its run."""
+    old_store(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
+        connection.execute("INSERT INTO run VALUES ('identity', '{}')")
+        connection.commit()
+    with Store.open(tmp_path, create=False) as store:
+        assert store.labels.history() == [] and store.query(0) is not None
+        store.labels.record([(ClassAnswer(0, 1), "new")], 0, "ann")
         with pytest.raises(BadInput, match="append-only"), store._database.transaction() as connection:
             connection.execute("DELETE FROM answers")

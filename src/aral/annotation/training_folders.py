@@ -1,4 +1,4 @@
-"""Where the sessions of a project are kept."""
+"""Where the training runs of a project are kept: ``session-1``, ``session-2`` … in the project's folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PREFIX = "session-"
 
 
 def session_folders(folder: Path) -> list[tuple[int, Path]]:
-    """The courses of a project, the oldest first, with their numbers."""
+    """The training runs of a project, the oldest first, with their numbers."""
     found = [path for path in folder.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdigit()]
     return sorted((int(path.name.removeprefix(PREFIX)), path) for path in found)

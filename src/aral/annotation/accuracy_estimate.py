@@ -1,7 +1,6 @@
-"""How good a classifier is, on images drawn at random: shares with honest intervals.
+"""The accuracy estimate of a classifier, with exact confidence intervals.
 
-Images that were chosen for training are the difficult ones and no fair sample of the folder, so an accuracy on
-them would say little. Only the estimate slice counts.
+Only the estimate set counts, which is drawn at random: images chosen for training are a biased sample.
 """
 
 from __future__ import annotations
@@ -13,32 +12,32 @@ from scipy.stats import beta
 from aral.annotation import ClassFigure, Estimate
 from aral.learners import evaluate_probabilities
 
-LEFT_OUT = 0.025
-"""Chance of the truth lying below the interval, and of its lying above, at most."""
+TAIL = 0.025
+"""Largest probability of the true share below the interval, and above it."""
 
 
 def exact_interval(right: int, count: int) -> Estimate:
-    """A share with the exact 95 % interval of Clopper and Pearson (1934), from the binomial distribution itself.
+    """A share with its exact 95 % confidence interval (Clopper and Pearson 1934).
 
-    It holds the truth at least 95 times in 100, whatever the share and however few the images. Wilson's is
-    narrower, but holds a share near 1 less often than it says: 0.994 on 25 images 86 times in 100.
+    Its coverage is at least 95 %, whatever the share and however few the images. Wilson's interval is narrower, but
+    does not cover shares near 1 as often: a share of 0.994 on 25 images in 86 % of cases.
 
     Args:
-        right: how many are.
+        right: how many are right.
         count: of how many, at least 1.
     """
-    low = float(beta.ppf(LEFT_OUT, right, count - right + 1)) if right else 0.0
-    high = float(beta.ppf(1 - LEFT_OUT, right + 1, count - right)) if right < count else 1.0
+    low = float(beta.ppf(TAIL, right, count - right + 1)) if right else 0.0
+    high = float(beta.ppf(1 - TAIL, right + 1, count - right)) if right < count else 1.0
     return Estimate(right / count, low, high, count)
 
 
 def measure(
     probabilities: Float[np.ndarray, "N K"], classes: Int64[np.ndarray, " N"]
 ) -> tuple[Estimate | None, Int64[np.ndarray, "K K"]]:
-    """Accuracy and confusion (row = true class) of predictions on the labelled images of the slice.
+    """Accuracy and confusion matrix (row = true class) on the labelled images of the estimate set.
 
     Returns:
-        no estimate without labels.
+        None for the accuracy when there are no labels.
     """
     class_count = probabilities.shape[1]
     if not classes.size:
@@ -50,7 +49,7 @@ def measure(
 def class_figures(
     class_ids: tuple[int, ...], confusion: Int64[np.ndarray, "K K"], trained: Int64[np.ndarray, " n"]
 ) -> tuple[ClassFigure, ...]:
-    """Labels for training and recall on the slice, by class.
+    """Labels for training, and recall on the estimate set, by class.
 
     Args:
         class_ids: in the order of the classifier's outputs.
@@ -58,12 +57,12 @@ def class_figures(
         trained: class index of each label that was trained on.
     """
     labels = np.bincount(trained, minlength=len(class_ids))
-    shown = confusion.sum(axis=1)
+    counts = confusion.sum(axis=1)
     return tuple(
         ClassFigure(
             class_id,
             int(labels[row]),
-            exact_interval(int(confusion[row, row]), int(shown[row])) if shown[row] else None,
+            exact_interval(int(confusion[row, row]), int(counts[row])) if counts[row] else None,
         )
         for row, class_id in enumerate(class_ids)
     )

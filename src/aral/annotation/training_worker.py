@@ -1,0 +1,173 @@
+"""The training worker: a process that trains a project beside the page, seen from both sides.
+
+The server starts it with :class:`TrainerProcess` and starts it again when it was killed. The process itself is
+``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the page always
+goes first, and ends when it is asked to or when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from aral.annotation import Project, TrainingState
+from aral.annotation.training_options import read_options
+from aral.errors import AralError, BadInput
+from aral.loop.lock import FolderLock
+
+LOG = "trainer.log"
+"""The worker's output, in the project's folder."""
+
+LOCK = "trainer.lock"
+
+STOP_SECONDS = 2.5
+"""A worker that takes longer to stop is killed, which costs some steps; the server must end within 5 seconds."""
+
+POLL_SECONDS = 0.5
+MOST_STARTS = 3
+LONG_ENOUGH = 300.0
+"""After so many seconds of work the count of starts begins anew: the worker has not failed at once."""
+
+NICENESS = 10
+LOCK_SECONDS = 20.0
+"""How long to wait for the worker of a server that was just killed."""
+
+
+class TrainerProcess:
+    """Runs a project's training worker beside this process, and starts it again when it was killed.
+
+    Args:
+        project: which one; the worker opens it for itself.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._ending = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        self._supervisor = threading.Thread(target=self._supervise, name="aral-trainer", daemon=True)
+
+    def __enter__(self) -> TrainerProcess:
+        self._supervisor.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while no worker runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def ask_to_stop(self) -> None:
+        """Ask the worker to save and end, without waiting for it."""
+        self._ending.set()
+        process = self._process
+        if process is not None:
+            process.terminate()
+
+    def stop(self) -> None:
+        """End the worker; what it does not finish within seconds it does again next time."""
+        self._ending.set()
+        self._supervisor.join()
+        process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._project.models.set_training_state(TrainingState("off", message="Training is off."))
+
+    def _supervise(self) -> None:
+        while not self._ending.is_set() and self._starts < MOST_STARTS:
+            started = time.monotonic()
+            self._process = self._start()
+            self._starts += 1
+            while self._process.poll() is None:
+                if self._ending.wait(POLL_SECONDS):
+                    return
+            if time.monotonic() - started > LONG_ENOUGH:
+                self._starts = 0
+        if not self._ending.is_set():
+            message = f"The training worker ended {MOST_STARTS} times. Its log: {self._project.folder / LOG}."
+            self._project.models.set_training_state(TrainingState("failed", message=message))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        path = self._project.folder / LOG
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        command = [sys.executable, "-m", "aral.annotation.training_worker", str(self._project.folder)]
+        try:
+            return subprocess.Popen(
+                [*command, "--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl+C is for the server, which then asks the worker to stop
+            )
+        finally:
+            os.close(log)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train until asked to stop; the exit code."""
+    from aral.annotation.trainer import Trainer  # loads PyTorch, which a server does not need
+
+    parser = argparse.ArgumentParser(
+        prog="python -m aral.annotation.training_worker", description="Trains a project."
+    )
+    parser.add_argument("folder", type=Path, help="the project")
+    parser.add_argument("--parent", type=int, help="end when this process is gone")
+    given = parser.parse_args(arguments)
+    received: list[int] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, receive)
+
+    def stopping() -> bool:
+        # A child whose parent has died gets another parent.
+        return bool(received) or (given.parent is not None and os.getppid() != given.parent)
+
+    os.nice(NICENESS)
+    try:
+        with Project.open(given.folder) as project:
+            lock = _lock(project.folder, stopping)
+            try:
+                Trainer(project, read_options(project.folder), stopping).run()
+            finally:
+                lock.release()
+    except AralError as error:
+        print(f"{error.problem} {error.hint}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _lock(folder: Path, stopping: Callable[[], bool]) -> FolderLock:
+    """One worker a project; another one that is about to end is waited for."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return FolderLock(folder, LOCK, "The trainer of")
+        except BadInput:
+            if stopping() or time.monotonic() > deadline:
+                raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())
