@@ -628,9 +628,7 @@ class Served:
                 [self._class_name(each["class_id"]), each["count"], [cell["name"] for cell in each["cells"]]]
                 for each in found["gallery"]
             ],
-            "doubted": [
-                [each["name"], self._class_name(each["class_id"])] for each in found["disagreements"]
-            ],
+            "doubted": [[each["name"], self._class_name(each["class_id"])] for each in found["suspects"]],
             "near-duplicates": [[cell["name"] for cell in group] for group in found["near"]["groups"]],
             "unreadable": [each["path"] for each in found["unreadable"]["files"]],
             "conflicts": [
@@ -638,7 +636,7 @@ class Served:
                     each["name"],
                     [[v["annotator"], v["action"], self._class_name(v["class_id"])] for v in each["votes"]],
                 ]
-                for each in self._get("/api/conflicts")["conflicts"]
+                for each in self._get("/api/disagreements")["disagreements"]
             ],
         }
 

@@ -104,7 +104,7 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
 def test_two_people_and_two_tabs_never_see_the_same_tile(
     client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "PAGE", 12)
+    monkeypatch.setattr(grid, "PAGE_SIZE", 12)
     record_model(project)
     held = [card["image_id"] for card in client.get("/api/next?annotator=Cyd&count=5").json()["cards"]]
     for group in ("predicted", "unlabelled"):

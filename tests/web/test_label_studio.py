@@ -240,13 +240,13 @@ def test_configurations() -> None:
     assert control_names("<!DOCTYPE x [<!ENTITY a 'aaaa'>]><Choices name='&a;'") == ("choice", "image")
 
 
-def test_what_measures_gets_no_suggestion_and_the_models_are_read_once(
+def test_the_estimate_set_gets_no_suggestion_and_the_model_is_looked_up_once(
     studio: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_model(project)
     read: list[int] = []
-    models = project.models.all
-    monkeypatch.setattr(project.models, "all", lambda: read.append(1) or models())
+    newest_number = project.models.newest_number
+    monkeypatch.setattr(project.models, "newest_number", lambda: read.append(1) or newest_number())
     images = project.images.labelable_ids().tolist()
     answers = predict(studio, *({"image": project.images.get(image).name} for image in images))
     assert read == [1]

@@ -25,10 +25,11 @@ def status_command(
     """Say how far labelling and training are, how good the classifier is, and where the page runs."""
     with Project.open(folder) as project:
         found = annotation.status(project)
+        if as_json:  # programs poll this: no login link is made for each
+            page = web.url_of_running_server(project.folder)
+            typer.echo(json.dumps({**found.facts, "page": page}, indent=2))
+            return
         link = web.link_of_running_server(project.folder)
-    if as_json:
-        typer.echo(json.dumps({**found.facts, "page": link}, indent=2))
-        return
     for sentence in found.sentences:
         typer.echo(sentence)
     typer.echo(f"The page is open at {link}" if link else f"The page is not open: aral label {folder}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.hands import press, recorded, settle, shown, until
+from tests.web.browser.actions import press, recorded, settle, shown, until
 from tests.web.conftest import paint
 from tests.web.models import record_model
 
@@ -31,7 +31,7 @@ def test_a_class_is_added_described_renamed_and_merged(page: Page, project: Proj
     page.click("dialog summary:has-text('fish')")
     page.fill("dialog details[open] input", "dog")
     page.click("dialog details[open] >> text=Rename")
-    page.wait_for_selector("dialog details[open] .trouble:has-text('already')")
+    page.wait_for_selector("dialog details[open] .error:has-text('already')")
     page.select_option("dialog details[open] select", label="dog")
     page.click("dialog details[open] >> button:text-is('Merge')")
     page.click("dialog details[open] >> text=Yes, merge into dog")
@@ -87,7 +87,7 @@ def test_the_keys_of_the_views_can_be_changed(page: Page, project: Project) -> N
 
 def test_single_keys_can_be_switched_off(page: Page, project: Project) -> None:
     page.click("#open-settings")
-    page.uncheck("dialog label:has-text('Single keys act') input")
+    page.uncheck("dialog label:has-text('Single-key shortcuts') input")
     page.click("text=Save settings")
     page.wait_for_selector("dialog", state="detached")
     until(page, "document.querySelector('#class-buttons kbd') === null")
@@ -153,8 +153,8 @@ def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Pr
     project.settings.set(replace(project.settings.get(), keys={**project.settings.get().keys, "skip": "v"}))
     page = opens("progress")
     for image, key in ((surest, "Enter"), (second, "v"), (third, "3")):
-        page.wait_for_selector(f".doubt[aria-label^='IMG_{image:03d}.png']")
-        assert page.inner_text(".doubt .plain kbd") == "V", "the key as it is set"
+        page.wait_for_selector(f".suspect[aria-label^='IMG_{image:03d}.png']")
+        assert page.inner_text(".suspect .plain kbd") == "V", "the key as it is set"
         page.keyboard.press(key)
     page.wait_for_selector("text=Nothing left")
     settle(page)
@@ -174,7 +174,7 @@ def strategies(project: Project) -> list[str]:
 def test_an_image_of_the_gallery_was_browsed_to(opens: Callable[..., Page], project: Project) -> None:
     project.annotations.append(AnswerEvent("by-Bob", 11, "Bob", "class", 2))
     page = opens("progress")
-    page.click("[aria-label='Look at IMG_011.png']")
+    page.click("[aria-label='Show IMG_011.png']")
     page.wait_for_selector("#stage[data-shown='11']")
     page.wait_for_timeout(50)
     press(page, "1")

@@ -1,4 +1,4 @@
-// The large image: painting it in the frame of the key, the sharper version of it, zoom and pan.
+// The large image: shown in the frame of the key press, replaced by a sharper version, zoomed and moved.
 
 import { byId, fill } from "./dom.js";
 
@@ -7,7 +7,7 @@ const STEP = 1.25;
 const LARGEST = 12;
 const PIXELS_BELOW = 160;
 
-export class Stage {
+export class Viewer {
   constructor() {
     this.place = byId("stage");
     this.frame = byId("frame");
@@ -27,7 +27,7 @@ export class Stage {
   /**
    * Put a slot's image on screen. Its pixels are decoded already, so the next frame shows it.
    *
-   * Until that frame, `shownAt` is infinite: a key pressed before the image could be seen is no answer about it.
+   * Until that frame, `shownAt` is infinite: a key pressed before the image was visible is not an answer to it.
    */
   show(slot) {
     clearTimeout(this.timer);
@@ -56,8 +56,8 @@ export class Stage {
     });
   }
 
-  /** Say something in place of an image. */
-  say(text) {
+  /** Show a sentence in place of an image. */
+  showMessage(text) {
     this.placeholder.hidden = false;
     fill(this.placeholder, text);
   }
@@ -106,7 +106,7 @@ export class Stage {
     else this.zoom(3);
   }
 
-  /** Multiply the size, keeping the point under (x, y), measured from the middle of the stage, in place. */
+  /** Multiply the size; the point at (x, y), measured from the middle of the stage, stays where it is. */
   zoom(factor, x = 0, y = 0) {
     const scale = Math.min(LARGEST, Math.max(1, this.view.scale * factor));
     const ratio = scale / this.view.scale;

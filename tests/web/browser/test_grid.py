@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
 from aral.web import grid
-from tests.web.browser.hands import recorded, settle, until
+from tests.web.browser.actions import recorded, settle, until
 from tests.web.models import record_model
 
 
@@ -82,7 +82,7 @@ def test_where_nothing_is_suggested_nothing_is_accepted(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_model(project)
-    monkeypatch.setattr(project, "near_duplicates", lambda: ((0, 1, 2),))
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: ((0, 1, 2),))
     page = opens("grid")
     page.wait_for_selector(".tile")
     assert page.locator(".grid-class", has_text="As predicted").count() == 1
@@ -103,8 +103,10 @@ def test_what_is_accepted_in_the_grid_was_shown(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[AnswerEvent] = []
-    keep = project.answers
-    monkeypatch.setattr(project, "answers", lambda events: sent.extend(events) or keep(events))
+    keep = project.annotations.append_many
+    monkeypatch.setattr(
+        project.annotations, "append_many", lambda events: sent.extend(events) or keep(events)
+    )
     record_model(project)
     page = opens("grid")
     page.click(".tile >> nth=0")
@@ -150,7 +152,7 @@ def leases(project: Project) -> tuple[int, int, int]:
 def test_an_open_page_keeps_what_it_shows_until_the_view_is_left(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "PAGE", 20)
+    monkeypatch.setattr(grid, "PAGE_SIZE", 20)
     page = opens()
     page.keyboard.press("g")
     assert len(tiles(page)) == 20
@@ -172,7 +174,7 @@ def test_an_open_page_keeps_what_it_shows_until_the_view_is_left(
 def test_pages_follow_each_other(
     opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "PAGE", 12)
+    monkeypatch.setattr(grid, "PAGE_SIZE", 12)
     record_model(project)
     page = opens("grid")
     first = tiles(page)
@@ -180,6 +182,6 @@ def test_pages_follow_each_other(
     until(page, f"document.querySelector('.tile').title !== {first[0]!r}")
     second = tiles(page)
     assert not set(first) & set(second)
-    page.click("text=Page before")
+    page.click("text=Previous page")
     until(page, f"document.querySelector('.tile').title === {first[0]!r}")
     assert tiles(page) == first

@@ -1,10 +1,10 @@
-// A class by the beginning of its name, for projects with more classes than keys.
+// Find a class by its name, for projects with more classes than keys.
 
 import { byId, fill, make } from "./dom.js";
 
 const SHOWN = 8;
 
-export class Chooser {
+export class ClassSearch {
   /**
    * @param place the element it fills; it is hidden while the box is closed.
    * @param choose called with (class id, time) when a class was picked.
@@ -31,7 +31,7 @@ export class Chooser {
     this.pinned = false;
   }
 
-  /** Whether the box is always in sight. */
+  /** Whether the box is always visible. */
   set pinned(value) {
     this.fixed = value;
     this.place.hidden = !value;
@@ -51,7 +51,7 @@ export class Chooser {
     if (!this.fixed) this.place.hidden = true;
   }
 
-  /** Classes whose name begins with the text, then those with a word that does, then those that hold it. */
+  /** Classes whose name begins with the text, then those with a word that does, then those that contain it. */
   search() {
     const text = this.input.value.trim().toLowerCase();
     const rank = (name) => name.startsWith(text) ? 0 : name.includes(` ${text}`) ? 1 : name.includes(text) ? 2 : 3;

@@ -1,26 +1,19 @@
-"""What the server answers with: JSON that can hold any file name, and errors as a problem with a hint."""
+"""What the server responds with: JSON that can hold any file name, and errors as a problem with a hint."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
-from fastapi import FastAPI, Path, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from aral.errors import BadInput, RunFailed
 
-LARGEST_ID = 2**53
-"""Larger numbers are not exact in a browser, and no project has that many images."""
-
-ImageId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
-"""An image's number in an address; nothing is ever addressed by a path."""
-
 
 class Json(JSONResponse):
-    """JSON in ASCII: a file name that is no valid UTF-8 holds surrogates, which only escapes can carry."""
+    """JSON in ASCII: a file name that is not valid UTF-8 holds surrogates, which only escapes can carry."""
 
     def __init__(self, content: object, status_code: int = 200) -> None:
         super().__init__(content, status_code, {"cache-control": "no-store"})
@@ -34,32 +27,32 @@ def problem(status: int, text: str, hint: str = "") -> Json:
     return Json({"problem": text, "hint": hint}, status)
 
 
-def explain_errors(app: FastAPI) -> None:
-    """Turn everything that can go wrong on purpose into a problem with a hint.
+def add_error_handlers(app: FastAPI) -> None:
+    """Report every expected error as a problem with a hint.
 
-    400 for a request that cannot be carried out, 422 for one that cannot be read, 503 for one that may
-    succeed later, such as when the disk is full.
+    The status is 400 for a request that cannot be carried out, 422 for one that cannot be read, and 503 for
+    one that may succeed later, for instance when the disk is full.
     """
 
     async def bad_input(request: Request, error: Exception) -> Json:
         assert isinstance(error, BadInput)
         return problem(400, error.problem, error.hint)
 
-    async def failed(request: Request, error: Exception) -> Json:
+    async def run_failed(request: Request, error: Exception) -> Json:
         assert isinstance(error, RunFailed)
         return problem(503, error.problem, error.hint)
 
-    async def unreadable(request: Request, error: Exception) -> Json:
+    async def not_valid(request: Request, error: Exception) -> Json:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         return problem(422, f"The request cannot be read: {place}: {first['msg']}.", "Reload the page.")
 
-    async def refused(request: Request, error: Exception) -> Json:
+    async def http_error(request: Request, error: Exception) -> Json:
         assert isinstance(error, HTTPException)
         return problem(error.status_code, str(error.detail))
 
     app.add_exception_handler(BadInput, bad_input)
-    app.add_exception_handler(RunFailed, failed)
-    app.add_exception_handler(RequestValidationError, unreadable)
-    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RunFailed, run_failed)
+    app.add_exception_handler(RequestValidationError, not_valid)
+    app.add_exception_handler(HTTPException, http_error)

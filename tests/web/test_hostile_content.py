@@ -1,4 +1,4 @@
-"""Pictures that are pages or programs as well, names and keys that are markup: pixels and text get through."""
+"""Hostile photos, names, keys and requests: pixels and text get through, and the server does not fail."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from starlette.testclient import TestClient
@@ -17,6 +21,7 @@ from aral.annotation import Project
 from aral.web import Security, make_app
 from tests.web.conftest import BASE, SECRET
 from tests.web.payloads import PAYLOADS
+from tests.web.routes import every_route
 
 CANARY = b"alert(1)"
 SCRIPT = b"<html><script>alert(1)</script></html>"
@@ -108,3 +113,44 @@ def test_markup_as_a_key_stays_text(client: tuple[Project, TestClient], payload:
     refused = page.post("/api/settings", json={"annotator": "Ann", "keys": {**keys, payload: "q"}})
     assert refused.status_code in (400, 422) and refused.headers["content-type"] == "application/json"
     assert payload not in page.get("/").text, "it never comes with the page itself"
+
+
+WORDS = ("key", "events", "action", "class_id", "image_id", "annotator", "change", "name", "add", "class", "undo",
+         "rename", "merge", "into_id", "tasks", "data", "task", "annotation", "result", "keys", "overlap", "Ann",
+         "ANNOTATION_CREATED", "label_config", "image", "aral_id", "0")  # fmt: skip
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(WORDS)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(WORDS), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+QUERY = st.dictionaries(
+    st.sampled_from(
+        ("annotator", "count", "holding", "tab", "before", "undoable", "group", "offset", "since", "v")
+    ),
+    st.one_of(
+        st.text(max_size=12), st.integers().map(str), st.sampled_from(("near", "unlabelled", "1,2", "true"))
+    ),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=JSON, query=QUERY)
+def test_no_request_makes_the_server_fail(app: FastAPI, body: Any, query: dict[str, str]) -> None:
+    client = TestClient(app, base_url=BASE, headers={"authorization": f"Bearer {SECRET}"})
+    for method, address in every_route(app):
+        if method == "POST":
+            try:
+                answer = client.post(address, json=body)
+            except ValueError:  # not a number, or no text: no client can write that as JSON
+                continue
+        else:
+            answer = client.request(method, address, params=query)
+        assert answer.status_code < 500, (address, answer.text)
+        if answer.status_code >= 400 and method != "HEAD":
+            assert answer.json()["problem"]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route
 
 from aral.annotation import AnswerEvent, Project
+from tests.web.browser.actions import observed, press, recorded, settle, shown, until
 from tests.web.browser.conftest import Server
-from tests.web.browser.hands import press, recorded, settle, shown, until, witnessed
 
 
 def test_a_server_that_stops_and_comes_back(page: Page, project: Project, server: Server) -> None:
@@ -24,7 +24,7 @@ def test_a_server_that_stops_and_comes_back(page: Page, project: Project, server
     settle(page)
     press(page, "3")
     settle(page)
-    assert recorded(project) == witnessed(page)
+    assert recorded(project) == observed(page)
     assert len(recorded(project)) == 8
     assert len(project.annotations.history("Ann", count=100)) == 8
 
@@ -44,7 +44,7 @@ def test_a_reply_that_gets_lost(page: Page, project: Project) -> None:
         press(page, key)
     settle(page)
     assert len(lost) == 2
-    assert recorded(project) == witnessed(page)
+    assert recorded(project) == observed(page)
     assert len(project.annotations.history("Ann", count=100)) == 3
 
 
@@ -55,7 +55,7 @@ def test_a_tab_that_closes_before_its_answers_are_saved(
     server.stop()
     for key in "12":
         press(page, key)
-    seen = witnessed(page)
+    seen = observed(page)
     page.close()
     assert recorded(project) == []
     server.start()
@@ -86,7 +86,7 @@ def test_two_tabs_of_one_person(opens: Callable[..., Page], project: Project) ->
     settle(left)
     settle(right)
     assert len(set(images)) == 8
-    assert sorted(recorded(project), key=str) == sorted(witnessed(left) + witnessed(right), key=str)
+    assert sorted(recorded(project), key=str) == sorted(observed(left) + observed(right), key=str)
 
 
 def test_an_answer_that_is_refused_is_told_and_does_not_block(page: Page, project: Project) -> None:
@@ -146,7 +146,9 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_back(page: Page, project: 
     settle(page)
     assert recorded(project) == [(image, 0)]
     assert "set aside" in page.inner_text("#alert")
-    kept = page.evaluate("() => Object.keys(localStorage).filter((name) => name.includes(':aside:')).length")
+    kept = page.evaluate(
+        "() => Object.keys(localStorage).filter((name) => name.includes(':rejected:')).length"
+    )
     assert kept == 1
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -19,11 +17,10 @@ import pytest
 
 from aral.annotation import Project, TrainingState
 from aral.errors import BadInput
-from aral.web import link_of_running_server, served
-from aral.web.proof import proof
-from aral.web.serving import FIRST_PORT, serve
-from aral.web.whereabouts import SERVER_FILE
-from tests.web.conftest import paint
+from aral.web import Security, link_of_running_server, served, url_of_running_server
+from aral.web.security import response
+from aral.web.server import FIRST_PORT, SERVER_FILE, serve
+from tests.web.conftest import ServerProcess, paint
 from tests.web.events import event
 
 
@@ -36,7 +33,7 @@ def status_of(port: int, path: str, address: str = "127.0.0.1", **headers: str) 
         connection.close()
 
 
-def test_it_runs_and_tells_where_and_stops(project: Project) -> None:
+def test_it_runs_names_its_address_and_stops(project: Project) -> None:
     with served(project) as running:
         port = running.port
         assert running.url == f"http://127.0.0.1:{port}/"
@@ -58,18 +55,18 @@ def test_the_next_start_takes_the_same_port_and_the_same_cookie(project: Project
         assert status_of(port, "/api/project", cookie=f"aral-{port}={secret}") == 200
 
 
-def test_answers_on_an_open_connection_are_not_held_back(project: Project) -> None:
+def test_responses_on_an_open_connection_are_not_delayed(project: Project) -> None:
     waits = []
     with served(project) as running:
         connection = HTTPConnection("127.0.0.1", running.port, timeout=5)
         cookie = f"{running.security.cookie_name}={running.security.secret}"
         for _ in range(40):
             begin = time.perf_counter()
-            connection.request("GET", "/api/conflicts", headers={"cookie": cookie})
-            assert connection.getresponse().read() == b'{"conflicts":[]}'
+            connection.request("GET", "/api/disagreements", headers={"cookie": cookie})
+            assert connection.getresponse().read() == b'{"disagreements":[]}'
             waits.append(time.perf_counter() - begin)
         connection.close()
-    # Held back, an answer waits for the other side's acknowledgement, which is put off by 40 ms.
+    # With Nagle's algorithm a response waits for an acknowledgement, which the other side delays by 40 ms.
     assert sorted(waits)[10] < 0.03
 
 
@@ -110,6 +107,18 @@ def test_a_second_start_gets_a_link_of_the_first(project: Project, host: str) ->
     assert link_of_running_server(project.folder) is None
 
 
+def test_the_url_of_a_running_server_makes_no_link(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(Security, "new_link", lambda self: made.append("") or "token")
+    assert url_of_running_server(project.folder) is None
+    with served(project) as running:
+        assert url_of_running_server(project.folder) == running.url
+        assert made == []
+        (project.folder / "web-secret").write_text("x" * 43)  # not the secret of whoever listens there
+        assert url_of_running_server(project.folder) is None
+    assert url_of_running_server(project.folder) is None
+
+
 def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> None:
     with served(project) as running:
         project.models.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
@@ -130,21 +139,14 @@ def test_a_second_server_is_refused_and_changes_nothing(project: Project) -> Non
         pass
 
 
-def test_a_server_that_was_killed_is_no_obstacle(project: Project) -> None:
-    """The kernel frees its lock; what it left behind means nothing."""
-    script = (
-        "import sys, time; from pathlib import Path\n"
-        "from aral.annotation import Project; from aral.web import served\n"
-        "with Project.open(Path(sys.argv[1])) as project, served(project, port=0):\n"
-        "    print('serving', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", script, str(project.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None and other.stdout.readline() == "serving\n"
-        with pytest.raises(BadInput, match=f"process {other.pid}"), served(project):
-            pass
-        other.kill()
-        other.wait()
+def test_a_server_that_was_killed_is_no_obstacle(
+    project: Project, serve_in_process: Callable[[Project], ServerProcess]
+) -> None:
+    """The kernel releases its lock; the address that it left behind is not used."""
+    other = serve_in_process(project)
+    with pytest.raises(BadInput, match=f"process {other.pid}"), served(project):
+        pass
+    other.kill()
     assert json.loads((project.folder / SERVER_FILE).read_text())["pid"] == other.pid
     with served(project) as running:
         assert status_of(running.port, "/") == 401
@@ -165,10 +167,10 @@ def test_what_another_program_answers_is_no_link(project: Project) -> None:
 
 
 class Listener:
-    """Another program on a port: keeps what it is sent, and answers each request with the same."""
+    """Another program on a port: records what it receives, and gives every request the same response."""
 
     def __init__(self, answer: bytes) -> None:
-        self.heard = b""
+        self.received = b""
         self._answer = answer
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -181,7 +183,7 @@ class Listener:
                 connection, _ = self._socket.accept()
                 with connection:
                     while part := connection.recv(65536):
-                        self.heard += part
+                        self.received += part
                         head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(self._answer)}\r\n\r\n"
                         connection.sendall(head.encode() + self._answer)
 
@@ -193,7 +195,7 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """A program that would like to know the secret."""
+    """A program that pretends to be the server."""
     made_up = {"path": "/?token=x", "nonce": "n" * 43, "proof": "0" * 64}
     opened = Listener(json.dumps(made_up).encode())
     yield opened
@@ -208,9 +210,9 @@ def test_whatever_listens_on_the_old_port_is_never_told_the_secret(
     note = {"pid": os.getpid(), "port": listener.port}  # as a server leaves it that was killed
     (project.folder / SERVER_FILE).write_text(json.dumps(note))
     assert link_of_running_server(project.folder) is None
-    assert listener.heard.startswith(b"GET /api/hello?nonce=")
-    assert secret.encode() not in listener.heard
-    assert b"authorization" not in listener.heard.lower()
+    assert listener.received.startswith(b"GET /api/hello?nonce=")
+    assert secret.encode() not in listener.received
+    assert b"authorization" not in listener.received.lower()
 
 
 @pytest.mark.parametrize("pid", [None, 2**22 + 1, 0, -1, 2**70])
@@ -221,7 +223,7 @@ def test_nothing_is_asked_after_a_server_has_ended(
         pass
     (project.folder / SERVER_FILE).write_text(json.dumps({"pid": pid, "port": listener.port}))
     assert link_of_running_server(project.folder) is None
-    assert listener.heard == b""
+    assert listener.received == b""
 
 
 def test_a_proof_is_good_once_and_for_its_own_server(project: Project) -> None:
@@ -230,16 +232,16 @@ def test_a_proof_is_good_once_and_for_its_own_server(project: Project) -> None:
         ours = "a" * 43
 
         def ask(port: int, secret: str = rules.secret) -> str:
-            nonce = rules.hello(ours)["nonce"]
-            return f"Proof {nonce} {proof(secret, 'command', port, ours, nonce)}"
+            nonce = rules.challenge(ours)["nonce"]
+            return f"Proof {nonce} {response(secret, 'command', port, ours, nonce)}"
 
         good = ask(rules.port)
-        assert rules.hello(ours)["proof"] not in good
+        assert rules.challenge(ours)["proof"] not in good
         assert status_of(running.port, "/api/project", authorization=good) == 200
         assert status_of(running.port, "/api/project", authorization=good) == 401
         assert status_of(running.port, "/api/project", authorization=ask(rules.port + 1)) == 401
         assert status_of(running.port, "/api/project", authorization=ask(rules.port, "x" * 43)) == 401
-        own = rules.hello(ours)  # what the server has shown is no proof of the other side
+        own = rules.challenge(ours)  # what the server has shown is no proof of the other side
         mirrored = f"Proof {own['nonce']} {own['proof']}"
         assert status_of(running.port, "/api/project", authorization=mirrored) == 401
         assert status_of(running.port, "/api/hello?nonce=short") == 422

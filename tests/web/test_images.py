@@ -1,4 +1,4 @@
-"""Pictures are re-encoded, addressed by number, and kept by the browser only under an address of their content."""
+"""Pictures are re-encoded, addressed by number, and cached by the browser only under a URL of their content."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from aral.annotation import ModelRecord, Project
-from aral.web.pictures import FOREVER, links
+from aral.web.images import IMMUTABLE, picture_urls
 
 
 @pytest.mark.parametrize("kind", ["thumbnail", "large"])
 def test_pictures_are_jpegs_of_the_image(client: TestClient, project: Project, kind: str) -> None:
-    answer = client.get(links(project.images.get(3))[kind])
+    answer = client.get(picture_urls(project.images.get(3))[kind])
     picture = Image.open(BytesIO(answer.content))
     assert picture.format == "JPEG"
     assert picture.size == (96, 72)
     assert answer.headers["content-type"] == "image/jpeg"
-    assert answer.headers["cache-control"] == FOREVER
+    assert answer.headers["cache-control"] == IMMUTABLE
 
 
 def test_only_an_address_of_the_content_is_kept_for_good(reader: TestClient) -> None:

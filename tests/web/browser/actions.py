@@ -1,4 +1,4 @@
-"""What a person does at the page, and what they see."""
+"""What a person does at the page, and what the page shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def press(page: Page, key: str) -> int:
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait until an expression of the page is true; the page's policy allows functions, not expressions."""
+    """Wait until an expression is true in the page; its content policy allows functions, not expressions."""
     page.wait_for_function(f"() => {condition}")
 
 
@@ -48,7 +48,7 @@ def recorded(project: Project, annotator: str = "Ann") -> list[tuple[int, str | 
     ]
 
 
-def witnessed(page: Page) -> list[tuple[int, str | int]]:
-    """The answers by what a bystander saw: the image in the frame before each key, and the key's meaning."""
+def observed(page: Page) -> list[tuple[int, str | int]]:
+    """The answers by what was on screen: the image in the frame before each key, and the key's meaning."""
     keys = page.evaluate("window.keys_")
     return [(image, MEANINGS[key]) for key, image in keys if key in MEANINGS]

@@ -9,14 +9,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from aral.annotation import Advice, AnswerEvent, Project, TrainingState
-from tests.web.browser.conftest import PATIENCE, Server
-from tests.web.browser.hands import press, recorded, settle, shown, until
+from tests.web.browser.actions import press, recorded, settle, shown, until
+from tests.web.browser.conftest import TIMEOUT, Server
 from tests.web.models import record_model
 
 OPENERS = {
     "help": "#open-help",
     "settings": "#open-settings",
-    "person": "#person",
+    "annotator": "#annotator",
     "add a class": "#add-class",
     "edit classes": "#edit-classes",
 }
@@ -60,7 +60,7 @@ def unguarded(browser: Browser, server: Server) -> Iterator[Callable[[str], Page
             reduced_motion="reduce",
         )
         contexts.append(context)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
         page.goto(server.served.link())
         page.wait_for_selector("#stage[data-shown]")
@@ -85,7 +85,7 @@ def test_axe_finds_nothing_serious(unguarded: Callable[[str], Page], scheme: str
             page.click("dialog summary >> nth=0")
         assert serious(page) == [], view
         page.keyboard.press("Escape")
-    for view, content in (("grid", ".tile"), ("progress", ".doubt")):
+    for view, content in (("grid", ".tile"), ("progress", ".suspect")):
         page.evaluate("view => { location.hash = view; }", view)
         page.wait_for_selector(content)
         if view == "grid":
@@ -149,7 +149,7 @@ def test_the_figures_are_always_in_sight_and_cover_no_answer(
     """At 200 % a window of 1280×800 has 640×400 of the page's pixels."""
     page = opens()
     page.set_viewport_size({"width": width, "height": height})
-    for view, content in (("label", "#frame img"), ("grid", ".tile"), ("progress", ".doubt")):
+    for view, content in (("label", "#frame img"), ("grid", ".tile"), ("progress", ".suspect")):
         page.evaluate("view => { location.hash = view; }", view)
         page.wait_for_selector(content)
         page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
@@ -161,7 +161,9 @@ def test_the_figures_are_always_in_sight_and_cover_no_answer(
             box = page.locator(figure).bounding_box()
             assert box is not None and bar["y"] <= box["y"], figure
             assert box["y"] + box["height"] <= bar["y"] + bar["height"] + 1, figure
-        answers = {"label": "#class-buttons button", "grid": ".grid-class", "progress": ".doubt button"}[view]
+        answers = {"label": "#class-buttons button", "grid": ".grid-class", "progress": ".suspect button"}[
+            view
+        ]
         for answer in page.locator(answers).all():
             answer.scroll_into_view_if_needed()
             assert answer.evaluate(
@@ -177,7 +179,7 @@ def test_twice_the_size_loses_nothing(opens: Callable[..., Page], context: Brows
     page.set_viewport_size({"width": 640, "height": 400})
     after = {each.inner_text() for each in page.query_selector_all("button") if each.is_visible()}
     assert after == before
-    for view, content in (("label", "#frame img"), ("grid", ".tile"), ("progress", ".doubt")):
+    for view, content in (("label", "#frame img"), ("grid", ".tile"), ("progress", ".suspect")):
         page.evaluate("view => { location.hash = view; }", view)
         page.wait_for_selector(content)
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
