@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from starlette.testclient import TestClient
-
-from aral.acquisition import PoolView, acquisition
-from aral.data import DataSet, load
-from aral.errors import Stopped
 from aral.experiments import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
 from aral.experiments.run import check_budget, drive, settle, validation_of
 from aral.experiments.spec import flattened
 from aral.labelling import Trainer, TrainingOptions, export, import_labels
 from aral.labelling.presets import Material, spec_for
-from aral.learners import Learner
 from aral.oracles import GroundTruth
 from aral.project import Project
-from aral.randomness import Stream
 from aral.session import Session, Strategy
 from aral.store import Store
+from starlette.testclient import TestClient
+
+from aral.acquisition import PoolView, acquisition
+from aral.data import DataSet, load
+from aral.errors import Stopped
+from aral.learners import Learner
+from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.web import Security, make_app
 

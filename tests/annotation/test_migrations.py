@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.annotation import BY_CHANCE, Asking, ImportedAnswer, Project
+from aral.annotation import BY_CHANCE, Asking, ImportedLabel, Project
 from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
 from aral.loop.database import Database
 
@@ -61,7 +61,7 @@ def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Pat
         # Imports are units from layout 3 on; what was imported before is none.
         assert project.label_imports.entries() == []
         asked_elsewhere = Asking(None, "import", None)
-        project.label_imports.record("x.csv", [ImportedAnswer(3, "Zoe", "class", "owl", asked_elsewhere)])
+        project.label_imports.record("x.csv", [ImportedLabel(3, "Zoe", "class", "owl", asked_elsewhere)])
         assert label_map(project) == {2: 0, 3: 3}
         assert project.label_imports.undo().removed_classes == ("owl",)
         assert label_map(project) == {2: 0} and len(project.classes()) == 2

@@ -188,7 +188,7 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
         assert model.estimate is not None
         estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
         project.record_model(replace(model, estimate=estimate))
-    assert aral(monkeypatch, "export", str(photos), "out", "--form", "csv") == 0
+    assert aral(monkeypatch, "export", str(photos), "out", "--format", "csv") == 0
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
     assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
@@ -290,7 +290,7 @@ def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
         (["label", "photos", "--host", "0.0.0.0", "--no-browser", "--no-train"], 2, "--allow-remote"),
         (["label", "photos", "--method", "arall", "--no-browser"], 2, "Did you mean 'aral'"),
         (["label", "photos", "--threads", "0", "--no-browser"], 2, "Option threads"),
-        (["export", "photos", "out", "--form", "jsonx"], 2, "Did you mean 'jsonl'"),
+        (["export", "photos", "out", "--format", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(photos: Path, monkeypatch, capsys, words, code, said) -> None:

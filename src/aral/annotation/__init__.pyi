@@ -12,8 +12,15 @@ from .answer_records import (
     LabelUse,
     Pace,
 )
-from .class_names import class_names_of
-from .classifier import Classifier, Description
+from .classifier import (
+    Classifier,
+    Description,
+    Predicted,
+    classify_file,
+    find_classifier,
+    newest_classifier,
+    predict,
+)
 from .doctor import Check, examine
 from .estimate_figures import exact_interval
 from .exporting import Exported, export
@@ -28,15 +35,14 @@ from .figures import (
     Phase,
     TrainingState,
 )
-from .forms import FORMS, USUAL, Form, Placing
-from .image_matching import ImageMatcher, Match, PathEnds
-from .label_files import NotTaken, ReadLabels
-from .label_import import Imported, import_labels
-from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
+from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
+from .import_units import ImportedLabel, LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .importing_labels import import_labels
+from .label_files import ReadLabels, class_names_of
+from .matching import ImageMatcher, Match, PathEnds, Rejected
 from .model_cards import model_card
 from .options import Effort, TrainingOptions, changed_options, read_options, write_options
 from .pixels import PixelFile
-from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
 from .process import TrainerProcess
 from .project import Project
 from .project_status import Status, status
@@ -66,12 +72,12 @@ from .trainer import Trainer
 __all__ = [
     "BROWSING",
     "BY_CHANCE",
+    "DEFAULT_FORMATS",
     "ESTIMATE_SLICE",
-    "FORMS",
+    "FORMATS",
     "IMPORT",
     "IMPORT_KEY",
     "LABEL_STUDIO",
-    "USUAL",
     "Action",
     "Advice",
     "Agreement",
@@ -93,22 +99,21 @@ __all__ = [
     "Effort",
     "Estimate",
     "Exported",
-    "Form",
+    "Format",
     "GridCell",
     "GridPage",
     "ImageMatcher",
     "ImageStatus",
     "ImportProgress",
     "ImportResult",
-    "Imported",
-    "ImportedAnswer",
+    "ImportedLabel",
     "Label",
     "LabelImport",
+    "LabelImportResult",
     "LabelImports",
     "LabelUse",
     "Match",
     "ModelRecord",
-    "NotTaken",
     "Pace",
     "PageSettings",
     "PathEnds",
@@ -121,7 +126,7 @@ __all__ = [
     "ProjectImage",
     "Purpose",
     "ReadLabels",
-    "RecordedImport",
+    "Rejected",
     "Status",
     "Suggestion",
     "Trainer",

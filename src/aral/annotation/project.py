@@ -17,8 +17,8 @@ from aral.annotation.database import FILE_NAME, ProjectDatabase
 from aral.annotation.estimate import EstimatePart
 from aral.annotation.figures import Disagreement, GridCell, GridPage
 from aral.annotation.images import ImagesPart
+from aral.annotation.import_units import LabelImports
 from aral.annotation.keeping import keep_leases
-from aral.annotation.label_imports import LabelImports
 from aral.annotation.labels import LabelsPart
 from aral.annotation.models import ModelsPart
 from aral.annotation.opening import Place, place_for, place_of, set_up
@@ -51,7 +51,7 @@ class Project(
     Attributes:
         folder: of the project.
         photos: the images as people keep them; never written to.
-        label_imports: what was imported, and the way to take it back.
+        label_imports: the imports of labels, and their undo.
     """
 
     def __init__(self, place: Place, database: ProjectDatabase) -> None:

@@ -14,9 +14,15 @@ import pytest
 from hypothesis import example, given, strategies
 
 from aral.annotation import BROWSING, Asking, Project, class_names_of, export, import_labels
-from aral.annotation.class_names import ClassNames
-from aral.annotation.exporting import folder_names
-from aral.annotation.label_rows import RISKY, as_written, csv_bytes, harmless, label_rows
+from aral.annotation.formats import (
+    SPREADSHEET_FORMULA,
+    class_folder_names,
+    csv_bytes,
+    escape_cell,
+    label_rows,
+    unescape_cell,
+)
+from aral.annotation.label_files import ClassNames
 from aral.annotation.label_studio import answers_of, path_of
 from aral.errors import BadInput
 from tests.annotation.training.conftest import CLASSES, MakeProject, save_digits
@@ -53,7 +59,7 @@ def test_the_same_labels_come_in_again(labelled: Project, tmp_path: Path, form: 
     with Project.create_or_open(tmp_path / "others", class_names=CLASSES) as other:
         other.import_images()
         done = import_labels(other, tmp_path / "out" / f"labels.{form}")
-        assert (done.recorded, done.repeated, done.not_taken) == (7, 0, ())
+        assert (done.recorded, done.repeated, done.rejected) == (7, 0, ())
         assert done.new_classes == ("=cmd|' /C calc'!A0",)
         before = standing(other)
         assert before == standing(labelled)
@@ -118,8 +124,8 @@ def test_a_file_that_was_replaced_is_not_exported_under_the_old_label(
 @example("'=1")
 @example("''")
 def test_no_cell_is_a_formula_and_every_cell_comes_back(cell: str) -> None:
-    assert not harmless(cell).startswith(RISKY)
-    assert as_written(harmless(cell)) == cell
+    assert not escape_cell(cell).startswith(SPREADSHEET_FORMULA)
+    assert unescape_cell(escape_cell(cell)) == cell
 
 
 def test_a_table_keeps_the_bytes_of_names() -> None:
@@ -127,7 +133,7 @@ def test_a_table_keeps_the_bytes_of_names() -> None:
     content = csv_bytes(("path", "label"), [(latin, "x"), (NASTY, "y")])
     assert b"caf\xe9.png" in content
     rows = list(csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")))
-    assert [as_written(row[0]) for row in rows[1:]] == [latin, NASTY]
+    assert [unescape_cell(row[0]) for row in rows[1:]] == [latin, NASTY]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +249,7 @@ def test_uploads_of_label_studio_are_found_by_their_own_name(
     ]
     (tmp_path / "tasks.json").write_text(json.dumps(tasks))
     done = import_labels(project, tmp_path / "tasks.json")
-    assert done.recorded == 1 and len(done.not_taken) == 1
+    assert done.recorded == 1 and len(done.rejected) == 1
     assert [label.image_id for label in project.labels()] == [2]
 
 
@@ -275,7 +281,7 @@ def test_other_peoples_tables(make_project: MakeProject, tmp_path: Path) -> None
     table.write_text(f"Filename,Class\n/home/x/photos/{first},cat\nelsewhere/{second},dog\nunknown.png,cat\n")
     done = import_labels(project, table, "Zoe")
     assert (done.recorded, done.new_classes) == (2, ("cat", "dog"))
-    assert [each.path for each in done.not_taken] == ["unknown.png"]
+    assert [each.path for each in done.rejected] == ["unknown.png"]
     assert standing(project)[0] == {first: ("cat", ("Zoe",)), second: ("dog", ("Zoe",))}
 
 
@@ -307,7 +313,7 @@ def test_a_missing_file_is_said(labelled: Project, tmp_path: Path) -> None:
 
 
 def test_folder_names_are_harmless_and_different() -> None:
-    names = folder_names(["a/b", "a:b", "..", "A_B", "cat", "x" * 300])
+    names = class_folder_names(["a/b", "a:b", "..", "A_B", "cat", "x" * 300])
     assert list(names.values()) == ["a_b", "a_b-2", "_", "A_B-3", "cat", "x" * 100]
 
 

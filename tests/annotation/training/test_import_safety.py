@@ -111,7 +111,7 @@ def test_a_shortened_path_is_taken_only_where_it_is_unique_on_both_sides(
     ]
     done = import_labels(project, write_rows(tmp_path / "elsewhere", rows, form))
     assert label_map(project) == {"2.jpg": "cat", "b/3.jpg": "dog", "c/4.jpg": "dog", "5.jpg": "cat"}
-    assert {each.path for each in done.not_taken} == {
+    assert {each.path for each in done.rejected} == {
         "cat/1.jpg",
         "dog/1.jpg",
         "3.jpg",
@@ -203,7 +203,7 @@ def test_the_own_export_adds_nothing(labelled: Project, tmp_path: Path, name: st
     export(labelled, tmp_path / "out", ALL, placing)
     before = events(labelled)
     done = import_labels(labelled, tmp_path / "out" / name)
-    assert (done.recorded, done.not_taken, done.new_classes, done.number) == (0, (), (), None)
+    assert (done.recorded, done.rejected, done.new_classes, done.number) == (0, (), (), None)
     assert done.repeated > 3 and events(labelled) == before
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aral.annotation import Project, Trainer, export, import_labels, model_card, predict, status
-from aral.annotation.prediction import newest_classifier
+from aral.annotation.classifier import newest_classifier
 from aral.errors import BadInput
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 
@@ -63,7 +63,7 @@ def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Pa
         labels = tmp_path / "out" / file
         labels.write_bytes(labels.read_bytes().replace(b"sha256", b"hash"))
         done = import_labels(other, labels)
-        assert (done.recorded, done.not_taken) == (len(NAMES), ())
+        assert (done.recorded, done.rejected) == (len(NAMES), ())
         found = {os.fsencode(other.image(label.image_id).name): label.class_id for label in other.labels()}
     assert found == wanted
 

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aral.annotation import AnswerEvent, Project, export, import_labels, predict
-from aral.annotation.prediction import newest_classifier, write_whole
+from aral.annotation.classifier import newest_classifier
+from aral.annotation.formats import write_file
 from aral.errors import BadInput, RunFailed
 
 ADDRESSES = (
@@ -202,7 +203,7 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(
         RunFailed, match=f"a.csv was not written: .*{os.strerror(number)}; 4 bytes are needed"
     ):
-        write_whole(tmp_path / "a.csv", b"abcd")
+        write_file(tmp_path / "a.csv", b"abcd")
 
 
 def test_nothing_is_written_by_way_of_another_file_system(
