@@ -51,7 +51,7 @@ def test_tables_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> No
 
 
 def test_utf_16_without_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="UTF-16.*UTF-8"):
+    with pytest.raises(BadInput, match=r"UTF-16.*UTF-8"):
         read(tmp_path, "x.csv", TABLE.encode("utf-16-le"))
 
 
