@@ -47,7 +47,7 @@ class Description:
 
     Attributes:
         family: sizes of the networks.
-        shape: channels, height and width of the images that it takes.
+        shape: channels, height and width of its input.
         class_names: in the order of its outputs.
         class_ids: ids of the same classes in the project.
         latent_size: Z of the networks it was trained with.

@@ -39,7 +39,7 @@ class ImportedLabel:
         label: for ``class`` the name of the class, otherwise empty.
         provenance: why the image was labelled.
         event_id: identity of the exported event, as :meth:`LabelImports.event_ids` gives it; empty for a label
-            that comes from no export.
+            that was not exported by aral.
     """
 
     image_id: int
@@ -291,7 +291,7 @@ class LabelImports:
 
 
 def event_id_of(key: str) -> str:
-    """The identity of the event with this key, kept when it goes from project to project."""
+    """The identity of the event with this key, the same in every project it is imported into."""
     if key.startswith(IMPORT_KEY):
         return key.removeprefix(IMPORT_KEY).partition(":")[0]
     return hashlib.sha256(key.encode()).hexdigest()[:40]
@@ -346,7 +346,7 @@ class _NewEvent:
 
 
 class _Log:
-    """The answers of a project that nobody undid, in memory."""
+    """The answers of a project that were not undone, in memory."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         merges = live_class_of(connection)
@@ -385,7 +385,7 @@ class _Log:
         One with the identity of an event: if an event of this identity, on the same image, by the same annotator,
         has the same action and class; for an unknown identity, if the annotator's current answer has.
         One without: if any answer of the annotator to the image, not undone, has. One without an annotator also
-        if anybody's current answer has.
+        if the current answer of any annotator has.
         """
         known = self._by_event_id.get(entry.event_id) if entry.event_id else None
         if entry.event_id and known is None:
@@ -423,7 +423,7 @@ class _Classes:
         self.added: dict[int, str] = {}
         merges = live_class_of(connection)
         rows = connection.execute("SELECT id, name, merged_into, removed FROM classes").fetchall()
-        removed = {class_id for class_id, _, _, gone in rows if gone}
+        removed = {class_id for class_id, _, _, is_removed in rows if is_removed}
         former: defaultdict[str, set[int]] = defaultdict(set)
         for class_id, change, detail in connection.execute(
             "SELECT class_id, change, detail FROM class_changes"
@@ -433,8 +433,8 @@ class _Classes:
                 for name in {names.get("name"), names.get("from"), names.get("to")} - {None}:
                     former[composed(name)].add(merges[class_id])
         self._by_name = {name: min(ids - removed) for name, ids in former.items() if len(ids - removed) == 1}
-        for class_id, name, merged_into, gone in rows:
-            if merged_into is None and not gone:
+        for class_id, name, merged_into, is_removed in rows:
+            if merged_into is None and not is_removed:
                 self._by_name[composed(name)] = class_id
 
     def vote(self, entry: _Entry) -> Vote | None:

@@ -148,7 +148,7 @@ def is_export(folder: Path) -> bool:
 
 
 class _NotReadable(Exception):
-    """A row cannot be read; says why, as part of a sentence."""
+    """A row cannot be read; the message is the reason, as part of a sentence."""
 
 
 class _Rows:
@@ -274,7 +274,7 @@ def _read_file(source: Path) -> ReadLabels:
 
 
 def _decoded(content: bytes) -> str:
-    """Text as its byte order mark tells, otherwise UTF-8; bytes that are no UTF-8 are surrogates, as in file names.
+    """UTF-16 with a byte order mark, otherwise UTF-8; bytes that are no UTF-8 become surrogates, as in file names.
 
     Raises:
         ValueError: it holds zero bytes, as UTF-16 without a byte order mark does.
@@ -290,7 +290,7 @@ def _read_csv(source: Path, text: str, rows: _Rows) -> None:
     reader, columns = _csv_table(source, text)
     if {"probability", "problem"} <= set(columns):
         raise BadInput(
-            f"{source} is a table of predictions, as aral predict writes it: nobody gave these labels.",
+            f"{source} is a table of predictions, as aral predict writes it, not of labels.",
             "To import them all the same, keep only the columns path and class.",
         )
     for names in (PATH_COLUMNS, LABEL_COLUMNS):
@@ -384,9 +384,11 @@ def _add_task(task: Mapping[str, Any], rows: _Rows) -> None:
             rows.reject(path, each.problem)
         elif (each.action, each.label) == (data.get("aral_answer"), data.get("aral_label")):
             # It was not changed in Label Studio: these are the annotation events of the export.
-            people, events = (_texts(data.get(name) or [""]) for name in ("aral_annotators", "aral_events"))
+            annotators, events = (
+                _texts(data.get(name) or [""]) for name in ("aral_annotators", "aral_events")
+            )
             rows.add_answer(
-                path, each.action, each.label, people, sha256=sha256, provenance=provenance, events=events
+                path, each.action, each.label, annotators, sha256=sha256, provenance=provenance, events=events
             )
         else:
             image_id = number if isinstance(number, int) else None

@@ -37,11 +37,11 @@ def folder_dataset(
 ) -> DataSet:
     """A data set from a folder of class folders, named after the folder.
 
-    :func:`aral.data.folder_layout.read_layout` finds classes and splits. With a split for training and one for testing
-    (or else for validation) these are the pool and the test set; otherwise a share of the images, chosen by a random
-    number of their position, becomes the test set. Files outside class folders, in a split that is not used,
-    and unreadable files are left out; the note counts them and the log names the first. The log lists the folders
-    that were read as splits, as classes, and those that were ignored.
+    :func:`aral.data.folder_layout.read_layout` finds classes and splits. With a split for training and one for
+    testing (or else for validation) these are pool and test set; otherwise a share of the images, drawn by a random
+    number of their position, becomes the test set. Files outside class folders, in a split that is not used, and
+    unreadable files are left out; the note counts them and the log names the first. The log lists the folders that
+    were read as splits, as classes, and those that were ignored.
 
     Of given splits, only as many files are decoded as ``limits`` allow: those that :meth:`DataSet.limited` would
     keep, and one of each class that is not among them, to find out whether the class has a readable image.
