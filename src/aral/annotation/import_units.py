@@ -383,18 +383,23 @@ class _Log:
         """Whether the project holds a label already.
 
         One with the identity of an event: if an event of this identity, on the same image, by the same annotator,
-        has the same action and class; for an unknown identity, if the annotator's current answer has.
+        has the same action and class; or if the annotator's current answer has. One that was edited after its
+        export also if it was imported before.
         One without: if any answer of the annotator to the image, not undone, has. One without an annotator also
         if the current answer of any annotator has.
         """
-        known = self._by_event_id.get(entry.event_id) if entry.event_id else None
-        if entry.event_id and known is None:
-            return self._current.get((image_id, person)) == vote
-        if known is not None and known[0] == image_id and known[2] == vote:
-            return not entry.named or known[1] == person
-        if (image_id, person, vote) in self._ever:
+        if not entry.event_id:
+            if (image_id, person, vote) in self._ever:
+                return True
+            return not entry.named and vote in self._of_image[image_id].values()
+        if self._current.get((image_id, person)) == vote:
             return True
-        return not entry.named and vote in self._of_image[image_id].values()
+        known = self._by_event_id.get(entry.event_id)
+        if known is None:
+            return False
+        if known[0] == image_id and known[2] == vote:
+            return not entry.named or known[1] == person
+        return self._by_event_id.get(self._content_id(image_id, entry)) == (image_id, person, vote)
 
     def is_current(self, image_id: int, person: int, vote: Vote, entry: _Entry) -> bool:
         """Whether a label that is held counts now."""
@@ -406,13 +411,17 @@ class _Log:
         """A key for a new event: made of its identity, or else of its content."""
         event_id = entry.event_id
         if not event_id or event_id in self._by_event_id:
-            content = [self._sha256[image_id], entry.annotator, entry.action, entry.composed_name]
-            event_id = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+            event_id = self._content_id(image_id, entry)
         key = f"{IMPORT_KEY}{event_id}"
         if key in self._keys:  # recorded before, and undone or changed since
             key = f"{key}:{number}:{image_id}"
         self._keys.add(key)
         return key
+
+    def _content_id(self, image_id: int, entry: _Entry) -> str:
+        """The identity of a label that was not exported, or was edited since: a hash of its content."""
+        content = [self._sha256[image_id], entry.annotator, entry.action, entry.composed_name]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
 
 
 class _Classes:

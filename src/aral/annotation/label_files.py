@@ -219,6 +219,11 @@ class _Rows:
         if found == "class" and not known and _is_json(label):
             self.reject(path, f"its label {label[:60]!r} is JSON, not the name of one class")
             return
+        if found == "class" and not known and ("\n" in label or "\r" in label):
+            self.reject(
+                path, f"its label {label[:60]!r} has several lines, as after a quote that is not closed"
+            )
+            return
         for annotator, event_id in zip(annotators, events if known else [""] * len(annotators), strict=True):
             self._labels.append(
                 FileLabel(

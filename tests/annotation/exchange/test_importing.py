@@ -106,6 +106,21 @@ def test_an_edited_export_adds_the_edited_labels(labelled: Project, tmp_path: Pa
     assert label_map(labelled)["1.png"] == "cat"
 
 
+def test_an_exported_label_edited_back_to_an_earlier_one_is_added_once(
+    labelled: Project, tmp_path: Path
+) -> None:
+    """Ann's label of image 6 was dog, then owl."""
+    export(labelled, tmp_path / "out", ["csv"])
+    table = tmp_path / "out" / "labels.csv"
+    table.write_text(table.read_text().replace("6.png,owl", "6.png,dog"))
+    assert import_labels(labelled, table).recorded == 1
+    assert label_map(labelled)["6.png"] == "dog"
+    labelled.answer(answered(6, 0))
+    done = import_labels(labelled, table)
+    assert (done.recorded, done.changed_since) == (0, 1)
+    assert label_map(labelled)["6.png"] == "cat"
+
+
 def test_an_image_moved_to_another_class_folder_has_a_new_label(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
     images = tmp_path / "out" / "images"

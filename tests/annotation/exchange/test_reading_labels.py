@@ -85,9 +85,10 @@ def test_what_is_ignored_is_noted(tmp_path: Path) -> None:
         ("x.jsonl", '{"path": "a.png", "label": ["cat"]}\n{"path": "b.png", "label": "cat"}\n'),
         ("x.jsonl", '{"path": "a.png", "label": {"name": "cat"}}\n{"path": "b.png", "label": "cat"}\n'),
         ("x.jsonl", '{"path": ["a.png"], "label": "cat"}\n{"path": "b.png", "label": "cat"}\n'),
+        ("x.csv", 'path,label\nb.png,cat\na.png,"cat\nc.png,dog\n'),
     ],
 )
-def test_json_in_a_cell_never_becomes_a_class_or_path(tmp_path: Path, name: str, content: str) -> None:
+def test_json_and_several_lines_never_become_a_class_or_path(tmp_path: Path, name: str, content: str) -> None:
     found = read(tmp_path, name, content)
     assert pairs(found) == [("b.png", "cat")] and len(found.rejected) == 1
 
