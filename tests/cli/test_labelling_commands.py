@@ -129,7 +129,7 @@ def test_imports_are_listed_and_undone(photos: Path, monkeypatch, capsys) -> Non
         (["9", "--undo"], "There is no import 9"),
         (["x", "--undo"], "no number of an import"),
         (["--undo", "--list"], "given together"),
-        ([], "No labels were given"),
+        ([], "No source of labels was given"),
         (["theirs.csv", "--classes", "a"], "--classes is for folders"),
     ):
         assert aral(monkeypatch, "import", str(photos), *words) == 2

@@ -279,11 +279,13 @@ def test_the_label_before_an_import_counts_again_after_its_undo(
     assert label_map(project) == {"1.jpg": "cat"}
 
 
-def test_an_import_ends_the_lease_and_leaves_the_queue(make_project: MakeProject, tmp_path: Path) -> None:
+def test_an_import_ends_the_lease_of_its_annotator(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project([f"{number}.png" for number in range(3)], classes=("cat",))
     leased = project.next_cards("Zoe", 1)[0]
     import_labels(project, write_labels(tmp_path, [(leased.name, "cat")]), "Zoe")
-    assert leased.image_id not in {card.image_id for card in project.next_cards("Zoe", 3)}
+    assert leased.image_id not in {card.image_id for card in project.next_cards("Zoe", 1)}
+    project.label_imports.undo()
+    assert leased.image_id in {card.image_id for card in project.next_cards("Bob", 2)}
 
 
 @pytest.mark.parametrize("most_bytes", [20_000, 100_000, 180_000])

@@ -109,6 +109,14 @@ def test_two_images_whose_names_differ_only_in_composition_are_not_confused(
         import_labels(project, write_labels(tmp_path, [(f" {DECOMPOSED}", "owl")]))
 
 
+def test_of_two_spellings_of_a_path_only_the_exact_one_matches(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    project = make_project([COMPOSED])
+    done = import_labels(project, write_labels(tmp_path, [(COMPOSED, "cat"), (DECOMPOSED, "dog")]))
+    assert label_map(project) == {COMPOSED: "cat"} and [each.path for each in done.rejected] == [DECOMPOSED]
+
+
 def test_paths_of_windows_match(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project(["a/1.jpg", "b/1.jpg", "c/2.jpg", "d/3.jpg", "d\\4.jpg"])
     rows = [("a\\1.jpg", "cat"), (".\\b\\1.jpg", "dog"), ("C:\\photos\\c\\2.jpg", "owl"), ("d\\4.jpg", "owl")]
