@@ -21,13 +21,13 @@ from safetensors.torch import save as serialise_tensors
 from torch import Tensor, nn
 
 from aral.annotation import Project
-from aral.annotation.formats import csv_bytes, write_file
+from aral.annotation.formats import csv_bytes, write_exported
 from aral.data.batches import chunks, to_symmetric, to_unit
 from aral.data.decode import MAX_PIXELS, Channels, Decoded, decode_all
 from aral.data.scan import scan
 from aral.durable import DamagedCheckpoint, read_sealed, write_sealed
 from aral.errors import BadInput
-from aral.learners.spec import Model
+from aral.learners import LearnerSettings, classifier_state
 from aral.networks import AnyFamily, Discriminator, Family, ImageShape, PixelRange
 from aral.types import ImageSet
 
@@ -139,24 +139,21 @@ class Classifier:
         self.network.eval().requires_grad_(False)
 
     @staticmethod
-    def of(model: Model, state: Mapping[str, Tensor], description: Description) -> Classifier:
+    def of(settings: LearnerSettings, state: Mapping[str, Tensor], description: Description) -> Classifier:
         """The classifier in a learner's state: its EMA where there is one.
 
         Args:
-            model: the settings of the learner.
+            settings: of the learner.
             state: :meth:`aral.learners.interface.Learner.state_dict` of it.
-            description: its family and latent size are replaced by those of the model.
+            description: its family and latent size are replaced by those of the settings.
 
         Raises:
             BadInput: the learner's classifier has another form.
         """
-        found = next(
-            (part for name in ("average.", "discriminator.") if (part := _below(state, name))),
-            None,
-        )
-        if found is None or model.classifier is not None:
-            raise BadInput("This learner's classifier cannot be exported.", "Use the method 'aral'.")
-        described = replace(description, family=model.networks, latent_size=model.latent_size)
+        found = classifier_state(state)
+        if not found or settings.classifier is not None:
+            raise BadInput("This learner's classifier cannot be exported.", "Use the method 'graph-ssl'.")
+        described = replace(description, family=settings.networks, latent_size=settings.latent_size)
         return Classifier(described, found)
 
     def module(self) -> Probabilities:
@@ -308,7 +305,7 @@ def predict(classifier: Classifier, photos: Path, target: Path, max_pixels: int 
         )
         for row in rows
     ]
-    write_file(target, csv_bytes(header, table))
+    write_exported(target, csv_bytes(header, table))
     unreadable = sum(bool(row.problem) for row in rows)
     return Predicted(len(rows) - unreadable, unreadable)
 
@@ -361,7 +358,3 @@ def _classify(
     for (name, _), row in zip(batch, probabilities, strict=True):
         best = int(row.argmax())
         yield PredictionRow(name, names[best], float(row[best]), tuple(float(value) for value in row), "")
-
-
-def _below(state: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}

@@ -28,7 +28,7 @@ from aral.annotation.formats import (
     class_folder_names,
     csv_bytes,
     label_rows,
-    write_file,
+    write_exported,
 )
 from aral.annotation.label_files import read_labels
 from aral.annotation.model_cards import model_card
@@ -105,7 +105,7 @@ def export(
     )
     contents["README.md"] = model_card(project).encode("utf-8", "replace")
     for name, content in contents.items():
-        write_file(target / name, content)
+        write_exported(target / name, content)
     files, notes = list(contents), []
     wants_model = any(format in formats for format in ("model", "torch-export", "onnx"))
     if wants_model and project.models():
@@ -135,7 +135,7 @@ def _export_model(project: Project, target: Path, formats: Collection[str]) -> l
     files = []
     if "model" in formats:
         classifier.save(target / MODEL)
-        write_file(target / "load_model.py", SNIPPET.encode())
+        write_exported(target / "load_model.py", SNIPPET.encode())
         files += [f"{MODEL}/", "load_model.py"]
     if "torch-export" in formats:
         export_torch(classifier, target / TORCH_FILE)
@@ -183,7 +183,7 @@ def _image_folder(
             "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
     if placed or before:
-        write_file(folder / EXPORTED_LABELS, as_jsonl(placed))
+        write_exported(folder / EXPORTED_LABELS, as_jsonl(placed))
     for path in before.keys() - {row.path for row in placed}:
         stale = folder / path
         if stale.is_symlink() or (stale.is_file() and _content_hash(stale) == before[path]):

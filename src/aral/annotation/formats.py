@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from aral.annotation import Answered, LabelUse, Project
 from aral.annotation.states import every_answer, unlabelled_states
+from aral.durable import write_file
 from aral.errors import RunFailed
 
 Format = Literal["csv", "jsonl", "label-studio", "imagefolder", "model", "torch-export", "onnx"]
@@ -247,22 +246,15 @@ def class_folder_names(class_names: Sequence[str]) -> dict[str, str]:
     return folders
 
 
-def write_file(target: Path, content: bytes) -> None:
+def write_exported(target: Path, content: bytes) -> None:
     """Write a file completely, or leave the one before as it is.
 
     Raises:
-        RunFailed: the disk is full or refuses.
+        RunFailed: the disk is full, or the file cannot be written.
     """
-    partial = target.with_name(f"{target.name}.tmp-{os.getpid()}")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        write_file(target, content)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise RunFailed(
             f"{target} was not written: {error}; {len(content)} bytes are needed.",
             "Free some space, or write somewhere else.",

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from aral.annotation.classifier import Classifier
-from aral.annotation.formats import write_file
+from aral.annotation.formats import write_exported
 from aral.errors import BadInput, RunFailed
 from aral.randomness import Stream
 
@@ -42,7 +42,7 @@ def export_torch(classifier: Classifier, target: Path) -> None:
     _compare(classifier, lambda pixels: graph(torch.from_numpy(pixels)).detach().numpy(), "torch.export")
     content = io.BytesIO()
     torch.export.save(program, content)
-    write_file(target, content.getvalue())
+    write_exported(target, content.getvalue())
 
 
 def export_onnx(classifier: Classifier, target: Path) -> None:
@@ -74,7 +74,7 @@ def export_onnx(classifier: Classifier, target: Path) -> None:
     content = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     _compare(classifier, lambda pixels: np.asarray(session.run(None, {"pixels": pixels})[0]), "ONNX")
-    write_file(target, content)
+    write_exported(target, content)
 
 
 def _noise(classifier: Classifier, count: int) -> UInt8[np.ndarray, "N C H W"]:

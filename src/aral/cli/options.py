@@ -21,7 +21,7 @@ Download = Annotated[bool, typer.Option("--download", help="Let torchvision down
 Threads = Annotated[int | None, typer.Option(help="Processor threads; belongs to the result.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One setting, such as model.training.steps=500; may be given again."),
+    typer.Option("--set", help="One setting, such as learner.training.steps=500; may be given again."),
 ]
 Budget = Annotated[int | None, typer.Option(help="Labels in all.")]
 QuerySize = Annotated[int | None, typer.Option(help="Labels a round.")]
@@ -51,7 +51,7 @@ def short_settings(budget: int | None, query_size: int | None, steps: int | None
     named = {
         "rounds.budget": budget,
         "rounds.query_size": query_size,
-        "model.training.steps": steps,
+        "learner.training.steps": steps,
     }
     return [f"{name}={value}" for name, value in named.items() if value is not None]
 

@@ -1,4 +1,4 @@
-"""Data sets from folders of class folders, with or without splits such as ``train/`` and ``test/``."""
+"""Data sets from folders whose sub-folders are the classes, with or without splits such as ``train/``."""
 
 from __future__ import annotations
 

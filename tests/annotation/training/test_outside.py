@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from aral.annotation import AnswerEvent, Project, export, import_labels, predict
 from aral.annotation.classifier import newest_classifier
-from aral.annotation.formats import write_file
+from aral.annotation.formats import write_exported
 from aral.errors import BadInput, RunFailed
 
 ADDRESSES = (
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_written_is_named(
     with pytest.raises(
         RunFailed, match=f"a.csv was not written: .*{os.strerror(number)}; 4 bytes are needed"
     ):
-        write_file(tmp_path / "a.csv", b"abcd")
+        write_exported(tmp_path / "a.csv", b"abcd")
 
 
 def test_nothing_is_written_by_way_of_another_file_system(
