@@ -16,7 +16,7 @@ import torch
 
 from aral import run
 from aral.annotation import Project, TrainingOptions
-from aral.annotation.label_rows import as_written
+from aral.annotation.formats import unescape_cell
 from aral.annotation.training_presets import Material as Sizes
 from aral.annotation.training_presets import spec_for
 from aral.data import DataSet, read_image_folder
@@ -31,7 +31,7 @@ BASELINE = "supervised+random"
 def table_of(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file that ``aral`` has written, in which a file name may be no UTF-8."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [{name: as_written(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [{name: unescape_cell(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
 def predicted(table: Path, of: Material) -> dict[str, Any]:

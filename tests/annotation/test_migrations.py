@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.annotation import BY_CHANCE, ImportedAnswer, Project, Provenance
+from aral.annotation import BY_CHANCE, ImportedLabel, Project, Provenance
 from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
 from aral.loop.database import Database, Schema
 
@@ -66,7 +66,7 @@ def test_a_project_of_an_earlier_layout_opens_complete(photos: Path, layout: int
         # Imports are units from layout 3 on; what was imported before is none.
         assert project.label_imports.entries() == []
         asked_elsewhere = Provenance(None, "import", None)
-        project.label_imports.record("x.csv", [ImportedAnswer(3, "Zoe", "class", "owl", asked_elsewhere)])
+        project.label_imports.record("x.csv", [ImportedLabel(3, "Zoe", "class", "owl", asked_elsewhere)])
         assert label_map(project) == {2: 0, 3: 3}
         assert project.label_imports.undo().removed_classes == ("owl",)
         assert label_map(project) == {2: 0} and len(project.classes.all()) == 2

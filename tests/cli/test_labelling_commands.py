@@ -89,9 +89,9 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
         assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
-def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) -> None:
+def test_imports_are_listed_and_undone(photos: Path, monkeypatch, capsys) -> None:
     assert aral(monkeypatch, "import", str(photos), "--list") == 0
-    assert "No labels were imported" in capsys.readouterr().out
+    assert "No labels have been imported" in capsys.readouterr().out
     with Project.open(photos) as project:
         names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
     table = Path("theirs.csv")
@@ -109,17 +109,17 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
-    assert facts["not_taken"][0]["path"] == "nobody.png"
+    assert facts["rejected"][0]["path"] == "nobody.png"
     assert aral(monkeypatch, "import", str(photos), "--undo") == 0
     said = capsys.readouterr().out
-    assert "Import 1 (theirs.csv) is taken back: 3 labels; 0 images keep" in said
+    assert "Import 1 (theirs.csv) is undone: 3 labels; 0 images keep" in said
     assert "Removed classes: seven." in said
     assert aral(monkeypatch, "import", str(photos), "--list", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["source"], first["counts"]["recorded"], first["undone_by"]) == ("theirs.csv", 3, 2)
-    assert (second["undoes"], second["counts"]["taken back"]) == (1, 3)
+    assert (second["undoes"], second["counts"]["undone"]) == (1, 3)
     assert aral(monkeypatch, "import", str(photos), "--list") == 0
-    assert "undo of 1: taken back 3, classes removed 1" in capsys.readouterr().out
+    assert "undo of 1: undone 3, classes removed 1" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
     for words, problem in (
@@ -128,7 +128,7 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
         (["9", "--undo"], "There is no import 9"),
         (["x", "--undo"], "no number of an import"),
         (["--undo", "--list"], "given together"),
-        ([], "No labels were named"),
+        ([], "No source of labels was given"),
         (["theirs.csv", "--classes", "a"], "--classes is for folders"),
     ):
         assert aral(monkeypatch, "import", str(photos), *words) == 2
@@ -141,7 +141,7 @@ def test_splits_and_dates_are_no_classes(here: Path, monkeypatch, capsys) -> Non
         save_digits(here / "photos" / name, 2, first=2 * number)
     label_photos(Path("photos"), None, Start(), Desk(browser=False))
     said = capsys.readouterr().out
-    assert "splits, not as classes: Validation, test, train." in said
+    assert "Splits, not classes: Validation, test, train." in said
     assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
     assert aral(monkeypatch, "import", "photos", "photos") == 0
     assert "8 labels are imported" in capsys.readouterr().out
@@ -284,13 +284,13 @@ def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
     [
         (["status", "nowhere"], 2, "There is no project in nowhere."),
         (["predict", "photos", "nowhere"], 2, "There is no folder nowhere."),
-        (["export", "photos", "photos"], 2, "belongs to the photos"),
+        (["export", "photos", "photos"], 2, "is the folder of the photos"),
         (["import", "photos", "labels.xls"], 2, "neither"),
         (["label", "nowhere"], 2, "There is no folder nowhere."),
         (["label", "photos", "--host", "0.0.0.0", "--no-browser", "--no-train"], 2, "--allow-remote"),
         (["label", "photos", "--method", "arall", "--no-browser"], 2, "Did you mean 'aral'"),
         (["label", "photos", "--threads", "0", "--no-browser"], 2, "Option threads"),
-        (["export", "photos", "out", "--form", "jsonx"], 2, "Did you mean 'jsonl'"),
+        (["export", "photos", "out", "--format", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(photos: Path, monkeypatch, capsys, words, code, said) -> None:
@@ -329,7 +329,7 @@ def test_a_folder_without_images_is_said_and_not_served(here: Path, monkeypatch,
         ({}, "holds no readable image"),
         ({"cat/a.png": 1}, "two classes are needed"),
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
-        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
+        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves pool or test set empty"),
         ({"a.png": 1, "b.png": 2}, "two classes are needed"),
         ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
     ],

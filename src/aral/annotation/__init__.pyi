@@ -2,25 +2,31 @@ from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
 from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
 from .annotators import Annotator
-from .class_names import class_names_of
 from .classes import ClassChange, ProjectClass
-from .classifier import Classifier, Description
+from .classifier import (
+    Classifier,
+    Description,
+    Predicted,
+    classify_file,
+    find_classifier,
+    newest_classifier,
+    predict,
+)
 from .consensus import Action
 from .doctor import Check, examine
 from .estimate import Estimate
 from .exporting import Exported, export
-from .forms import FORMS, USUAL, Form, Placing
+from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
 from .grid import GridCell, GridPage
-from .image_matching import ImageMatcher, Match, PathEnds
 from .images import ImageStatus, ProjectImage
-from .label_files import NotTaken, ReadLabels
-from .label_import import Imported, import_labels
-from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
+from .import_units import ImportedLabel, LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .importing_labels import import_labels
+from .label_files import ReadLabels, class_names_of
 from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
+from .matching import ImageMatcher, Match, PathEnds, Rejected
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
 from .pictures import PixelFile
-from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
 from .predictions import Suggestion
 from .project import Pace, Project
 from .project_status import Status, status
@@ -45,12 +51,12 @@ from .training_worker import TrainerProcess
 __all__ = [
     "BROWSING",
     "BY_CHANCE",
+    "DEFAULT_FORMATS",
     "ESTIMATE_SET",
-    "FORMS",
+    "FORMATS",
     "IMPORT",
     "IMPORT_KEY",
     "LABEL_STUDIO",
-    "USUAL",
     "Action",
     "Advice",
     "Agreement",
@@ -69,22 +75,21 @@ __all__ = [
     "Effort",
     "Estimate",
     "Exported",
-    "Form",
+    "Format",
     "GridCell",
     "GridPage",
     "HistoryEntry",
     "ImageMatcher",
     "ImageStatus",
-    "Imported",
-    "ImportedAnswer",
+    "ImportedLabel",
     "Label",
     "LabelCounts",
     "LabelImport",
+    "LabelImportResult",
     "LabelImports",
     "LabelUse",
     "Match",
     "ModelRecord",
-    "NotTaken",
     "Pace",
     "PathEnds",
     "Phase",
@@ -98,7 +103,7 @@ __all__ = [
     "Provenance",
     "Purpose",
     "ReadLabels",
-    "RecordedImport",
+    "Rejected",
     "Status",
     "Suggestion",
     "SuspectLabel",

@@ -17,7 +17,7 @@ from aral.annotation.database import FILE_NAME, ProjectDatabase, read_setting, w
 from aral.annotation.estimate import EstimateSet, resize_estimate_set, set_seed
 from aral.annotation.grid import Grid
 from aral.annotation.images import Images
-from aral.annotation.label_imports import LabelImports
+from aral.annotation.import_units import LabelImports
 from aral.annotation.labels import LabelCounts, Labels
 from aral.annotation.models import Models
 from aral.annotation.predictions import Predictions

@@ -1,4 +1,4 @@
-"""``aral doctor``: whether everything is as it must be."""
+"""``aral doctor``: check an installation and a project."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor_command(
-    folder: Annotated[Path | None, typer.Argument(help="A project, or its photos, to look at too.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="A project, or its photos, to check as well.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, disk, memory, rights and, with a folder, what its project keeps.
+    """Check versions, memory, disk and, with a folder, its project.
 
-    Exit code 1 when something is in the way of work.
+    Exit code 1 when something prevents labelling or training.
     """
     checks = annotation.examine(folder)
     if as_json:

@@ -29,20 +29,26 @@ def add_to(app: typer.Typer) -> None:
 def export_command(
     folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
     target: Annotated[Path, typer.Argument(help="The folder to write to.")],
-    form: Annotated[
+    format: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"One of {', '.join(annotation.FORMS)}; repeatable. Default: {', '.join(annotation.USUAL)}."
+            help=f"One of {', '.join(annotation.FORMATS)}; repeatable. "
+            f"Default: {', '.join(annotation.DEFAULT_FORMATS)}."
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every form; ONNX needs its extra.")] = False,
-    images: Annotated[annotation.Placing, typer.Option(help="How an ImageFolder gets its images.")] = "copy",
+    everything: Annotated[bool, typer.Option("--all", help="Every format; ONNX needs its extra.")] = False,
+    images: Annotated[
+        annotation.Placing, typer.Option(help="Images of an ImageFolder as copies or as symbolic links.")
+    ] = "copy",
     as_json: AsJson = False,
 ) -> None:
     """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
     with Project.open(folder) as project:
         done = annotation.export(
-            project, target, annotation.FORMS if everything else form or annotation.USUAL, images
+            project,
+            target,
+            annotation.FORMATS if everything else format or annotation.DEFAULT_FORMATS,
+            images,
         )
         report = export_report(project, target)
     files = [*done.files, *([REPORT] if report else [])]
@@ -55,7 +61,7 @@ def export_command(
 def export_report(project: Project, target: Path) -> bool:
     """The HTML report of the newest session with a trained round; False when there is none.
 
-    A session is made as soon as classes or options are others, long before it has trained anything.
+    A new session begins as soon as classes or options change, long before its first round is trained.
     """
     for number, folder in reversed(annotation.session_folders(project.folder)):
         if not any(each.stage is not None for each in benchmarking.read_run(folder).rounds):
@@ -78,7 +84,7 @@ def _say(done: annotation.Exported, files: list[str]) -> None:
         typer.echo(note)
     if done.left_out:
         left_out = counted(len(done.left_out), "image is", "images are")
-        typer.echo(f"{left_out} gone or changed and left out.")
+        typer.echo(f"{left_out} missing or changed and left out.")
 
 
 def import_command(
@@ -86,22 +92,22 @@ def import_command(
     labels: Annotated[
         Path | None,
         typer.Argument(
-            help=".csv, .jsonl, Label Studio's .json, class folders, or an export folder. "
+            help=".csv, .tsv, .jsonl, Label Studio's .json, class folders, or an export folder. "
             "With --undo: number of the import; default: the last one."
         ),
     ] = None,
-    annotator: Annotated[str, typer.Option(help="Who gave labels of which the source does not tell.")] = "",
+    annotator: Annotated[str, typer.Option(help="Annotator of labels for which the source names none.")] = "",
     classes: Annotated[
         str,
         typer.Option(
-            help="Of a folder: names of its class folders, also ones that look like splits or dates."
+            help="For a folder: names of its class folders, also ones that look like splits or dates."
         ),
     ] = "",
-    undo: Annotated[bool, typer.Option("--undo", help="Take an import of labels back.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo an import of labels.")] = False,
     list_imports: Annotated[bool, typer.Option("--list", help="List the imports of labels.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take labels from elsewhere into a project, list imports, or take one back; the same label counts once."""
+    """Import labels into a project, list the imports, or undo one; the same label is added once."""
     if undo and list_imports:
         raise BadInput("--undo and --list were given together.", "Give one of them.")
     with Project.open(folder) as project:
@@ -111,7 +117,9 @@ def import_command(
             undone = project.label_imports.undo(_import_number(labels))
             typer.echo(json.dumps(asdict(undone), indent=2) if as_json else undo_message(undone))
         elif labels is None:
-            raise BadInput("No labels were named.", f"Give a file or folder: aral import {folder} labels.csv")
+            raise BadInput(
+                "No source of labels was given.", f"Give a file or folder: aral import {folder} labels.csv"
+            )
         else:
             names = tuple(name.strip() for name in classes.split(",") if name.strip())
             done = annotation.import_labels(project, labels, annotator, names)
@@ -127,11 +135,11 @@ def _list_imports(project: Project, as_json: bool) -> None:
     for entry in entries:
         typer.echo(import_line(entry))
     if not entries:
-        typer.echo("No labels were imported.")
+        typer.echo("No labels have been imported.")
 
 
 def _import_number(given: Path | None) -> int | None:
-    """The number of the import to take back.
+    """The number of the import to undo.
 
     Raises:
         BadInput: it is no number.

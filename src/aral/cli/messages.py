@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aral.annotation import Imported, LabelImport, Project, SyncResult, UndoneImport
+from aral.annotation import LabelImport, LabelImportResult, Project, SyncResult, UndoneImport
 from aral.errors import BadInput
 from aral.words import counted
 
@@ -45,7 +45,7 @@ def check_images(project: Project) -> None:
     )
 
 
-def imported_labels_message(done: Imported) -> str:
+def imported_labels_message(done: LabelImportResult) -> str:
     """The result of an import of labels, with counts and reasons."""
     parts = [
         *done.notes,
@@ -57,11 +57,11 @@ def imported_labels_message(done: Imported) -> str:
         parts.append(f"{changed} changed since; the newer label stays.")
     if done.replaced:
         lines = counted(done.replaced, "label is", "labels are")
-        parts.append(f"{lines} replaced by a later line on the same image.")
+        parts.append(f"{lines} replaced by a later one on the same image.")
     if done.new_classes:
         parts.append(f"New classes: {', '.join(done.new_classes)}.")
     for reason, count in list(done.reasons.items())[:MOST_REASONS]:
-        paths = [repr(each.path) for each in done.not_taken if each.reason == reason]
+        paths = [repr(each.path) for each in done.rejected if each.reason == reason]
         shown = ", ".join(paths[:MOST_PATHS]) + (" and others" if count > MOST_PATHS else "")
         parts.append(f"{counted(count, 'label is', 'labels are')} not imported, because {reason}: {shown}")
     left = len(done.reasons) - MOST_REASONS
@@ -70,19 +70,19 @@ def imported_labels_message(done: Imported) -> str:
             f"Further labels are not imported, for {counted(left, 'more reason')} (--json lists all)."
         )
     if done.number is not None:
-        parts.append(f"This is import {done.number}; aral import PROJECT --undo {done.number} takes it back.")
+        parts.append(f"This is import {done.number}; to undo it: aral import PROJECT --undo {done.number}")
     return "\n".join(parts)
 
 
 def undo_message(done: UndoneImport) -> str:
     """The result of undoing an import."""
     parts = [
-        f"Import {done.undoes} ({_printable(done.source)}) is taken back: "
-        f"{counted(done.taken_back, 'label')}; {counted(done.changed_since, 'image keeps', 'images keep')} "
-        "a label that was given since."
+        f"Import {done.undoes} ({_printable(done.source)}) is undone: "
+        f"{counted(done.undone, 'label')}; {counted(done.changed_since, 'image keeps', 'images keep')} "
+        "a newer label."
     ]
-    if done.taken_back_before:
-        parts.append(f"{counted(done.taken_back_before, 'label was', 'labels were')} taken back before.")
+    if done.undone_before:
+        parts.append(f"{counted(done.undone_before, 'label was', 'labels were')} undone before.")
     if done.removed_classes:
         parts.append(f"Removed classes: {', '.join(done.removed_classes)}.")
     if done.kept_classes:
@@ -94,7 +94,7 @@ def import_line(entry: LabelImport) -> str:
     """One line for the list of imports."""
     counts = ", ".join(f"{name} {count}" for name, count in entry.counts.items() if count)
     what = f"undo of {entry.undoes}" if entry.undoes is not None else _printable(entry.source)
-    undone = f"; taken back by {entry.undone_by}" if entry.undone_by is not None else ""
+    undone = f"; undone by {entry.undone_by}" if entry.undone_by is not None else ""
     classes = f"; new classes: {', '.join(entry.new_classes)}" if entry.new_classes else ""
     return f"{entry.number}  {entry.imported_at}  {what}: {counts or 'nothing'}{classes}{undone}"
 

@@ -1,4 +1,4 @@
-"""``aral predict``: what a classifier says of new photos."""
+"""``aral predict``: classify new photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``aral status``: how a project stands."""
+"""``aral status``: the status of a project."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def status_command(
     folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say how far labelling and training are, how good the classifier is, and where the page runs."""
+    """Show the progress of labelling and training, the accuracy estimate, and the address of the page."""
     with Project.open(folder) as project:
         found = annotation.status(project)
         if as_json:  # programs poll this: no login link is made for each

@@ -1,4 +1,4 @@
-"""Folders that are nearly empty, that change under the trainer's feet, or whose names are no names."""
+"""Folders with few images, with files that change during training, and with unusual file names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aral.annotation import Project, Trainer, export, import_labels, model_card, predict, status
-from aral.annotation.prediction import newest_classifier
+from aral.annotation.classifier import newest_classifier
 from aral.errors import BadInput
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 
@@ -42,7 +42,9 @@ def filled(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("file", ["labels.csv", "labels.jsonl", "label-studio.json"])
-def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Path, file: str) -> None:
+def test_any_file_name_is_exported_and_imported_byte_for_byte(
+    photos: Path, tmp_path: Path, file: str
+) -> None:
     with Project.create_or_open(filled(photos), class_names=CLASSES) as project:
         project.images.sync()
         project.annotations.append_many([given(image_id, image_id % 3) for image_id in range(len(NAMES))])
@@ -63,16 +65,16 @@ def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Pa
         labels = tmp_path / "out" / file
         labels.write_bytes(labels.read_bytes().replace(b"sha256", b"hash"))
         done = import_labels(other, labels)
-        assert (done.recorded, done.not_taken) == (len(NAMES), ())
+        assert (done.recorded, done.rejected) == (len(NAMES), ())
         found = {
             os.fsencode(other.images.get(label.image_id).name): label.class_id for label in other.labels.all()
         }
     assert found == wanted
 
 
-def test_a_prediction_keeps_any_name(trained: Project, tmp_path: Path) -> None:
-    predict(newest_classifier(trained), filled(tmp_path / "new"), tmp_path / "said.csv")
-    content = (tmp_path / "said.csv").read_bytes()
+def test_predictions_keep_any_file_name(trained: Project, tmp_path: Path) -> None:
+    predict(newest_classifier(trained), filled(tmp_path / "new"), tmp_path / "predictions.csv")
+    content = (tmp_path / "predictions.csv").read_bytes()
     assert all(name in content or name.replace(b'"', b'""') in content for name in NAMES)
     assert b"\n=1+1" not in content and b"\n'=1+1" in content
 
@@ -80,10 +82,10 @@ def test_a_prediction_keeps_any_name(trained: Project, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "copies", "trains"), [(1, 0, False), (1, 5, False), (2, 0, False), (3, 0, True), (4, 3, True)]
 )
-def test_a_few_images_are_trained_on_or_waited_for(
+def test_a_few_images_are_trained_on_once_two_classes_are_labelled(
     photos: Path, images: int, copies: int, trains: bool
 ) -> None:
-    """Of two images one is kept for measuring: a classifier needs labels of two classes beside it."""
+    """Of two images one is in the estimate set: a classifier needs labels of two classes besides."""
     save_digits(photos, images)
     first = min(photos.iterdir())
     for number in range(copies):
@@ -104,7 +106,7 @@ def test_a_few_images_are_trained_on_or_waited_for(
         export(project, photos.parent / "out", ["csv"])
 
 
-def test_contradicting_people_and_one_label_a_class_are_trained_on(project: Project) -> None:
+def test_disagreements_are_left_out_and_one_label_per_class_is_enough(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
     measured = set(project.estimate.image_ids().tolist())
@@ -116,7 +118,7 @@ def test_contradicting_people_and_one_label_a_class_are_trained_on(project: Proj
     work(trainer)
     trainer.close()
     (model,) = project.models.all()
-    assert model.trained_on == 5, "what people disagree on is not trained on"
+    assert model.trained_on == 5, "disagreements are not trained on"
     assert [figure.labels for figure in model.per_class] == [2, 2, 1]
     assert len(project.labels.disagreements()) == 3
 
@@ -136,12 +138,12 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "gone", "changed"),
+    ("harm", "missing", "changed"),
     [(delete, 3, 0), (replace, 0, 3), (cut, 0, 3)],
     ids=["delete", "replace", "cut"],
 )
-def test_files_that_go_or_change_before_the_training_stop_nothing_and_are_counted(
-    project: Project, tmp_path: Path, harm: Callable[[Path], None], gone: int, changed: int
+def test_files_that_are_deleted_or_changed_before_training_are_counted(
+    project: Project, tmp_path: Path, harm: Callable[[Path], None], missing: int, changed: int
 ) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
@@ -151,12 +153,12 @@ def test_files_that_go_or_change_before_the_training_stop_nothing_and_are_counte
     for image_id in labelled[:3]:
         harm(project.photos / project.images.get(image_id).name)
     work(trainer)
-    assert project.models.all()[0].trained_on == len(labelled), "their pixels were kept at the import"
+    assert project.models.all()[0].trained_on == len(labelled), "their pixels were stored by the sync"
     project.images.sync()
     counts = project.images.status_counts()
-    assert (counts.get("missing", 0), counts.get("changed", 0)) == (gone, changed)
-    said = f"{gone} are gone and {changed} have changed since they were read"
-    assert said in status(project).sentences[0] and said in model_card(project)
+    assert (counts.get("missing", 0), counts.get("changed", 0)) == (missing, changed)
+    counts_sentence = f"{missing} are missing and {changed} have changed since they were read"
+    assert counts_sentence in status(project).sentences[0] and counts_sentence in model_card(project)
     while project.queue.remaining():
         answer_cards(project, 2)
     work(trainer)

@@ -1,4 +1,4 @@
-"""From zero labels to an export and predictions, with the trainer in a process that is killed on the way."""
+"""From no label to an export and predictions, with the training worker killed in between."""
 
 from __future__ import annotations
 
@@ -84,18 +84,18 @@ def test_a_person_and_the_trainer_on_a_folder_of_odd_names_and_broken_files(
         labelled = {project.images.get(label.image_id).name: label.class_id for label in project.labels.all()}
         export(project, out)
     assert labelled == {name: truth[name] for name in labelled} and set(labelled) >= set(truth) & set(NAMES)
-    said = {name: CLASSES[class_id] for name, class_id in labelled.items()}
-    assert {row["path"]: row["label"] for row in table(out / "labels.csv")} == said
+    by_name = {name: CLASSES[class_id] for name, class_id in labelled.items()}
+    assert {row["path"]: row["label"] for row in table(out / "labels.csv")} == by_name
     lines = (out / "labels.jsonl").read_text().splitlines()
-    assert {row["path"]: row["label"] for row in map(json.loads, lines)} == said
+    assert {row["path"]: row["label"] for row in map(json.loads, lines)} == by_name
     assert {row["path"]: row["reason"] for row in table(out / "unreadable.csv")} == BROKEN
     assert contents(photos) == before
 
     new = tmp_path / "new"
     wanted = fill(new, 12, first=100)
     before = contents(new)
-    predict(find_classifier(out), new, tmp_path / "said.csv")
-    rows = {row["path"]: row for row in table(tmp_path / "said.csv")}
+    predict(find_classifier(out), new, tmp_path / "by_name.csv")
+    rows = {row["path"]: row for row in table(tmp_path / "by_name.csv")}
     assert set(rows) == {*wanted, *BROKEN} == set(before)
     assert all(rows[name]["class"] in CLASSES and not rows[name]["problem"] for name in wanted)
     assert all(not rows[name]["class"] and rows[name]["problem"] for name in BROKEN)
@@ -117,7 +117,7 @@ def test_the_worker_ends_when_its_server_is_gone(project: Project) -> None:
     assert project.models.training_state().phase == "off"
 
 
-def test_a_folder_without_a_project_is_said(tmp_path: Path, capfd: object) -> None:
+def test_a_folder_without_a_project_is_refused(tmp_path: Path, capfd: object) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     patched, os.nice = os.nice, lambda by: 0
     try:
