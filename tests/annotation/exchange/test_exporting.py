@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, strategies
 
 from aral.annotation import BROWSING, Project, Provenance, export, import_labels
+from aral.annotation.classes import Classes
 from aral.annotation.formats import (
     SPREADSHEET_FORMULA,
     class_folder_names,
@@ -182,17 +183,17 @@ def test_rows_are_of_one_snapshot_while_others_label(
     project = labelled
     before = label_rows(project)
     with Project.open(project.photos) as other:
-        real = Project.classes
+        real = Classes.all
 
-        def classes(self: Project) -> Any:
+        def classes(self: Classes) -> Any:
             found = real(self)
-            if self is project:
-                added = other.classes.add(f"new {len(real(other))}", "Bob")
+            if self is project.classes:
+                added = other.classes.add(f"new {len(real(other.classes))}", "Bob")
                 other.annotations.append_many([answered(7, added.id, "Bob"), answered(1, added.id, "Bob")])
                 other.annotations.append(answered(0, "undo"))
             return found
 
-        monkeypatch.setattr(Project, "classes", classes)
+        monkeypatch.setattr(Classes, "all", classes)
         assert label_rows(project) == before
         monkeypatch.undo()
         assert label_rows(project) != before

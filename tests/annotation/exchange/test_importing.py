@@ -11,9 +11,9 @@ import warnings
 from pathlib import Path
 
 import pytest
-from aral.annotation.provenance import Provenance
 
 from aral.annotation import AnswerEvent, ImportedLabel, Project, export, import_labels
+from aral.annotation.provenance import Provenance
 from aral.errors import BadInput, RunFailed
 from tests.annotation.exchange.conftest import (
     FORMULA,
