@@ -1,0 +1,39 @@
+"""Today's names of methods in rows that were kept under earlier ones.
+
+Files in benchmarks/results are never rewritten. Rows or files written since the methods were renamed have the key
+``names``; in all others, what is now ``graph-ssl`` is called ``aral``, and the paper's method ``aral-released`` or ``aral-paper``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = 2
+"""Value of the key ``names`` in new rows and files."""
+
+LEARNERS = {
+    "aral": "graph-ssl",
+    "aral-released": "aral",
+    "aral-paper": "aral:paper",
+    "aral-no-active": "aral:no-sampler",
+    "aral-no-encoder": "aral:no-encoder",
+    "aral-paper-no-active": "aral:paper,no-sampler",
+    "aral-paper-no-encoder": "aral:paper,no-encoder",
+    "generated-only": "aral:generated-only",
+    "consistency": "fixmatch",
+}
+ACQUISITIONS = {"typical-groups": "typical-clusters"}
+
+
+def current_name(method: str, *kept: Mapping[str, Any]) -> str:
+    """The name that a method of a row has today.
+
+    Args:
+        method: as it stands in the row, ``learner`` or ``learner+acquisition``.
+        kept: the row, its file, or both; one of them has the key ``names`` if the name is today's.
+    """
+    if any("names" in each for each in kept):
+        return method
+    learner, plus, acquisition = method.partition("+")
+    return LEARNERS.get(learner, learner) + plus + ACQUISITIONS.get(acquisition, acquisition)
