@@ -30,20 +30,9 @@ GRIDS = {
     "fashion-grid": "Fashion-MNIST",
     "fig5-cifar10": "CIFAR-10 (JPEG copy)",
 }
-OVERVIEW = {
-    "MNIST": (
-        ("few-labels", "graph-ssl+aral-graph"),
-        ("mnist-grid", "aral+random"),
-        ("mnist-grid", "aral+aral"),
-    )
-    + (("mnist-grid", "supervised+random"),),
-    "Fashion-MNIST": (
-        ("few-labels-fashion", "graph-ssl+aral-graph"),
-        ("fashion-grid", "aral+random"),
-        ("fashion-grid", "aral+aral"),
-        ("fashion-grid", "supervised+random"),
-    ),
-}
+OVERVIEW = {"MNIST": ("few-labels", "mnist-grid"), "Fashion-MNIST": ("few-labels-fashion", "fashion-grid")}
+"""Panel of the README's figure → files of rows."""
+SHOWN = ("graph-ssl+aral-graph", "aral+random", "aral+aral", "supervised+random")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 DASHES = ("-", "--", ":")
 
@@ -98,13 +87,13 @@ def main() -> None:
         figure.legend(loc="outside right upper", title="method (seeds)", frameon=False)
         save(figure, name)
     figure, panels = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained", sharey=True)
-    for axes, (title, chosen) in zip(panels, OVERVIEW.items(), strict=True):
-        draw(axes, title, {method: curves_of(name)[method] for name, method in chosen})
+    for axes, (title, files) in zip(panels, OVERVIEW.items(), strict=True):
+        known = {method: curve for name in files for method, curve in curves_of(name).items()}
+        draw(axes, title, {method: known[method] for method in SHOWN})
     panels[1].set_ylabel("")
     panels[0].set_ylim(40, 100.5)
     handles, _ = panels[0].get_legend_handles_labels()
-    names = [method for _, method in OVERVIEW["MNIST"]]
-    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, SHOWN, loc="outside lower center", ncols=4, frameon=False)
     save(figure, "curves")
 
 
