@@ -1,7 +1,8 @@
 """Today's names of methods in rows that were kept under earlier ones.
 
 Files in benchmarks/results are never rewritten. Rows or files written since the methods were renamed have the key
-``names``; in all others, what is now ``graph-ssl`` is called ``aral``, and the paper's method ``aral-released`` or ``aral-paper``.
+``names``; in all others, what is now ``graph-ssl`` is called ``aral``, and the paper's method ``aral-released`` or
+``aral-paper``.
 """
 
 from __future__ import annotations
