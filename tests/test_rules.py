@@ -40,7 +40,7 @@ def forbidden(tree: ast.AST) -> list[str]:
 def test_no_file_breaks_a_rule(path: Path) -> None:
     assert forbidden(ast.parse(path.read_text())) == []
     assert path.stem not in ("utils", "util", "helpers", "common", "misc")
-    assert len(path.read_text().splitlines()) <= 300
+    assert len(path.read_text().splitlines()) <= 700
 
 
 def test_the_check_itself_finds_what_it_should() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.annotation import BY_CHANCE, Asking, Project
+from aral.annotation import BY_CHANCE, Asking, ImportedAnswer, Project
 from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
 from aral.loop.database import Database
 
@@ -54,7 +54,17 @@ def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Pat
         assert (asked[1], asked[2]) == {
             1: (Asking(None, "", None), Asking(None, "", None)),  # what asked was not noted then
             2: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
+            3: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
         }[layout]
+        changes = [(each.class_id, each.change) for each in project.class_changes()]
+        assert changes[:3] == [(0, "add"), (1, "add"), (0, "rename")] and len(changes) == 6
+        # Imports are units from layout 3 on; what was imported before is none.
+        assert project.label_imports.entries() == []
+        asked_elsewhere = Asking(None, "import", None)
+        project.label_imports.record("x.csv", [ImportedAnswer(3, "Zoe", "class", "owl", asked_elsewhere)])
+        assert label_map(project) == {2: 0, 3: 3}
+        assert project.label_imports.undo().removed_classes == ("owl",)
+        assert label_map(project) == {2: 0} and len(project.classes()) == 2
         # And it goes on from there.
         project.answer(given(3, 1))
         assert label_map(project)[3] == 1

@@ -84,9 +84,96 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
     assert "3 images are classified" in capsys.readouterr().out
     assert len(Path("said.csv").read_text().splitlines()) == 4
     assert aral(monkeypatch, "import", str(photos), "out/labels.csv", "--annotator", "Zoe") == 0
-    assert "16 labels are taken in" in capsys.readouterr().out
+    assert "0 labels are taken in; 16 were there already" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.answered_count().labelled == 16
+        assert {name for label in project.labels() for name in label.annotators} == {"Ann"}
+
+
+def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) -> None:
+    assert aral(monkeypatch, "import", str(photos), "--list") == 0
+    assert "No labels were imported" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        names = [project.image(int(each)).name for each in project.labelable_ids()[:3]]
+    table = Path("theirs.csv")
+    table.write_text("path,label\n" + "".join(f"{name},seven\n" for name in (*names, "nobody.png")))
+    assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
+    said = capsys.readouterr().out
+    for line in (
+        "3 labels are taken in; 0 were there already.",
+        "New classes: seven.",
+        "1 label is not taken, because the project has no image of this path: 'nobody.png'",
+        "--undo 1 takes it back",
+    ):
+        assert line in said, line
+    assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
+    assert facts["reasons"] == {"the project has no image of this path": 1}
+    assert facts["not_taken"][0]["path"] == "nobody.png"
+    assert aral(monkeypatch, "import", str(photos), "--undo") == 0
+    said = capsys.readouterr().out
+    assert "Import 1 (theirs.csv) is taken back: 3 labels; 0 images keep" in said
+    assert "Removed classes: seven." in said
+    assert aral(monkeypatch, "import", str(photos), "--list", "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["source"], first["counts"]["recorded"], first["undone_by"]) == ("theirs.csv", 3, 2)
+    assert (second["undoes"], second["counts"]["taken back"]) == (1, 3)
+    assert aral(monkeypatch, "import", str(photos), "--list") == 0
+    assert "undo of 1: taken back 3, classes removed 1" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        assert project.answered_count().labelled == 16 and len(project.classes()) == 3
+    for words, problem in (
+        (["--undo"], "no import to take back"),
+        (["1", "--undo"], "taken back already"),
+        (["9", "--undo"], "There is no import 9"),
+        (["x", "--undo"], "no number of an import"),
+        (["--undo", "--list"], "given together"),
+        ([], "No labels were named"),
+        (["theirs.csv", "--classes", "a"], "--classes is for folders"),
+    ):
+        assert aral(monkeypatch, "import", str(photos), *words) == 2
+        assert problem in capsys.readouterr().err
+
+
+def test_splits_and_dates_are_no_classes(here: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+    for number, name in enumerate(("train/cat", "train/dog", "Validation/cat", "test/dog", "2023/05")):
+        save_digits(here / "photos" / name, 2, first=2 * number)
+    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    said = capsys.readouterr().out
+    assert "splits, not as classes: Validation, test, train." in said
+    assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
+    assert aral(monkeypatch, "import", "photos", "photos") == 0
+    assert "8 labels are taken in" in capsys.readouterr().out
+    with Project.open(Path("photos")) as project:
+        assert [each.name for each in project.classes()] == ["cat", "dog"]
+    assert aral(monkeypatch, "import", "photos", "photos", "--classes", "2023", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["recorded"] == 2 and facts["new_classes"] == ["2023"]
+    for number, name in enumerate(("2023/05", "2024/06")):
+        save_digits(here / "dated" / name, 2, first=2 * number)
+    label_photos(Path("dated"), None, Start(), Desk(browser=False))
+    said = capsys.readouterr().out
+    assert "no classes yet" in said and "Ignored: 2 files in 2024, which is named like a date" in said
+
+
+def test_labels_to_begin_with_add_their_classes_when_they_are_imported(
+    here: Path, monkeypatch, capsys
+) -> None:
+    """So a failed import leaves no classes, and the undo of one takes them."""
+    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    save_digits(here / "photos", 3)
+    Path("theirs.csv").write_text("path,label\nnobody.png,owl\n")
+    label_photos(Path("photos"), None, Start(labels=Path("theirs.csv")), Desk(browser=False))
+    assert "added when they are imported: owl" in capsys.readouterr().out
+    with Project.open(Path("photos")) as project:
+        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
+        assert project.classes() == ()
+        Path("theirs.csv").write_text(f"path,label\n{project.image(0).name},owl\n")
+        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
+        assert [each.name for each in project.classes()] == ["owl"]
+        assert project.label_imports.undo().removed_classes == ("owl",)
 
 
 def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(

@@ -68,7 +68,8 @@ def test_a_prediction_is_named_after_the_configuration(studio: TestClient, proje
         {"image": "http://studio.example/data/upload/3/IMG_004.png"},
         {"image": "/data/upload/3/0badcafe-IMG_004.png"},
         {"image": "/srv/photos/IMG_004.png?size=1"},
-        {"aral_id": 4, "image": "elsewhere.png"},
+        {"aral_id": 4, "image": "IMG_004.png"},
+        {"aral_id": 4},
     ],
     ids=str,
 )
@@ -85,6 +86,8 @@ def test_images_are_found(studio: TestClient, project: Project, data: dict[str, 
         {"image": "../../etc/passwd"},
         {"image": 4},
         {"aral_id": 10**9},
+        {"aral_id": 4, "image": "elsewhere.png"},
+        {"aral_id": 4, "image": "IMG_004.png", "aral_sha256": "0" * 64},
         {"aral_id": "4"},
         {},
     ],
@@ -95,6 +98,17 @@ def test_what_is_not_known_gets_no_prediction(
 ) -> None:
     record_model(project)
     assert predict(studio, data) == [{"model_version": "aral-1", "score": 0.0, "result": []}]
+
+
+def test_a_second_path_that_ends_the_same_is_not_taken(studio: TestClient, project: Project) -> None:
+    """Which of the two is the image cannot be told; a whole path can."""
+    assert hook(studio, "ANNOTATION_CREATED", "a/IMG_004.png", result=choice("dog"))["recorded"] is True
+    for image in ("b/IMG_004.png", "a/IMG_004.png"):
+        answer = hook(studio, "ANNOTATION_CREATED", image, id=12, result=choice("cat"))
+        assert (
+            answer["recorded"] is False and "No image of the project fits" in answer["refused"][0]["problem"]
+        )
+    assert hook(studio, "ANNOTATION_CREATED", "IMG_004.png", id=13, result=choice("cat"))["recorded"] is True
 
 
 def test_without_a_model_every_prediction_is_empty(studio: TestClient) -> None:

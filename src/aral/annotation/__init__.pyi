@@ -29,9 +29,11 @@ from .figures import (
     TrainingState,
 )
 from .forms import FORMS, USUAL, Form, Placing
+from .image_matching import ImageMatcher, Match, PathEnds
+from .label_files import NotTaken, ReadLabels
 from .label_import import Imported, import_labels
+from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
 from .model_cards import model_card
-from .names import ends_of
 from .options import Effort, TrainingOptions, changed_options, read_options, write_options
 from .pixels import PixelFile
 from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
@@ -94,15 +96,22 @@ __all__ = [
     "Form",
     "GridCell",
     "GridPage",
+    "ImageMatcher",
     "ImageStatus",
     "ImportProgress",
     "ImportResult",
     "Imported",
+    "ImportedAnswer",
     "Label",
+    "LabelImport",
+    "LabelImports",
     "LabelUse",
+    "Match",
     "ModelRecord",
+    "NotTaken",
     "Pace",
     "PageSettings",
+    "PathEnds",
     "Phase",
     "PixelFile",
     "Placing",
@@ -111,18 +120,20 @@ __all__ = [
     "ProjectClass",
     "ProjectImage",
     "Purpose",
+    "ReadLabels",
+    "RecordedImport",
     "Status",
     "Suggestion",
     "Trainer",
     "TrainerProcess",
     "TrainingOptions",
     "TrainingState",
+    "UndoneImport",
     "Unknown",
     "advise",
     "changed_options",
     "class_names_of",
     "classify_file",
-    "ends_of",
     "exact_interval",
     "examine",
     "export",

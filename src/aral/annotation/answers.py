@@ -21,7 +21,8 @@ from aral.words import counted
 
 MOST_AT_ONCE = 10_000
 
-_UNCANCELLED = "NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)"
+UNCANCELLED = "NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)"
+"""Of a row ``a`` of answers: nobody took it back."""
 
 
 def record(
@@ -73,7 +74,9 @@ def _record_one(
         return AnswerReceipt(event.key, seq, image_id, True, cancels, _stands(connection, image_id, person))
     if (
         event.class_id is not None
-        and not connection.execute("SELECT 1 FROM classes WHERE id = ?", (event.class_id,)).fetchone()
+        and not connection.execute(
+            "SELECT 1 FROM classes WHERE id = ? AND removed = 0", (event.class_id,)
+        ).fetchone()
     ):
         raise BadInput(f"There is no class {event.class_id}.", "Load the classes again.")
     if event.accepted and is_withheld(connection, image_id):
@@ -82,8 +85,8 @@ def _record_one(
             "Answer with a class.",
         )
     cancels = _to_cancel(connection, event, image_id, person) if event.action == "undo" else None
-    seq = _insert(connection, event, image_id, person, cancels, predictions)
-    _update_standing(connection, image_id, person)
+    seq = append(connection, event, image_id, person, cancels, predictions)
+    update_standing(connection, image_id, person)
     end_lease(connection, image_id, person)
     refresh(connection, [image_id])
     return AnswerReceipt(event.key, seq, image_id, False, cancels, _stands(connection, image_id, person))
@@ -110,7 +113,7 @@ def _to_cancel(connection: sqlite3.Connection, event: AnswerEvent, image_id: int
     return int(row[0])
 
 
-def _insert(
+def append(
     connection: sqlite3.Connection,
     event: AnswerEvent,
     image_id: int,
@@ -118,7 +121,7 @@ def _insert(
     cancels: int | None,
     predictions: PredictionTable,
 ) -> int:
-    """Append the event, with what asked for the image and what the model said of it at that time."""
+    """Append an event that was checked, with what asked for the image and what the model said of it then."""
     lease = connection.execute(
         """SELECT purpose, round, strategy, score, suggested_class, suggested_probability, suggested_by
         FROM leases WHERE image_id = ? AND annotator_id = ?""",
@@ -184,11 +187,12 @@ def _asked(
     return purpose, event.asked or Asking(*card)
 
 
-def _update_standing(connection: sqlite3.Connection, image_id: int, person: int) -> None:
+def update_standing(connection: sqlite3.Connection, image_id: int, person: int) -> None:
+    """Work out anew which of a person's answers to an image counts: the newest that was not taken back."""
     connection.execute("DELETE FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person))
     connection.execute(
         f"""INSERT INTO standing SELECT image_id, annotator_id, seq, action, class_id FROM answers a
-        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {_UNCANCELLED}
+        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {UNCANCELLED}
         ORDER BY seq DESC LIMIT 1""",
         (image_id, person),
     )
@@ -214,7 +218,7 @@ def standing_under(database: ProjectDatabase, prefix: str) -> tuple[int, int, st
 
 def undoable(database: ProjectDatabase, annotator: str, count: int) -> list[Answered]:
     """Somebody's answers that were not taken back, the newest first."""
-    return _answered(database, annotator, _UNCANCELLED, None, count)
+    return _answered(database, annotator, UNCANCELLED, None, count)
 
 
 def history(database: ProjectDatabase, annotator: str, before_seq: int | None, count: int) -> list[Answered]:
@@ -228,7 +232,7 @@ def _answered(
     with database.moment() as connection:
         rows = connection.execute(
             f"""SELECT a.seq, a.image_id, i.name, a.action, a.class_id, p.name, a.answered_at,
-                NOT {_UNCANCELLED}
+                NOT {UNCANCELLED}
             FROM answers a JOIN images i ON i.id = a.image_id JOIN annotators p ON p.id = a.annotator_id
             WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND (?2 IS NULL OR a.seq < ?2) AND {condition}
             ORDER BY a.seq DESC LIMIT ?3""",

@@ -1,4 +1,7 @@
-"""The classes of a project: added, renamed, merged and described, never deleted."""
+"""The classes of a project: added, renamed, merged and described.
+
+Only the undo of an import removes a class, one that nothing else uses; its row stays, because events name it.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +111,8 @@ def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
     """The live classes with the keys that count for them."""
     keys = read_settings(connection).keys
     rows = connection.execute(
-        "SELECT id, name, key, guideline, example_ids FROM classes WHERE merged_into IS NULL ORDER BY id"
+        "SELECT id, name, key, guideline, example_ids FROM classes "
+        "WHERE merged_into IS NULL AND removed = 0 ORDER BY id"
     )
     return tuple(
         ProjectClass(
@@ -133,6 +137,8 @@ def insert_class(connection: sqlite3.Connection, name: str, annotator: str) -> P
 def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
     """Add those classes whose name no class has or ever had, so that a command can be given again.
 
+    The name of a class that the undo of an import removed is free again.
+
     Raises:
         BadInput: a name is empty, or the same name is given twice.
     """
@@ -140,17 +146,32 @@ def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annota
     doubled = [name for place, name in enumerate(checked) if composed(name) in map(composed, checked[:place])]
     if doubled:
         raise BadInput(f"The class '{doubled[0]}' is given twice.", "Give each class once.")
-    used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes")}
-    for (detail,) in connection.execute("SELECT detail FROM class_changes WHERE change = 'rename'"):
+    used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes WHERE removed = 0")}
+    for (detail,) in connection.execute(
+        """SELECT detail FROM class_changes JOIN classes ON classes.id = class_id
+        WHERE change = 'rename' AND removed = 0"""
+    ):
         used.add(composed(json.loads(detail)["from"]))
     for name in checked:
         if composed(name) not in used:
             insert_class(connection, name, annotator)
 
 
+def remove_class(connection: sqlite3.Connection, class_id: int, annotator: str) -> None:
+    """Remove a live class that no answer names any more; inside a transaction."""
+    gone = _live_class(connection, class_id)
+    connection.execute("UPDATE classes SET removed = 1 WHERE id = ?", (class_id,))
+    connection.execute(
+        """UPDATE leases SET suggested_class = NULL, suggested_probability = NULL, suggested_by = NULL
+        WHERE suggested_class = ?""",
+        (class_id,),
+    )
+    _keep_change(connection, class_id, "remove", {"name": gone.name}, annotator)
+
+
 def _free_key(connection: sqlite3.Connection) -> str:
     """The first key that no action has, and no class, be it only until its keys are set back."""
-    own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL").fetchall()
+    own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL AND removed = 0").fetchall()
     keys = [*read_settings(connection).keys.values(), *(key for (key,) in own)]
     taken = {key.casefold() for key in keys}
     return next((key for key in CLASS_KEYS if key not in taken), "")
@@ -165,7 +186,8 @@ def _live_class(connection: sqlite3.Connection, class_id: int) -> ProjectClass:
 
 def _refuse_taken(connection: sqlite3.Connection, name: str, but: int | None = None) -> None:
     taken = connection.execute(
-        "SELECT id FROM classes WHERE composed_name = ? AND merged_into IS NULL AND id IS NOT ?",
+        "SELECT id FROM classes "
+        "WHERE composed_name = ? AND merged_into IS NULL AND removed = 0 AND id IS NOT ?",
         (composed(name), but),
     ).fetchone()
     if taken:

@@ -7,20 +7,28 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from aral.annotation import Project, label_studio
 from aral.annotation.forms import FORMS, USUAL, Placing
-from aral.annotation.label_rows import LabelRow, as_csv, as_jsonl, csv_bytes, label_rows
+from aral.annotation.label_files import EXPORTED_LABELS, read_labels
+from aral.annotation.label_rows import (
+    EXPORTED_IMAGES,
+    UNREADABLE,
+    LabelRow,
+    as_csv,
+    as_jsonl,
+    csv_bytes,
+    folder_names,
+    label_rows,
+)
 from aral.annotation.model_cards import model_card
 from aral.annotation.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
 from aral.annotation.prediction import newest_classifier, write_whole
 from aral.errors import BadInput, RunFailed, unknown_name
 
-UNREADABLE = "unreadable.csv"
-IMAGES = "images"
-MOST_NAME_BYTES, MOST_FOLDER_BYTES = 240, 200
+MOST_NAME_BYTES = 240
 MODEL = "model"
 SNIPPET = '''\
 """Classify images with this model: python load_model.py PHOTO [PHOTO ...]"""
@@ -100,8 +108,8 @@ def export(
         notes.append("There is no classifier yet: nothing has been trained.")
     left_out: tuple[str, ...] = ()
     if "imagefolder" in forms:
-        left_out = _image_folder(project, target / IMAGES, rows, placing)
-        files.append(f"{IMAGES}/")
+        left_out = _image_folder(project, target / EXPORTED_IMAGES, rows, placing)
+        files.append(f"{EXPORTED_IMAGES}/")
     labels = sum(row.answer == "class" for row in rows)
     return Exported(target, tuple(files), labels, left_out, tuple(notes))
 
@@ -135,9 +143,15 @@ def _export_model(project: Project, target: Path, forms: Collection[str]) -> lis
 def _image_folder(
     project: Project, folder: Path, rows: Sequence[LabelRow], placing: Placing
 ) -> tuple[str, ...]:
-    """One folder a class; names begin with the image's number, so that no two are the same."""
+    """One folder a class; names begin with the image's number, so that no two are the same.
+
+    Beside them a file tells which label events each stands for, so that an import counts none twice. Files that
+    an earlier export wrote and that have another class or none now are removed, unless somebody changed them.
+    """
     folders = folder_names(sorted({row.label for row in rows if row.label}))
     left_out = []
+    placed = []
+    before = _placed_before(folder)
     try:
         for row in rows:
             if not row.label:
@@ -152,13 +166,32 @@ def _image_folder(
             place.mkdir(parents=True, exist_ok=True)
             name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
             _place(source, place / name, placing)
+            placed.append(replace(row, path=f"{place.name}/{name}"))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunFailed(
             f"The images were not written to {folder}: {error}.",
             "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
+    if placed or before:
+        write_whole(folder / EXPORTED_LABELS, as_jsonl(placed))
+    for path in before.keys() - {row.path for row in placed}:
+        stale = folder / path
+        if stale.is_symlink() or (stale.is_file() and _content_hash(stale) == before[path]):
+            stale.unlink()
     return tuple(left_out)
+
+
+def _placed_before(folder: Path) -> dict[str, str]:
+    """Content hash by path of the images that an earlier export wrote into a folder."""
+    file = folder / EXPORTED_LABELS
+    if not file.is_file():
+        return {}
+    try:
+        rows = [(PurePosixPath(each.path), each.sha256) for each in read_labels(file).found]
+    except BadInput:  # somebody changed it: nothing is known to be ours
+        return {}
+    return {str(path): content for path, content in rows if len(path.parts) == 2 and ".." not in path.parts}
 
 
 def _end_of(name: str) -> str:
@@ -185,19 +218,3 @@ def _place(source: Path, target: Path, placing: Placing) -> None:
     else:
         shutil.copyfile(source, partial)
     partial.replace(target)
-
-
-def folder_names(class_names: Sequence[str]) -> dict[str, str]:
-    """A folder for each class: its name, made harmless for any file system; no two are the same."""
-    folders: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in class_names:
-        safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
-        safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
-        safe = safe.rstrip(". ") or "_"
-        unique, count = safe, 2
-        while unique.casefold() in taken:
-            unique, count = f"{safe}-{count}", count + 1
-        taken.add(unique.casefold())
-        folders[name] = unique
-    return folders

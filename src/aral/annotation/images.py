@@ -102,6 +102,14 @@ class ImagesPart(Part):
         number, name, *rest = rows[0]
         return ProjectImage(number, os.fsdecode(name), *rest)
 
+    def images(self) -> list[ProjectImage]:
+        """Every image that was ever read, those whose file is gone or changed as well, in order of id."""
+        rows = self._database.rows(
+            """SELECT id, name, width, height, format, sha256, status, duplicate_of FROM images
+            WHERE status IN ('ready', 'missing', 'changed') ORDER BY id"""
+        )
+        return [ProjectImage(number, os.fsdecode(name), *rest) for number, name, *rest in rows]
+
     def image_count(self) -> int:
         """How many images can be labelled: ready, exact copies counted once."""
         return int(self._database.row(f"SELECT count(*) FROM images WHERE {_LABELABLE}")[0])

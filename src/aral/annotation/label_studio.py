@@ -1,4 +1,4 @@
-"""Label Studio's JSON, both ways; its tasks carry the image's number, so that names need not be found again."""
+"""Label Studio's JSON, both ways; its tasks carry the image's content hash and the label events they come from."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def _task(row: LabelRow, model_version: str, task_id: int, annotation_id: int) -
             "image": LOCAL_FILES + quote(os.fsencode(row.path)),
             "aral_id": row.image_id,
             "aral_answer": row.answer,
+            "aral_label": row.label,
+            "aral_annotators": list(row.annotators),
+            "aral_events": list(row.events),
+            "aral_sha256": row.sha256,
         },
         "meta": {"round": row.round, "strategy": row.strategy, "score": row.score},
         "annotations": [annotation],

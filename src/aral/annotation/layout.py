@@ -187,8 +187,41 @@ _ASKED: Migration = (
     "ALTER TABLE answers ADD COLUMN score REAL",
 )
 
+_IMPORTS: Migration = (
+    # An import of labels, or the undo of one, is a unit.
+    """CREATE TABLE label_imports (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        undoes INTEGER UNIQUE REFERENCES label_imports (id),
+        source BLOB NOT NULL,
+        imported_at TEXT NOT NULL,
+        counts TEXT NOT NULL) STRICT""",
+    """CREATE TABLE label_import_events (
+        seq INTEGER PRIMARY KEY REFERENCES answers (seq),
+        import_id INTEGER NOT NULL REFERENCES label_imports (id)) STRICT""",
+    "CREATE INDEX events_by_import ON label_import_events (import_id)",
+    """CREATE TABLE label_import_classes (
+        class_id INTEGER PRIMARY KEY REFERENCES classes (id),
+        import_id INTEGER NOT NULL REFERENCES label_imports (id)) STRICT""",
+    # A removed class stays as a row, because events that were taken back name it.
+    "ALTER TABLE classes ADD COLUMN removed INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX live_class_names",
+    """CREATE UNIQUE INDEX live_class_names ON classes (composed_name)
+        WHERE merged_into IS NULL AND removed = 0""",
+    "ALTER TABLE class_changes RENAME TO class_changes_before",
+    """CREATE TABLE class_changes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        class_id INTEGER NOT NULL REFERENCES classes (id),
+        change TEXT NOT NULL CHECK (change IN ('add', 'rename', 'merge', 'describe', 'remove')),
+        detail TEXT NOT NULL,
+        annotator TEXT NOT NULL,
+        changed_at TEXT NOT NULL) STRICT""",
+    "INSERT INTO class_changes SELECT * FROM class_changes_before",
+    "DROP TABLE class_changes_before",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     (f"PRAGMA application_id = {APPLICATION_ID}", *_IMAGES, *_PEOPLE, *_ANSWERS, *_QUEUE, *_MODELS),
     _ASKED,
+    _IMPORTS,
 )
 """Step number N, counted from 1, turns layout N-1 into layout N."""

@@ -56,7 +56,7 @@ class PredictionTable:
 
 
 class NewestPredictions:
-    """The predictions in force, kept in memory until others come into force or classes are merged."""
+    """The predictions in force, kept in memory until others come into force or classes are merged or removed."""
 
     def __init__(self, database: ProjectDatabase) -> None:
         self._database = database
@@ -68,7 +68,7 @@ class NewestPredictions:
         """The predictions as they are now."""
         rows = self._database.rows(
             "SELECT (SELECT value FROM settings WHERE name = 'predictions'), "
-            "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL)"
+            "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL OR removed = 1)"
         )
         with self._lock:
             if rows[0] != self._state:
@@ -84,14 +84,19 @@ class NewestPredictions:
                 (number,),
             ).fetchall()
             merges = live_class_of(connection)
+            removed = [
+                class_id for (class_id,) in connection.execute("SELECT id FROM classes WHERE removed = 1")
+            ]
         if not blocks:
             return _EMPTY
         ids, top, probability = (b"".join(column) for column in zip(*blocks, strict=True))
+        classes = np.frombuffer(top, np.int64)
+        kept = ~np.isin(classes, np.array(removed, dtype=np.int64))
         return PredictionTable(
             number,
-            np.frombuffer(ids, np.int64),
-            np.frombuffer(top, np.int64),
-            np.frombuffer(probability, np.float32),
+            np.frombuffer(ids, np.int64)[kept],
+            classes[kept],
+            np.frombuffer(probability, np.float32)[kept],
             merges,
         )
 

@@ -18,6 +18,7 @@ from aral.annotation.estimate import EstimatePart
 from aral.annotation.figures import Disagreement, GridCell, GridPage
 from aral.annotation.images import ImagesPart
 from aral.annotation.keeping import keep_leases
+from aral.annotation.label_imports import LabelImports
 from aral.annotation.labels import LabelsPart
 from aral.annotation.models import ModelsPart
 from aral.annotation.opening import Place, place_for, place_of, set_up
@@ -50,6 +51,7 @@ class Project(
     Attributes:
         folder: of the project.
         photos: the images as people keep them; never written to.
+        label_imports: what was imported, and the way to take it back.
     """
 
     def __init__(self, place: Place, database: ProjectDatabase) -> None:
@@ -57,6 +59,7 @@ class Project(
         self._desk = CardDesk(database, self._predictions)
         self._review = Review(database, self._predictions)
         self._tiles = TileDesk(database, self._predictions, self._review)
+        self.label_imports = LabelImports(database, self._predictions)
 
     @staticmethod
     def create_or_open(

@@ -141,15 +141,15 @@ class ClassChange:
         seq: its place in the order of all changes.
         class_id: the class; of a merge the one that went.
         change: what was done.
-        detail: for ``add`` ``name``; for ``rename`` ``from`` and ``to``; for ``merge`` ``name``, ``into`` and
-            ``into_name``; for ``describe`` ``guideline`` and ``examples``.
+        detail: for ``add`` and ``remove`` ``name``; for ``rename`` ``from`` and ``to``; for ``merge``
+            ``name``, ``into`` and ``into_name``; for ``describe`` ``guideline`` and ``examples``.
         annotator: who did it.
         changed_at: UTC in ISO 8601.
     """
 
     seq: int
     class_id: int
-    change: Literal["add", "rename", "merge", "describe"]
+    change: Literal["add", "rename", "merge", "describe", "remove"]
     detail: dict[str, Any]
     annotator: str
     changed_at: str

@@ -71,7 +71,8 @@ class Review:
         """By image what the model of that time said just before the first class was given to it."""
         rows = self._database.rows(
             """SELECT image_id, suggested_class, suggested_probability, suggested_by, min(seq) FROM answers
-            WHERE action = 'class' GROUP BY image_id HAVING suggested_class IS NOT NULL"""
+            WHERE action = 'class' GROUP BY image_id HAVING suggested_class IS NOT NULL
+            AND suggested_class NOT IN (SELECT id FROM classes WHERE removed = 1)"""
         )
         said = {image_id: suggestion_of(*suggested) for image_id, *suggested, _ in rows}
         return {image_id: suggestion for image_id, suggestion in said.items() if suggestion is not None}

@@ -82,7 +82,9 @@ def read_settings(connection: sqlite3.Connection) -> PageSettings:
 
 def _keys(connection: sqlite3.Connection, chosen: dict[str, str]) -> dict[str, str]:
     """The keys that were chosen, and the usual ones of what has come since, where these are still free."""
-    classes = connection.execute("SELECT id, key FROM classes WHERE merged_into IS NULL").fetchall()
+    classes = connection.execute(
+        "SELECT id, key FROM classes WHERE merged_into IS NULL AND removed = 0"
+    ).fetchall()
     taken = {chosen.get(f"class:{class_id}", key).casefold() for class_id, key in classes}
     taken |= {key.casefold() for key in chosen.values()}
     usual = {action: "" if key.casefold() in taken else key for action, key in ACTION_KEYS.items()}
@@ -120,7 +122,9 @@ def check_budget(budget: int | None) -> None:
 
 def _check_keys(connection: sqlite3.Connection, keys: dict[str, str]) -> None:
     """No key may mean two things; an empty one means that there is none."""
-    classes = connection.execute("SELECT id, key, merged_into IS NULL FROM classes").fetchall()
+    classes = connection.execute(
+        "SELECT id, key, merged_into IS NULL AND removed = 0 FROM classes"
+    ).fetchall()
     of_classes = {f"class:{class_id}": key for class_id, key, is_live in classes if is_live}
     merged = {f"class:{class_id}" for class_id, _, is_live in classes if not is_live}
     unknown = sorted(set(keys) - set(ACTION_KEYS) - set(of_classes) - merged)

@@ -19,6 +19,7 @@ from aral.annotation import (
     TrainingState,
     changed_options,
     class_names_of,
+    import_labels,
     read_options,
     write_options,
 )
@@ -198,7 +199,7 @@ class Work:
                 check_images(self._project)
                 typer.echo(said_of_measuring(self._project))
             if self._labels is not None and result.complete:
-                typer.echo(said_of_labels(self._project, self._labels))
+                typer.echo(said_of_labels(import_labels(self._project, self._labels)))
         except AralError as error:
             self._fail(error)
             return
@@ -234,18 +235,24 @@ def _keep_options(project: Project, given: Mapping[str, object]) -> None:
 
 
 def _name_classes(project: Project, start: Start) -> None:
-    """Classes from labels or folders, for a project that has none."""
+    """Classes from folders, for a project that has none; those of labels come with their import."""
     if project.classes():
         return
-    source = start.labels or project.photos
-    found = class_names_of(source)
+    if start.labels is not None:
+        found = class_names_of(start.labels)
+        if found.names:
+            typer.echo(f"Classes of the labels, added when they are imported: {', '.join(found.names)}.")
+        return
+    found = class_names_of(project.photos)
+    for note in found.notes:
+        typer.echo(note)
     for name in found.names:
         project.add_class(name, "aral label")
-    if found.names and start.labels is None:
+    if found.names:
         typer.echo(
             f"Classes from the folders: {', '.join(found.names)}. Their files are not taken as labels;"
         )
         typer.echo(f"that is done by: aral import {project.photos} {project.photos}")
-    elif not found.names:
+    else:
         typer.echo(f"There are no classes yet, because {found.reason}.")
         typer.echo("Add them on the page, or with --classes NAME,NAME.")

@@ -13,7 +13,8 @@ import typer
 from aral import annotation, reports
 from aral.annotation import Project
 from aral.cli.options import AsJson
-from aral.cli.sentences import said_of_labels
+from aral.cli.sentences import said_of_entry, said_of_labels, said_of_undo
+from aral.errors import BadInput
 from aral.words import counted
 
 REPORT = "report.html"
@@ -82,11 +83,62 @@ def _say(done: annotation.Exported, files: list[str]) -> None:
 
 def import_command(
     folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
-    labels: Annotated[Path, typer.Argument(help=".csv, .jsonl, Label Studio's .json, or class folders.")],
-    annotator: Annotated[
-        str, typer.Option(help="Who gave labels of which the file does not tell.")
-    ] = "import",
+    labels: Annotated[
+        Path | None,
+        typer.Argument(
+            help=".csv, .jsonl, Label Studio's .json, class folders, or an export folder. "
+            "With --undo: number of the import; default: the last one."
+        ),
+    ] = None,
+    annotator: Annotated[str, typer.Option(help="Who gave labels of which the source does not tell.")] = "",
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="Of a folder: names of its class folders, also ones that look like splits or dates."
+        ),
+    ] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Take an import of labels back.")] = False,
+    list_imports: Annotated[bool, typer.Option("--list", help="List the imports of labels.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Take labels from elsewhere into a project; the same file counts once."""
+    """Take labels from elsewhere into a project, list imports, or take one back; the same label counts once."""
+    if undo and list_imports:
+        raise BadInput("--undo and --list were given together.", "Give one of them.")
     with Project.open(folder) as project:
-        typer.echo(said_of_labels(project, labels, annotator))
+        if list_imports:
+            _list_imports(project, as_json)
+        elif undo:
+            undone = project.label_imports.undo(_import_number(labels))
+            typer.echo(json.dumps(asdict(undone), indent=2) if as_json else said_of_undo(undone))
+        elif labels is None:
+            raise BadInput("No labels were named.", f"Give a file or folder: aral import {folder} labels.csv")
+        else:
+            names = tuple(name.strip() for name in classes.split(",") if name.strip())
+            done = annotation.import_labels(project, labels, annotator, names)
+            facts = {**asdict(done), "reasons": done.reasons}
+            typer.echo(json.dumps(facts, indent=2) if as_json else said_of_labels(done))
+
+
+def _list_imports(project: Project, as_json: bool) -> None:
+    entries = project.label_imports.entries()
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return
+    for entry in entries:
+        typer.echo(said_of_entry(entry))
+    if not entries:
+        typer.echo("No labels were imported.")
+
+
+def _import_number(given: Path | None) -> int | None:
+    """The number of the import to take back.
+
+    Raises:
+        BadInput: it is no number.
+    """
+    if given is None:
+        return None
+    text = str(given)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise BadInput(f"{text!r} is no number of an import.", "See the list: aral import PROJECT --list")
+    return int(text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from aral.annotation import ImportResult, Project, import_labels
+from aral.annotation import Imported, ImportResult, LabelImport, Project, UndoneImport
 from aral.errors import BadInput
 from aral.words import counted
+
+MOST_REASONS, MOST_PATHS = 5, 3
 
 
 def said_of_import(result: ImportResult) -> str:
@@ -45,18 +45,57 @@ def check_images(project: Project) -> None:
     )
 
 
-def said_of_labels(project: Project, source: Path, annotator: str = "import") -> str:
-    """Take labels in and say what came of it."""
-    done = import_labels(project, source, annotator)
+def said_of_labels(done: Imported) -> str:
+    """What came of an import of labels, with counts and reasons."""
     parts = [
+        *done.notes,
         f"{counted(done.recorded, 'label is', 'labels are')} taken in; "
-        f"{counted(done.repeated, 'was', 'were')} there already."
+        f"{counted(done.repeated, 'was', 'were')} there already.",
     ]
+    if done.changed_since:
+        changed = counted(done.changed_since, "of them was", "of them were")
+        parts.append(f"{changed} changed since; the newer label stays.")
+    if done.replaced:
+        lines = counted(done.replaced, "label is", "labels are")
+        parts.append(f"{lines} replaced by a later line on the same image.")
     if done.new_classes:
         parts.append(f"New classes: {', '.join(done.new_classes)}.")
-    if done.unknown:
-        shown = ", ".join(repr(path) for path in done.unknown[:3])
-        parts.append(
-            f"{counted(len(done.unknown), 'image is', 'images are')} not in the project, such as {shown}."
-        )
+    for reason, count in list(done.reasons.items())[:MOST_REASONS]:
+        paths = [repr(each.path) for each in done.not_taken if each.reason == reason]
+        shown = ", ".join(paths[:MOST_PATHS]) + (" and others" if count > MOST_PATHS else "")
+        parts.append(f"{counted(count, 'label is', 'labels are')} not taken, because {reason}: {shown}")
+    left = len(done.reasons) - MOST_REASONS
+    if left > 0:
+        parts.append(f"Further labels are not taken, for {counted(left, 'more reason')} (--json lists all).")
+    if done.number is not None:
+        parts.append(f"This is import {done.number}; aral import PROJECT --undo {done.number} takes it back.")
+    return "\n".join(parts)
+
+
+def said_of_undo(done: UndoneImport) -> str:
+    """What came of the undo of an import."""
+    parts = [
+        f"Import {done.undoes} ({_printable(done.source)}) is taken back: "
+        f"{counted(done.taken_back, 'label')}; {counted(done.changed_since, 'image keeps', 'images keep')} "
+        "a label that was given since."
+    ]
+    if done.taken_back_before:
+        parts.append(f"{counted(done.taken_back_before, 'label was', 'labels were')} taken back before.")
+    if done.removed_classes:
+        parts.append(f"Removed classes: {', '.join(done.removed_classes)}.")
+    if done.kept_classes:
+        parts.append(f"Classes that stay, because they are used: {', '.join(done.kept_classes)}.")
     return " ".join(parts)
+
+
+def said_of_entry(entry: LabelImport) -> str:
+    """A line of the list of imports."""
+    counts = ", ".join(f"{name} {count}" for name, count in entry.counts.items() if count)
+    what = f"undo of {entry.undoes}" if entry.undoes is not None else _printable(entry.source)
+    undone = f"; taken back by {entry.undone_by}" if entry.undone_by is not None else ""
+    classes = f"; new classes: {', '.join(entry.new_classes)}" if entry.new_classes else ""
+    return f"{entry.number}  {entry.imported_at}  {what}: {counts or 'nothing'}{classes}{undone}"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)

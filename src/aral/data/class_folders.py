@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,17 @@ from jaxtyping import Int64
 
 from aral.data.dataset import DataSet, Limits, kept_of
 from aral.data.decode import Channels
-from aral.data.folder import FolderImages, read_image_folder
+from aral.data.folder import FolderImages, read_files, read_image_folder
+from aral.data.folder_layout import FolderLayout, Split, image_files, read_layout, split_of
 from aral.data.part_folder import read_part
+from aral.data.scan import Found, scan
+from aral.data.unreadable import Unreadable
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.words import counted
 
 _LOG = logging.getLogger(__name__)
-_TEST_FOLDERS = ("test", "val")
 
 
 def folder_dataset(
@@ -30,14 +33,17 @@ def folder_dataset(
     *,
     channels: Channels = 3,
     limits: Limits | None = None,
+    classes: Collection[str] = (),
 ) -> DataSet:
     """A data set from a folder of class folders, named after the folder.
 
-    With ``train/`` and ``test/`` (or ``val/``) inside, these are the two parts; otherwise a share of the
-    images, chosen by a random number of their position, becomes the test set. Files outside class folders
-    and unreadable files are left out; the note counts them and the log names the first.
+    Which folders are classes and which are splits is told by :func:`aral.data.folder_layout.read_layout`. With a
+    split for training and one for testing (or else for validation) these are the two parts; otherwise a share
+    of the images, chosen by a random number of their position, becomes the test set. Files outside class
+    folders, in a split that is not used, and unreadable files are left out; the note counts them and the log
+    names the first. The log says what was taken as split, as class, and what was ignored.
 
-    Of given parts, only as many files are decoded as ``limits`` ask for: those that
+    Of given splits, only as many files are decoded as ``limits`` ask for: those that
     :meth:`DataSet.limited` would keep, but for one more of each class that is not among them, which tells that
     the class exists.
 
@@ -48,30 +54,80 @@ def folder_dataset(
         stream: decides which ones.
         channels: 3 for colour, 1 for grey.
         limits: how many images are kept; ``None`` keeps all.
+        classes: names of the class folders; by default all that are named neither like a split nor like a date.
 
     Raises:
         BadInput: a limit exceeds what there is, the folder is missing, has no images or fewer than two
-            classes, or a class in the test folder is unknown to the training folder.
+            classes, or a class of the test split is unknown to the training split.
     """
     if not 0 < test_share < 1:
         raise BadInput(f"The test share must lie between 0 and 1, not {test_share}.", "Try 0.2.")
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Give the folder that holds the class folders.")
     limits = limits or Limits(None, None, stream)
-    test_folder = next((path / part for part in _TEST_FOLDERS if (path / part).is_dir()), None)
-    if test_folder is not None and (path / "train").is_dir():
-        data = _given_split(path, test_folder, side, channels, limits)
+    listed = _Listed.of(path, classes)
+    splits = {listed.layout.split_of(name) for name in listed.in_classes}
+    test_split = next((split for split in _TEST_SPLITS if split in splits), None)
+    if listed.layout.splits or listed.layout.ignored:
+        _LOG.warning("%s: %s", path, " ".join(listed.layout.sentences()))
+    if test_split is not None and "train" in splits:
+        data = _given_split(listed, test_split, side, channels, limits)
     else:
-        data = _own_split(path, side, test_share, stream, channels)
+        data = _own_split(listed, side, test_share, stream, channels)
     return data.limited(limits.pool_size, limits.test_size, limits.stream)
 
 
-def _own_split(path: Path, side: int, test_share: float, stream: Stream, channels: Channels) -> DataSet:
+_TEST_SPLITS: tuple[Split, ...] = ("test", "validation")
+
+
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """The files of a folder, nothing of them read but a few headers."""
+
+    path: Path
+    found: Found
+    layout: FolderLayout
+    in_classes: tuple[str, ...]
+
+    @staticmethod
+    def of(path: Path, classes: Collection[str]) -> _Listed:
+        found = _files(path)
+        layout = read_layout(image_files(path, found.files), within=path.resolve().name, classes=classes)
+        inside = tuple(name for name in found.files if layout.in_class_folder(name))
+        return _Listed(path, found, layout, inside)
+
+    def of_split(self, split: Split) -> list[str]:
+        """The files of the class folders of a split."""
+        return [name for name in self.in_classes if self.layout.split_of(name) == split]
+
+
+def _files(path: Path) -> Found:
+    """As :func:`aral.data.scan.scan`; a split that is a link to another place is followed."""
+    found = scan(path)
+    linked = [
+        each.name
+        for each in sorted(path.iterdir())
+        if each.is_symlink() and each.is_dir() and split_of(each.name)
+    ]
+    files, left_out = list(found.files), list(found.left_out)
+    for split in linked:
+        if any(name.startswith(f"{split}/") for name in files):
+            continue
+        inside = scan(path / split)
+        left_out = [bad for bad in left_out if bad.path != split]
+        left_out += [Unreadable(f"{split}/{bad.path}", bad.reason, bad.detail) for bad in inside.left_out]
+        files += [f"{split}/{name}" for name in inside.files]
+    return Found(tuple(sorted(files)), tuple(sorted(left_out, key=lambda bad: bad.path)))
+
+
+def _own_split(listed: _Listed, side: int, test_share: float, stream: Stream, channels: Channels) -> DataSet:
     """The two parts by chance."""
-    folder = read_image_folder(path, side, channels=channels)
-    rows = np.flatnonzero(np.array(folder.class_folders) != "").astype(np.int64)
-    names = tuple(sorted({folder.class_folders[row] for row in rows}))
-    read = _checked(_InClasses(path, folder, rows, names, len(folder.paths) - rows.size))
+    path = listed.path
+    if not listed.in_classes:
+        read_image_folder(path, side, channels=channels)  # names the files if none can be read
+    folder = read_files(path, listed.in_classes, side, channels)
+    rows = np.arange(len(folder.paths), dtype=np.int64)
+    read = _checked(_InClasses(listed, folder, rows, _class_names(listed, folder.paths), _left_out(listed)))
     count = len(read.positions)
     test_size = round(test_share * count)
     if not 0 < test_size < count:
@@ -98,19 +154,30 @@ def _own_split(path: Path, side: int, test_share: float, stream: Stream, channel
     )
 
 
+def _class_names(listed: _Listed, paths: Sequence[str]) -> tuple[str, ...]:
+    """The classes of these files, sorted."""
+    return tuple(sorted({name for name in map(listed.layout.class_of, paths) if name is not None}))
+
+
+def _left_out(listed: _Listed, *splits: Split) -> int:
+    """How many files are not read: those outside class folders, and those of other splits than these."""
+    read = len(listed.in_classes) if not splits else sum(len(listed.of_split(split)) for split in splits)
+    return len(listed.found.left_out) + len(listed.found.files) - read
+
+
 @dataclass(frozen=True, eq=False)
 class _InClasses:
-    """The images that lie in class folders: their rows, all classes, and how many files lie outside."""
+    """The images that lie in class folders: their rows, all classes, and how many other files there are."""
 
-    path: Path
+    listed: _Listed
     folder: FolderImages
     positions: Int64[np.ndarray, " n"]
     class_names: tuple[str, ...]
-    stray: int
+    outside: int
 
     @property
     def left_out(self) -> int:
-        return len(self.folder.unreadable) + self.stray
+        return len(self.folder.unreadable) + self.outside
 
     def classes(self, names: tuple[str, ...]) -> Int64[np.ndarray, " n"]:
         """The class of each image, an index into ``names``."""
@@ -118,37 +185,58 @@ class _InClasses:
         unknown = sorted(set(self.class_names) - set(index))
         if unknown:
             raise BadInput(
-                f"{self.path} has class folders that the training folder lacks: {', '.join(unknown)}.",
+                f"{self.listed.path} has class folders for testing that the training folder lacks: "
+                f"{', '.join(unknown)}.",
                 "Use the same class folders in both.",
             )
-        return np.array([index[self.folder.class_folders[row]] for row in self.positions], dtype=np.int64)
+        found = (self.listed.layout.class_of(self.folder.paths[row]) for row in self.positions)
+        return np.array([index[name] for name in found if name is not None], dtype=np.int64)
 
 
 def _checked(read: _InClasses, least: int = 2) -> _InClasses:
     """Refuse fewer than ``least`` classes; log what was left out."""
+    path, found, ignored = read.listed.path, read.listed.found, read.listed.layout.ignored
     if len(read.class_names) < least:
+        said = "".join(
+            f" {counted(each.files, 'file')} in {each.folder or '.'}, {each.reason}." for each in ignored
+        )
         raise BadInput(
-            f"{read.path} has images in {counted(len(read.class_names), 'class folder')} "
-            f"({', '.join(read.class_names) or 'none'}) and {read.stray} outside any; two classes are needed.",
-            "Make one folder a class, such as cats/ and dogs/, and put the images into them.",
+            f"{path} has images in {counted(len(read.class_names), 'class folder')} "
+            f"({', '.join(read.class_names) or 'none'}) and {read.outside} outside any; "
+            f"two classes are needed.{said}",
+            "Make one folder a class, such as cats/ and dogs/, and put the images into them. "
+            "A folder that is named like a date or a split must be renamed.",
         )
     if read.left_out:
-        bad = read.folder.unreadable
+        bad = (*found.left_out, *read.folder.unreadable)
         first = f"{bad[0].path}: {bad[0].reason}" if bad else "a file outside any class"
-        _LOG.warning("%s: %d files left out, the first: %s", read.path, read.left_out, first)
+        _LOG.warning("%s: %d files left out, the first: %s", path, read.left_out, first)
     return read
 
 
-def _given_split(path: Path, test_folder: Path, side: int, channels: Channels, limits: Limits) -> DataSet:
+def _given_split(
+    listed: _Listed, test_split: Split, side: int, channels: Channels, limits: Limits
+) -> DataSet:
     """The two parts as the folders give them, no more decoded than is kept."""
-    stream = limits.stream
+    path, stream, class_of = listed.path, limits.stream, listed.layout.class_of
     parts = (
-        read_part(path / "train", side, channels, limits.pool_size, stream.child("pool")),
-        read_part(test_folder, side, channels, limits.test_size, stream.child("test")),
+        read_part(
+            path, listed.of_split("train"), class_of, side, channels, limits.pool_size, stream.child("pool")
+        ),
+        read_part(
+            path,
+            listed.of_split(test_split),
+            class_of,
+            side,
+            channels,
+            limits.test_size,
+            stream.child("test"),
+        ),
     )
+    outside = (_left_out(listed, "train", test_split), 0)
     pool, test = (
-        _InClasses(part.path, part.images, np.arange(len(part.images.paths)), part.class_names, part.stray)
-        for part in parts
+        _InClasses(listed, part.images, np.arange(len(part.images.paths)), part.class_names, others)
+        for part, others in zip(parts, outside, strict=True)
     )
     names = _checked(pool).class_names
     _checked(test, least=1)

@@ -1,8 +1,8 @@
-"""One part of a data set, ``train/`` or ``val/``: chosen by name before anything is decoded."""
+"""One split of a data set, such as ``train/``: files are chosen by name before anything is decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,7 @@ import torch
 
 from aral.data.decode import Channels, decode_image
 from aral.data.folder import FolderImages, class_folder, read_files
-from aral.data.scan import scan
-from aral.data.unreadable import Refused, Unreadable
+from aral.data.unreadable import Refused
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -22,18 +21,16 @@ class PartFolder:
     """The images of a part that were kept.
 
     Attributes:
-        path: the folder.
+        path: the folder that the paths of the images are relative to.
         images: those that were kept, in the order of their paths.
         class_names: every class folder with a readable image, whether one of its images was kept or not, sorted.
         files: how many files lie in class folders, kept or not.
-        stray: how many files lie outside any.
     """
 
     path: Path
     images: FolderImages
     class_names: tuple[str, ...]
     files: int
-    stray: int
 
     @property
     def kept(self) -> int:
@@ -41,13 +38,23 @@ class PartFolder:
         return len(self.images.paths)
 
 
-def read_part(path: Path, side: int, channels: Channels, size: int | None, stream: Stream) -> PartFolder:
-    """Read ``size`` images of a folder of class folders, or all readable ones if there are fewer.
+def read_part(
+    path: Path,
+    files: Sequence[str],
+    class_of: Callable[[str], str | None],
+    side: int,
+    channels: Channels,
+    size: int | None,
+    stream: Stream,
+) -> PartFolder:
+    """Read ``size`` of the named files, or all readable ones if there are fewer.
 
     A file is chosen by a random number of its position; one that proves unreadable gives its place to the next.
 
     Args:
-        path: the folder.
+        path: the folder that the files are relative to.
+        files: files in class folders, sorted.
+        class_of: the class folder of a file.
         side: height and width of the images.
         channels: 3 for colour, 1 for grey.
         size: how many; ``None`` reads all.
@@ -56,8 +63,6 @@ def read_part(path: Path, side: int, channels: Channels, size: int | None, strea
     Raises:
         BadInput: the images exceed the memory.
     """
-    found = scan(path)
-    files = [name for name in found.files if "/" in name]
     order = np.arange(len(files), dtype=np.int64)
     if size is not None:
         order = np.argsort(stream.uniform(order), kind="stable")
@@ -68,22 +73,20 @@ def read_part(path: Path, side: int, channels: Channels, size: int | None, strea
         end = min(start + wanted - kept, len(files))
         reads.append(read_files(path, [files[index] for index in np.sort(order[start:end])], side, channels))
         start, kept = end, kept + len(reads[-1].paths)
-    images = _joined(path, reads, side, channels, found.left_out)
-    names = {*images.class_folders, *_other_classes(path, files, set(images.class_folders))}
-    stray = len(found.files) - len(files)
-    return PartFolder(path, images, tuple(sorted(names)), len(files), stray)
+    images = _joined(path, reads, side, channels)
+    known = {name for name in map(class_of, images.paths) if name is not None}
+    names = {*known, *_other_classes(path, files, class_of, known)}
+    return PartFolder(path, images, tuple(sorted(names)), len(files))
 
 
-def _joined(
-    path: Path, reads: Sequence[FolderImages], side: int, channels: Channels, left_out: Sequence[Unreadable]
-) -> FolderImages:
+def _joined(path: Path, reads: Sequence[FolderImages], side: int, channels: Channels) -> FolderImages:
     """Several readings as one, in the order of the paths."""
     reads = reads or [read_files(path, [], side, channels)]
     paths = [name for read in reads for name in read.paths]
     formats = [name for read in reads for name in read.formats]
     order = sorted(range(len(paths)), key=paths.__getitem__)
     pixels = reads[0].images.pixels if len(reads) == 1 else torch.cat([read.images.pixels for read in reads])
-    unreadable = (*left_out, *(bad for read in reads for bad in read.unreadable))
+    unreadable = tuple(bad for read in reads for bad in read.unreadable)
     return FolderImages(
         ImageSet.of(pixels if order == list(range(len(order))) else pixels[order]),
         tuple(paths[row] for row in order),
@@ -94,12 +97,14 @@ def _joined(
     )
 
 
-def _other_classes(path: Path, files: Sequence[str], known: set[str]) -> Iterator[str]:
+def _other_classes(
+    path: Path, files: Sequence[str], class_of: Callable[[str], str | None], known: set[str]
+) -> Iterator[str]:
     """The class folders with a readable image that are not known yet; one image of each is decoded to tell."""
     found = set(known)
     for name in files:
-        folder = class_folder(name)
-        if folder not in found and _readable(path / name):
+        folder = class_of(name)
+        if folder is not None and folder not in found and _readable(path / name):
             found.add(folder)
             yield folder
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.annotation import Project, Suggestion, ends_of
+from aral.annotation import ImageMatcher, Project, Suggestion
 from aral.web.label_studio_answers import Document, Webhook, take_in
 from aral.web.replies import Json
 
@@ -74,51 +74,54 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
 
 class ImageIndex:
-    """Finds the image that a task is about.
+    """Finds the image that a task is about, by the rules of :class:`aral.annotation.ImageMatcher`.
 
-    A task made by ``aral export`` carries the image's number; any other is found by the file it names, which
-    may be a path below the photos, Label Studio's address of a local file, or an upload.
+    A task made by ``aral export`` carries the content hash of its image. Any other is found by the file it names,
+    which may be a path below the photos, Label Studio's address of a local file, or an upload. The number
+    ``aral_id`` counts only for a task that names no file, or names the file of that image: in another project the
+    number belongs to another image. A shortened path that a second, different path of a task ends in as well
+    is not taken any more.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._lock = Lock()
-        self._by_name: dict[str, int] = {}
-        self._ids: frozenset[int] = frozenset()
-        self._known = 0
+        self._matcher = ImageMatcher((), project.photos)
+        self._paths = self._matcher.import_paths()
+        self._labelable: frozenset[int] = frozenset()
+        self._known = -1
 
     def find(self, task: Mapping[str, Any]) -> int | None:
         """The image's number, or None."""
         data = task.get("data")
         if not isinstance(data, dict):
             return None
-        number = data.get("aral_id")
-        count = self._project.image_count()
-        if isinstance(number, int) and number in self._numbers(count):
-            return number
-        address = data.get("image")
-        return self._named(address) if isinstance(address, str) else None
-
-    def _numbers(self, count: int) -> frozenset[int]:
-        self._read(count)
-        return self._ids
-
-    def _named(self, address: str) -> int | None:
-        parts = urlsplit(address)
-        local = parse_qs(parts.query).get("d")
-        self._read(self._project.image_count())
-        known = (self._by_name.get(name) for name in ends_of(local[0] if local else unquote(parts.path)))
-        return next((image_id for image_id in known if image_id is not None), None)
-
-    def _read(self, count: int) -> None:
-        """Read the names again when images were added."""
+        number, address, sha256 = data.get("aral_id"), data.get("image"), data.get("aral_sha256")
+        path = _path(address) if isinstance(address, str) else ""
+        content = sha256 if isinstance(sha256, str) else ""
         with self._lock:
-            if count == self._known:
-                return
-            ids = [int(each) for each in self._project.labelable_ids()]
-            self._by_name = {self._project.image(id).name: id for id in ids}
-            self._ids = frozenset(ids)
-            self._known = count
+            self._read()
+            if not path and not content:
+                return number if isinstance(number, int) and number in self._labelable else None
+            self._paths.add(path)
+            found = self._matcher.match(path, content, self._paths).image_id
+        return found if found in self._labelable else None
+
+    def _read(self) -> None:
+        """Read the images again when there are others."""
+        count = self._project.image_count()
+        if count == self._known:
+            return
+        self._matcher = ImageMatcher(self._project.images(), self._project.photos)
+        self._labelable = frozenset(int(each) for each in self._project.labelable_ids())
+        self._known = count
+
+
+def _path(address: str) -> str:
+    """The path that a task's address names."""
+    parts = urlsplit(address)
+    local = parse_qs(parts.query).get("d")
+    return local[0] if local else unquote(parts.path)
 
 
 class _Controls(HTMLParser):

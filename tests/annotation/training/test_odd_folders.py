@@ -12,6 +12,7 @@ import pytest
 
 from aral.annotation import Project, Trainer, export, import_labels, model_card, predict, status
 from aral.annotation.prediction import newest_classifier
+from aral.errors import BadInput
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 
 NAMES = (
@@ -51,14 +52,18 @@ def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Pa
     for line in (tmp_path / "out" / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
         assert wanted[os.fsencode(row["path"])] == CLASSES.index(row["label"])
-    # Other files of the same names and other content: they are found by name alone.
+    # Other files of the same names and other content: the labels are not theirs, unless only names are given.
     twin = filled(tmp_path / "twin")
     for number, name in enumerate(NAMES):
         (twin / os.fsdecode(name)).write_bytes((twin / os.fsdecode(name)).read_bytes() + bytes([number]))
     with Project.create_or_open(twin, class_names=CLASSES) as other:
         other.import_images()
-        done = import_labels(other, tmp_path / "out" / file)
-        assert (done.recorded, done.unknown) == (len(NAMES), ())
+        with pytest.raises(BadInput, match="another content"):
+            import_labels(other, tmp_path / "out" / file)
+        labels = tmp_path / "out" / file
+        labels.write_bytes(labels.read_bytes().replace(b"sha256", b"hash"))
+        done = import_labels(other, labels)
+        assert (done.recorded, done.not_taken) == (len(NAMES), ())
         found = {os.fsencode(other.image(label.image_id).name): label.class_id for label in other.labels()}
     assert found == wanted
 
