@@ -23,8 +23,14 @@ from aral.annotation.course import Course
 from aral.annotation.fairness import FAIR, fairness
 from aral.annotation.model_cards import in_words
 from aral.annotation.sessions import identity_of
-from aral.cli.desk import Desk, Start, Work, label_photos
-from aral.cli.sentences import said_of_import, said_of_measuring
+from aral.cli.serving import (
+    BackgroundWork,
+    ProjectChanges,
+    ServeOptions,
+    estimate_set_text,
+    import_text,
+    label_photos,
+)
 from aral.loop import Observer
 from aral.web import link_of_running_server, served
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
@@ -84,7 +90,7 @@ def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys
     assert "3 images are classified" in capsys.readouterr().out
     assert len(Path("said.csv").read_text().splitlines()) == 4
     assert aral(monkeypatch, "import", str(photos), "out/labels.csv", "--annotator", "Zoe") == 0
-    assert "0 labels are taken in; 16 were there already" in capsys.readouterr().out
+    assert "0 labels imported; 16 were in the project already" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.answered_count().labelled == 16
         assert {name for label in project.labels() for name in label.annotators} == {"Ann"}
@@ -100,9 +106,9 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
     assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
     said = capsys.readouterr().out
     for line in (
-        "3 labels are taken in; 0 were there already.",
+        "3 labels imported; 0 were in the project already.",
         "New classes: seven.",
-        "1 label is not taken, because the project has no image of this path: 'nobody.png'",
+        "1 label was not imported, because the project has no image of this path: 'nobody.png'",
         "--undo 1 takes it back",
     ):
         assert line in said, line
@@ -113,7 +119,7 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
     assert facts["not_taken"][0]["path"] == "nobody.png"
     assert aral(monkeypatch, "import", str(photos), "--undo") == 0
     said = capsys.readouterr().out
-    assert "Import 1 (theirs.csv) is taken back: 3 labels; 0 images keep" in said
+    assert "Import 1 (theirs.csv) is undone: 3 labels removed; 0 images keep" in said
     assert "Removed classes: seven." in said
     assert aral(monkeypatch, "import", str(photos), "--list", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
@@ -137,15 +143,17 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
 
 
 def test_splits_and_dates_are_no_classes(here: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+    monkeypatch.setattr(
+        "aral.cli.serving.serve_project", lambda project, options, labels: project.import_images()
+    )
     for number, name in enumerate(("train/cat", "train/dog", "Validation/cat", "test/dog", "2023/05")):
         save_digits(here / "photos" / name, 2, first=2 * number)
-    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     said = capsys.readouterr().out
     assert "splits, not as classes: Validation, test, train." in said
     assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
     assert aral(monkeypatch, "import", "photos", "photos") == 0
-    assert "8 labels are taken in" in capsys.readouterr().out
+    assert "8 labels imported" in capsys.readouterr().out
     with Project.open(Path("photos")) as project:
         assert [each.name for each in project.classes()] == ["cat", "dog"]
     assert aral(monkeypatch, "import", "photos", "photos", "--classes", "2023", "--json") == 0
@@ -153,7 +161,7 @@ def test_splits_and_dates_are_no_classes(here: Path, monkeypatch, capsys) -> Non
     assert facts["recorded"] == 2 and facts["new_classes"] == ["2023"]
     for number, name in enumerate(("2023/05", "2024/06")):
         save_digits(here / "dated" / name, 2, first=2 * number)
-    label_photos(Path("dated"), None, Start(), Desk(browser=False))
+    label_photos(Path("dated"), None, ProjectChanges(), ServeOptions(browser=False))
     said = capsys.readouterr().out
     assert "no classes yet" in said and "Ignored: 2 files in 2024, which is named like a date" in said
 
@@ -162,16 +170,20 @@ def test_labels_to_begin_with_add_their_classes_when_they_are_imported(
     here: Path, monkeypatch, capsys
 ) -> None:
     """So a failed import leaves no classes, and the undo of one takes them."""
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    monkeypatch.setattr("aral.cli.serving.serve_project", lambda project, options, labels: None)
     save_digits(here / "photos", 3)
     Path("theirs.csv").write_text("path,label\nnobody.png,owl\n")
-    label_photos(Path("photos"), None, Start(labels=Path("theirs.csv")), Desk(browser=False))
-    assert "added when they are imported: owl" in capsys.readouterr().out
+    label_photos(Path("photos"), None, ProjectChanges(labels=Path("theirs.csv")), ServeOptions(browser=False))
+    assert "added by the import: owl" in capsys.readouterr().out
     with Project.open(Path("photos")) as project:
-        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
+        BackgroundWork(
+            project, ServeOptions(browser=False, training=False), Path("theirs.csv"), lambda: False
+        ).run()
         assert project.classes() == ()
         Path("theirs.csv").write_text(f"path,label\n{project.image(0).name},owl\n")
-        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
+        BackgroundWork(
+            project, ServeOptions(browser=False, training=False), Path("theirs.csv"), lambda: False
+        ).run()
         assert [each.name for each in project.classes()] == ["owl"]
         assert project.label_imports.undo().removed_classes == ("owl",)
 
@@ -237,26 +249,35 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
 
 
 def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(here: Path, monkeypatch) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+    monkeypatch.setattr(
+        "aral.cli.serving.serve_project", lambda project, options, labels: project.import_images()
+    )
     save_digits(here / "photos", 150)
     for share, measuring in ((None, 24), (0.25, 30), (0.0, 0), (None, 0)):
-        label_photos(Path("photos"), None, Start(("one",), 120, estimate_share=share), Desk(browser=False))
+        label_photos(
+            Path("photos"),
+            None,
+            ProjectChanges(("one",), 120, estimate_share=share),
+            ServeOptions(browser=False),
+        )
         with Project.open(Path("photos")) as project:
             assert project.estimate_slice().size == measuring
-            said = said_of_measuring(project)
-        assert f"{measuring} of 120 labels will measure" in said if measuring else "No label will" in said
+            said = estimate_set_text(project)
+        assert (
+            f"{measuring} of 120 labels are for the estimate set" if measuring else "no estimate set"
+        ) in said
     assert aral(monkeypatch, "label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
 
 
 def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    monkeypatch.setattr("aral.cli.serving.serve_project", lambda project, options, labels: None)
     save_digits(here / "photos" / "cat", 1)
     save_digits(here / "photos" / "dog", 1, first=1)
     save_digits(here / "photos", 1, first=2)
-    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     assert "no classes yet, because the image 'two-002.png' lies beside" in capsys.readouterr().out
     (here / "photos" / "two-002.png").write_text("no image")
-    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     assert "Classes from the folders: cat, dog" in capsys.readouterr().out
 
 
@@ -276,7 +297,7 @@ def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
     save_digits(photos, 3, first=24)
     next(photos.glob("*-000.png")).unlink()
     assert aral(monkeypatch, "sync", str(photos)) == 0
-    assert "3 new images, 1 gone" in capsys.readouterr().out
+    assert "3 new images, 1 missing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -306,9 +327,9 @@ def test_an_import_says_what_it_found(here: Path) -> None:
     shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
     (here / "photos" / "broken.png").write_bytes(b"no image")
     with Project.create_or_open(here / "photos") as project:
-        said = said_of_import(project.import_images())
+        said = import_text(project.import_images())
     assert said == (
-        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations the first frame counts."
+        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations only the first frame is used."
     )
 
 
@@ -319,14 +340,14 @@ def test_a_folder_without_images_is_said_and_not_served(here: Path, monkeypatch,
         (here / "photos" / name).write_bytes(b"no image")
     assert aral(monkeypatch, "label", "photos", "--no-browser", "--no-train") == 2
     problem = capsys.readouterr().err
-    assert "holds no readable image" in problem and "Traceback" not in problem
+    assert "contains no readable image" in problem and "Traceback" not in problem
     assert all(f"'{name}': not_an_image" in problem for name in names)
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "holds no readable image"),
+        ({}, "contains no readable image"),
         ({"cat/a.png": 1}, "two classes are needed"),
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
@@ -366,7 +387,7 @@ def test_a_place_that_cannot_be_written_to_is_named(photos: Path, monkeypatch, c
 
 def test_without_training_nobody_waits_for_the_import(photos: Path, capsys) -> None:
     with Project.open(photos) as project:
-        Work(project, Desk(browser=False, training=False), None, lambda: False)._run()
+        BackgroundWork(project, ServeOptions(browser=False, training=False), None, lambda: False).run()
         assert project.training_state().phase == "off"
     assert "24 images, 0 of them copies; 0 files could not be read." in capsys.readouterr().out
 
@@ -398,7 +419,7 @@ def label_a_little(photos: Path) -> str:
         while (link := link_of_running_server(photos / ".aral")) is None or project.image_count() < 10:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        label_photos(photos, None, Start(), Desk(browser=False))
+        label_photos(photos, None, ProjectChanges(), ServeOptions(browser=False))
         project.answer(given(0, 1))
     return link
 
@@ -432,8 +453,8 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
         "Classes from the folders: cat, dog",
         f"The page is open at {page}?token=",
         "10 images",
-        "4 of 8 labels will measure",
-        f"This project is open already: {page}?token=",
+        "4 of 8 labels are for the estimate set",
+        f"The page of this project is open already: {page}?token=",
         "Everything is saved",
     ):
         assert line in said, line

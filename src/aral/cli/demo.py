@@ -22,11 +22,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo_command(
-    folder: Annotated[Path, typer.Option(help="Where the runs and the picture go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Fixes everything random.")] = 0,
+    folder: Annotated[Path, typer.Option(help="Folder of the runs and the figure.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     threads: Threads = None,
 ) -> None:
-    """Compare ARAL with supervised learning on 8×8 digits that need no download: 10 to 100 labels."""
+    """Compare three methods on 8×8 digits with 10 to 100 labels; nothing is downloaded."""
     console = Console(stderr=True)
     compared = []
     for name in METHODS:
