@@ -109,7 +109,7 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
         "3 labels imported; 0 were in the project already.",
         "New classes: seven.",
         "1 label was not imported, because the project has no image of this path: 'nobody.png'",
-        "--undo 1 takes it back",
+        "--undo 1 undoes it",
     ):
         assert line in said, line
     assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
@@ -347,7 +347,7 @@ def test_a_folder_without_images_is_said_and_not_served(here: Path, monkeypatch,
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "contains no readable image"),
+        ({}, "no readable image"),
         ({"cat/a.png": 1}, "two classes are needed"),
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
