@@ -32,7 +32,7 @@ GRIDS = {
 }
 OVERVIEW = {"MNIST": ("few-labels", "mnist-grid"), "Fashion-MNIST": ("few-labels-fashion", "fashion-grid")}
 """Panel of the README's figure → files of rows."""
-SHOWN = ("graph-ssl+aral-graph", "aral+random", "aral+aral", "supervised+random")
+SHOWN = ("graph-ssl+aral-graph", "aral:released+random", "aral:released+aral", "supervised+random")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 DASHES = ("-", "--", ":")
 

@@ -1,8 +1,8 @@
 """Today's names of methods in rows that were kept under earlier ones.
 
 Files in benchmarks/results are never rewritten. Rows or files written since the methods were renamed have the key
-``names``; in all others, what is now ``graph-ssl`` is called ``aral``, and the paper's method ``aral-released`` or
-``aral-paper``.
+``names``; in all others, what is now ``graph-ssl`` is called ``aral``, and the paper's method ``aral-paper`` or
+``aral-released``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ NAMES = 2
 
 LEARNERS = {
     "aral": "graph-ssl",
-    "aral-released": "aral",
-    "aral-paper": "aral:paper",
-    "aral-no-active": "aral:no-sampler",
-    "aral-no-encoder": "aral:no-encoder",
-    "aral-paper-no-active": "aral:paper,no-sampler",
-    "aral-paper-no-encoder": "aral:paper,no-encoder",
+    "aral-released": "aral:released",
+    "aral-paper": "aral",
+    "aral-no-active": "aral:released,no-sampler",
+    "aral-no-encoder": "aral:released,no-encoder",
+    "aral-paper-no-active": "aral:no-sampler",
+    "aral-paper-no-encoder": "aral:no-encoder",
     "generated-only": "aral:generated-only",
     "consistency": "fixmatch",
 }

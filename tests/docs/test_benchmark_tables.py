@@ -97,12 +97,13 @@ def test_cifars_figures_are_those_of_their_rows(labels: str) -> None:
 
 README_ROWS = {
     ("MNIST", "`graph-ssl`"): ("few-labels", "graph-ssl+aral-graph"),
-    ("MNIST", "`aral`, queries of the paper"): ("mnist-grid", "aral+aral"),
-    ("MNIST", "`aral`, random queries"): ("mnist-grid", "aral+random"),
+    ("MNIST", "`aral`"): ("mnist-objectives", "aral+aral"),
+    ("MNIST", "`aral:released`"): ("mnist-grid", "aral:released+aral"),
+    ("MNIST", "`aral:released`, random queries"): ("mnist-grid", "aral:released+random"),
     ("MNIST", "`supervised`, random queries"): ("mnist-grid", "supervised+random"),
     ("Fashion-MNIST", "`graph-ssl`"): ("few-labels-fashion", "graph-ssl+aral-graph"),
-    ("Fashion-MNIST", "`aral`, queries of the paper"): ("fashion-grid", "aral+aral"),
-    ("Fashion-MNIST", "`aral`, random queries"): ("fashion-grid", "aral+random"),
+    ("Fashion-MNIST", "`aral:released`"): ("fashion-grid", "aral:released+aral"),
+    ("Fashion-MNIST", "`aral:released`, random queries"): ("fashion-grid", "aral:released+random"),
     ("Fashion-MNIST", "`supervised`, random queries"): ("fashion-grid", "supervised+random"),
 }
 """Data and method in the README's table → file of rows and method there, under today's name."""
@@ -134,7 +135,8 @@ def test_the_readmes_figure_of_cifar_is_that_of_its_row() -> None:
 def test_names_of_methods_are_todays(script: Script) -> None:
     current_name = script("method_names").current_name
     assert current_name("aral+typical-groups", {}) == "graph-ssl+typical-clusters"
-    assert current_name("aral-released+aral", {}) == "aral+aral"
+    assert current_name("aral-released+aral", {}) == "aral:released+aral"
+    assert current_name("aral-paper+aral", {}) == "aral+aral"
     assert current_name("supervised", {}) == "supervised"
     assert current_name("aral+random", {}, {"names": 2}) == "aral+random"
 
