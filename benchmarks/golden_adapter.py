@@ -18,20 +18,17 @@ import numpy as np
 import torch
 from starlette.testclient import TestClient
 
-from aral.acquisition import PoolView, acquisition
+from aral.acquisition import PoolView, make_acquisition
+from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
+from aral.annotation.presets import Material, spec_for
+from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
+from aral.benchmarking.runs import check_budget, drive, settle, validation_of
+from aral.benchmarking.spec import flattened
 from aral.data import DataSet, load
-from aral.errors import Stopped
-from aral.experiments import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
-from aral.experiments.run import check_budget, drive, settle, validation_of
-from aral.experiments.spec import flattened
-from aral.labelling import Trainer, TrainingOptions, export, import_labels
-from aral.labelling.presets import Material, spec_for
+from aral.errors import BadInput, Stopped
 from aral.learners import Learner
-from aral.oracles import GroundTruth
-from aral.project import Project
+from aral.loop import GroundTruth, Session, Store, Strategy
 from aral.randomness import Stream
-from aral.session import Session, Strategy
-from aral.store import Store
 from aral.types import ImageSet, LabelledSet
 from aral.web import Security, make_app
 
@@ -39,74 +36,74 @@ Value = bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 Changes = Mapping[str, Value]
 
 SETTINGS = {
-    "steps": "model.training.steps",
-    "labelled batch": "model.training.labelled_batch",
-    "unlabelled batch": "model.training.unlabelled_batch",
-    "warm up": "model.training.warm_up",
-    "warm start": "model.training.warm_start",
-    "rate floor": "model.training.rate_floor",
-    "average decay": "model.training.average_decay",
-    "MC passes": "model.training.mc_passes",
-    "scoring batch": "model.training.scoring_batch",
-    "synthesised": "model.training.synthesised",
-    "generate every": "model.training.generate_every",
-    "latent size": "model.latent_size",
+    "steps": "learner.training.steps",
+    "labelled batch": "learner.training.labelled_batch",
+    "unlabelled batch": "learner.training.unlabelled_batch",
+    "warm up": "learner.training.warm_up",
+    "warm start": "learner.training.warm_start",
+    "rate floor": "learner.training.rate_floor",
+    "average decay": "learner.training.average_decay",
+    "MC passes": "learner.prediction.mc_passes",
+    "scoring batch": "learner.prediction.batch",
+    "synthesised": "learner.prediction.synthesised",
+    "generate every": "learner.training.generate_every",
+    "latent size": "learner.latent_size",
     "image side": "side",
     "query size": "rounds.query_size",
     "budget": "rounds.budget",
     "first query": "rounds.first_query",
     "validation share": "rounds.validation_share",
     "validation steps": "rounds.validation_steps",
-    "pretraining steps": "model.partitioning.steps",
-    "imitation steps": "model.partitioning.imitation_steps",
-    "partition loss in rounds": "model.partitioning.in_rounds",
-    "contrast": "model.partitioning.contrast",
-    "neighbours in": "model.partitioning.neighbours_in",
-    "neighbours": "model.partitioning.neighbours",
-    "graph weight": "model.spreading.weight",
-    "confidence": "model.self_training.confidence",
-    "entropy": "model.self_training.entropy",
-    "align": "model.self_training.align",
-    "mixing": "model.self_training.mixing",
-    "average labels": "model.self_training.averaged",
-    "weight of generated": "model.weights.generated",
-    "ramp of generated": "model.weights.generated_ramp",
-    "ramp of self-training": "model.weights.self_training_ramp",
-    "labelled share": "model.weights.labelled_share",
-    "weight of reconstruction": "model.weights.trd",
-    "feature matching": "model.weights.feature_matching",
-    "sampler sees": "model.sampler_sees",
-    "matching norm": "model.matching_norm",
-    "GAN loss": "model.separate_gan.loss",
-    "GAN labels": "model.separate_gan.labels",
-    "weight of divergence": "model.weights.beta",
-    "weight of hiding from the sampler": "model.weights.adv",
-    "weight of the GAN": "model.weights.gan",
-    "weight of classification": "model.weights.cls",
-    "weight of self-training": "model.weights.self_training",
-    "weight of disagreement": "model.partitioning.disagreement",
-    "weight of imbalance": "model.partitioning.imbalance",
-    "weight of imitation": "model.partitioning.imitation",
-    "weight of the predictor": "model.separate_gan.predictor",
-    "groups per class": "model.partitioning.groups_per_class",
-    "communities per class": "model.partitioning.communities_per_class",
-    "temperature": "model.self_training.temperature",
-    "weak augmentation": "model.self_training.weak",
-    "strong augmentation": "model.self_training.strong",
-    "augmentation before labels": "model.partitioning.strong",
-    "encoder": "model.optimisers.encoder",
-    "generator": "model.optimisers.generator",
-    "discriminator": "model.optimisers.discriminator",
-    "sampler": "model.optimisers.sampler",
-    "decoder": "model.optimisers.decoder",
-    "critic": "model.optimisers.critic",
-    "partition": "model.optimisers.partition",
-    "weight decay of discriminator": "model.optimisers.discriminator.weight_decay",
-    "classifier input side": "model.classifier.input_side",
+    "pretraining steps": "learner.pretraining.steps",
+    "imitation steps": "learner.pretraining.imitation_steps",
+    "partition loss in rounds": "learner.pretraining.in_rounds",
+    "contrast": "learner.pretraining.contrast",
+    "neighbours in": "learner.graph.compare",
+    "neighbours": "learner.pretraining.neighbours",
+    "graph weight": "learner.weights.propagated",
+    "confidence": "learner.pseudo_labels.confidence",
+    "entropy": "learner.entropy",
+    "align": "learner.pseudo_labels.align",
+    "mixing": "learner.pseudo_labels.mixup",
+    "average labels": "learner.pseudo_labels.teacher",
+    "weight of generated": "learner.weights.generated",
+    "ramp of generated": "learner.weights.generated_ramp",
+    "ramp of self-training": "learner.weights.pseudo_labels_ramp",
+    "labelled share": "learner.weights.labelled_share",
+    "weight of reconstruction": "learner.weights.trd",
+    "feature matching": "learner.weights.feature_matching",
+    "sampler sees": "learner.sampler_sees",
+    "matching norm": "learner.matching_norm",
+    "GAN loss": "learner.separate_gan.loss",
+    "GAN labels": "learner.separate_gan.labels",
+    "weight of divergence": "learner.weights.beta",
+    "weight of hiding from the sampler": "learner.weights.adv",
+    "weight of the GAN": "learner.weights.gan",
+    "weight of classification": "learner.weights.cls",  # learner.weight of supervised
+    "weight of self-training": "learner.weights.pseudo_labels",
+    "weight of disagreement": "learner.pretraining.consistency",
+    "weight of imbalance": "learner.pretraining.balance",
+    "weight of imitation": "learner.pretraining.imitation",
+    "weight of the predictor": "learner.separate_gan.predictor",
+    "groups per class": "learner.pretraining.clusters_per_class",
+    "communities per class": "learner.pretraining.communities_per_class",
+    "temperature": "learner.pseudo_labels.temperature",
+    "weak augmentation": "learner.pseudo_labels.weak",
+    "strong augmentation": "learner.pseudo_labels.strong",
+    "augmentation before labels": "learner.pretraining.strong",
+    "encoder": "learner.optimisers.encoder",
+    "generator": "learner.optimisers.generator",
+    "discriminator": "learner.optimisers.discriminator",
+    "sampler": "learner.optimisers.sampler",
+    "decoder": "learner.optimisers.decoder",
+    "critic": "learner.optimisers.critic",
+    "partition": "learner.optimisers.clusters",
+    "weight decay of discriminator": "learner.optimisers.discriminator.weight_decay",
+    "classifier input side": "learner.classifier.input_side",
 }
 """Setting path by the word that the cases use."""
 
-ALWAYS = ('model.training.precision="float32"',)
+ALWAYS = ('learner.training.precision="float32"',)
 
 SMALL = {
     "mlp": {
@@ -131,7 +128,7 @@ SMALL = {
     "biggan": {
         "channels": 2,
         "encoder_widths": [4, 6, 8, 8],
-        "class_embedding_size": 8,
+        "generator_embedding_size": 8,
         "sampler_width": 16,
     },
 }
@@ -139,7 +136,11 @@ SMALL = {
 
 SMALL_CLASSIFIER = {"width": 4, "pooled_side": 1, "hidden_size": 16}
 
-ROLES = {"average": "averaged discriminator", "average partition": "averaged partition"}
+ROLES = {
+    "ema.discriminator": "averaged discriminator",
+    "ema.clusters": "averaged partition",
+    "clusters": "partition",
+}
 """Role of a network in the recorded file, by its name in a learner's state; the others keep theirs."""
 
 METRICS = {
@@ -229,22 +230,86 @@ def specification(
 
     A change that means nothing to the learner changes no result; where it has no such setting, leave it out.
     """
-    method = Method.parse(f"{learner}+{chosen_by}" if chosen_by else learner)
-    settings = [f"{SETTINGS[name]}={_toml(value)}" for name, value in changes.items()]
+    method = method_of(learner, chosen_by)
+    settings = settings_of(preset, method, changes)
     spec = resolve(preset, method, settings, seed=seed, threads=1)
     if not small:
         return spec
-    sizes = [f"model.networks.{key}={value}" for key, value in SMALL[spec.model.networks.scale].items()]
-    if spec.model.classifier is not None:
-        sizes += [f"model.classifier.{key}={value}" for key, value in SMALL_CLASSIFIER.items()]
+    sizes = [f"learner.networks.{key}={value}" for key, value in SMALL[spec.learner.networks.scale].items()]
+    sizes = [
+        size for size in sizes if size.partition("=")[0].removeprefix("learner.") not in spec.learner.unused
+    ]
+    if spec.learner.classifier is not None:
+        sizes += [f"learner.classifier.{key}={value}" for key, value in SMALL_CLASSIFIER.items()]
     return resolve(preset, method, [*sizes, *settings, *ALWAYS], seed=seed, threads=1)
+
+
+def method_of(learner: str, chosen_by: str = "") -> Method:
+    """A method by the learner's old name; its old default acquisition where none is named."""
+    if learner in SHORT and not chosen_by:
+        learner, chosen_by = SHORT[learner]
+    old, _, rest = learner.partition("+")
+    return Method.parse(f"{LEARNERS.get(old, old)}+{rest or chosen_by or OWN_ACQUISITION[old]}")
+
+
+def settings_of(preset: str, method: Method, changes: Changes) -> list[str]:
+    """The changes as single settings, without those that the learner does not have."""
+    found = []
+    for name, value in changes.items():
+        path = SETTINGS.get(name, "")
+        if path == "learner.weights.cls" and method.learner == "supervised":
+            path = "learner.weight"
+        if name == "average labels":
+            value = "ema" if value else "student"
+        setting = f"{path}={_toml(value)}"
+        try:
+            resolve(preset, method, [*found, setting])
+        except BadInput as error:
+            if "has no setting" not in error.problem and "is not used" not in error.problem:
+                raise
+            continue
+        found.append(setting)
+    return found
+
+
+LEARNERS = {
+    "aral": "graph-ssl",
+    "aral-paper": "aral",
+    "aral-released": "aral:released",
+    "aral-no-active": "aral:released,no-sampler",
+    "aral-no-encoder": "aral:released,no-encoder",
+    "aral-paper-no-active": "aral:no-sampler",
+    "aral-paper-no-encoder": "aral:no-encoder",
+    "generated-only": "aral:generated-only",
+    "consistency": "fixmatch",
+}
+"""Learner by its old name; the others keep theirs."""
+
+OWN_ACQUISITION = {
+    "aral": "aral-graph",
+    "supervised": "random",
+    "pseudo-label": "least-confidence",
+    "consistency": "random",
+    "vaal": "vaal",
+    "bgadl": "bald",
+    "aral-paper": "aral",
+    "aral-released": "aral",
+    "aral-no-active": "random",
+    "aral-no-encoder": "bald",
+    "aral-paper-no-active": "random",
+    "aral-paper-no-encoder": "bald",
+    "no-co-training": "vaal",
+    "generated-only": "aral",
+}
+
+SHORT = {"random": ("supervised", "random")}
 
 
 def labelling_specification(
     folder: Path, side: int, images: int, classes: int, budget: int | None, effort: str, method: str
 ) -> RunSpec:
     """The settings that a labelling project chooses for its images."""
-    options = TrainingOptions(method=method, effort=effort, threads=1)  # type: ignore[arg-type]
+    options = TrainingOptions(method=str(method_of(method)), effort=effort, threads=1)  # type: ignore[arg-type]
     return spec_for(folder, Material((3, side, side), images, classes, budget), options)
 
 
@@ -271,8 +336,8 @@ def started(spec: RunSpec, data: DataSet, folder: Path) -> Iterator[Running]:
     """A run, new or taken up from its folder, as ``aral run`` has it; nothing is trained yet."""
     torch.set_num_threads(1)
     stream = Stream.root(spec.seed)
-    learner = make_learner(spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"))
-    strategy = Strategy(acquisition(spec.acquisition), acquisition(spec.rounds.first_query))
+    learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"))
+    strategy = Strategy(make_acquisition(spec.acquisition), make_acquisition(spec.rounds.first_query))
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
         settle(store, spec, data)
@@ -336,19 +401,21 @@ def weights_of(learner: Learner) -> dict[str, list[np.ndarray]]:
     """All floating-point parameters and buffers of the networks by role, the averages' too."""
     found: dict[str, list[np.ndarray]] = {}
     for name, value in learner.state_dict().items():
-        network, dot, _ = name.partition(".")
-        if dot and network != "optimiser" and value.is_floating_point():
+        network, dot, _ = name.removeprefix("ema.").partition(".")
+        network = f"ema.{network}" if name.startswith("ema.") else network
+        if dot and network not in ("optimiser", "pretrained") and value.is_floating_point():
             found.setdefault(ROLES.get(network, network), []).append(value.float().numpy())
     return found
 
 
 def select(running: Running, name: str, count: int) -> tuple[list[int], list[float]] | None:
     """Ids and scores of an acquisition on the trained learner; None where the learner cannot supply its needs."""
-    chosen, learner, pool = acquisition(name), running.learner, running.data.pool
+    asked = name.replace("typical-groups", "typical-clusters")
+    chosen, learner, pool = make_acquisition(asked), running.learner, running.data.pool
     if chosen.needs - learner.supplies:
         return None
     labelled = running.session.labelled()
-    learner.meet_labels(labelled)
+    learner.set_labels(labelled)
     stream = Stream.root(7).child(name)
     view = PoolView(
         learner.predict(pool.without(labelled.ids), chosen.needs, stream.child("unlabelled")),
@@ -367,11 +434,16 @@ def grid_accuracies(
     settings = [f"{SETTINGS[name]}={_toml(value)}" for name, value in changes.items()]
     settings += ["pool_size=200", "test_size=100", *ALWAYS]
     spec = GridSpec(
-        name="golden", data=data, methods=tuple(methods), seeds=tuple(seeds), settings=tuple(settings), threads=1,
+        name="golden",
+        data=data,
+        methods=tuple(str(method_of(name)) for name in methods),
+        seeds=tuple(seeds),
+        settings=tuple(settings),
+        threads=1,
         full={"learner": "supervised", "steps": 4},
-    )  # fmt: skip
+    )
     result = run_grid(spec, folder, Resources(workers=1))
-    asked = dict(zip((str(Method.parse(name)) for name in methods), methods, strict=True))
+    asked = dict(zip((str(method_of(name)) for name in methods), methods, strict=True))
     found = {f"{asked[unit.method]} seed {unit.seed}": unit.accuracy for unit in result.units}
     return found | {f"full seed {unit.seed}": unit.accuracy for unit in result.full}
 
@@ -387,16 +459,16 @@ def _toml(value: Value) -> str:
 PORT, SECRET = 8427, "s" * 43
 
 TRAINING = (
-    "model.networks.widths=[4, 8]",
-    "model.networks.depth=1",
-    "model.networks.encoder_widths=[4, 4, 4]",
-    "model.networks.generator_widths=[4, 4, 4]",
-    "model.training.steps=4",
-    "model.training.labelled_batch=8",
-    "model.training.unlabelled_batch=16",
-    "model.training.warm_up=0",
-    "model.partitioning.steps=3",
-    "model.partitioning.imitation_steps=2",
+    "learner.networks.widths=[4, 8]",
+    "learner.networks.depth=1",
+    "learner.networks.encoder_widths=[4, 4, 4]",
+    "learner.networks.generator_widths=[4, 4, 4]",
+    "learner.training.steps=4",
+    "learner.training.labelled_batch=8",
+    "learner.training.unlabelled_batch=16",
+    "learner.training.warm_up=0",
+    "learner.pretraining.steps=3",
+    "learner.pretraining.imitation_steps=2",
     *ALWAYS,
 )
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from aral.learners.spec import Model
 
 from aral import ImageSet, LabelledSet, Method, Stream, make_learner
 from aral.benchmarking.spec import read_preset
-from aral.learners.spec import Model
 from curves import RESULTS, commit, machine
 
 SIZES = {

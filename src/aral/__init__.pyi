@@ -2,7 +2,7 @@ from .acquisition import Acquisition, Need, PoolView, Predictions, TopScores, ma
 from .benchmarking import Method, RunSpec, make_learner, resolve, run
 from .data import DataSet, images_from_array, load
 from .errors import AralError, BadInput, RunFailed
-from .learners import Learner, Model, evaluate
+from .learners import Learner, LearnerSettings, evaluate
 from .loop import GroundTruth, Observer, Oracle, Pace, Session, Store, Strategy
 from .randomness import Stream
 from .types import ClassAnswer, ImageSet, LabelledSet, NoClass, NoClassAnswer, Selection
@@ -17,8 +17,8 @@ __all__ = [
     "ImageSet",
     "LabelledSet",
     "Learner",
+    "LearnerSettings",
     "Method",
-    "Model",
     "Need",
     "NoClass",
     "NoClassAnswer",

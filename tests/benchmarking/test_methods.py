@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from aral.learners.spec import Model, Training
 
 from aral.acquisition import ACQUISITIONS
 from aral.benchmarking.methods import LEARNERS, OWN_ACQUISITION, SHORT_NAMES, Method, make_learner
 from aral.errors import BadInput
 from aral.learners import Learner
-from aral.learners.spec import Model, Training
 from aral.networks import MlpFamily
 from aral.randomness import Stream
 from aral.types import ImageSet

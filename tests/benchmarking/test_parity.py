@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from aral.benchmarking.effective import BEGIN_WITHOUT_LABELS, LABELLED_AS, versions
+from aral.learners.spec import Net
+from aral.learners.step import Part
 
 import aral
 from aral.benchmarking import GridResult, GridSpec, Parity, Unit, parity_hash, parity_table, resolve, units
-from aral.benchmarking.effective import BEGIN_WITHOUT_LABELS, LABELLED_AS, versions
 from aral.benchmarking.methods import LEARNERS, Method, make_learner
 from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.runs import data_fingerprint, run
@@ -20,8 +22,6 @@ from aral.benchmarking.spec import Rounds
 from aral.cli.grid_report import lines, sections
 from aral.errors import BadInput
 from aral.learners import PhasedLearner
-from aral.learners.spec import Net
-from aral.learners.step import Part
 from aral.loop import Store
 from aral.loop.reading import store_reading
 from aral.randomness import Stream

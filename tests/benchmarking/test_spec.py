@@ -66,7 +66,7 @@ def leaves(table: dict[str, object], prefix: str = "") -> dict[str, object]:
 def test_a_learners_own_preset_arrives_on_every_data_set(data: str) -> None:
     """Its settings win over the data's, but for the data's part for it; labels a round stay the data's."""
     own = leaves(read_learner_preset("aral"))
-    assert own["rounds.first_query"] == "typical-groups" and own["model.networks.scale"] == "compact"
+    assert own["rounds.first_query"] == "typical-clusters" and own["model.networks.scale"] == "compact"
     own |= leaves(read_preset(data).get("learner", {}).get("aral", {}))
     spec, plain = flattened(resolve(data, ARAL)), flattened(resolve(data, RELEASED))
     assert {name: spec[name] for name in own} == own

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aral.data.order import EpochOrder
+from aral.data.batches import EpochOrder
 from aral.randomness import Stream
 
 IDS = st.lists(st.integers(0, 10_000), min_size=1, max_size=25, unique=True)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import aral
 from aral.acquisition import ACQUISITIONS
-from aral.benchmarking import LEARNERS
+from aral.benchmarking import learner_titles
 from aral.cli.app import app
 from aral.loop.reading import store_reading
 
@@ -127,17 +127,17 @@ def test_every_strategy_and_learner_is_described() -> None:
     strategies = (ROOT / "docs" / "strategies.md").read_text()
     assert not [name for name in ACQUISITIONS if f"`{name}`" not in strategies]
     learners = (ROOT / "docs" / "learners.md").read_text()
-    assert not [name for name in LEARNERS if f"`{name}`" not in learners]
+    assert not [name for name in learner_titles() if f"`{name}`" not in learners]
 
 
 def test_code_in_extending_runs_and_works() -> None:
     from aral.acquisition import PoolView, Predictions
     from aral.randomness import Stream
-    from aral.testing import planted_data, tiny_model
+    from aral.testing import planted_data, tiny_settings
 
     space: dict[str, object] = {}
     for block in blocks(ROOT / "docs" / "extending.md", "python"):
-        exec(block, space)
+        exec(compile(block, "extending.md", "exec", dont_inherit=True), space)
     data = planted_data()
     probabilities = torch.eye(3)[torch.from_numpy(data.pool_classes)] * 0.7 + 0.1
     probabilities[5] = torch.tensor([0.5, 0.45, 0.05])
@@ -153,18 +153,14 @@ def test_code_in_extending_runs_and_works() -> None:
         if name == "SECOND_GUESS":
             assert selection.ids[0] == 5
 
-    from aral.learners import Blueprint, PhasedLearner
-    from aral.learners.spec import Net
-    from aral.learners.supervised import supervised
+    from aral.learners import Task
     from aral.types import LabelledSet
 
-    cpu = torch.device("cpu")
-    plain = supervised(tiny_model(), data.pool.shape, 3, Stream.root(0), cpu)
-    blueprint = Blueprint(tiny_model(), data.pool.shape, 3, frozenset({Net.DISCRIMINATOR}), False, cpu)
-    learner = PhasedLearner("own", blueprint, (*plain.phases, space["CONFIDENCE"]), Stream.root(0))
+    settings = space["ConfidentSettings"].model_validate({"networks": tiny_settings().networks})
+    learner = settings.build(Task(data.pool.shape, 3, Stream.root(0)))
     labelled = LabelledSet(data.pool.subset(data.pool.ids[:6]), data.pool_classes[:6], 3)
     learner.start_round(0, labelled, data.pool.without(data.pool.ids[:6]), Stream.root(0))
-    assert learner.step(0).values["confident"] > 0
+    assert learner.step(0).values["entropy"] > 0
 
 
 def test_the_strategy_in_extending_runs_in_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +172,7 @@ def test_the_strategy_in_extending_runs_in_a_grid(tmp_path: Path, monkeypatch: p
     short = ["budget=4", "query_size=2"]
     settings = [
         *(f"rounds.{each}" for each in short),
-        "model.training.steps=1",
+        "learner.training.steps=1",
         "pool_size=60",
         "test_size=20",
     ]

@@ -66,7 +66,7 @@ def serve_for_a_while(words: list[str]) -> None:
             said += line
         deadline = time.monotonic() + PATIENCE
         while (facts := status(words[1]))["counts"]["labelled"] and not facts["models"]:
-            assert time.monotonic() < deadline, facts
+            assert facts["training"]["phase"] != "failed" and time.monotonic() < deadline, facts["training"]
             time.sleep(0.2)
     finally:
         server.send_signal(signal.SIGINT)

@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from aral.learners.averages import Averages
-from aral.learners.nets import Nets
 from aral.learners.spec import Net
 from aral.networks.discriminators import RealnessHead, TrunkDiscriminator
+from torch import Tensor, nn
+
+from aral.learners.nets import Nets
 
 STATISTICS = {"trunk.1.running_mean", "trunk.1.running_var", "trunk.1.num_batches_tracked"}
 

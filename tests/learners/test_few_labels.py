@@ -7,20 +7,20 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
-from aral.acquisition import Need
-from aral.data.augmentation import Augmentation
-from aral.learners import PhasedLearner, evaluate, few_labels_phases, phases_before_labels
 from aral.learners.few_labels import PAIR, few_labels, tell_apart
 from aral.learners.spec import Model, Net, Partitioning, SelfTraining, Spreading
 from aral.learners.step import Part
 from aral.learners.terms import Phase
 from aral.losses.contrast import confusion
 from aral.losses.neighbour_agreement import disagreement, imbalance
+from aral.representations.neighbours import PropagatedLabels, nearest_neighbours
+from torch import Tensor
+
+from aral.acquisition import Need
+from aral.data.augmentation import Augmentation
+from aral.learners import PhasedLearner, evaluate, few_labels_phases, phases_before_labels
 from aral.networks import CompactFamily
 from aral.randomness import Stream
-from aral.representations.neighbours import PropagatedLabels, nearest_neighbours
 from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import NO_IDS, ImageSet, LabelledSet
 

@@ -10,7 +10,7 @@ from aral.data.augmentation import Augmentation
 from aral.data.batches import gather
 from aral.learners import PhasedLearner
 from aral.randomness import Stream
-from aral.representations.neighbours import NeighbourGraph
+from aral.representations.graph import NeighbourGraph
 from aral.testing import planted_data, tiny_model
 from aral.types import Ids, LabelledSet, UnlabelledBatch
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from aral.learners.spec import Net
 
 from aral.acquisition import Need
 from aral.benchmarking.methods import Method, make_learner
 from aral.benchmarking.spec import RunSpec, resolve
 from aral.learners import PhasedLearner
-from aral.learners.spec import Net
 from aral.networks import BigganDiscriminator, BigganFamily
 from aral.networks.vgg import VggFamily
 from aral.randomness import Stream
@@ -21,7 +21,7 @@ from aral.types import ImageSet, LabelledSet
 TOY = [
     "model.networks.channels=8",
     "model.networks.encoder_widths=[4, 4, 8, 8]",
-    "model.networks.class_embedding_size=4",
+    "model.networks.generator_embedding_size=4",
     "model.networks.sampler_width=16",
     "model.classifier.width=4",
     "model.classifier.hidden_size=16",

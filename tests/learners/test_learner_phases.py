@@ -7,11 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from aral.benchmarking.methods import make_learner
-from aral.data.augmentation import Augmentation
-from aral.errors import BadInput
-from aral.learners import Objective, aral_phases, vaal_phases
 from aral.learners.ablations import (
     OF_SAMPLER,
     generated_only_phases,
@@ -19,13 +14,18 @@ from aral.learners.ablations import (
     no_active_learning_phases,
     no_encoder_phases,
 )
-from aral.learners.bgadl import bgadl_phases
-from aral.learners.no_co_training import no_co_training_phases
 from aral.learners.semi_supervised import consistency_phases, pseudo_label_phases
 from aral.learners.spec import Model, Net, SelfTraining, SeparateGan
 from aral.learners.step import Part, Step
-from aral.learners.supervised import classifier_phase
 from aral.learners.terms import Phase
+
+from aral.benchmarking.methods import make_learner
+from aral.data.augmentation import Augmentation
+from aral.errors import BadInput
+from aral.learners import Objective, aral_phases, vaal_phases
+from aral.learners.bgadl import bgadl_phases
+from aral.learners.no_co_training import no_co_training_phases
+from aral.learners.supervised import classifier_phase
 from aral.randomness import Stream
 from aral.testing import planted_data, tiny_model
 from aral.types import LabelledSet

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from aral.data.mixing import Mixture
-from aral.learners import few_labels_phases
 from aral.learners.mixed import soft_labels
 from aral.learners.spec import Model, Net, SelfTraining, Spreading
 from aral.learners.step import Part
+
+from aral.data.mixing import Mixture
+from aral.learners import few_labels_phases
 from aral.randomness import Stream
 from aral.testing import planted_pool
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from aral.learners.naming import UNSEEN, name_groups
+from aral.networks.discriminators import TrunkDiscriminator
 from torch import Tensor, nn
 
-from aral.learners.naming import UNSEEN, name_groups
 from aral.networks import Partition, RealnessHead
-from aral.networks.discriminators import TrunkDiscriminator
 from aral.networks.layers import weight_normalised
 
 # Four groups on two features; a second head of two groups takes no part.

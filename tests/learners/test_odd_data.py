@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from aral.learners.spec import Model, Optimisers
 
 from aral.acquisition import Need, make_acquisition
 from aral.benchmarking.methods import make_learner
 from aral.errors import RunFailed
 from aral.learners import Learner
-from aral.learners.spec import Model, Optimisers
 from aral.loop import Pace, Session, Store, Strategy
 from aral.randomness import Stream
 from aral.testing import planted_data, planted_pool, tiny_model

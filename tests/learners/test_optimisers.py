@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
-from aral.learners.nets import Nets
 from aral.learners.optimisers import NetOptimisers, laid_out_like
 from aral.learners.phased import PhasedLearner
 from aral.learners.spec import Adam, Model, Net, Optimisers, Training
+from torch import nn
+
+from aral.learners.nets import Nets
 from aral.learners.supervised import supervised
 from aral.networks import CompactFamily
 from aral.networks.layers import ChannelsLast, GlobalMean

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from aral.learners.optimisers import rate_factor
+from aral.learners.spec import Ramp, Training
 
 from aral.acquisition import Need
 from aral.errors import BadInput
 from aral.learners import Objective, evaluate
 from aral.learners.aral import aral
-from aral.learners.optimisers import rate_factor
-from aral.learners.spec import Ramp, Training
 from aral.randomness import Stream
 from aral.testing import planted_data, planted_pool, tiny_model
 from aral.types import ImageSet, LabelledSet

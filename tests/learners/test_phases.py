@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from aral.learners.spec import Net
+from aral.learners.step import Step
+from aral.learners.view import View
 
 from aral.learners import Objective, aral_phases, vaal_phases
 from aral.learners.aral import aral
-from aral.learners.spec import Net
-from aral.learners.step import Step
 from aral.learners.supervised import supervised
 from aral.learners.vaal import vaal
-from aral.learners.view import View
 from aral.randomness import Stream
 from aral.testing import planted_data, tiny_model
 from aral.types import LabelledSet

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
+from aral.learners.spec import Net
 from torch import Tensor, nn
 
 from aral.learners.nets import Nets
-from aral.learners.spec import Net
 from aral.learners.synthesis import synthesise
 from aral.networks.interface import Discriminator, Generator
 from aral.randomness import Stream

@@ -100,7 +100,7 @@ SMALL: dict[str, tuple[Family, ImageShape]] = {
         (3, 64, 64),
     ),
     "biggan": (
-        BigganFamily(channels=8, encoder_widths=(4, 4, 8, 8), class_embedding_size=5, sampler_width=16),
+        BigganFamily(channels=8, encoder_widths=(4, 4, 8, 8), generator_embedding_size=5, sampler_width=16),
         (3, 32, 32),
     ),
 }

@@ -154,7 +154,7 @@ def test_biggan_attends_at_the_stated_resolution() -> None:
         sides.append(inputs[0].shape[-1])
 
     for reduction in (2, 4, None):
-        family = BigganFamily(channels=2, attention_reduction=reduction, class_embedding_size=2)
+        family = BigganFamily(channels=2, attention_reduction=reduction, generator_embedding_size=2)
         generator = family.generator((3, 64, 64), 2, 4)
         discriminator = family.discriminator((3, 64, 64), 2, 4)
         for network in (generator, discriminator):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from aral.data.batches import chunks, to_symmetric, to_unit
 from aral.durable import DamagedCheckpoint, read_sealed, write_sealed
 from aral.errors import BadInput
-from aral.learners.spec import Model
+from aral.learners import LearnerSettings, classifier_state
 from aral.networks import AnyFamily, Discriminator, Family, ImageShape, PixelRange
 from aral.types import ImageSet
 
@@ -132,24 +132,21 @@ class Classifier:
         self.network.eval().requires_grad_(False)
 
     @staticmethod
-    def of(model: Model, state: Mapping[str, Tensor], description: Description) -> Classifier:
+    def of(settings: LearnerSettings, state: Mapping[str, Tensor], description: Description) -> Classifier:
         """The classifier inside a learner's state: the averaged one where there is one.
 
         Args:
-            model: what the learner was made with.
+            settings: of the learner.
             state: :meth:`aral.learners.interface.Learner.state_dict` of it.
-            description: its family and latent size are replaced by those of the model.
+            description: its family and latent size are replaced by those of the settings.
 
         Raises:
             BadInput: the learner keeps its classifier otherwise.
         """
-        found = next(
-            (part for name in ("average.", "discriminator.") if (part := _below(state, name))),
-            None,
-        )
-        if found is None or model.classifier is not None:
-            raise BadInput("This learner's classifier cannot be kept.", "Use the method 'aral'.")
-        described = replace(description, family=model.networks, latent_size=model.latent_size)
+        found = classifier_state(state)
+        if not found or settings.classifier is not None:
+            raise BadInput("This learner's classifier cannot be exported.", "Use the method 'graph-ssl'.")
+        described = replace(description, family=settings.networks, latent_size=settings.latent_size)
         return Classifier(described, found)
 
     def module(self) -> Probabilities:
@@ -208,7 +205,3 @@ class Classifier:
             raise BadInput(damage.problem, "Export it again.") from damage
         except (ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
             raise BadInput(f"{folder} holds no usable classifier: {error}.", "Export it again.") from error
-
-
-def _below(state: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}

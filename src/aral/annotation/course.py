@@ -60,7 +60,6 @@ class Course:
             self._stream = stream.child("reserve")
             learner = make_learner(
                 self.spec.learner,
-                self.spec.model,
                 self.images.pool,
                 self.class_count,
                 stream.child("learner"),

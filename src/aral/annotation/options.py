@@ -22,12 +22,12 @@ Effort = Literal["quick", "normal", "thorough"]
 class TrainingOptions(Settings):
     """How the trainer of a project works."""
 
-    method: str = "aral"  # learner and acquisition, as for `aral run`
+    method: str = "auto"  # learner and acquisition, as for `aral run`
     query_size: int | None = Field(None, ge=1)  # labels a round; none: chosen from budget and classes
     effort: Effort = "normal"
     seed: int = 0
     threads: int | None = Field(None, ge=1)  # none: all processors but one, which the page needs
-    settings: tuple[str, ...] = ()  # single settings, such as model.training.steps=500
+    settings: tuple[str, ...] = ()  # single settings, such as learner.training.steps=500
 
 
 def read_options(folder: Path) -> TrainingOptions:

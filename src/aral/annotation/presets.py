@@ -77,13 +77,13 @@ def chosen_settings(material: Material, effort: Effort) -> list[str]:
     passes = MOST_PASSES * material.images // batch
     before = round(factor * min(STEPS_BEFORE_LABELS, max(LEAST_BEFORE_LABELS, passes)))
     return [
-        'model.networks.scale="compact"',
-        f"model.networks.widths={list(widths(side))}",
-        f"model.training.steps={round(factor * STEPS)}",
-        f"model.training.unlabelled_batch={batch}",
-        f"model.training.scoring_batch={max(50, 1000 * 28**2 // side**2)}",
-        f"model.partitioning.steps={before}",
-        f"model.partitioning.imitation_steps={round(IMITATION_SHARE * before)}",
+        'learner.networks.scale="compact"',
+        f"learner.networks.widths={list(widths(side))}",
+        f"learner.training.steps={round(factor * STEPS)}",
+        f"learner.training.unlabelled_batch={batch}",
+        f"learner.prediction.batch={max(50, 1000 * 28**2 // side**2)}",
+        f"learner.pretraining.steps={before}",
+        f"learner.pretraining.imitation_steps={round(IMITATION_SHARE * before)}",
     ]
 
 

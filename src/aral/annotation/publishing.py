@@ -43,7 +43,7 @@ def publish(course: Course, answers: Answers) -> ModelRecord:
     measured = answers.measured(course.class_ids, course.images.everything)
     if len(measured):
         session.evaluate(measured)
-    classifier = Classifier.of(course.spec.model, session.learner.state_dict(), _description(course))
+    classifier = Classifier.of(course.spec.learner, session.learner.state_dict(), _description(course))
     record = model_record(course, answers, classifier, _seconds(course, number))
     name = f"{course.number:02d}-{number:04d}"
     classifier = with_facts(classifier, record)
@@ -160,11 +160,11 @@ def picture(gallery: Gallery) -> bytes:
 def _description(course: Course) -> Description:
     names = {each.id: each.name for each in course.project.classes()}
     return Description(
-        course.spec.model.networks,
+        course.spec.learner.networks,
         course.images.pool.shape,
         tuple(names.get(class_id, str(class_id)) for class_id in course.class_ids),
         course.class_ids,
-        course.spec.model.latent_size,
+        course.spec.learner.latent_size,
         {},
     )
 

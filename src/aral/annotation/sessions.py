@@ -78,7 +78,7 @@ def _settle(store: Store, project: Project, identity: Identity, spec: RunSpec, p
         "data": project.photos.name.encode("utf-8", "replace").decode() or "images",
         "note": "accuracy on the estimate slice",
         "method": str(spec.method),
-        "learner": spec.learner,
+        "learner": spec.learner.title,
         "acquisition": spec.acquisition,
         "first query": spec.rounds.first_query,
         "seed": spec.seed,

@@ -4,14 +4,14 @@ from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, 
 from .grid_record import is_grid, read_result
 from .grid_result import Difference, GridResult, UnitResult
 from .grid_run import Resources, run_grid
-from .methods import LEARNERS, SHORT_NAMES, Method, make_learner
+from .methods import AUTO, SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal
 from .runs import drive, load_data, read_spec, run
-from .spec import Rounds, RunSpec, differences, preset_names, resolve, validated
+from .spec import Rounds, RunSpec, differences, preset_names, resolve, used_settings, validated
 
 __all__ = [
-    "LEARNERS",
+    "AUTO",
     "SHORT_NAMES",
     "Difference",
     "FullTraining",
@@ -36,6 +36,7 @@ __all__ = [
     "grid_of",
     "grid_toml",
     "is_grid",
+    "learner_titles",
     "load_data",
     "make_learner",
     "parity_hash",
@@ -51,5 +52,6 @@ __all__ = [
     "scaled",
     "unequal",
     "units",
+    "used_settings",
     "validated",
 ]

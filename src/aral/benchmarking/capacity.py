@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from aral.benchmarking.spec import RunSpec
 from aral.data import DataSet
-from aral.networks.partition import Partition
+from aral.learners import Task
+from aral.randomness import Stream
 
 PROCESS_BYTES = 400 << 20
 """A worker that has done nothing yet: mostly libraries, part of which it shares with its parent."""
@@ -19,30 +19,17 @@ PROCESS_BYTES = 400 << 20
 COPIES_OF_PIXELS = 9
 """The images as bytes, and twice as float32 while the principal components of the first query are found."""
 
-COPIES_OF_WEIGHTS = 7
-"""Weights, gradients, two moments of Adam, an averaged copy, and a checkpoint with its serialised form."""
+COPIES_OF_WEIGHTS = 6
+"""Weights, gradients, two moments of Adam, and a checkpoint with its serialised form."""
 
 
 def parameter_count(spec: RunSpec, data: DataSet) -> int:
-    """Weights of all networks that a learner may have, so that none has more; nothing is allocated.
-
-    E, G, D and S; the decoder and the critic of a GAN that is trained apart; the groups.
-    """
-    family, latent_size, shape = spec.model.networks, spec.model.latent_size, data.pool.shape
-    count, parts = data.class_count, spec.model.partitioning
-    with torch.device("meta"):
-        classifier = (spec.model.classifier or family).discriminator(shape, count, latent_size)
-        groups = (count * times for times in (*parts.groups_per_class, parts.communities_per_class))
-        nets: list[nn.Module] = [
-            classifier,
-            family.encoder(shape, count, latent_size),
-            family.generator(shape, count, latent_size),
-            family.sampler(latent_size),
-            family.generator(shape, count, latent_size),
-            family.discriminator(shape, count, latent_size),
-            Partition(classifier.feature_size, tuple(groups)),
-        ]
-    return sum(weight.numel() for net in nets for weight in net.parameters())
+    """Weights of the learner's networks and their averages; nothing is allocated."""
+    device = torch.device("meta")
+    with device:
+        return spec.learner.build(
+            Task(data.pool.shape, data.class_count, Stream.root(0), device)
+        ).weight_count
 
 
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:
@@ -53,7 +40,7 @@ def bytes_needed(spec: RunSpec, data: DataSet) -> int:
     """
     pixels = data.pool.pixels.numel() + data.test.images.pixels.numel()
     channels, height, width = data.pool.shape
-    activations = 64 * 4 * spec.model.training.scoring_batch * channels * height * width
+    activations = 64 * 4 * spec.learner.prediction.batch * channels * height * width
     weights = 4 * COPIES_OF_WEIGHTS * parameter_count(spec, data)
     return PROCESS_BYTES + COPIES_OF_PIXELS * pixels + weights + activations
 

@@ -15,14 +15,13 @@ from aral.benchmarking.methods import Method
 from aral.benchmarking.ramps import PlacedRamp, ramps_of
 from aral.benchmarking.spec import resolve
 from aral.errors import BadInput, unknown_name
+from aral.learners import AralSettings
 from aral.settings import Settings
 
 FOLDER = "paper"
 POOL_FOR_A_LABEL = 10
 """A pool is never shrunk below so many images for each label of the budget, so that there is a choice."""
 
-OF_RELEASED_CODE = ("aral-released", "aral-no-active", "aral-no-encoder")
-"""Learners that are trained by what the authors' code trains instead of the printed equations."""
 
 LEAST_TEST_IMAGES = 2000
 """A test set is never shrunk below this: the standard error of an accuracy then stays below 1.2 points."""
@@ -82,7 +81,7 @@ class Scaled:
         total = 0
         for unit in units(self.grid):
             rounds = -(-unit.spec.rounds.budget // unit.spec.rounds.query_size)
-            total += rounds * unit.spec.model.training.steps
+            total += rounds * unit.spec.learner.training.steps
         return total
 
 
@@ -135,7 +134,7 @@ def scaled(
         'rounds.first_query="random"',
         f"rounds.query_size={query_size}",
         f"rounds.budget={budget}",
-        f"model.training.steps={steps}",
+        f"learner.training.steps={steps}",
         *([f"pool_size={pool}"] if pool < panel.pool else []),
         *([f"test_size={test}"] if test < panel.test else []),
         *extra,
@@ -161,7 +160,7 @@ def _ramps(panel: Panel, method: str) -> tuple[PlacedRamp, ...]:
 
 def _with_ramps(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> GridSpec:
     """The grid with every ramp where it belongs in a round; settings given as ``extra`` stay above it."""
-    steps = units(grid)[0].spec.model.training.steps
+    steps = units(grid)[0].spec.learner.training.steps
 
     def placed(method: str) -> tuple[str, ...]:
         found = tuple(setting for ramp in _ramps(panel, method) for setting in ramp.settings(steps))
@@ -188,7 +187,7 @@ def _sizes(panel: Panel, scale: float) -> tuple[int, int, int, int]:
 def _differences(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> tuple[Difference, ...]:
     spec = units(grid)[0].spec
     rounds = spec.rounds
-    precision = spec.model.training.precision
+    precision = spec.learner.training.precision
     pairs = [
         ("labels a round", panel.query_size, rounds.query_size),
         ("labels in all", panel.budget, rounds.budget),
@@ -197,7 +196,7 @@ def _differences(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> tuple[Di
     ]
     steps = f"{panel.steps:,} ({panel.steps_source})"
     return (
-        *([Difference("training steps a round", steps, f"{spec.model.training.steps:,}")]),
+        *([Difference("training steps a round", steps, f"{spec.learner.training.steps:,}")]),
         *(Difference(what, f"{paper:,}", f"{here:,}") for what, paper, here in pairs if paper != here),
         *_unstated(grid),
         *_ramp_differences(panel, grid),
@@ -211,8 +210,12 @@ def _differences(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> tuple[Di
 def _unstated(grid: GridSpec) -> tuple[Difference, ...]:
     """What the paper does not say, or says and its released code does otherwise."""
     compared = units(grid)
-    passes = sorted({unit.spec.model.training.mc_passes for unit in compared})
-    released = [unit.spec.learner for unit in compared if unit.spec.learner in OF_RELEASED_CODE]
+    passes = sorted({unit.spec.learner.prediction.mc_passes for unit in compared})
+    released = [
+        unit.spec.learner.title
+        for unit in compared
+        if isinstance(unit.spec.learner, AralSettings) and unit.spec.learner.objective == "released"
+    ]
     objective = Difference(
         "objective of ARAL", "eq. 7 to 10", f"the released code's ({', '.join(dict.fromkeys(released))})"
     )
@@ -226,10 +229,10 @@ def _ramp_differences(panel: Panel, grid: GridSpec) -> tuple[Difference, ...]:
     """Where each ramp would lie in a round of the paper's steps, and where it lies."""
     found = {}
     for method, unit in zip(grid.methods, units(grid), strict=False):  # the first seed's
-        weights = unit.spec.model.weights
+        weights = getattr(unit.spec.learner, "weights", None)
         for ramp in _ramps(panel, method):
             there, here = ramp.at(panel.steps), getattr(weights, ramp.name.rpartition(".")[2])
-            what = f"{ramp.name} of {unit.spec.learner}"
+            what = f"{ramp.name} of {unit.spec.learner.title}"
             paper = f"not stated; at its steps, from {there.begin:,} to {there.end:,}"
             found[what] = Difference(what, paper, f"steps {here.begin:,} to {here.end:,}")
     return tuple(found.values())

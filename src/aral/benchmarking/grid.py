@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from aral.benchmarking.methods import Method
-from aral.benchmarking.spec import RunSpec, resolve
+from aral.benchmarking.spec import RunSpec, resolve, usable
 from aral.errors import BadInput
 from aral.settings import Settings
 
@@ -33,7 +33,7 @@ class GridSpec(Settings):
     data: str  # name of a data set, or a folder of class folders
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    settings: tuple[str, ...] = ()  # as for --set, of all units
+    settings: tuple[str, ...] = ()  # as for --set, of all methods that have them
     method_settings: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by method; laid over these
     threads: int = Field(1, ge=1)  # of each unit; one gives the most work done when there are many units
     full: FullTraining | None = None
@@ -65,11 +65,15 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
             f"Settings are given for {', '.join(sorted(strange))}, which the grid does not compare.",
             f"Name one of its methods: {', '.join(grid.methods)}.",
         )
+    methods = {name: Method.parse(name) for name in grid.methods}
+    common = {name: usable(grid.data, method, grid.settings) for name, method in methods.items()}
+    for setting in grid.settings:
+        if not any(setting in found for found in common.values()):
+            resolve(grid.data, methods[grid.methods[0]], [setting])  # says what is wrong with it
     made = []
     for seed in grid.seeds:
         for name in grid.methods:
-            settings = (*grid.settings, *grid.method_settings.get(name, ()))
-            method = Method.parse(name)
+            method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
             spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
             made.append(Unit(f"{method}-seed{seed}", spec))
     names = [unit.name for unit in made]
@@ -94,16 +98,16 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     made = []
     compared = units(grid)[0].spec
     rounds = -(-compared.rounds.budget // compared.rounds.query_size)
-    steps = grid.full.steps or compared.model.training.steps * rounds
+    steps = grid.full.steps or compared.learner.training.steps * rounds
+    method = Method.parse(f"{grid.full.learner}+random")
     settings = (
-        *grid.settings,
+        *usable(grid.data, method, grid.settings),
         f"rounds.query_size={pool_size}",
         f"rounds.budget={pool_size}",
         'rounds.first_query="random"',
-        f"model.training.steps={steps}",
+        f"learner.training.steps={steps}",
         *grid.full.settings,
     )
-    method = Method.parse(f"{grid.full.learner}+random")
     for seed in grid.seeds[: grid.full.seeds]:
         spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
         made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))

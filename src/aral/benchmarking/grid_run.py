@@ -128,7 +128,7 @@ def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: 
         "root": None if resources.data_root is None else str(resources.data_root.absolute()),
     }
     rounds = -(-min(spec.rounds.budget, pool_size) // spec.rounds.query_size)
-    job = Job(unit.name, request, rounds, spec.model.training.steps)
+    job = Job(unit.name, request, rounds, spec.learner.training.steps)
     accuracy = finished_accuracy(unit, folder, pool_size, fingerprint)
     if accuracy is not None:
         job.state, job.accuracy = State.DONE, accuracy

@@ -2,148 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
 
 import torch
+from pydantic import ValidationError
 
-from aral.acquisition import ACQUISITIONS, is_own, make_acquisition
+from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
 from aral.errors import BadInput, unknown_name
-from aral.learners.ablations import generated_only, no_active_learning, no_encoder
-from aral.learners.aral import aral
-from aral.learners.bgadl import bgadl
-from aral.learners.few_labels import few_labels
-from aral.learners.interface import Learner
-from aral.learners.no_co_training import no_co_training
-from aral.learners.semi_supervised import consistency, pseudo_label
-from aral.learners.spec import Model, Objective
-from aral.learners.supervised import supervised
-from aral.learners.vaal import vaal
-from aral.networks import ImageShape
+from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.randomness import Stream
 from aral.types import ImageSet
 
+AUTO = "auto"
+"""The default of every command: resolves to a named method."""
 
-@dataclass(frozen=True)
-class Making:
-    """What a learner is made from; see :func:`aral.learners.aral.aral`."""
+AUTO_METHOD = "graph-ssl+aral-graph"
+AUTO_REASON = "the most accurate method with few labels in the measurements of docs/benchmarks.md"
 
-    model: Model
-    image_shape: ImageShape
-    class_count: int
-    stream: Stream
-    device: torch.device
-
-
-Make: TypeAlias = Callable[[Making], Learner]
-Plain: TypeAlias = Callable[[Model, ImageShape, int, Stream, torch.device], Learner]
-WithObjective: TypeAlias = Callable[[Model, Objective, ImageShape, int, Stream, torch.device], Learner]
-
-
-def _plain(new: Plain) -> Make:
-    return lambda of: new(of.model, of.image_shape, of.class_count, of.stream, of.device)
-
-
-def _trained_by(new: WithObjective, objective: Objective) -> Make:
-    return lambda of: new(of.model, objective, of.image_shape, of.class_count, of.stream, of.device)
-
-
-LEARNERS: dict[str, Make] = {
-    "aral": _plain(few_labels),
-    "supervised": _plain(supervised),
-    "pseudo-label": _plain(pseudo_label),
-    "consistency": _plain(consistency),
-    "vaal": _plain(vaal),
-    "bgadl": _plain(bgadl),
-    "aral-paper": _trained_by(aral, Objective.PAPER),
-    "aral-released": _trained_by(aral, Objective.RELEASED),
-    "aral-no-active": _trained_by(no_active_learning, Objective.RELEASED),
-    "aral-no-encoder": _trained_by(no_encoder, Objective.RELEASED),
-    "aral-paper-no-active": _trained_by(no_active_learning, Objective.PAPER),
-    "aral-paper-no-encoder": _trained_by(no_encoder, Objective.PAPER),
-    "no-co-training": _plain(no_co_training),
-    "generated-only": _plain(generated_only),
-}
-
-OWN_ACQUISITION = {
-    "aral": "aral-graph",
-    "supervised": "random",
-    "pseudo-label": "least-confidence",
-    "consistency": "random",
-    "vaal": "vaal",
-    "bgadl": "bald",
-    "aral-paper": "aral",
-    "aral-released": "aral",
-    "aral-no-active": "random",
-    "aral-no-encoder": "bald",
-    "aral-paper-no-active": "random",
-    "aral-paper-no-encoder": "bald",
-    "no-co-training": "vaal",
-    "generated-only": "aral",
-}
-"""The acquisition of a method that names only its learner."""
-
-SHORT_NAMES = {
-    "random": "supervised+random",
-    "no-active-learning": "aral-no-active+random",
-    "no-encoder": "aral-no-encoder+bald",
-    "ceal": "pseudo-label+least-confidence",
-}
+SHORT_NAMES = {"ceal": "pseudo-label+least-confidence"}
+"""Methods of the literature with a name of their own."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A learner and an acquisition by name."""
+    """A learner and an acquisition by name.
+
+    Attributes:
+        learner: a learner with its variants, such as ``aral:released,no-sampler``.
+        acquisition: one of the acquisitions, or ``module:NAME``.
+        reason: why it was chosen, where the name was ``auto``; empty otherwise.
+    """
 
     learner: str
     acquisition: str
+    reason: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Method:
-        """Read ``learner+acquisition``, a learner alone, or a short name such as ``random``.
+        """Read ``learner+acquisition``, a learner, an acquisition (of the supervised learner), or ``auto``.
 
-        An acquisition ``module:NAME`` is taken as it is, and imported when it is run.
+        A learner may name variants: ``aral:no-sampler``. An acquisition ``module:NAME`` is taken as it is, and
+        imported when it is run.
 
         Raises:
-            BadInput: a part is unknown; the nearest name is suggested.
+            BadInput: a part is unknown; the nearest learner, acquisition or combination is suggested.
         """
-        learner, plus, chosen = SHORT_NAMES.get(text, text).partition("+")
-        if learner not in LEARNERS:
-            if plus and learner in SHORT_NAMES:
-                whole = SHORT_NAMES[learner]
-                example = f"{whole.partition('+')[0]}+{chosen or 'random'}"
-                raise BadInput(f"'{learner}' is short for '{whole}', a whole method.", f"Try '{example}'.")
-            raise unknown_name("method", learner, [*LEARNERS, *SHORT_NAMES])
-        if plus and not chosen:
-            raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{learner}+random'.")
-        if chosen and not is_own(chosen):
-            make_acquisition(chosen)
-        return cls(learner, chosen or OWN_ACQUISITION[learner])
+        if text == AUTO:
+            learner, _, acquisition = AUTO_METHOD.partition("+")
+            return cls(learner, acquisition, AUTO_REASON)
+        learner, plus, acquisition = SHORT_NAMES.get(text, text).partition("+")
+        name, _, variants = learner.partition(":")
+        if name not in LEARNERS:
+            if learner in ACQUISITIONS and not plus:
+                return cls("supervised", learner)
+            if learner in ACQUISITIONS:
+                raise BadInput(
+                    f"'{learner}' is an acquisition, not a learner.", f"Try 'supervised+{learner}'."
+                )
+            raise _unknown(text)
+        title = _title(name, tuple(part.strip() for part in variants.split(",") if part.strip()))
+        if plus and not acquisition:
+            raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{title}+random'.")
+        if acquisition and not is_user_defined(acquisition):
+            if acquisition not in ACQUISITIONS:
+                raise _unknown(text)
+        return cls(title, acquisition or _default_acquisition(title))
+
+    @property
+    def learner_name(self) -> str:
+        """The learner without its variants."""
+        return self.learner.partition(":")[0]
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The learner's variants."""
+        named = self.learner.partition(":")[2]
+        return tuple(named.split(",")) if named else ()
 
     def __str__(self) -> str:
         return f"{self.learner}+{self.acquisition}"
 
 
+def _title(name: str, variants: tuple[str, ...]) -> str:
+    """The learner with its variants in a fixed order, default ones left out."""
+    known = LEARNERS[name].VARIANTS
+    for variant in variants:
+        if variant not in known:
+            if not known:
+                raise BadInput(f"Learner '{name}' has no variants.", f"Write '{name}'.")
+            raise unknown_name(f"variant of '{name}'", variant, known)
+    try:
+        return LEARNERS[name].model_validate(variant_settings(name, variants)).title
+    except ValidationError as error:
+        raise BadInput(
+            f"The variants of '{name}:{','.join(variants)}' do not fit together: "
+            f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.",
+            "Name one of them.",
+        ) from error
+
+
+def _default_acquisition(title: str) -> str:
+    name, _, variants = title.partition(":")
+    named = [DEFAULT_ACQUISITION.get(f"{name}:{variant}") for variant in reversed(variants.split(","))]
+    return next((found for found in named if found), DEFAULT_ACQUISITION[name])
+
+
+def learner_titles() -> list[str]:
+    """Every learner, and every learner with one of its variants."""
+    titles: dict[str, None] = {}
+    for name, settings in LEARNERS.items():
+        titles[name] = None
+        for variant in settings.VARIANTS:
+            titles[_title(name, (variant,))] = None
+    return list(titles)
+
+
+def _unknown(text: str) -> BadInput:
+    """An error with the nearest learner, acquisition or combination of both."""
+    _, plus, _ = text.partition("+")
+    simple = [*learner_titles(), *ACQUISITIONS, *SHORT_NAMES, AUTO]
+    combined = [f"{title}+{name}" for title in learner_titles() for name in ACQUISITIONS]
+    nearest = unknown_name("method", text, combined if plus else simple).hint.partition(" Valid:")[0]
+    hint = f"{nearest} " if nearest.startswith("Did you mean") else ""
+    return BadInput(
+        f"Unknown method '{text}'.", f"{hint}Write learner+acquisition; 'aral list' shows all of both."
+    )
+
+
 def make_learner(
-    name: str, model: Model, pool: ImageSet, class_count: int, stream: Stream, device: str = "cpu"
+    settings: LearnerSettings, pool: ImageSet, class_count: int, stream: Stream, device: str = "cpu"
 ) -> Learner:
-    """A new learner by name.
+    """A new learner.
 
     Args:
-        name: one of :data:`LEARNERS`.
-        model: networks and settings of training.
+        settings: of one of the learners.
         pool: the images it will see; only their shape is used.
         class_count: K.
         stream: decides the initial weights.
         device: where to compute, as PyTorch names it.
 
     Raises:
-        BadInput: there is none of this name, or the networks cannot take images of this shape.
+        BadInput: the networks cannot take images of this shape.
     """
-    if name not in LEARNERS:
-        raise unknown_name("learner", name, LEARNERS)
-    return LEARNERS[name](Making(model, pool.shape, class_count, stream, torch.device(device)))
+    return settings.build(Task(pool.shape, class_count, stream, torch.device(device)))
 
 
-__all__ = ["ACQUISITIONS", "LEARNERS", "SHORT_NAMES", "Making", "Method", "make_learner"]
+def check_acquisition_name(name: str) -> None:
+    """Refuse an acquisition that does not exist; one of the user's own is not imported.
+
+    Raises:
+        BadInput: suggests the nearest name.
+    """
+    if not is_user_defined(name):
+        make_acquisition(name)

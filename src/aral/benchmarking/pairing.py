@@ -8,9 +8,9 @@ import torch
 
 from aral.acquisition import make_acquisition
 from aral.benchmarking.grid import Unit
-from aral.benchmarking.methods import LEARNERS, Making
 from aral.benchmarking.spec import RunSpec
 from aral.data import NAMES, shape_of
+from aral.learners import Task
 from aral.loop import Strategy, check_strategy
 from aral.networks import ImageShape
 from aral.randomness import Stream
@@ -37,7 +37,7 @@ def check_pairings(
     seen: set[tuple[str, str, str]] = set()
     for unit in units:
         spec = unit.spec
-        key = (spec.learner, spec.acquisition, spec.rounds.first_query)
+        key = (spec.learner.title, spec.acquisition, spec.rounds.first_query)
         if key not in seen:
             seen.add(key)
             _check(spec, shape or _shape(spec), class_count)
@@ -50,10 +50,11 @@ def _shape(spec: RunSpec) -> ImageShape:
 def _check(spec: RunSpec, shape: ImageShape, class_count: int) -> None:
     device = torch.device("meta")
     with device:
-        learner = LEARNERS[spec.learner](Making(spec.model, shape, class_count, Stream.root(0), device))
+        learner = spec.learner.build(Task(shape, class_count, Stream.root(0), device))
     check_strategy(
         Strategy(
-            make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
+            make_acquisition(spec.acquisition, user_defined=True),
+            make_acquisition(spec.rounds.first_query, user_defined=True),
         ),
         learner,
     )

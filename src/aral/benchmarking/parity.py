@@ -1,8 +1,9 @@
 """Whether methods are compared fairly: what must be equal among all methods of a seed, as one hash.
 
-Everything in a specification must be equal unless it is listed in :data:`FREE`, so a setting that is added
-later is compared until somebody decides otherwise. Where a setting may not reach a learner, what the learner
-really does must be equal: see :mod:`aral.benchmarking.effective`.
+Compared are the settings that all learners share, found from the types: the fields of :class:`RunSpec` and of the base
+class of all learners' settings, without those marked as not shared and those of networks beside the classifier. A field
+that is added to them is compared from then on. Besides settings, what the methods really do to labelled images and
+before the first label must be equal, the data, the first query and the versions of aral and PyTorch.
 """
 
 from __future__ import annotations
@@ -10,42 +11,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aral.benchmarking.effective import effective_facts, versions
+import torch
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+import aral
 from aral.benchmarking.grid import Unit
-from aral.benchmarking.spec import RunSpec, flattened, validated
+from aral.benchmarking.spec import RunSpec, validated
 from aral.durable import Json
 from aral.errors import AralError, BadInput
+from aral.learners import LearnerSettings, Net
+from aral.learners.settings import NOT_SHARED
 from aral.loop.reading import store_reading
 from aral.types import Ids
-
-FREE = (
-    "learner",
-    "acquisition",
-    "model.weights.",
-    "model.latent_size",
-    "model.matching_norm",
-    "model.sampler_sees",
-    "model.optimisers.encoder.",
-    "model.optimisers.generator.",
-    "model.optimisers.sampler.",
-    "model.optimisers.decoder",
-    "model.optimisers.critic",
-    "model.separate_gan.",
-    "model.self_training.",
-    "model.training.synthesised",
-    "model.training.unlabelled_batch",
-    "model.training.mc_passes",
-    "model.networks.encoder_",
-    "model.networks.generator_",
-    "model.networks.class_embedding_size",
-)
-"""What a method may have to itself: beginnings of names of settings. They concern how images are chosen and
-what is trained beside the classifier, or on unlabelled images; none changes the classifier, its steps, its labels,
-how it sees labelled images, or its evaluation."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +58,48 @@ def parity_table(
         fingerprint: of its data; see :func:`aral.benchmarking.runs.data_fingerprint`.
         computed_by: versions of what computes; ``None``: those of this process.
     """
-    table: dict[str, Json] = {
-        name: value for name, value in flattened(spec).items() if not name.startswith(FREE)
-    }
-    table |= effective_facts(spec)
+    table = dict(_shared(spec, RunSpec, "")) | effective_training(spec.learner)
     return table | {"data fingerprint": fingerprint, "versions": dict(computed_by or versions())}
+
+
+def _shared(value: BaseModel, declared: type[BaseModel], prefix: str) -> Iterator[tuple[str, Json]]:
+    """Names and values of the settings that all methods share.
+
+    Args:
+        value: some settings.
+        declared: the class whose fields are shared, of which the value's class may be a subclass.
+        prefix: of the names.
+    """
+    beside = () if declared is RunSpec else tuple(f"{net}_" for net in Net if net != Net.DISCRIMINATOR)
+    for name, field in declared.model_fields.items():
+        if NOT_SHARED in field.metadata or name.startswith(beside):
+            continue
+        inner = getattr(value, name)
+        if isinstance(inner, LearnerSettings):
+            yield from _shared(inner, LearnerSettings, f"{prefix}{name}.")
+        elif isinstance(inner, BaseModel):
+            base = field.annotation
+            known = base if isinstance(base, type) and issubclass(base, BaseModel) else type(inner)
+            yield from _shared(inner, known, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", to_jsonable_python(inner)
+
+
+def effective_training(learner: LearnerSettings) -> dict[str, Json]:
+    """What a learner really does to labelled images, and before the first label; by name in words."""
+    augmentation = [
+        f"{name} {value:g}" for name, value in learner.labelled_augmentation.model_dump().items() if value
+    ]
+    changes = augmentation + ([f"mixup {learner.mixup:g}"] if learner.mixup else [])
+    return {
+        "augmentation of labelled images": ", ".join(changes) or "none",
+        "pretraining steps": learner.pretraining_steps,
+    }
+
+
+def versions() -> dict[str, Json]:
+    """Of what computes: aral and PyTorch."""
+    return {"aral": aral.__version__, "torch": torch.__version__}
 
 
 def parity_hash(

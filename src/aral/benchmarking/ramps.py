@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from aral.benchmarking.spec import RunSpec
-from aral.learners.spec import Ramp
+from aral.learners import Ramp
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class PlacedRamp:
     """A ramp of a preset, and the steps a round it is meant for.
 
     Attributes:
-        name: of the setting, such as ``model.weights.generated_ramp``.
+        name: of the setting, such as ``learner.weights.generated_ramp``.
         ramp: as the preset has it.
         steps: training steps a round of the preset.
     """
@@ -35,10 +37,11 @@ class PlacedRamp:
 
 def ramps_of(spec: RunSpec) -> tuple[PlacedRamp, ...]:
     """The ramps of a specification that are not over before the first step."""
-    steps = spec.model.training.steps
-    found = ((name, getattr(spec.model.weights, name)) for name in type(spec.model.weights).model_fields)
+    steps = spec.learner.training.steps
+    weights = getattr(spec.learner, "weights", None)
+    found = weights if isinstance(weights, BaseModel) else ()
     return tuple(
-        PlacedRamp(f"model.weights.{name}", value, max(1, steps))
+        PlacedRamp(f"learner.weights.{name}", value, max(1, steps))
         for name, value in found
         if isinstance(value, Ramp) and value.end > 0
     )

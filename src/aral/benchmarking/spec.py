@@ -5,23 +5,28 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+import torch
+from pydantic import BaseModel, Field, ValidationError
 
-from aral.acquisition import is_own, make_acquisition
-from aral.benchmarking.methods import Method
+from aral.benchmarking.methods import Method, check_acquisition_name
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
-from aral.learners.spec import Model
+from aral.learners import LEARNERS, AnyLearner, variant_settings
+from aral.learners.settings import NOT_SHARED
 from aral.settings import Settings
 
 FOLDER_PRESET = "folder"
 SCALES = ("mlp", "compact", "conv32", "resnet", "biggan")
 """Tags of :data:`aral.networks.AnyFamily`."""
+
+
+class UnusedSetting(BadInput):
+    """A method does not have, or does not use, a setting."""
 
 
 class Rounds(Settings):
@@ -38,20 +43,21 @@ class RunSpec(Settings):
     """Everything that decides the outcome of a run."""
 
     data: str  # name of a data set, or a folder of class folders
-    learner: str
-    acquisition: str
+    learner: AnyLearner
+    acquisition: Annotated[str, NOT_SHARED]
+    chosen: Annotated[str, NOT_SHARED] = ""  # why this method, where its name was 'auto'
     seed: int = 0
+    device: Literal["cpu", "cuda", "mps"] = "cpu"  # where to compute
     threads: int = Field(2, ge=1)  # of PyTorch; sums are ordered by it, so it belongs to the result
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
     test_size: int | None = Field(None, ge=1)  # None: the whole test set
     side: int = Field(32, ge=8)  # of images read from class folders (a folder, imagenet), pixels
     rounds: Rounds = Rounds()
-    model: Model = Model()
 
     @property
     def method(self) -> Method:
         """Learner and acquisition."""
-        return Method(self.learner, self.acquisition)
+        return Method(self.learner.title, self.acquisition, self.chosen)
 
     @property
     def folder_name(self) -> str:
@@ -79,14 +85,12 @@ def read_preset(name: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def read_learner_preset(learner: str) -> dict[str, Any]:
-    """What a learner asks for on every data set; an empty table for one that has no wishes."""
-    file = resources.files("aral.benchmarking").joinpath("presets", "learners", f"{learner}.toml")
-    return tomllib.loads(file.read_text()) if file.is_file() else {}
-
-
 def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: Any) -> RunSpec:
-    """The specification of a run: the data's preset, the learner's, the data's part for it, single settings.
+    """The specification of a run.
+
+    Later ones win: the data set's preset for all learners (as far as the learner has such settings), the learner's
+    preset for all data sets, the data set's preset for the learner and for its variants, the method's variants, single
+    settings.
 
     Args:
         data: name of a data set, or a folder of class folders.
@@ -101,20 +105,87 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     if name == FOLDER_PRESET and not Path(data).expanduser().is_dir():
         error = unknown_name("data set", data, NAMES)
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
-    table = read_preset(name)
-    for_learner = table.pop("learner", {}).get(method.learner, {})
-    for own in (read_learner_preset(method.learner), for_learner):
+    learner = method.learner_name
+    preset, of_learner = read_preset(name), read_learner_preset(learner)
+    of_variants = preset.pop("learners", {})
+    table = {**preset, "learner": _fitting(preset.get("learner", {}), LEARNERS[learner])}
+    named = variant_settings(learner, method.variants)
+    for own in (of_learner, of_variants.get(learner, {}), *_of_variants(of_variants, learner, named)):
         table = _merged(_without_other_scale(table, own), own)
-    table |= {"data": data, "learner": method.learner, "acquisition": method.acquisition}
+    table = _merged(table, {"learner": {"name": learner, **named}})
+    table |= {"data": data, "acquisition": method.acquisition, "chosen": method.reason}
+    table.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
-    for setting in settings:
-        table = _merged(_without_other_scale(table, parsed := _parsed(setting)), parsed)
+    given = [_parsed(setting) for setting in settings]
+    for setting in given:
+        table = _merged(_without_other_scale(table, setting), setting)
     spec = validated(table)
+    for setting in given:
+        _refuse_unused(spec, setting)
     # Names may also have come from a preset or a single setting.
-    Method.parse(str(spec.method))
-    if not is_own(spec.rounds.first_query):
-        make_acquisition(spec.rounds.first_query)
+    check_acquisition_name(spec.acquisition)
+    check_acquisition_name(spec.rounds.first_query)
     return spec
+
+
+def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:
+    """Those of some single settings that a method has; for settings of several methods at once.
+
+    Raises:
+        BadInput: a value is wrong.
+    """
+    found: list[str] = []
+    for setting in settings:
+        try:
+            resolve(data, method, [*found, setting])
+        except UnusedSetting:
+            continue
+        found.append(setting)
+    return tuple(found)
+
+
+def read_learner_preset(learner: str) -> dict[str, Any]:
+    """The settings of a learner on every data set; an empty table for one that has none."""
+    file = resources.files("aral.benchmarking").joinpath("presets", "learners", f"{learner}.toml")
+    return tomllib.loads(file.read_text()) if file.is_file() else {}
+
+
+def _of_variants(
+    presets: Mapping[str, Any], learner: str, named: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """The presets of the variants that hold, the default ones included."""
+    fields = LEARNERS[learner].model_fields
+    for variant, values in LEARNERS[learner].VARIANTS.items():
+        if all(named.get(name, fields[name].default) == value for name, value in values.items()):
+            yield presets.get(f"{learner}:{variant}", {})
+
+
+def _fitting(table: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Any]:
+    """The part of a table that a class of settings has fields for; a choice of networks stays whole."""
+    fitting = {}
+    for key, value in table.items():
+        field = settings.model_fields.get(key)
+        if field is None:
+            continue
+        inner = field.annotation
+        nested = isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel)
+        fitting[key] = _fitting(value, inner) if nested and isinstance(inner, type) else value
+    return fitting
+
+
+def _refuse_unused(spec: RunSpec, given: Mapping[str, Any]) -> None:
+    """Refuse a single setting that concerns a network the method does not have.
+
+    Raises:
+        UnusedSetting: names the setting and the method.
+    """
+    unused = {f"learner.{name}" for name in spec.learner.unused}
+    for name in _leaves(given, ""):
+        if name in unused or any(name.startswith(f"{each}.") for each in unused):
+            raise UnusedSetting(
+                f"Setting '{name}' is not used by '{spec.learner.title}'.",
+                f"'aral settings {spec.data} --method {spec.method}' shows what is.",
+            )
 
 
 def validated(table: Mapping[str, Any]) -> RunSpec:
@@ -138,22 +209,30 @@ def validated(table: Mapping[str, Any]) -> RunSpec:
 
 
 def _unknown_setting(where: str, table: Mapping[str, Any]) -> BadInput:
-    known = sorted(_leaves(RunSpec.model_validate(_known(table)).model_dump(), ""))
+    known = sorted(flattened(RunSpec.model_validate(_known(table))))
     # A path inside a tagged union carries the tag, which users do not write.
-    plain = [part for part in where.split(".") if part not in SCALES]
+    plain = [part for part in where.split(".") if part not in SCALES and part not in LEARNERS]
+    while isinstance(inner := _at(table, ".".join(plain)), dict) and inner:
+        plain.append(next(iter(inner)))
     close = difflib.get_close_matches(".".join(plain), known, n=1, cutoff=0.4)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    return BadInput(f"Unknown setting '{'.'.join(plain)}'.", f"{hint}All settings: aral settings DATASET")
+    learner = table["learner"].get("name", "") if isinstance(table.get("learner"), dict) else ""
+    return UnusedSetting(
+        f"Learner '{learner}' has no setting '{'.'.join(plain)}'."
+        if plain[0] == "learner"
+        else f"Unknown setting '{'.'.join(plain)}'.",
+        f"{hint}All settings: aral settings DATASET --method {learner}",
+    )
 
 
 def _known(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The least table of the same scale of networks, for each scale has settings of its own."""
-    known: dict[str, Any] = {key: table[key] for key in ("data", "learner", "acquisition")}
-    model = table.get("model")
-    networks = model.get("networks") if isinstance(model, dict) else None
+    """The least table of the same learner and scale of networks, which decide what settings there are."""
+    learner = table["learner"]
+    least: dict[str, Any] = {"name": learner["name"]}
+    networks = learner.get("networks")
     if isinstance(networks, dict) and networks.get("scale") in SCALES:
-        known["model"] = {"networks": {"scale": networks["scale"]}}
-    return known
+        least["networks"] = {"scale": networks["scale"]}
+    return {"data": table["data"], "acquisition": table["acquisition"], "learner": least}
 
 
 def _leaves(table: Mapping[str, Any], prefix: str) -> list[str]:
@@ -165,17 +244,17 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> list[str]:
 
 def _without_other_scale(table: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
     """The table without the preset's network sizes when a setting asks for networks of another scale."""
-    scale = _at(setting, "model.networks.scale")
-    if scale is None or scale == _at(table, "model.networks.scale") or "model" not in table:
+    scale = _at(setting, "learner.networks.scale")
+    if scale is None or scale == _at(table, "learner.networks.scale") or "learner" not in table:
         return dict(table)
-    model = {key: value for key, value in table["model"].items() if key != "networks"}
-    return {**table, "model": model}
+    learner = {key: value for key, value in table["learner"].items() if key != "networks"}
+    return {**table, "learner": learner}
 
 
 def _parsed(setting: str) -> dict[str, Any]:
     path, equals, text = setting.partition("=")
     if not equals or not path.strip():
-        raise BadInput(f"'{setting}' is no setting.", "Write --set model.training.steps=500")
+        raise BadInput(f"'{setting}' is no setting.", "Write --set learner.training.steps=500")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -197,9 +276,21 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
+def used_settings(spec: RunSpec) -> dict[str, Any]:
+    """A specification as JSON has it, without the settings that the method does not use."""
+    table: dict[str, Any] = json.loads(spec.model_dump_json())
+    for name in spec.learner.unused:
+        *parents, leaf = name.split(".")
+        inner = table["learner"]
+        for parent in parents:
+            inner = inner[parent]
+        inner.pop(leaf, None)
+    return table
+
+
 def flattened(spec: RunSpec) -> dict[str, Any]:
-    """Every setting by its full name, such as ``model.training.steps``, as JSON has it."""
-    table = json.loads(spec.model_dump_json())
+    """Every used setting by its full name, such as ``learner.training.steps``, as JSON has it."""
+    table = used_settings(spec)
     return {name: _at(table, name) for name in _leaves(table, "")}
 
 

@@ -13,7 +13,7 @@ from aral import benchmarking, reports
 from aral.cli.options import Threads, processors
 from aral.cli.run import with_progress
 
-METHODS = ("aral", "supervised+random", "supervised+max-entropy")
+METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,7 +50,7 @@ def _not_equal(lines: Sequence[str]) -> reports.Section:
     """What differs beside the methods, for the page."""
     text = (
         "Each method has the settings of its preset: the accuracies do not show what the queries alone are worth. "
-        "For that, compare equals: aral compare digits --methods aral,aral+random --seeds 5"
+        "For that, compare equals: aral compare digits --methods graph-ssl,graph-ssl+random --seeds 5"
     )
     head = ("setting", "values")
     rows = tuple((name, values) for name, _, values in (line.partition(": ") for line in lines))

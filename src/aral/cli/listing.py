@@ -23,7 +23,7 @@ def list_command(as_json: AsJson = False) -> None:
 
     table = {
         "data sets": list(data.NAMES),
-        "learners": list(benchmarking.LEARNERS),
+        "learners": benchmarking.learner_titles(),
         "acquisitions": list(ACQUISITIONS),
         "short names": [f"{short} = {full}" for short, full in benchmarking.SHORT_NAMES.items()],
         "presets": benchmarking.preset_names(),
@@ -37,12 +37,9 @@ def list_command(as_json: AsJson = False) -> None:
 
 def settings_command(
     dataset: Annotated[str, typer.Argument(help="A data set, or a folder of class folders.")],
-    method: Annotated[str, typer.Option(help="A method.")] = "aral",
+    method: Annotated[str, typer.Option(help="A method.")] = "auto",
     setting: SetOption = None,
 ) -> None:
-    """Print all settings of a run as JSON. Each can be changed with --set."""
-    typer.echo(
-        benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or []).model_dump_json(
-            indent=2
-        )
-    )
+    """Print all settings that a method uses as JSON. Each can be changed with --set."""
+    spec = benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or [])
+    typer.echo(json.dumps(benchmarking.used_settings(spec), indent=2))

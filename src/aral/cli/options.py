@@ -23,7 +23,7 @@ Threads = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A setting, such as model.training.steps=500; may be repeated."),
+    typer.Option("--set", help="A setting, such as learner.training.steps=500; may be repeated."),
 ]
 Budget = Annotated[int | None, typer.Option(help="Number of labels in all.")]
 QuerySize = Annotated[int | None, typer.Option(help="Labels per round.")]
@@ -54,7 +54,7 @@ def short_settings(budget: int | None, query_size: int | None, steps: int | None
     named = {
         "rounds.budget": budget,
         "rounds.query_size": query_size,
-        "model.training.steps": steps,
+        "learner.training.steps": steps,
     }
     return [f"{name}={value}" for name, value in named.items() if value is not None]
 

@@ -37,8 +37,9 @@ def add_to(app: typer.Typer) -> None:
 def run_command(
     dataset: Annotated[str, typer.Argument(help="digits, mnist, …, or a folder of class folders.")],
     method: Annotated[
-        str, typer.Option(help="aral, aral-paper, aral-released, vaal, supervised+random, …")
-    ] = "aral",
+        str,
+        typer.Option(help="Learner and acquisition: graph-ssl, aral, supervised+random, …; see aral list."),
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     budget: Budget = None,
     query_size: QuerySize = None,
@@ -64,9 +65,10 @@ def run_command(
     settings = short_settings(budget, query_size, steps)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
+    chosen = benchmarking.Method.parse(method)
     spec = benchmarking.resolve(
         dataset,
-        benchmarking.Method.parse(method),
+        chosen,
         [*settings, *(setting or [])],
         seed=seed,
         threads=threads or processors(),
@@ -76,6 +78,8 @@ def run_command(
     if dry_run:
         typer.echo(spec.model_dump_json(indent=2))
         return
+    if chosen.reason:
+        typer.echo(f"Method: {chosen}, {chosen.reason}.", err=True)
     target = folder or RUNS / spec.folder_name
     run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
 

@@ -1,8 +1,10 @@
-"""One image file opened: bounded, checked, upright and in eight bits, or a reason why not.
+"""An image file decoded with limits and checks, upright and in eight bits, or the reason why it cannot be.
 
-A file is believed by its content, never by its name. The size stands in the header and is checked before
-any pixel is decoded. Sixteen-bit grey is scaled, not cut; transparency is laid over white; a camera's
-orientation is applied; of an animation the first frame counts.
+The content of a file decides its format, never its name. The size is in the header and is checked before any
+pixel is decoded. Decoders accept truncated files (Pillow takes a JPEG without its end marker, and PNG pixels
+without their checksums), so the end and the checksums are checked here. Sixteen-bit grey is scaled, not
+clipped; transparency is laid over white; a camera's orientation is applied; of an animation the first frame
+is used.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import io
 import math
 import os
 import stat
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from aral.data.completeness import is_intact, is_whole, kind_of, text_bytes
 from aral.data.unreadable import Reason, Refused
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -220,3 +223,63 @@ def peek(path: Path) -> tuple[int, int, bool]:
         raise
     except Exception as error:
         raise Refused(Reason.NOT_AN_IMAGE, str(error)) from error
+
+
+def kind_of(data: bytes) -> str | None:
+    """The format by the first bytes, as far as they are there; BMP's two letters prove too little."""
+    if data.startswith(b"\xff\xd8"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG"):
+        return "PNG"
+    if data.startswith(b"RIFF") and b"WEBP".startswith(data[8:12]):
+        return "WEBP"
+    if data.startswith(b"GIF8"):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    return None
+
+
+def is_whole(kind: str, data: bytes) -> bool:
+    """Whether the file reaches its own end; formats without a known end count as whole."""
+    if kind == "JPEG":
+        # Inside a scan 0xFF is never followed by 0xD9: after the last scan's start it must be the end.
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") >= 0
+    if kind == "PNG":
+        return any(name == b"IEND" for name, _, _ in _png_chunks(data))
+    if kind == "WEBP":
+        return len(data) >= 12 and len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    if kind == "GIF":
+        return data.rstrip(b"\0").endswith(b";")
+    return True
+
+
+def is_intact(kind: str, data: bytes) -> bool:
+    """Whether the checksums inside the file match; only PNG has them."""
+    view = memoryview(data)
+    return kind != "PNG" or all(
+        zlib.crc32(view[start - 4 : end]) == int.from_bytes(view[end : end + 4], "big")
+        for _, start, end in _png_chunks(data)
+    )
+
+
+def text_bytes(kind: str, data: bytes) -> int:
+    """Size of the comments that a PNG carries, 0 for other formats."""
+    if kind != "PNG":
+        return 0
+    return sum(end - start for name, start, end in _png_chunks(data) if name in (b"tEXt", b"zTXt", b"iTXt"))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of the contents of each complete chunk, up to the end of the picture."""
+    position = 8
+    while position + 12 <= len(data):
+        start = position + 8
+        end = start + int.from_bytes(data[position : position + 4], "big")
+        if end + 4 > len(data):
+            return
+        name = data[position + 4 : start]
+        yield name, start, end
+        if name == b"IEND":
+            return
+        position = end + 4

@@ -1,4 +1,4 @@
-"""The data sets that are known by name, and the places where each is looked for."""
+"""Data sets by name, and the places where each is searched."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from aral.data.arrays import check_labels, images_from_array
-from aral.data.celeba import CLASS_NAMES as CELEBA_CLASSES
 from aral.data.class_folders import folder_dataset
 from aral.data.dataset import DataSet, Limits
 from aral.data.npz import ARRAYS, read_npz
-from aral.data.torchvision_sets import ABSENT, CIFAR10_CLASSES, CLOTHES, DIGITS, READERS
+from aral.data.torchvision_sets import ABSENT, CELEBA_CLASSES, CIFAR10_CLASSES, CLOTHES, DIGITS, READERS
 from aral.errors import AralError, BadInput, RunFailed, unknown_name
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet

@@ -1,36 +1,50 @@
-from .ablations import generated_only, no_active_learning, no_encoder
-from .aral import aral_phases
-from .blueprint import Blueprint
+from .aral import Aral, AralSettings
+from .bgadl import BgadlSettings
+from .catalogue import DEFAULT_ACQUISITION, LEARNERS, AnyLearner, variant_settings
+from .engine import Batch, Engine, Method, Phase, Term, classifier_state
 from .evaluation import Evaluation, evaluate, evaluate_probabilities
-from .few_labels import few_labels_phases, phases_before_labels
-from .interface import Gallery, Learner, StepLosses
-from .phased import PhasedLearner
-from .semi_supervised import consistency, pseudo_label
-from .spec import Model, Net, Objective
+from .fixmatch import FixMatchSettings
+from .graph_ssl import GraphSslSettings
+from .interface import Gallery, Learner, StepLosses, Task
+from .nets import Nets
+from .no_co_training import NoCoTrainingSettings
+from .pseudo_label import PseudoLabelSettings
+from .settings import LearnerSettings, Net, Ramp
+from .supervised import SupervisedSettings
 from .synthesis import Synthesised, synthesise
-from .vaal import vaal_phases
+from .vaal import VaalSettings
 
 __all__ = [
-    "Blueprint",
+    "DEFAULT_ACQUISITION",
+    "LEARNERS",
+    "AnyLearner",
+    "Aral",
+    "AralSettings",
+    "Batch",
+    "BgadlSettings",
+    "Engine",
     "Evaluation",
+    "FixMatchSettings",
     "Gallery",
+    "GraphSslSettings",
     "Learner",
-    "Model",
+    "LearnerSettings",
+    "Method",
     "Net",
-    "Objective",
-    "PhasedLearner",
+    "Nets",
+    "NoCoTrainingSettings",
+    "Phase",
+    "PseudoLabelSettings",
+    "Ramp",
     "StepLosses",
+    "SupervisedSettings",
     "Synthesised",
-    "aral_phases",
-    "consistency",
+    "Task",
+    "Term",
+    "VaalSettings",
+    "classifier_state",
     "evaluate",
     "evaluate_probabilities",
-    "few_labels_phases",
-    "generated_only",
-    "no_active_learning",
-    "no_encoder",
-    "phases_before_labels",
-    "pseudo_label",
     "synthesise",
-    "vaal_phases",
+    "variant_settings",
 ]

@@ -1,57 +1,110 @@
 """BGADL, Bayesian generative active deep learning (Tran, Do, Reid and Carneiro 2019): a VAE-ACGAN.
 
 Each labelled image x is passed through E and G to a new one, x' = G(E(x, y), y), which keeps the label y; the
-classifier is trained on both. D tells x from x', G and E want x' to look real and to be classified as y.
-Unlabelled images take no part in training. Queries are BALD's.
+classifier is trained on both. D tells x from x'; E and G make x' look real and be classified as y. Unlabelled images
+take no part in training. Queries are BALD's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Literal
+
 import torch
 
-from aral.learners import terms
-from aral.learners.blueprint import Blueprint
-from aral.learners.gan_terms import fool_pairs, parts_judged, tell_pairs
-from aral.learners.phased import PhasedLearner
-from aral.learners.spec import Model, Net
-from aral.learners.step import Part
-from aral.learners.terms import Phase, Term
-from aral.networks.interface import ImageShape
-from aral.randomness import Stream
+from aral.learners.aral import VaeWeights, encode, vae_terms
+from aral.learners.engine import Batch, Engine, Method, Phase, Term
+from aral.learners.interface import Task
+from aral.learners.nets import Nets
+from aral.learners.settings import (
+    AdversarialOptimisers,
+    GenerativePrediction,
+    LearnerSettings,
+    Net,
+    Ramp,
+)
+from aral.losses import adversarial
+from aral.losses.classification import cross_entropy
+from aral.settings import Settings
 
 
-def bgadl_phases(model: Model) -> tuple[Phase, ...]:
-    """D with C, then E and G, all on labelled images and their reconstructions."""
-    w, made = model.weights, Part.RECONSTRUCTED
-    classify_made = terms.classify(made)
-    of_discriminator = (
-        Term("tell real pairs", tell_pairs("logistic", made, 1.0), w.gan),
-        Term("classify labelled", terms.classify_labelled, w.cls),
-        Term("classify reconstructed", classify_made, w.cls * w.generated, w.generated_ramp),
-    )
-    of_makers = (
-        Term("reconstruction", terms.reconstruct(model.networks.pixel_range), w.trd),
-        Term("divergence", terms.diverge, w.trd * w.beta),
-        Term("fool discriminator", fool_pairs("logistic", made), w.gan),
-        Term("keep class", classify_made, w.cls),
-    )
-    return (
-        Phase("D", frozenset({Net.DISCRIMINATOR}), of_discriminator, parts_judged(1.0, made)),
-        Phase("E+G", frozenset({Net.ENCODER, Net.GENERATOR}), of_makers, frozenset({made})),
-    )
+class BgadlWeights(Settings):
+    """Weights of BGADL's terms."""
+
+    trd: float = 0.001  # reconstruction and divergence
+    beta: float = 1.0  # divergence relative to reconstruction
+    gan: float = 1.0  # real against reconstructed
+    cls: float = 1.0  # cross-entropy
+    generated: float = 1.0  # cross-entropy of reconstructed images, relative to real ones
+    generated_ramp: Ramp = Ramp()
 
 
-def bgadl(
-    model: Model, image_shape: ImageShape, class_count: int, stream: Stream, device: torch.device
-) -> PhasedLearner:
-    """A new BGADL learner; arguments as for :func:`aral.learners.aral.aral`."""
-    blueprint = Blueprint(
-        model,
-        image_shape,
-        class_count,
-        frozenset({Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR}),
-        conditional=True,
-        device=device,
-        encoded=frozenset({Part.LABELLED}),
-    )
-    return PhasedLearner("bgadl", blueprint, bgadl_phases(model), stream)
+class BgadlSettings(LearnerSettings):
+    """Settings of BGADL."""
+
+    name: Literal["bgadl"] = "bgadl"
+    optimisers: AdversarialOptimisers = AdversarialOptimisers()
+    prediction: GenerativePrediction = GenerativePrediction()
+    weights: BgadlWeights = BgadlWeights()
+
+    @property
+    def nets(self) -> frozenset[Net]:
+        """D with C, E and G."""
+        return frozenset({Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR})
+
+    def build(self, task: Task) -> Engine:
+        """A new BGADL learner."""
+        return Engine(Bgadl(self), self, task)
+
+
+class Bgadl(Method):
+    """D with C, then E and G, on labelled images and their reconstructions."""
+
+    def __init__(self, settings: BgadlSettings) -> None:
+        self.settings = settings
+
+    def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
+        """D and C, then E and G; x' is made once and shared."""
+        s, w, disc = self.settings, self.settings.weights, nets.discriminator
+        x, y = batch.labelled.images, batch.labelled.class_probs
+        no_code = x.new_zeros(len(x), nets.latent_size)  # D judges (x, y)
+        codes = encode(nets, batch, x, y, len(x))
+        x_new = nets.decode(codes.sample, y)
+
+        h, h_new = torch.split(disc.features(torch.cat([x, x_new.detach()])), [len(x), len(x)])
+        yield Phase(
+            "D",
+            frozenset({Net.DISCRIMINATOR}),
+            (
+                Term(
+                    "tell real from reconstructed",
+                    w.gan,
+                    lambda: adversarial.discriminator_loss(
+                        disc.realness(h, no_code, y), h.new_zeros(0), disc.realness(h_new, no_code, y), 1.0
+                    ),
+                ),
+                Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h), y)),
+                Term(
+                    "classify reconstructed",
+                    w.cls * w.generated * w.generated_ramp.at(batch.age),
+                    lambda: cross_entropy(disc.classify(h_new), y),
+                ),
+            ),
+        )
+
+        # E and G; D is frozen, its features of x' carry the gradient of E and G.
+        h_made = disc.features(x_new)
+        vae = VaeWeights(trd=w.trd, beta=w.beta)
+        yield Phase(
+            "E+G",
+            frozenset({Net.ENCODER, Net.GENERATOR}),
+            (
+                *vae_terms(nets, codes, vae, s.networks.pixel_range, "mean", reconstructions=x_new),
+                Term(
+                    "reconstruct against D",
+                    w.gan,
+                    lambda: adversarial.generator_loss(disc.realness(h_made, no_code, y)),
+                ),
+                Term("keep class", w.cls, lambda: cross_entropy(disc.classify(h_made), y)),
+            ),
+        )

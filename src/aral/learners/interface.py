@@ -1,4 +1,4 @@
-"""What a session asks of a learner."""
+"""What the active-learning loop requires of a learner."""
 
 from __future__ import annotations
 
@@ -6,12 +6,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
+from aral.networks import ImageShape
 from aral.randomness import Stream
 from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a learner is made for.
+
+    Attributes:
+        image_shape: channels, height and width.
+        class_count: K.
+        stream: decides the initial weights.
+        device: where to compute.
+    """
+
+    image_shape: ImageShape
+    class_count: int
+    stream: Stream
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -20,7 +41,7 @@ class StepLosses:
 
     Attributes:
         values: each term's unweighted value by name, and each phase's weighted total.
-        skipped: phases whose loss or gradient was not finite; their nets were left as they were.
+        skipped: phases whose loss or gradient was not finite; their networks were not changed.
     """
 
     values: dict[str, float]
@@ -29,10 +50,10 @@ class StepLosses:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Pictures of what a generative learner knows; values in [0, 1].
+    """Generated and reconstructed images of a learner with a generator; values in [0, 1].
 
     Attributes:
-        generated: G(z, y), one row of pictures a class.
+        generated: G(z, y), one row a class.
         originals: some images of the pool; none without an encoder.
         reconstructions: G(E(x, C(x)), C(x)) of those images, in the same order.
     """
@@ -45,10 +66,9 @@ class Gallery:
 class Learner(ABC):
     """Trains in steps, predicts by image id, and can be saved and restored between any two steps.
 
-    A session calls :meth:`start_round`, then :meth:`step` for each step from 0 to ``steps_per_round`` − 1; a
-    learner that can begin without labels is first started with :meth:`start_pretraining` and stepped
-    ``pretraining_steps`` times. All randomness of a step is a function of the stream it was started with and
-    the step.
+    The loop calls :meth:`start_round`, then :meth:`step` for each step from 0 to ``steps_per_round`` − 1. A
+    learner with pretraining is first started with :meth:`start_pretraining` and stepped ``pretraining_steps``
+    times. All randomness of a step is a function of the stream it was started with and the step.
     """
 
     @property
@@ -67,33 +87,38 @@ class Learner(ABC):
         """Training steps of each round."""
 
     @property
-    def pretraining_steps(self) -> int:
-        """Training steps before the first query, on images alone; 0 for a learner that needs labels."""
+    def weight_count(self) -> int:
+        """Numbers in all networks and their averages, for an estimate of the memory needed."""
         return 0
 
-    def set_pool(self, pool: ImageSet, stream: Stream) -> None:  # noqa: B027 doing nothing is right for most
-        """Take note of the whole pool, once, before anything else; most learners have no use for it.
+    @property
+    def pretraining_steps(self) -> int:
+        """Training steps before the first query, on unlabelled images alone."""
+        return 0
+
+    def set_pool(self, pool: ImageSet, stream: Stream) -> None:  # noqa: B027 most learners do not use it
+        """Give the learner the whole pool, once, before anything else.
 
         Args:
-            pool: every image, labelled or not; the rounds' images are among them.
-            stream: decides what is derived from the pool.
+            pool: every image, labelled or not.
+            stream: decides the randomised parts of the neighbour graph.
         """
 
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:  # noqa: B027 likewise
-        """Take note of what people said; called before a round starts, and before :meth:`predict` for a query.
+        """Give the learner all labels; called before a round starts, and before :meth:`predict` for a query.
 
         Args:
-            labelled: all labels given so far, of images of the pool.
-            ood: ids of images of the pool that are of none of the classes.
+            labelled: all labelled images.
+            ood: ids of out-of-distribution images of the pool.
         """
 
     def start_pretraining(self, stream: Stream) -> None:
-        """Begin the training before labels, on the pool that was met.
+        """Start pretraining on the pool.
 
         Raises:
-            ValueError: this learner has none.
+            ValueError: this learner has no pretraining.
         """
-        raise ValueError(f"'{self.name}' does not train without labels")
+        raise ValueError(f"'{self.name}' has no pretraining")
 
     @abstractmethod
     def start_round(
@@ -128,11 +153,11 @@ class Learner(ABC):
 
     @abstractmethod
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
-        """Numbers on the learner's health by name, for instance whether the latents have collapsed."""
+        """Diagnostic figures by name, for instance whether the latents have collapsed."""
 
     @abstractmethod
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
-        """Generated and reconstructed pictures; ``None`` for a learner that generates nothing."""
+        """Generated and reconstructed images; ``None`` for a learner without a generator."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:

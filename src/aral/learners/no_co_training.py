@@ -1,84 +1,194 @@
-"""Ablation 'no co-training', and the paper's ImageNet pipeline: three parts that share no gradient.
+"""The ablation without co-training, and the paper's ImageNet pipeline: three parts that share no gradient.
 
-The queries are VAAL's: an unconditional VAE (E and its decoder) and S. A class-conditional GAN, G with its
-critic, is trained apart in the manner of S3GAN (Lučić et al. 2019): labels for a part of the images, the
-critic's own prediction for the rest, hinge loss, projection, and rotation as self-supervision. The
-classifier C is trained on labelled images and on G's.
+Queries are VAAL's: an unconditional VAE (E and its decoder) and S. A class-conditional GAN, G with its critic, is
+trained separately as in S3GAN (Lučić et al. 2019): labels for a part of the images, the critic's own prediction for
+the rest, hinge loss, projection, and rotation as self-supervision. The classifier C is trained on labelled images and
+on G's.
 
-The paper takes G from a finished S3GAN that has seen 10 % of ImageNet's labels. Here it sees the labels that
-have been bought and no others. It is trained in the same steps as C; a ramp on the weight of generated
-images (``weights.generated_ramp``) gives it a start.
+The paper takes G from a finished S3GAN that has seen 10 % of ImageNet's labels. Here it sees the queried labels and no
+others. It is trained in the same steps as C; ``weights.generated_ramp`` delays its images until they show something.
 """
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+from typing import Literal, cast
 
-from aral.errors import BadInput
-from aral.learners import terms
-from aral.learners.blueprint import Blueprint
-from aral.learners.gan_terms import fool_pairs, parts_judged, tell_pairs, tell_turns
-from aral.learners.phased import PhasedLearner
-from aral.learners.spec import Model, Net
-from aral.learners.step import Part
-from aral.learners.terms import Phase, Term
-from aral.networks.biggan import BigganFamily
-from aral.networks.interface import ImageShape
-from aral.randomness import Stream
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from aral.learners.aral import SamplerSees, VaeWeights, sampler_phase, vae_terms
+from aral.learners.engine import Batch, Engine, Method, Phase, Term
+from aral.learners.interface import Task
+from aral.learners.nets import Nets, eval_probabilities
+from aral.learners.settings import (
+    Adam,
+    AdversarialOptimisers,
+    GenerativePrediction,
+    LearnerSettings,
+    Net,
+    Ramp,
+    SemiSupervisedTraining,
+)
+from aral.learners.vaal import encode_unconditionally
+from aral.losses import adversarial, hinge
+from aral.losses.classification import cross_entropy
+from aral.losses.pseudo_labels import hardened
+from aral.losses.rotation import quarter_turns, turn_loss
+from aral.networks.biggan import BigganDiscriminator
+from aral.settings import Settings
 
 VAE = frozenset({Net.ENCODER, Net.DECODER})
-NETS = VAE | {Net.SAMPLER, Net.DISCRIMINATOR, Net.GENERATOR, Net.CRITIC}
+_DISCRIMINATOR_LOSS = {"logistic": adversarial.discriminator_loss, "hinge": hinge.discriminator_loss}
+_GENERATOR_LOSS = {"logistic": adversarial.generator_loss, "hinge": hinge.generator_loss}
 
 
-def separate_gan_phases(model: Model) -> tuple[Phase, ...]:
-    """The critic, then G, judged by the critic.
+class SeparateOptimisers(AdversarialOptimisers):
+    """Adam of the networks that only a separately trained GAN has."""
 
-    Raises:
-        BadInput: rotation is asked for, and the networks have no head for it.
-    """
-    gan, w = model.separate_gan, model.weights
-    if (gan.rotation or gan.rotation_of_generated) and not isinstance(model.networks, BigganFamily):
-        raise BadInput(
-            f"Networks of scale '{model.networks.scale}' cannot tell rotations.",
-            "Set model.separate_gan.rotation=0 and rotation_of_generated=0, or model.networks.scale='biggan'.",
+    decoder: Adam | None = None  # None: the generator's
+    critic: Adam | None = None  # None: the discriminator's
+
+
+class SeparateGan(Settings):
+    """A class-conditional GAN trained separately from the classifier and from E (S3GAN; Lučić et al. 2019)."""
+
+    loss: Literal["logistic", "hinge"] = "hinge"
+    labels: Literal["hard", "soft"] = "hard"  # form of the critic's own prediction for an unlabelled image
+    predictor: float = 1.0  # weight of the critic's cross-entropy on labelled images
+    rotation: float = Field(0.0, ge=0)  # weight of rotation in the critic; S3GAN: 1.0; scale "biggan" only
+    rotation_of_generated: float = Field(0.0, ge=0)  # the same in G; S3GAN: 0.2
+
+
+class NoCoTrainingWeights(VaeWeights):
+    """Weights of the VAE's terms, the GAN's and the classifier's."""
+
+    gan: float = 1.0  # λ_gan
+    cls: float = 1.0  # λ_cls: eq. 9
+    generated: float = 1.0  # second term of eq. 9, relative to the first
+    generated_ramp: Ramp = Ramp()
+    labelled_share: float = Field(0.5, ge=0, le=1)  # of the real side of the GAN
+
+
+class NoCoTrainingSettings(LearnerSettings):
+    """Settings of the pipeline."""
+
+    name: Literal["no-co-training"] = "no-co-training"
+    optimisers: SeparateOptimisers = SeparateOptimisers()
+    training: SemiSupervisedTraining = SemiSupervisedTraining()
+    prediction: GenerativePrediction = GenerativePrediction()
+    weights: NoCoTrainingWeights = NoCoTrainingWeights()
+    sampler_sees: SamplerSees = "mean"  # of q(z|x), for both sets alike
+    separate_gan: SeparateGan = SeparateGan()
+
+    @model_validator(mode="after")
+    def _has_a_rotation_head(self) -> NoCoTrainingSettings:
+        gan = self.separate_gan
+        if (gan.rotation or gan.rotation_of_generated) and self.networks.scale != "biggan":
+            raise ValueError(
+                f"networks of scale '{self.networks.scale}' have no rotation head: set separate_gan.rotation=0 and "
+                "separate_gan.rotation_of_generated=0, or networks.scale='biggan'"
+            )
+        return self
+
+    @property
+    def nets(self) -> frozenset[Net]:
+        """C, the VAE with S, and the GAN."""
+        return VAE | {Net.SAMPLER, Net.DISCRIMINATOR, Net.GENERATOR, Net.CRITIC}
+
+    def build(self, task: Task) -> Engine:
+        """A new learner without co-training."""
+        return Engine(NoCoTraining(self), self, task)
+
+
+class NoCoTraining(Method):
+    """Both terms of eq. 9 for C, eq. 4 for S, eq. 3 for the VAE, then the critic and G."""
+
+    conditional = False
+
+    def __init__(self, settings: NoCoTrainingSettings) -> None:
+        self.settings = settings
+
+    def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
+        """C, S, E with its decoder, the critic, G."""
+        s, w, disc = self.settings, self.settings.weights, nets.discriminator
+        x_l, y_l = batch.labelled.images, batch.labelled.class_probs
+        z_g, y_g = batch.prior(nets)
+        x_g = nets.generate(z_g, y_g)  # shared by C and the critic, which see it detached, and G
+
+        h_l, h_g = torch.split(disc.features(torch.cat([x_l, x_g.detach()])), [len(x_l), len(x_g)])
+        yield Phase(
+            "C",
+            frozenset({Net.DISCRIMINATOR}),
+            (
+                Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h_l), y_l)),
+                Term(
+                    "classify generated",
+                    w.cls * w.generated * w.generated_ramp.at(batch.age),
+                    lambda: cross_entropy(disc.classify(h_g), y_g),
+                ),
+            ),
         )
-    generated, share = Part.GENERATED, w.labelled_share
-    of_critic = (
-        Term("tell real pairs", tell_pairs(gan.loss, generated, share, gan.labels == "hard"), w.gan),
-        Term("predict labelled", terms.classify(Part.LABELLED), gan.predictor),
-        Term("tell turns", tell_turns(Part.UNLABELLED), gan.rotation),
-    )
-    of_generator = (
-        Term("fool critic", fool_pairs(gan.loss, generated), w.gan),
-        Term("show turns", tell_turns(generated), gan.rotation_of_generated),
-    )
-    critic, seen = frozenset({Net.CRITIC}), parts_judged(share, generated) | {Part.LABELLED}
-    return (
-        Phase("critic", critic, of_critic, seen, Net.CRITIC),
-        Phase("G", frozenset({Net.GENERATOR}), of_generator, frozenset({generated}), Net.CRITIC),
-    )
+
+        codes = encode_unconditionally(nets, batch)
+        yield sampler_phase(nets, codes, s.sampler_sees)
+        terms = vae_terms(nets, codes, w, s.networks.pixel_range, s.sampler_sees)
+        yield Phase("E+decoder", VAE, tuple(terms))
+        yield self._critic_phase(nets, batch, x_g.detach(), y_g)
+        yield self._generator_phase(nets, x_g, y_g)
+
+    def _critic_phase(self, nets: Nets, batch: Batch, x_g: Tensor, y_g: Tensor) -> Phase:
+        """The critic tells real pairs (x, y) from generated ones; an unlabelled image has the y it predicts."""
+        gan, w, critic = self.settings.separate_gan, self.settings.weights, nets.critic
+        x_l, y_l, x_u = batch.labelled.images, batch.labelled.class_probs, batch.unlabelled.images
+        real = [x_l] if w.labelled_share == 1.0 else [x_l, x_u]
+        h_l, *h_rest = torch.split(
+            critic.features(torch.cat([*real, x_g])), [*(len(x) for x in real), len(x_g)]
+        )
+        h_u = h_rest[0] if len(real) == 2 else h_l[:0]
+
+        def realness(h: Tensor, y: Tensor) -> Tensor:
+            return critic.realness(h, h.new_zeros(len(h), nets.latent_size).float(), y)
+
+        def real_against_generated() -> Tensor:
+            y_u = eval_probabilities(critic, x_u) if len(h_u) else y_l[:0]
+            y_u = hardened(y_u) if gan.labels == "hard" else y_u
+            return _DISCRIMINATOR_LOSS[gan.loss](
+                realness(h_l, y_l), realness(h_u, y_u), realness(h_rest[-1], y_g), w.labelled_share
+            )
+
+        return Phase(
+            "critic",
+            frozenset({Net.CRITIC}),
+            (
+                Term("tell real from generated", w.gan, real_against_generated),
+                Term("predict labelled", gan.predictor, lambda: cross_entropy(critic.classify(h_l), y_l)),
+                Term("rotation", gan.rotation, lambda: rotation_loss(critic, x_u)),
+            ),
+        )
+
+    def _generator_phase(self, nets: Nets, x_g: Tensor, y_g: Tensor) -> Phase:
+        """G against the critic, which is frozen."""
+        gan, critic = self.settings.separate_gan, nets.critic
+        h_g = critic.features(x_g)
+        no_code = h_g.new_zeros(len(h_g), nets.latent_size).float()
+        return Phase(
+            "G",
+            frozenset({Net.GENERATOR}),
+            (
+                Term(
+                    "generator against critic",
+                    self.settings.weights.gan,
+                    lambda: _GENERATOR_LOSS[gan.loss](critic.realness(h_g, no_code, y_g)),
+                ),
+                Term("rotation of generated", gan.rotation_of_generated, lambda: rotation_loss(critic, x_g)),
+            ),
+        )
 
 
-def no_co_training_phases(model: Model) -> tuple[Phase, ...]:
-    """Both terms of eq. 9 for C, eq. 4 for S, eq. 3 for the VAE, and the GAN."""
-    w = model.weights
-    of_classifier = (
-        Term("classify labelled", terms.classify_labelled, w.cls),
-        Term("classify generated", terms.classify_generated, w.cls * w.generated, w.generated_ramp),
-    )
-    seen = frozenset({Part.LABELLED, Part.GENERATED})
-    return (
-        Phase("C", frozenset({Net.DISCRIMINATOR}), of_classifier, seen),
-        terms.sampler_phase(model),
-        Phase("E+decoder", VAE, terms.variational_terms(model)),
-        *separate_gan_phases(model),
-    )
-
-
-def no_co_training(
-    model: Model, image_shape: ImageShape, class_count: int, stream: Stream, device: torch.device
-) -> PhasedLearner:
-    """A new learner of this kind; arguments as for :func:`aral.learners.aral.aral`."""
-    phases = no_co_training_phases(model)
-    blueprint = Blueprint(model, image_shape, class_count, NETS, conditional=False, device=device)
-    return PhasedLearner("no-co-training", blueprint, phases, stream)
+def rotation_loss(critic: torch.nn.Module, images: Tensor) -> Tensor:
+    """Cross-entropy of the quarter turns of the first quarter of the images; to the critic, or to their G."""
+    judge = cast(BigganDiscriminator, critic)
+    turned = quarter_turns(images[: -(-len(images) // 4)])
+    return turn_loss(judge.rotation(judge.features(turned)))

@@ -1,4 +1,4 @@
-"""What a learner says of images: probabilities, features, codes, pictures; eval mode, order of id."""
+"""Outputs of a learner's networks on images: probabilities, features, latents, pictures; eval mode, order of id."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import chunks, gather
 from aral.learners.interface import Gallery
 from aral.learners.nets import Nets
-from aral.learners.spec import Model, Net
+from aral.learners.settings import GenerativePrediction, LearnerSettings, Net
 from aral.learners.synthesis import synthesise
 from aral.losses import gaussian
+from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import GaussianNoise
-from aral.networks.partition import Partition
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -34,21 +34,20 @@ class Predictor:
 
     Args:
         nets: the networks.
-        averages: averaged networks, which classify and sort into groups instead of those being trained.
-        model: pixel range, chunk size, passes and precision.
+        averages: averaged networks, which classify and assign clusters instead of those being trained.
+        settings: pixel range, images scored at once, passes and precision.
         device: where to compute.
     """
 
     def __init__(
-        self, nets: Nets, averages: Mapping[Net, nn.Module], model: Model, device: torch.device
+        self, nets: Nets, averages: Mapping[Net, nn.Module], settings: LearnerSettings, device: torch.device
     ) -> None:
         self._nets = nets
         self._classifier = cast(Discriminator, averages.get(Net.DISCRIMINATOR, nets.discriminator))
-        if Net.PARTITION in nets.modules:
-            self._partition = cast(Partition, averages.get(Net.PARTITION, nets.partition))
-        self._model = model
+        self._clusters = cast(ClusterHeads | None, averages.get(Net.CLUSTERS, nets.modules.get(Net.CLUSTERS)))
+        self._settings = settings
         self._device = device
-        self._symmetric = model.networks.pixel_range is PixelRange.SYMMETRIC
+        self._symmetric = settings.networks.pixel_range is PixelRange.SYMMETRIC
 
     @property
     def supplies(self) -> frozenset[Need]:
@@ -60,7 +59,7 @@ class Predictor:
                 supplies.add(Need.SAMPLER_LOGITS)
         if Net.GENERATOR in self._nets.modules:
             supplies.add(Need.SYNTHESISED)
-        if Net.PARTITION in self._nets.modules:
+        if self._clusters is not None:
             supplies.add(Need.CLUSTERS)
         return frozenset(supplies)
 
@@ -70,7 +69,7 @@ class Predictor:
         found: dict[Need, list[Tensor]] = {need: [] for need in needs}
         of_images = needs - {Need.SYNTHESISED}
         with self._eval_mode(), stream.governs_torch():
-            for _, batch in chunks(images, self._model.training.scoring_batch, self._symmetric):
+            for _, batch in chunks(images, self._settings.prediction.batch, self._symmetric):
                 for need, value in self._outputs(batch.to(self._device), of_images).items():
                     found[need].append(value.cpu())
             if Need.SYNTHESISED in needs:
@@ -79,7 +78,9 @@ class Predictor:
         return Predictions(images.ids, joined)
 
     def _synthesised(self, stream: Stream) -> Float[Tensor, "Q F"]:
-        made = synthesise(self._nets, self._classifier, self._model.training.synthesised, stream)
+        settings = self._settings.prediction
+        assert isinstance(settings, GenerativePrediction)  # as every learner with a generator has
+        made = synthesise(self._nets, self._classifier, settings.synthesised, stream)
         return self._classifier.features(made.images).cpu()
 
     def _outputs(self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need]) -> dict[Need, Tensor]:
@@ -87,13 +88,13 @@ class Predictor:
         probabilities = softmax(self._classifier.classify(features), dim=1)
         outputs = {Need.PROBABILITIES: probabilities, Need.FEATURES: features}
         if needs & {Need.LATENTS, Need.SAMPLER_LOGITS}:
-            # The encoder is told what the classifier thinks: no label can reach a query.
-            mean, _ = self._nets.encoder(batch, self._nets.conditions(probabilities))
+            # E is conditioned on C(x), never on a label: no label can reach a query.
+            mean, _ = self._nets.encode(batch, probabilities)
             outputs[Need.LATENTS] = mean
             if Need.SAMPLER_LOGITS in needs:
                 outputs[Need.SAMPLER_LOGITS] = self._nets.sampler(mean)
-        if Need.CLUSTERS in needs:
-            outputs[Need.CLUSTERS] = softmax(self._partition(features)[0], dim=1)
+        if Need.CLUSTERS in needs and self._clusters is not None:
+            outputs[Need.CLUSTERS] = softmax(self._clusters(features)[0], dim=1)
         if Need.MC_PROBABILITIES in needs:
             outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch)
         return {need: outputs[need] for need in needs}
@@ -102,14 +103,14 @@ class Predictor:
         noisy = [module for module in self._classifier.modules() if isinstance(module, STOCHASTIC)]
         for module in noisy:
             module.train()
-        passes = [softmax(self._classifier(batch), dim=1) for _ in range(self._model.training.mc_passes)]
+        passes = [softmax(self._classifier(batch), dim=1) for _ in range(self._settings.prediction.mc_passes)]
         for module in noisy:
             module.eval()
         return torch.stack(passes, dim=1)
 
     @torch.no_grad()
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
-        """Health of the codes: whether they have collapsed, and whether S can tell the pools apart.
+        """Whether the latents have collapsed, and whether S can tell the labelled from the unlabelled set.
 
         Returns:
             ``latent std``: standard deviation of μ over images, mean over dimensions (the prior has 1);
@@ -122,15 +123,14 @@ class Predictor:
         means, divergences = [], []
         logits: list[list[Tensor]] = [[], []]
         with self._eval_mode():
-            for pool, images in enumerate((labelled, unlabelled)):
-                for _, batch in chunks(images, self._model.training.scoring_batch, self._symmetric):
+            for which, images in enumerate((labelled, unlabelled)):
+                for _, batch in chunks(images, self._settings.prediction.batch, self._symmetric):
                     probabilities = softmax(self._classifier(batch.to(self._device)), dim=1)
-                    conditions = self._nets.conditions(probabilities)
-                    mean, log_variance = self._nets.encoder(batch.to(self._device), conditions)
+                    mean, log_variance = self._nets.encode(batch.to(self._device), probabilities)
                     means.append(mean)
                     divergences.append(gaussian.divergence_from_standard_normal(mean, log_variance))
                     if Need.SAMPLER_LOGITS in self.supplies:
-                        logits[pool].append(self._nets.sampler(mean))
+                        logits[which].append(self._nets.sampler(mean))
         result = {
             "latent std": float(torch.cat(means).std(dim=0).mean()),
             "latent KL": float(torch.cat(divergences).mean()),
@@ -150,15 +150,13 @@ class Predictor:
         with self._eval_mode():
             batch = gather(images, images.ids, self._symmetric).to(self._device)
             if Net.ENCODER in nets.modules:
-                conditions = nets.conditions(softmax(self._classifier(batch), dim=1))
-                reconstructions = nets.decoder(nets.encoder(batch, conditions)[0], conditions)
+                class_probs = softmax(self._classifier(batch), dim=1)
+                reconstructions = nets.decode(nets.encode(batch, class_probs)[0], class_probs)
             else:
                 batch = reconstructions = batch[:0]
             latents = torch.randn(per_class, nets.latent_size, generator=stream.torch()).to(self._device)
             classes = torch.eye(nets.class_count, device=self._device).repeat_interleave(per_class, dim=0)
-            generated = nets.generator(
-                latents.repeat(nets.class_count, 1), nets.generator_conditions(classes)
-            )
+            generated = nets.generate(latents.repeat(nets.class_count, 1), classes)
         return Gallery(
             torch.unflatten(self._as_unit(generated), 0, (nets.class_count, per_class)),
             self._as_unit(batch),
@@ -170,11 +168,11 @@ class Predictor:
 
     @contextmanager
     def _eval_mode(self) -> Iterator[None]:
-        modules = [self._classifier, *self._nets.modules.values()]  # an averaged P has no mode
+        modules = [self._classifier, *self._nets.modules.values()]  # cluster heads have no mode
         before = [module.training for module in modules]
         for module in modules:
             module.eval()
-        precise = self._model.training.precision == "float32"
+        precise = self._settings.training.precision == "float32"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=not precise):
             yield
         for module, training in zip(modules, before, strict=True):

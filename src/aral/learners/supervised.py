@@ -1,29 +1,48 @@
-"""The plain classifier: the same trunk D̃ and head C, trained on labelled images only."""
+"""The plain classifier: the same trunk D̃ and head C as ARAL's, trained on labelled images only."""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+from typing import Literal
 
-from aral.learners import terms
-from aral.learners.blueprint import Blueprint
-from aral.learners.phased import PhasedLearner
-from aral.learners.spec import Model, Net
-from aral.learners.step import Part
-from aral.learners.terms import Phase, Term
-from aral.networks.interface import ImageShape
-from aral.randomness import Stream
+from pydantic import Field
+
+from aral.learners.engine import Batch, Engine, Method, Phase, Term
+from aral.learners.interface import Task
+from aral.learners.nets import Nets
+from aral.learners.settings import LearnerSettings, Net
+from aral.losses.classification import cross_entropy
 
 
-def classifier_phase(model: Model) -> Phase:
+class SupervisedSettings(LearnerSettings):
+    """Settings of supervised training."""
+
+    name: Literal["supervised"] = "supervised"
+    weight: float = Field(1.0, gt=0)  # λ_cls: of the cross-entropy
+
+    @property
+    def nets(self) -> frozenset[Net]:
+        """D̃ with C."""
+        return frozenset({Net.DISCRIMINATOR})
+
+    def build(self, task: Task) -> Engine:
+        """A new supervised learner."""
+        return Engine(Supervised(self.weight), self, task)
+
+
+class Supervised(Method):
     """First term of eq. 9 alone."""
-    term = Term("classify labelled", terms.classify_labelled, model.weights.cls)
-    return Phase("C", frozenset({Net.DISCRIMINATOR}), (term,), frozenset({Part.LABELLED}))
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
+        """Cross-entropy on labelled images; to C."""
+        yield classifier_phase(nets, batch, self.weight)
 
 
-def supervised(
-    model: Model, image_shape: ImageShape, class_count: int, stream: Stream, device: torch.device
-) -> PhasedLearner:
-    """A new supervised learner; arguments as for :func:`aral.learners.aral.aral`."""
-    nets = frozenset({Net.DISCRIMINATOR})
-    blueprint = Blueprint(model, image_shape, class_count, nets, conditional=False, device=device)
-    return PhasedLearner("supervised", blueprint, (classifier_phase(model),), stream)
+def classifier_phase(nets: Nets, batch: Batch, weight: float) -> Phase:
+    """First term of eq. 9: C on labelled images."""
+    disc, x_l, y_l = nets.discriminator, batch.labelled.images, batch.labelled.class_probs
+    loss = Term("classify labelled", weight, lambda: cross_entropy(disc.classify(disc.features(x_l)), y_l))
+    return Phase("C", frozenset({Net.DISCRIMINATOR}), (loss,))

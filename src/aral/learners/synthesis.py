@@ -1,8 +1,8 @@
-"""Query synthesis (GAAL; Zhu and Bento 2017): images that the classifier could not be less sure of.
+"""Query synthesis (GAAL; Zhu and Bento 2017): generated images on which the classifier is most uncertain.
 
-The latents z of G(z, y) ascend the entropy of C(G(z, y)), y fixed. GAAL minimises the distance to a support
-vector machine's boundary; entropy says the same for any number of classes. GAAL then asks people about the
-synthesised images. Where only pool images have an answer, ``gaal`` asks about the nearest ones instead.
+The latents z of G(z, y) ascend the entropy of C(G(z, y)), y fixed. GAAL minimises the distance to the decision
+boundary of a support vector machine; entropy is its counterpart for any number of classes. GAAL has the synthesised
+images labelled. In a pool the acquisition ``gaal`` queries the nearest pool images instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aral.randomness import Stream
 
 @dataclass(frozen=True, eq=False)
 class Synthesised:
-    """Images made to be asked about, the most uncertain first.
+    """Synthesised queries, the most uncertain first.
 
     Attributes:
         images: in the networks' range.
@@ -54,20 +54,19 @@ def synthesise(
     first = int(stream.child("class").numpy().integers(nets.class_count))
     classes = (torch.arange(n, device=nets.device) + first) % nets.class_count
     class_probs = one_hot(classes, nets.class_count).float()
-    conditions = nets.generator_conditions(class_probs)
     latents = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([latents], lr=rate)
     best, highest = start.clone(), torch.full((n,), -torch.inf, device=nets.device)
     for _ in range(steps + 1):
         with torch.enable_grad():
-            logits = classifier(nets.generator(latents, conditions))
+            logits = classifier(nets.generate(latents, class_probs))
             entropies = torch.special.entr(softmax(logits, dim=1)).sum(dim=1)
             (latents.grad,) = torch.autograd.grad(-entropies.sum(), latents)
         better = entropies.detach() > highest
         best[better], highest[better] = latents.detach()[better], entropies.detach()[better]
         optimiser.step()
     order = highest.argsort(descending=True, stable=True)
-    best, class_probs, conditions = best[order], class_probs[order], conditions[order]
+    best, class_probs = best[order], class_probs[order]
     with torch.no_grad():
-        images = nets.generator(best, conditions)
+        images = nets.generate(best, class_probs)
     return Synthesised(images, best, class_probs, highest[order])

@@ -9,14 +9,18 @@ from jaxtyping import Float
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
-from aral.networks.encoders import ClassMapEncoder, strided_body
-from aral.networks.generators import ResidualGenerator
-from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange
+from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange, refuse_unless
 from aral.networks.layers import ChannelsLast, DropoutRate, GlobalSum, linear_map, spectrally_normalised
+from aral.networks.parts import (
+    ClassMapEncoder,
+    FamilyWithSamplerMlp,
+    RealnessHead,
+    ResidualGenerator,
+    TrunkDiscriminator,
+    class_head,
+    strided_body,
+)
 from aral.networks.residual import ResidualDown, ResidualUp, SelfAttention
-from aral.networks.sampler import FamilyWithSamplerMlp
-from aral.networks.shapes import refuse_unless
 
 _START_SIDE = 4
 _SMALLEST_SIDE = 32
@@ -69,7 +73,7 @@ class BigganFamily(FamilyWithSamplerMlp):
     """Channels of the largest maps of G and D̃, multiplied up to 16 times as the maps shrink. BigGAN: 96."""
     encoder_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (128, 256, 512, 1024)
     """Channels after each convolution of E."""
-    class_embedding_size: PositiveInt = 128
+    generator_embedding_size: PositiveInt = 128
     """Numbers that stand for the class in G."""
     attention_reduction: Literal[2, 4] | None = 2
     """Self-attention acts on maps of the image's side divided by this (64 at 128×128); None for none."""
@@ -92,7 +96,7 @@ class BigganFamily(FamilyWithSamplerMlp):
         image_channels, side, _ = image_shape
         narrowing = self._widths(side)[::-1]
         widths = [narrowing[0], *narrowing]
-        embedding_size = self.class_embedding_size if class_count else 0
+        embedding_size = self.generator_embedding_size if class_count else 0
         code_size = latent_size + embedding_size
         blocks: list[nn.Module] = []
         map_side = _START_SIDE

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.interface import Discriminator, ImageShape, PixelRange
 from aral.networks.layers import ChannelsLast, GlobalMean
+from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.plain import PlainFamily
 
 _SLOPE = 0.1

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.interface import Discriminator, ImageShape, PixelRange
 from aral.networks.layers import (
     ChannelsLast,
@@ -17,6 +16,7 @@ from aral.networks.layers import (
     he_initialised,
     weight_normalised,
 )
+from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.plain import PlainFamily
 
 _SLOPE = 0.2

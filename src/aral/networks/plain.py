@@ -8,12 +8,9 @@ from itertools import pairwise
 from pydantic import PositiveInt
 from torch import nn
 
-from aral.networks.encoders import ClassMapEncoder, strided_body
-from aral.networks.generators import PlainGenerator
-from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange
+from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange, refuse_unless
 from aral.networks.layers import ChannelsLast
-from aral.networks.sampler import FamilyWithSamplerMlp
-from aral.networks.shapes import refuse_unless
+from aral.networks.parts import ClassMapEncoder, FamilyWithSamplerMlp, PlainGenerator, strided_body
 
 
 def transposed_body(

@@ -1,6 +1,6 @@
 from .acquisitions import check_acquisition, planted_predictions, planted_view
 from .learners import FakeLearner
-from .planted import planted_data, planted_pool, tiny_model
+from .planted import planted_data, planted_pool, tiny_settings
 
 __all__ = [
     "FakeLearner",
@@ -9,5 +9,5 @@ __all__ = [
     "planted_pool",
     "planted_predictions",
     "planted_view",
-    "tiny_model",
+    "tiny_settings",
 ]

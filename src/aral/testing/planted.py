@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from aral.data import DataSet
-from aral.learners.spec import Model, Training
-from aral.networks import MlpFamily
+from aral.learners import LEARNERS, LearnerSettings, variant_settings
+from aral.learners.settings import SemiSupervisedTraining
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
@@ -29,14 +31,31 @@ def planted_data(pool_size: int = 60, test_size: int = 30, class_count: int = 3,
     return DataSet("planted", pool, classes, LabelledSet(test, test_classes, class_count), names)
 
 
-def tiny_model(steps: int = 5, **training: object) -> Model:
-    """Perceptrons of a few units that train a step in milliseconds."""
-    return Model(
-        networks=MlpFamily(
-            encoder_sizes=(16,), generator_sizes=(16,), discriminator_sizes=(16, 16), input_noise=0.1
-        ),
-        latent_size=4,
-        training=Training.model_validate(
-            {"steps": steps, "labelled_batch": 8, "unlabelled_batch": 8, "average_decay": 0.9} | training
-        ),
-    )
+def tiny_settings(learner: str = "supervised", steps: int = 5, **settings: object) -> LearnerSettings:
+    """Settings of a learner with perceptrons of a few units that train a step in milliseconds.
+
+    Args:
+        learner: a learner, with variants as in ``aral:released``.
+        steps: training steps a round.
+        settings: further settings; a table is merged into the setting of its name.
+    """
+    name, _, variants = learner.partition(":")
+    table: dict[str, Any] = {
+        "networks": {
+            "scale": "mlp",
+            "encoder_sizes": (16,),
+            "generator_sizes": (16,),
+            "discriminator_sizes": (16, 16),
+            "input_noise": 0.1,
+        },
+        "latent_size": 4,
+        "training": {"steps": steps, "labelled_batch": 8, "average_decay": 0.9},
+        **variant_settings(name, tuple(variants.split(",")) if variants else ()),
+    }
+    training = LEARNERS[name].model_fields["training"].annotation
+    if isinstance(training, type) and issubclass(training, SemiSupervisedTraining):
+        table["training"]["unlabelled_batch"] = 8
+    for key, value in settings.items():
+        inner = table.get(key)
+        table[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
+    return LEARNERS[name].model_validate({"name": name, **table})

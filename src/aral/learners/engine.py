@@ -1,0 +1,739 @@
+"""The training engine: runs the phases of any method, each moving its own networks and no others.
+
+A method (:class:`Method`) describes one training step as a sequence of phases. For each phase the engine evaluates
+the terms, takes the gradient of their weighted sum with respect to the phase's networks, and makes one Adam step.
+The engine owns everything that methods share: networks and their initial weights, optimisers and learning rates,
+the exponential moving average of the classifier, precision, and the state that a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softmax
+
+from aral.acquisition.interface import Need, Predictions
+from aral.data.augmentation import Augmentation, augment
+from aral.data.batches import LabelledBatches, UnlabelledBatches
+from aral.errors import BadInput
+from aral.learners.interface import Gallery, Learner, StepLosses, Task
+from aral.learners.nets import Nets
+from aral.learners.prediction import Predictor
+from aral.learners.settings import Adam, LearnerSettings, Net, SemiSupervisedTraining, Training
+from aral.networks.interface import Discriminator, PixelRange
+from aral.networks.layers import own_statistics, statistics_of
+from aral.randomness import Stream
+from aral.representations.graph import NeighbourGraph, PropagatedLabels
+from aral.types import NO_IDS, Ids, ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch
+
+# --- What a method is ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted loss.
+
+    Attributes:
+        name: as it appears in logs.
+        weight: λ; a term of weight 0 is not computed.
+        compute: gives the unweighted value, nats per image.
+    """
+
+    name: str
+    weight: float
+    compute: Callable[[], Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser update: the sum of the terms moves these networks and no others.
+
+    Attributes:
+        name: as it appears in logs.
+        trains: the networks that move.
+        terms: the weighted losses.
+    """
+
+    name: str
+    trains: frozenset[Net]
+    terms: tuple[Term, ...]
+
+
+class Method(ABC):
+    """How a learner trains: a training step as a generator of phases.
+
+    The engine applies a phase as soon as it is yielded, so what the generator computes afterwards sees the
+    networks already moved. A tensor that should not carry gradient into another phase's networks is detached by
+    the method, which also saves the computation.
+
+    Args:
+        settings: the learner's.
+    """
+
+    conditional = True
+    """Whether E and its decoder are given class probabilities."""
+
+    @abstractmethod
+    def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
+        """The phases of one training step, in order."""
+
+    def pretraining_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
+        """The phases of one step before the first label; none for a method without pretraining."""
+        return iter(())
+
+    def extra_networks(self, discriminator: Discriminator, class_count: int) -> Mapping[Net, nn.Module]:
+        """Networks that are not part of a family, such as cluster heads on D̃."""
+        return {}
+
+    def use_first_labels(  # noqa: B027 only a method with clusters has something to do
+        self, discriminator: nn.Module, clusters: nn.Module, found: FirstLabels
+    ) -> None:
+        """Initialise C from the clusters, in place, when the first labels are there."""
+
+
+@dataclass(frozen=True, eq=False)
+class FirstLabels:
+    """The labelled images of the first round after pretraining.
+
+    Attributes:
+        cluster: the most probable cluster of each image, of the first head.
+        classes: its class.
+    """
+
+    cluster: Tensor
+    classes: Tensor
+
+
+# --- Averages ---------------------------------------------------------------------------------------------------
+
+
+class Ema:
+    """Exponential moving averages of the weights of D̃ with C and of the cluster heads, used for evaluation.
+
+    Args:
+        nets: the networks being trained.
+        decay: share of the old average that a step keeps; 0 for no averages.
+
+    Attributes:
+        modules: the averages by role; empty without averages.
+    """
+
+    def __init__(self, nets: Nets, decay: float) -> None:
+        self._nets = nets
+        self._decay = decay
+        self.modules: dict[Net, nn.Module] = {
+            net: deepcopy(nets.modules[net]).requires_grad_(False).eval()
+            for net in (Net.DISCRIMINATOR, Net.CLUSTERS)
+            if decay and net in nets.modules
+        }
+        self._was_teacher = False
+
+    @torch.no_grad()
+    def teach(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K"]:
+        """softmax(C(x)) of the averaged classifier, without gradient.
+
+        Batch norm uses the statistics of these very images and keeps them: those of the trained network come
+        from what it is trained on, which may be mixed images.
+        """
+        average = cast(Discriminator, self.modules[Net.DISCRIMINATOR])
+        self._was_teacher = True
+        with own_statistics(average):
+            return softmax(average(images), dim=1)
+
+    @torch.no_grad()
+    def update(self, age: int) -> None:
+        """Move towards the networks, after ``age`` steps since they were initialised.
+
+        After a step in which the averaged classifier was the teacher, its batch norm statistics are left alone.
+        """
+        # A young average forgets its random start sooner than the final decay would.
+        decay = min(self._decay, age / (age + 10))
+        for net, average in self.modules.items():
+            newest = self._nets.modules[net].state_dict()
+            kept = self._was_teacher and net is Net.DISCRIMINATOR
+            own = statistics_of(average) if kept else frozenset[str]()
+            for name, value in average.state_dict().items():
+                if name in own:
+                    continue
+                if value.is_floating_point():
+                    value.lerp_(newest[name], 1 - decay)
+                else:
+                    value.copy_(newest[name])
+        self._was_teacher = False
+
+
+# --- Data and random draws of a step ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a learner trains on for a number of steps: a round, or pretraining.
+
+    Attributes:
+        step: the method's training step for this stage.
+        steps: how many there are.
+        stream: decides everything random in them.
+        unlabelled: gives the unlabelled batch of a step.
+        labelled: gives the labelled batch of a step; ``None`` in pretraining.
+        propagated: gives the labels propagated along the neighbour graph; ``None`` in pretraining.
+        trainable: ids of the images that may be trained on; ``None``: the whole pool.
+        class_shares: the share of each class among the labels; ``None`` in pretraining.
+    """
+
+    step: Callable[[Nets, Batch], Iterator[Phase]]
+    steps: int
+    stream: Stream
+    unlabelled: UnlabelledBatches
+    labelled: LabelledBatches | None = None
+    propagated: Callable[[], PropagatedLabels] | None = None
+    trainable: Ids | None = None
+    class_shares: Float[np.ndarray, " K"] | None = None
+
+
+class Batch:
+    """The images and random draws of one training step; each is made on first use and kept for the step.
+
+    Args:
+        stage: the round, or pretraining.
+        index: of the step in the stage, from 0.
+        age: training steps since the networks were initialised.
+        device: where to compute.
+        graph: the neighbour graph of the pool; ``None`` where no pool was given.
+        teach: class probabilities of images from the averaged classifier; ``None`` without one.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        index: int,
+        age: int,
+        device: torch.device,
+        graph: NeighbourGraph | None,
+        teach: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self.index = index
+        self.age = age
+        self.stream = stage.stream.child("step", index)
+        self.teach = teach
+        self._stage = stage
+        self._device = device
+        self._graph = graph
+
+    @cached_property
+    def labelled(self) -> LabelledBatch:
+        """x_L, y_L.
+
+        Raises:
+            ValueError: in pretraining.
+        """
+        if self._stage.labelled is None:
+            raise ValueError("there are no labels in pretraining")
+        return self._stage.labelled(self.index).to(self._device)
+
+    @cached_property
+    def unlabelled(self) -> UnlabelledBatch:
+        """x_U."""
+        return self._stage.unlabelled(self.index).to(self._device)
+
+    def augmented(
+        self, batch: LabelledBatch | UnlabelledBatch, by: Augmentation, name: str
+    ) -> Float[Tensor, "n C H W"]:
+        """The images of a batch, augmented; the name decides the random draws."""
+        return augment(batch.images, batch.ids, by, self.stream.child(name))
+
+    def normal(self, name: str, count: int, size: int) -> Float[Tensor, "count size"]:
+        """Standard normal numbers; the name decides them."""
+        noise = torch.randn(count, size, generator=self.stream.child(name).torch())
+        return noise.to(self._device)
+
+    def prior(self, nets: Nets) -> tuple[Float[Tensor, "U Z"], Float[Tensor, "U K"]]:
+        """z ~ N(0, I) and y, one-hot and uniform over classes, for as many images as x_U has."""
+        count, k = len(self.unlabelled.images), nets.class_count
+        classes = torch.randint(k, (count,), generator=self.stream.child("prior classes").torch())
+        return self.normal("prior", count, nets.latent_size), one_hot(classes, k).float().to(self._device)
+
+    @property
+    def graph(self) -> NeighbourGraph:
+        """The neighbour graph of the pool.
+
+        Raises:
+            ValueError: the learner was given no pool.
+        """
+        if self._graph is None:
+            raise ValueError("this learner was given no pool, so there is no neighbour graph")
+        return self._graph
+
+    @cached_property
+    def neighbours(self) -> UnlabelledBatch:
+        """One random neighbour of each of x_U; where it may not be trained on, the image itself."""
+        found = self.graph.neighbour_batch(self.unlabelled.ids, self.stream.child("neighbours")).to(
+            self._device
+        )
+        if self._stage.trainable is None:
+            return found
+        usable, own = np.isin(found.ids, self._stage.trainable), self.unlabelled
+        kept = torch.from_numpy(usable).to(self._device)[:, None, None, None]
+        return UnlabelledBatch(
+            np.where(usable, found.ids, own.ids), torch.where(kept, found.images, own.images)
+        )
+
+    @cached_property
+    def propagated_labels(self) -> Float[Tensor, "U K"]:
+        """Class probabilities of x_U from the round's labels, propagated along the neighbour graph."""
+        return self._propagated()(self.unlabelled.ids).to(self._device)
+
+    def share_confident(self, margin: float) -> float:
+        """The share of the whole pool whose propagated label has at least this margin."""
+        return self._propagated().share_confident(margin)
+
+    def _propagated(self) -> PropagatedLabels:
+        if self._stage.propagated is None:
+            raise ValueError("there are no labels in pretraining")
+        return self._stage.propagated()
+
+    @property
+    def class_shares(self) -> Float[Tensor, " K"]:
+        """The share of each class among the labels."""
+        if self._stage.class_shares is None:
+            raise ValueError("there are no labels in pretraining")
+        return torch.from_numpy(self._stage.class_shares).float().to(self._device)
+
+
+# --- Optimisers ------------------------------------------------------------------------------------------------
+
+
+def rate_factor(index: int, steps: int, training: Training) -> float:
+    """The learning rate's factor in step ``index`` of ``steps``: rising, then constant, then linear to zero."""
+    progress = index / max(1, steps)
+    rising = min(1.0, (index + 1) / training.warm_up) if training.warm_up else 1.0
+    if progress <= training.flat_share:
+        return rising
+    return rising * (1.0 - progress) / (1.0 - training.flat_share)
+
+
+def in_memory_order_of(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with its numbers in memory in the order of the parameter's.
+
+    Convolutions of channels-last maps give channels-last gradients, and PyTorch's fused Adam on a CPU pairs
+    numbers by their place in memory (seen with 2.14): it would move the wrong weights.
+    """
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
+def adam(parameters: list[nn.Parameter], settings: Adam) -> torch.optim.AdamW:
+    """Adam for one network; matrices and kernels decay, biases and batch norm's gains do not.
+
+    Without decay all parameters keep their order, by which checkpoints number their moments.
+    """
+    by_decay: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in parameters:
+        by_decay[settings.weight_decay > 0 and parameter.ndim > 1].append(parameter)
+    groups = [
+        {"params": by_decay[True], "weight_decay": settings.weight_decay},
+        {"params": by_decay[False], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+
+
+class NetOptimisers:
+    """One Adam a network, stepping only in the phases that train it.
+
+    Args:
+        nets: the networks.
+        settings: rates and moments, and the schedule of the rates in a round.
+        scale: a factor on every rate, halved after steps that were not finite.
+    """
+
+    def __init__(self, nets: Nets, settings: LearnerSettings, scale: float = 1.0) -> None:
+        self.scale = scale
+        self._settings = settings
+        self._parameters = {net: list(module.parameters()) for net, module in nets.modules.items()}
+        self._optimisers = {
+            net: adam(parameters, settings.optimisers.of(net)) for net, parameters in self._parameters.items()
+        }
+
+    def step(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
+        """One Adam step down ``loss`` for the networks in ``trains``; every other network is left alone.
+
+        Args:
+            loss: a phase's weighted total.
+            trains: the networks that move.
+            index: the training step, from 0.
+            steps: how many there are in this round.
+
+        Returns:
+            Whether the step was taken: with a loss or gradient that is not finite, nothing moves.
+        """
+        nets = sorted(trains)
+        parameters = [parameter for net in nets for parameter in self._parameters[net]]
+        if not loss.requires_grad:  # every weight of the phase is zero
+            return True
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+        used = [gradient for gradient in gradients if gradient is not None]
+        norm = torch.nn.utils.get_total_norm(used, foreach=True)
+        if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
+            return False
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else in_memory_order_of(parameter, gradient)
+        training = self._settings.training
+        factor = rate_factor(index, steps, training) * self.scale
+        for net in nets:
+            optimiser = self._optimisers[net]
+            rate = max(self._settings.optimisers.of(net).rate * factor, training.rate_floor)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        return True
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Moments and step counts by network and parameter number, and the rate scale."""
+        state = {"scale": torch.tensor(self.scale, dtype=torch.float64)}
+        for net, optimiser in self._optimisers.items():
+            for number, moments in optimiser.state_dict()["state"].items():
+                state |= {f"{net}.{number}.{name}": value for name, value in moments.items()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.scale = float(state["scale"])
+        for net, optimiser in self._optimisers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in state.items():
+                if name.startswith(f"{net}."):
+                    _, number, moment = name.split(".")
+                    moments.setdefault(int(number), {})[moment] = value
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+
+# --- The learner -----------------------------------------------------------------------------------------------
+
+
+class Engine(Learner):
+    """Trains networks by the phases of a method.
+
+    Args:
+        method: what a training step does.
+        settings: of the learner.
+        task: images, classes, device, and the stream of the initial weights.
+    """
+
+    supplied_by_graph = frozenset({Need.PROPAGATED, Need.REPRESENTATION})
+    """Outputs that come from the pool's neighbour graph, without any network."""
+
+    _optimisers: NetOptimisers
+
+    def __init__(self, method: Method, settings: LearnerSettings, task: Task) -> None:
+        self._method = method
+        self._settings = settings
+        self._task = task
+        self._pool: ImageSet | None = None
+        self._graph: NeighbourGraph | None = None
+        self._ood: Ids = NO_IDS
+        self._propagated: Callable[[], PropagatedLabels] | None = None
+        self._pretrained: dict[str, Tensor] = {}
+        self._initialise(0)
+
+    def _initialise(self, round_number: int) -> None:
+        stream = self._task.stream.child("initial weights", round_number)
+        method = self._method
+        self._nets = Nets.build(self._settings, self._task, stream, method.conditional, method.extra_networks)
+        self._ema = Ema(self._nets, self._settings.training.average_decay)
+        self._predictor = Predictor(self._nets, self._ema.modules, self._settings, self._task.device)
+        self._optimisers = NetOptimisers(self._nets, self._settings)
+        self._age = 0
+
+    @property
+    def name(self) -> str:
+        """The method with its variants."""
+        return self._settings.title
+
+    @property
+    def settings(self) -> LearnerSettings:
+        """The learner's settings."""
+        return self._settings
+
+    @property
+    def nets(self) -> Nets:
+        """The networks being trained."""
+        return self._nets
+
+    @property
+    def weight_count(self) -> int:
+        """Numbers in all networks and their averages."""
+        modules = self._modules().values()
+        return sum(value.numel() for module in modules for value in module.state_dict().values())
+
+    @property
+    def supplies(self) -> frozenset[Need]:
+        """What the networks can compute, and what comes from the neighbour graph."""
+        return self._predictor.supplies | self.supplied_by_graph
+
+    @property
+    def steps_per_round(self) -> int:
+        """Training steps of each round."""
+        return self._settings.training.steps
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Training steps before the first query."""
+        return self._settings.pretraining_steps
+
+    # Data
+
+    def set_pool(self, pool: ImageSet, stream: Stream) -> None:
+        """Remember the pool; its neighbour graph is computed when it is first needed."""
+        graph = self._settings.graph
+        self._pool = pool
+        self._graph = NeighbourGraph(
+            pool,
+            graph.compare,
+            graph.components,
+            self._settings.neighbours,
+            self._symmetric,
+            stream.child("neighbours"),
+        )
+
+    def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
+        """Remember the labels; they are propagated along the neighbour graph when that is first needed."""
+        self._ood = ood
+        self._propagated = self._propagate(labelled)
+
+    def _propagate(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
+        ood = self._ood
+        return lambda: self._neighbour_graph.propagate(labelled, ood)
+
+    @property
+    def _neighbour_graph(self) -> NeighbourGraph:
+        if self._graph is None:
+            raise ValueError(f"'{self.name}' was given no pool")
+        return self._graph
+
+    @property
+    def _symmetric(self) -> bool:
+        return self._settings.networks.pixel_range is PixelRange.SYMMETRIC
+
+    def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> UnlabelledBatches:
+        training = self._settings.training
+        # A method that trains on labelled images alone never reads these batches.
+        size = training.unlabelled_batch if isinstance(training, SemiSupervisedTraining) else 1
+        return UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
+
+    # Training
+
+    def start_pretraining(self, stream: Stream) -> None:
+        """Take the whole pool as unlabelled images."""
+        if not self.pretraining_steps:
+            super().start_pretraining(stream)
+        if self._pool is None:
+            raise ValueError(f"'{self.name}' was given no pool")
+        self._optimisers = NetOptimisers(self._nets, self._settings, self._optimisers.scale)
+        self._stage = Stage(
+            self._method.pretraining_step,
+            self.pretraining_steps,
+            stream,
+            self._unlabelled_batches(self._pool, stream),
+        )
+
+    def start_round(
+        self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
+    ) -> None:
+        """Take the round's data; optimisers start anew, networks too unless ``warm_start`` is set.
+
+        Networks that start anew have their pretrained weights, where there was pretraining.
+        """
+        self._check_data(labelled)
+        training, cold = self._settings.training, not self._settings.training.warm_start
+        if round_number == 0 and self.pretraining_steps and cold:
+            self._pretrained = self._pretrained_state()
+        if round_number > 0 and cold:
+            scale = self._optimisers.scale
+            self._initialise(round_number)
+            self._optimisers.scale = scale
+            self._load_modules(self._pretrained)
+        if self.pretraining_steps and (round_number == 0 or cold):
+            self._use_first_labels(labelled)
+        self._optimisers = NetOptimisers(self._nets, self._settings, self._optimisers.scale)
+        # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
+        rest = unlabelled if len(unlabelled) else labelled.images
+        self._stage = Stage(
+            self._method.training_step,
+            self.steps_per_round,
+            stream,
+            self._unlabelled_batches(rest, stream),
+            LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
+            self._propagate(labelled),
+            # Images kept for validation are in neither set, and must not come back as neighbours.
+            np.union1d(labelled.ids, rest.ids),
+            labelled.class_shares,
+        )
+
+    def _check_data(self, labelled: LabelledSet) -> None:
+        if len(labelled) == 0:
+            raise BadInput(
+                "Training needs at least one labelled image.", "Label some images, then train again."
+            )
+        if labelled.class_count != self._task.class_count:
+            raise BadInput(
+                f"The data have {labelled.class_count} classes, the networks of '{self.name}' "
+                f"{self._task.class_count}.",
+                "Make the learner with the data's number of classes.",
+            )
+        if labelled.images.shape != self._task.image_shape:
+            raise BadInput(
+                f"Images are {labelled.images.shape} (channels, height, width), the networks of '{self.name}' "
+                f"take {self._task.image_shape}.",
+                "Make the learner with the data's shape, or resize the images.",
+            )
+
+    def _use_first_labels(self, labelled: LabelledSet) -> None:
+        clusters = self.predict(labelled.images, {Need.CLUSTERS}, self._task.stream).get(Need.CLUSTERS)
+        found = FirstLabels(clusters.argmax(dim=1), torch.from_numpy(labelled.classes))
+        for modules in (self._nets.modules, self._ema.modules):
+            if modules:
+                self._method.use_first_labels(modules[Net.DISCRIMINATOR], modules[Net.CLUSTERS], found)
+
+    def step(self, index: int) -> StepLosses:
+        """Run every phase once; a phase whose loss or gradient is not finite is skipped."""
+        stage, teach = self._stage, self._ema.teach if self._ema.modules else None
+        batch = Batch(stage, index, self._age, self._task.device, self._graph, teach)
+        for module in self._nets.modules.values():
+            module.train()
+        values: dict[str, float] = {}
+        skipped = []
+        with batch.stream.child("layers").governs_torch():
+            phases = stage.step(self._nets, batch)
+            while (evaluated := self._next_phase(phases)) is not None:
+                phase, total, terms = evaluated
+                if not self._optimisers.step(total, phase.trains, index, stage.steps):
+                    skipped.append(phase.name)
+                values |= {name: float(value.detach()) for name, value in terms.items()}
+                values[f"total {phase.name}"] = float(total.detach())
+        self._age += 1
+        self._ema.update(self._age)
+        return StepLosses(values, tuple(skipped))
+
+    def _next_phase(self, phases: Iterator[Phase]) -> tuple[Phase, Tensor, dict[str, Tensor]] | None:
+        """The next phase, its weighted total and its terms' values; in the precision of the settings."""
+        with self._autocast():
+            phase = next(phases, None)
+            if phase is None:
+                return None
+            total = torch.zeros((), device=self._task.device)
+            values = {}
+            for term in phase.terms:
+                if term.weight:
+                    value = values[term.name] = term.compute()
+                    total = total + term.weight * value
+            return phase, total, values
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self._settings.training.precision == "bfloat16"
+        return torch.autocast(self._task.device.type, torch.bfloat16, enabled=enabled)
+
+    def halve_learning_rates(self) -> None:
+        """Halve every learning rate for the rest of the run."""
+        self._optimisers.scale /= 2
+
+    # Prediction
+
+    def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
+        """Outputs on images in eval mode, of the averaged classifier; E is conditioned on C(x).
+
+        Raises:
+            ValueError: an output needs a pool or labels that were not given.
+        """
+        wanted = frozenset(needs)
+        found = self._predictor.predict(images, wanted - self.supplied_by_graph, stream)
+        of_graph: dict[Need, Tensor] = {}
+        if Need.REPRESENTATION in wanted:
+            of_graph[Need.REPRESENTATION] = self._neighbour_graph.vectors(images.ids)
+        if Need.PROPAGATED in wanted:
+            if self._propagated is None:
+                raise ValueError(f"'{self.name}' was given no labels to propagate")
+            of_graph[Need.PROPAGATED] = self._propagated()(images.ids)
+        return found.joined(of_graph)
+
+    def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
+        """See :meth:`aral.learners.prediction.Predictor.diagnose`; empty without an encoder."""
+        return self._predictor.diagnose(labelled, unlabelled)
+
+    def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
+        """Generated and reconstructed images, with the same z for every class of a column."""
+        return self._predictor.gallery(images, per_class, stream)
+
+    # State
+
+    def _modules(self) -> dict[str, nn.Module]:
+        trained = {str(net): module for net, module in self._nets.modules.items()}
+        return trained | {f"ema.{net}": module for net, module in self._ema.modules.items()}
+
+    def _pretrained_state(self) -> dict[str, Tensor]:
+        """Copies of D̃ and the cluster heads, and of their averages."""
+        state = {
+            f"{prefix}.{name}": value.detach().clone()
+            for prefix, module in self._modules().items()
+            if prefix.removeprefix("ema.") in (Net.DISCRIMINATOR, Net.CLUSTERS)
+            for name, value in module.state_dict().items()
+        }
+        return state | {"age": torch.tensor(self._age)}
+
+    def _load_modules(self, state: Mapping[str, Tensor]) -> None:
+        for prefix, module in self._modules().items():
+            if part := below(state, prefix):
+                module.load_state_dict(part)
+        if state:
+            self._age = int(state["age"])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Networks, averages, moments of the optimisers, age, rate scale, and pretrained weights if needed again."""
+        state = {
+            f"{prefix}.{name}": value
+            for prefix, module in self._modules().items()
+            for name, value in module.state_dict().items()
+        }
+        state |= {f"optimiser.{name}": value for name, value in self._optimisers.state_dict().items()}
+        state |= {f"pretrained.{name}": value for name, value in self._pretrained.items()}
+        state["age"] = torch.tensor(self._age)
+        return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore networks, averages and optimisers.
+
+        Raises:
+            BadInput: names or shapes do not belong to these networks.
+        """
+        try:
+            for prefix, module in self._modules().items():
+                module.load_state_dict(below(state, prefix))
+            self._optimisers.load_state_dict(below(state, "optimiser"))
+            self._age = int(state["age"])
+        except (RuntimeError, KeyError) as error:
+            raise BadInput(
+                f"The checkpoint does not fit the networks of '{self.name}': {str(error)[:300]}",
+                "Use the settings the checkpoint was made with (settings.json in its run folder).",
+            ) from error
+        self._pretrained = below(state, "pretrained")
+
+
+def below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The part of a state whose names begin with ``prefix.``, without the prefix."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+
+
+def classifier_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The classifier in the state of a learner: the averaged D̃ with C where there is one; empty if there is none."""
+    return below(state, f"ema.{Net.DISCRIMINATOR}") or below(state, Net.DISCRIMINATOR)
