@@ -11,11 +11,8 @@ import pytest
 from aral.cli import main
 
 SHORT = ("--threads=1", "--budget=6", "--query-size=3", "--steps=2", "--pool-size=60", "--test-size=20")
-PERCEPTRONS = (
-    "--set=learner.networks.encoder_sizes=[8]",
-    "--set=learner.networks.generator_sizes=[8]",
-    "--set=learner.networks.discriminator_sizes=[8]",
-)
+PERCEPTRONS = ("--set=learner.networks.discriminator_sizes=[8]",)
+"""Options for `supervised`."""
 COMPACT = (
     "--set=learner.pretraining.steps=3",
     "--set=learner.training.unlabelled_batch=12",
