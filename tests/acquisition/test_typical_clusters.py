@@ -133,19 +133,6 @@ def test_every_image_can_be_had() -> None:
     assert [MEMBERS[image][0] for image in found.ids.tolist()] == [1, 0, 2] * 2 + [1, 0] * 4 + [1, 1]
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("n", [3, 5, 9])
-def test_the_listing_does_not_matter(seed: int, n: int) -> None:
-    order = np.random.default_rng(seed).permutation(list(MEMBERS)).tolist()
-    pool = grouped(MEMBERS)
-    rows = [list(MEMBERS).index(image) for image in order]
-    known = pool.unlabelled
-    other = view(known.rows(np.array(rows)))
-    one, other_found = (TYPICAL_CLUSTERS(each, n, STREAM) for each in (pool, other))
-    assert one.ids.tolist() == other_found.ids.tolist()
-    assert one.scores.tolist() == other_found.scores.tolist()
-
-
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_copies_of_one_image_are_all_available_and_none_is_preferred(n: int) -> None:
     """Exact copies leave k-means with one part where more were asked for."""

@@ -100,16 +100,6 @@ def test_the_sampler_counts_only_where_it_is_combined() -> None:
     assert 1 in (same.ids // 100).tolist()
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("n", [1, 4, 20])
-def test_the_listing_does_not_matter(seed: int, n: int) -> None:
-    order = np.random.default_rng(seed).permutation(60)
-    for chooser in (ARAL_TYPICAL, TYPICAL_ENTROPY, strategy(share=0.25)):
-        one, other = chooser(pool(), n, STREAM), chooser(pool(order), n, STREAM)
-        assert one.ids.tolist() == other.ids.tolist() and len(set(one.ids.tolist())) == n
-        assert one.scores.tolist() == other.scores.tolist()
-
-
 def test_copies_fill_up_by_uncertainty() -> None:
     """Six copies and two others, four asked: two clusters have an image each, then the copies follow."""
     uncertainty = torch.tensor([0.45, 0.44, 0.43, 0.42, 0.41, 0.40, 0.3, 0.3])

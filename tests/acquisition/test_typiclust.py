@@ -102,15 +102,6 @@ def test_a_cluster_that_is_used_up_is_passed_over() -> None:
     assert found.ids[0] == 2  # the middle one
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_listing_does_not_matter(seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(sum(SIZES))
-    known = id_array(7, 207)
-    one, other = typiclust()(pool(known), 7, STREAM), typiclust()(pool(known, order), 7, STREAM)
-    assert one.ids.tolist() == other.ids.tolist()
-    assert one.scores.tolist() == other.scores.tolist()
-
-
 def test_more_images_than_clusters_are_still_all_different() -> None:
     found = typiclust(most_clusters=3)(pool(), 40, STREAM)
     assert np.unique(found.ids).size == 40

@@ -56,7 +56,7 @@ def read_part(
 ) -> PartFolder:
     """Read ``size`` of the named files, or all readable ones if there are fewer.
 
-    A file is chosen by a random number of its position; one that proves unreadable gives its place to the next.
+    A file is chosen by a random number of its position; an unreadable one is replaced by the next.
 
     Args:
         path: the folder that the files are relative to.

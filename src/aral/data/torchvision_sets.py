@@ -117,7 +117,7 @@ ABSENT = (RuntimeError, OSError, ValueError, EOFError, ImportError)
 
 
 def _datasets() -> Any:
-    """torchvision's data sets, imported when they are asked for: that takes as long as importing PyTorch."""
+    """torchvision's data sets, imported on first use: that takes as long as importing PyTorch."""
     from torchvision import datasets
 
     return datasets
