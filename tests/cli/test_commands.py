@@ -89,7 +89,7 @@ def test_dry_run_and_settings_print_json_and_do_nothing(aral, here, capsys) -> N
         (["run", "digits", "--method", "vaal", "--first-query", "bald"], "cannot make the first query"),
         (["run", "digits", "--method", "vaal", "--first-query", "typical-clusters"], "has not trained yet"),
         (["compare", "digits", "--methods", "graph-ssl,random"], "would not be compared fairly"),
-        (["run", "mnist"], "Looked at:"),
+        (["run", "mnist"], "torchvision download it"),
         (["report", "nowhere"], "nowhere"),
         (["resume", "nowhere"], "is not a run folder"),
         (["run", "digits", "--set", "learner.networks.scale=resnet"], "scale = 'conv32'"),
