@@ -144,7 +144,7 @@ def test_demo_compares_three_methods(aral, here, monkeypatch, capsys) -> None:
     (line,) = (line for line in said.splitlines() if line.startswith("Not equal"))
     page = (here / "demo" / "comparison.html").read_text()
     assert "<h2>Not equal</h2>" in page
-    for name in ("labelled images are trained on", "learner.networks.scale", "rounds.first_query"):
+    for name in ("augmentation of labelled images", "learner.networks.scale", "rounds.first_query"):
         assert name in line and name in page
     assert "rounds.budget" not in line and "compact" in page
     assert (here / "demo" / "curves.png").stat().st_size > 1000
