@@ -1,3 +1,4 @@
+from .auto import AUTO, auto_text
 from .comparison import (
     MARGIN,
     Comparison,
@@ -15,7 +16,7 @@ from .comparison import (
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
-from .methods import AUTO, SHORT_NAMES, Method, learner_titles, make_learner
+from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import LossTrace, RoundRecord, RunRecord, read_run
@@ -73,6 +74,7 @@ __all__ = [
     "UnitResult",
     "Verdict",
     "VerdictRow",
+    "auto_text",
     "check_pairings",
     "compare_grid",
     "compare_runs",

@@ -8,16 +8,11 @@ import torch
 from pydantic import ValidationError
 
 from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
+from aral.benchmarking.auto import AUTO, AUTO_METHOD, AUTO_REASON
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.randomness import Stream
 from aral.types import ImageSet
-
-AUTO = "auto"
-"""The default of every command: resolves to a named method."""
-
-AUTO_METHOD = "graph-ssl+aral-graph"
-AUTO_REASON = "the most accurate method with few labels in the measurements of docs/benchmarks.md"
 
 SHORT_NAMES = {"ceal": "pseudo-label+least-confidence"}
 """Methods of the literature with a name of their own."""
@@ -28,7 +23,7 @@ class Method:
     """A learner and an acquisition by name.
 
     Attributes:
-        learner: a learner with its variants, such as ``aral:released,no-sampler``.
+        learner: a learner with its variants, such as ``aral:released:no-sampler``.
         acquisition: one of the acquisitions, or ``module:NAME``.
         reason: why it was chosen, where the name was ``auto``; empty otherwise.
     """
@@ -47,9 +42,10 @@ class Method:
         Raises:
             BadInput: a part is unknown; the nearest learner, acquisition or combination is suggested.
         """
-        if text == AUTO:
+        if text.partition("+")[0] == AUTO:
             learner, _, acquisition = AUTO_METHOD.partition("+")
-            return cls(learner, acquisition, AUTO_REASON)
+            named = cls.parse(text.replace(AUTO, learner, 1) if "+" in text else AUTO_METHOD)
+            return cls(named.learner, named.acquisition, AUTO_REASON)
         learner, plus, acquisition = SHORT_NAMES.get(text, text).partition("+")
         name, _, variants = learner.partition(":")
         if name not in LEARNERS:
@@ -60,7 +56,7 @@ class Method:
                     f"'{learner}' is an acquisition, not a learner.", f"Try 'supervised+{learner}'."
                 )
             raise _unknown(text)
-        title = _title(name, tuple(part.strip() for part in variants.split(",") if part.strip()))
+        title = _title(name, tuple(part.strip() for part in variants.split(":") if part.strip()))
         if plus and not acquisition:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{title}+random'.")
         if acquisition and not is_user_defined(acquisition):
@@ -77,7 +73,7 @@ class Method:
     def variants(self) -> tuple[str, ...]:
         """The learner's variants."""
         named = self.learner.partition(":")[2]
-        return tuple(named.split(",")) if named else ()
+        return tuple(named.split(":")) if named else ()
 
     def __str__(self) -> str:
         return f"{self.learner}+{self.acquisition}"
@@ -95,7 +91,7 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
         return LEARNERS[name].model_validate(variant_settings(name, variants)).title
     except ValidationError as error:
         raise BadInput(
-            f"The variants of '{name}:{','.join(variants)}' do not fit together: "
+            f"The variants of '{name}:{':'.join(variants)}' do not fit together: "
             f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.",
             "Name one of them.",
         ) from error
@@ -103,7 +99,7 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
 
 def _default_acquisition(title: str) -> str:
     name, _, variants = title.partition(":")
-    named = [DEFAULT_ACQUISITION.get(f"{name}:{variant}") for variant in reversed(variants.split(","))]
+    named = [DEFAULT_ACQUISITION.get(f"{name}:{variant}") for variant in reversed(variants.split(":"))]
     return next((found for found in named if found), DEFAULT_ACQUISITION[name])
 
 

@@ -32,7 +32,7 @@ from aral.words import counted
 
 RUNS = Path("runs")
 SEEDS = "5"
-METHODS = "graph-ssl+random,graph-ssl"
+METHODS = "auto+random,auto"
 """One learner with random queries and with its own acquisition: only the queries differ."""
 
 Workers = Annotated[
@@ -120,6 +120,8 @@ def compare_command(
         spec = benchmarking.grid_of(spec.model_dump() | {"allow_unequal": True})
     made, targets = benchmarking.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
+    if any(name.partition("+")[0] == benchmarking.AUTO for name in spec.methods):
+        typer.echo(benchmarking.auto_text(), err=True)
     if dry_run:
         benchmarking.check_pairings(made)
         typer.echo(benchmarking.grid_toml(spec))

@@ -79,7 +79,7 @@ def run_command(
         typer.echo(spec.model_dump_json(indent=2))
         return
     if chosen.reason:
-        typer.echo(f"Method: {chosen}, {chosen.reason}.", err=True)
+        typer.echo(benchmarking.auto_text(), err=True)
     target = folder or RUNS / spec.folder_name
     run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
 

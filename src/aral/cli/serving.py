@@ -25,6 +25,7 @@ from aral.annotation import (
     write_options,
 )
 from aral.annotation.project import FOLDER_NAME
+from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.errors import AralError, BadInput, RunFailed
@@ -168,6 +169,8 @@ class BackgroundWork:
                 f"{running.security.secret}; set its webhook to {running.url}webhook, with the header "
                 f"Authorization: Bearer {running.security.secret}"
             )
+        if self._options.training and read_options(self._project.folder).method == AUTO:
+            typer.echo(auto_text())
         typer.echo("Ctrl+C ends it. Every answer is saved when it is given.")
         if self._options.browser:
             webbrowser.open(running.link())

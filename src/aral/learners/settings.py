@@ -172,8 +172,8 @@ class LearnerSettings(Settings):
 
     @property
     def title(self) -> str:
-        """The method with its variants, such as ``aral:released,no-sampler``: its name in tables."""
-        return f"{self.name}:{','.join(self.variants)}" if self.variants else self.name
+        """The method with its variants, such as ``aral:released:no-sampler``: its name in tables."""
+        return ":".join((self.name, *self.variants))
 
     @property
     @abstractmethod

@@ -50,7 +50,7 @@ def tiny_settings(learner: str = "supervised", steps: int = 5, **settings: objec
         },
         "latent_size": 4,
         "training": {"steps": steps, "labelled_batch": 8, "average_decay": 0.9},
-        **variant_settings(name, tuple(variants.split(",")) if variants else ()),
+        **variant_settings(name, tuple(variants.split(":")) if variants else ()),
     }
     training = LEARNERS[name].model_fields["training"].annotation
     if isinstance(training, type) and issubclass(training, SemiSupervisedTraining):
