@@ -689,7 +689,7 @@ class Served:
     def take_labels(self, file: Path) -> list[Any]:
         """What an import of labels came to: new, repeated, unknown paths, new classes."""
         done = import_labels(self.project, file)
-        return [done.recorded, done.repeated, [each.path for each in done.not_taken], list(done.new_classes)]
+        return [done.recorded, done.repeated, [each.path for each in done.rejected], list(done.new_classes)]
 
 
 def _counts(found: Mapping[str, int]) -> list[int]:
