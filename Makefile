@@ -1,14 +1,17 @@
-# The menu. Everything runs in .venv; nothing has to be installed by hand but Python 3.11 or newer and pip.
+# The menu: `make help`. Everything runs in .venv; Python 3.11 or newer, pip and make are all that is needed.
+# Nothing here asks for root rights.
 PYTHON ?= python3
 BIN := .venv/bin
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test check install install-dev chromium clean
+.PHONY: help demo test check docs docs-serve install install-dev install-docs clean
 
-demo: install  ## Compare ARAL with supervised learning on digits (a few minutes)
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+demo: install  ## Compare three methods on 8×8 digits (a few minutes on two cores)
 	$(BIN)/aral demo
 
-test: install-dev chromium check  ## Lint, types, import layers, tests
+test: check  ## Lint, types, import layers, tests; browser tests need an installed Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 check: install-dev  ## Lint, types, import layers
@@ -17,8 +20,15 @@ check: install-dev  ## Lint, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install-docs  ## Build the documentation site in site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: install-docs  ## Show the site on this machine while it is being written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 install: .venv/installed  ## Create .venv with the package
-install-dev: .venv/installed-dev  ## … and with what tests need
+install-dev: .venv/installed-dev  ## … and what tests need
+install-docs: .venv/installed-docs  ## … and what the site needs
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -31,9 +41,9 @@ install-dev: .venv/installed-dev  ## … and with what tests need
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ .venv/installed
 
-chromium:  ## The browser of tests/web/browser; Debian's package where none is installed
-	@command -v chromium >/dev/null || (echo "Installing Debian's chromium for the browser tests" && \
-	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null)
+.venv/installed-docs: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 clean:  ## Remove .venv and everything that was built
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,7 +19,7 @@ from page_client import Event, Page
 
 @dataclass(frozen=True)
 class Audit:
-    """Counts of answers; all but the first four ought to be 0.
+    """LabelCounts of answers; all but the first four ought to be 0.
 
     Attributes:
         given: by the people.
@@ -105,5 +105,5 @@ def _labels_wrong(folder: Path, pages: Sequence[Page]) -> int:
         if kept and kept[-1]["action"] == "class":
             expected.setdefault(image_id, set()).add(kept[-1]["class_id"])
     with Project.open(folder) as project:
-        have = {label.image_id: {label.class_id} for label in project.labels() if not label.inherited}
+        have = {label.image_id: {label.class_id} for label in project.labels.all() if not label.inherited}
     return sum(expected.get(image_id) != have.get(image_id) for image_id in expected.keys() | have.keys())

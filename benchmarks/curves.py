@@ -21,6 +21,8 @@ from pathlib import Path
 
 import torch
 
+from method_names import NAMES
+
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results"
 
@@ -54,7 +56,12 @@ def one_run(arguments: argparse.Namespace, method: str, seed: int, folder: Path)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     result = json.loads(done.stdout)
     assert isinstance(result, dict)
-    measured = {"commit": commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+    measured = {
+        "names": NAMES,
+        "commit": commit(),
+        "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     return result | {"asked": method, "command": " ".join(["aral", *command[3:]])} | measured
 
 

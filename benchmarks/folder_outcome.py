@@ -16,7 +16,7 @@ import torch
 
 from aral import run
 from aral.annotation import Project, TrainingOptions
-from aral.annotation.label_rows import as_written
+from aral.annotation.formats import unescape_cell
 from aral.annotation.training_presets import Material as Sizes
 from aral.annotation.training_presets import spec_for
 from aral.data import DataSet, read_image_folder
@@ -31,7 +31,7 @@ BASELINE = "supervised+random"
 def table_of(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file that ``aral`` has written, in which a file name may be no UTF-8."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [{name: as_written(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [{name: unescape_cell(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
 def predicted(table: Path, of: Material) -> dict[str, Any]:
@@ -58,9 +58,10 @@ def exported_labels(target: Path, of: Material) -> dict[str, Any]:
 
 def unreadable(project: Project, of: Material) -> dict[str, Any]:
     """Files that the import has refused, with reasons, and whether these are those that are broken."""
-    found = {each.path: each.reason.value for each in project.unreadable()}
+    found = {each.path: each.reason.value for each in project.images.unreadable()}
     return {
-        "readable": project.image_count() + sum(len(copies) for copies in project.duplicates().values()),
+        "readable": project.images.count()
+        + sum(len(copies) for copies in project.images.duplicates().values()),
         "unreadable": found,
         "unreadable_as_expected": found == of.broken,
         "names_refused": of.refused_names,
@@ -80,19 +81,19 @@ def estimate_against_truth(project: Project, of: Material, held_out: float) -> d
 
     They are over all images of the pool, over those that nobody has answered, and over the held-out ones.
     """
-    newest = project.models()[-1].estimate
+    newest = project.models.all()[-1].estimate
     assert newest is not None
     right: dict[int, bool] = {}
-    live = {each.id: each.name for each in project.classes()}
-    for image_id in project.labelable_ids().tolist():
-        said = project.prediction(image_id)
-        truth = of.class_names[of.truth[project.image(image_id).name]]
+    live = {each.id: each.name for each in project.classes.all()}
+    for image_id in project.images.labelable_ids().tolist():
+        said = project.predictions.get(image_id)
+        truth = of.class_names[of.truth[project.images.get(image_id).name]]
         right[image_id] = said is not None and live[said.class_id] == truth
-    answered = {label.image_id for label in project.labels()}
+    answered = {label.image_id for label in project.labels.all()}
     rest = mean(is_right for image_id, is_right in right.items() if image_id not in answered)
     true = {"pool": mean(right.values()), "rest": rest, "held_out": held_out}
     return {
-        "trained_on": project.models()[-1].trained_on,
+        "trained_on": project.models.all()[-1].trained_on,
         "estimate": round(newest.accuracy, 4),
         "estimate_low": round(newest.low, 4),
         "estimate_high": round(newest.high, 4),
@@ -100,7 +101,7 @@ def estimate_against_truth(project: Project, of: Material, held_out: float) -> d
         "accuracy_pool": round(true["pool"], 4),
         "accuracy_rest": round(true["rest"], 4),
         **{f"covers_{name}": newest.low <= value <= newest.high for name, value in true.items()},
-        "curve": [curve_point(model.curve_point) for model in project.models()],
+        "curve": [curve_point(model.curve_point) for model in project.models.all()],
     }
 
 
@@ -117,9 +118,9 @@ def baseline(
     It sees the pixels that the product's trainer sees, with the same networks and steps a round.
     """
     begun = time.monotonic()
-    file = project.pixels()
-    ids = project.labelable_ids()
-    names = [project.image(image_id).name for image_id in ids.tolist()]
+    file = project.images.pixels()
+    ids = project.images.labelable_ids()
+    names = [project.images.get(image_id).name for image_id in ids.tolist()]
     kind: Channels = 1 if file.channels == 1 else 3
     new = read_image_folder(of.held_out, file.side, channels=kind)
     classes = np.array([of.held_out_truth[path] for path in new.paths], dtype=np.int64)

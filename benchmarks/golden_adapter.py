@@ -493,7 +493,7 @@ class Served:
         return answer.json()
 
     def _id_of_image(self, name: str) -> int:
-        images = (self.project.image(int(image_id)) for image_id in self.project.labelable_ids())
+        images = (self.project.images.get(int(image_id)) for image_id in self.project.images.labelable_ids())
         return next(image.id for image in images if image.name == name)
 
     def _class_ids(self) -> dict[str, int]:
@@ -532,7 +532,7 @@ class Served:
         """Answer images by name: a class, or ``skip``, ``unsure``, ``bad image``, ``none of these``, ``undo``.
 
         Returns:
-            Counts after it: labelled, skipped, unsure, bad, none, conflicts, for training, for the estimate.
+            LabelCounts after it: labelled, skipped, unsure, bad, none, conflicts, for training, for the estimate.
         """
         class_ids = self._class_ids()
         events = []
@@ -628,9 +628,7 @@ class Served:
                 [self._class_name(each["class_id"]), each["count"], [cell["name"] for cell in each["cells"]]]
                 for each in found["gallery"]
             ],
-            "doubted": [
-                [each["name"], self._class_name(each["class_id"])] for each in found["disagreements"]
-            ],
+            "doubted": [[each["name"], self._class_name(each["class_id"])] for each in found["suspects"]],
             "near-duplicates": [[cell["name"] for cell in group] for group in found["near"]["groups"]],
             "unreadable": [each["path"] for each in found["unreadable"]["files"]],
             "conflicts": [
@@ -638,7 +636,7 @@ class Served:
                     each["name"],
                     [[v["annotator"], v["action"], self._class_name(v["class_id"])] for v in each["votes"]],
                 ]
-                for each in self._get("/api/conflicts")["conflicts"]
+                for each in self._get("/api/disagreements")["disagreements"]
             ],
         }
 
@@ -710,8 +708,8 @@ def served_project(
     rules = Security(SECRET, PORT)
     options = TrainingOptions(query_size=query_size, threads=1, settings=TRAINING)
     with Project.create_or_open(photos, class_names=class_names, budget=budget) as project:
-        project.set_settings(replace(project.settings(), estimate_share=estimate_share))
-        done = project.import_images()
+        project.settings.set(replace(project.settings.get(), estimate_share=estimate_share))
+        done = project.images.sync()
         client = TestClient(
             make_app(project, rules),
             base_url=f"http://127.0.0.1:{PORT}",

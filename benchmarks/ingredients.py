@@ -33,6 +33,25 @@ class Variant:
     settings: tuple[str, ...] = ()
 
 
+SHOWN_AS = {
+    WHOLE: "all parts",
+    "neighbours in pixels": "neighbour graph on pixels",
+    "no labels along the graph": "no label propagation",
+    "no own labels": "no pseudo-labels",
+    "neither": "neither of these two",
+    "no imitation of communities": "no community labels in pretraining",
+    "no training before labels (first query TypiClust)": "no pretraining (first query TypiClust)",
+    "first query at random": "random first query",
+    "later queries at random": "random later queries",
+    "all queries at random": "random queries throughout",
+    "no E, G and S: later queries typical-entropy": "no E, G and S (later queries typical-entropy)",
+    "groups kept in rounds (put in)": "clustering loss kept in rounds (added)",
+    "generated images as training data (put in)": "generated images as training data (added)",
+    "images mixed in pairs (put in)": "mixup (added)",
+}
+"""Names in the printed table of the variants that rows know by other names."""
+
+
 def _set(*settings: str) -> Variant:
     return Variant(settings=settings)
 
@@ -89,7 +108,7 @@ def table(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> str:
             shared = by_seed.keys() & found.get(WHOLE, {}).keys()
             differences = [100 * (by_seed[s][count] - found[WHOLE][s][count]) for s in shared]
             cells.append("–" if name == WHOLE else _spread(differences, signed=True))
-        lines.append(f"| {name} | {len(by_seed)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {SHOWN_AS.get(name, name)} | {len(by_seed)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -53,21 +53,23 @@ def one_seed(seed: int, budget: int, query_size: int) -> dict[str, Any]:
         photos = Path(folder) / "photos"
         write_images(photos, [pixels[row] for row in order], names)
         with Project.create_or_open(photos, None, data.class_names, budget) as project:
-            project.import_images()
+            project.images.sync()
             rounds = _rounds(project, truth, options)
-            slice_size = int(project.estimate_slice().size)
+            slice_size = int(project.estimate.image_ids().size)
     return {"slice": slice_size, "cpu_seconds": round(time.process_time() - begin, 1), "rounds": rounds}
 
 
 def _rounds(project: Project, truth: Mapping[str, int], options: TrainingOptions) -> list[dict[str, Any]]:
     """Label until the budget is spent; one row for each round."""
-    names = {image_id: project.image(image_id).name for image_id in project.labelable_ids().tolist()}
+    names = {
+        image_id: project.images.get(image_id).name for image_id in project.images.labelable_ids().tolist()
+    }
     classes = {image_id: truth[name] for image_id, name in names.items()}
-    budget = project.settings().budget or 0
+    budget = project.settings.get().budget or 0
     rows: list[dict[str, Any]] = []
     trainer = Trainer(project, options)
     _let_work(trainer)
-    while project.answered_count().labelled < budget:
+    while project.labels.counts().labelled < budget:
         _answer_query(project, classes, budget)
         _let_work(trainer)
         rows.append(_compare(project, classes))
@@ -85,21 +87,23 @@ def _let_work(trainer: Trainer) -> None:
 def _answer_query(project: Project, classes: Mapping[int, int], budget: int) -> None:
     """Answer as the project asks until nothing of its query is open, one image at least."""
     while True:
-        (card,) = project.next_cards("Ann", 1)
+        (card,) = project.queue.next_cards("Ann", 1)
         class_id = classes[card.image_id]
-        project.answer(AnswerEvent(f"answer-{card.image_id}", card.image_id, "Ann", "class", class_id))
-        if not project.queue_left() or project.answered_count().labelled >= budget:
+        project.annotations.append(
+            AnswerEvent(f"answer-{card.image_id}", card.image_id, "Ann", "class", class_id)
+        )
+        if not project.queue.remaining() or project.labels.counts().labelled >= budget:
             return
 
 
 def _compare(project: Project, classes: Mapping[int, int]) -> dict[str, Any]:
     """The newest model's interval and its true accuracies."""
-    newest = project.models()[-1]
-    said = {image_id: project.prediction(image_id) for image_id in classes}
+    newest = project.models.all()[-1]
+    said = {image_id: project.predictions.get(image_id) for image_id in classes}
     right = {
         image_id: one is not None and one.class_id == classes[image_id] for image_id, one in said.items()
     }
-    trained = {label.image_id for label in project.labels() if label.use == "training"}
+    trained = {label.image_id for label in project.labels.all() if label.use == "training"}
     pool = mean(right.values())
     rest = mean(is_right for image_id, is_right in right.items() if image_id not in trained)
     row: dict[str, Any] = {"labels": newest.trained_on, "pool_accuracy": round(pool, 4)}

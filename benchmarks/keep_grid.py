@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from aral.reports.labels import Curve, normalised_area
+from aral.benchmarking.statistics import Curve, normalised_area
 from curves import RESULTS, ROOT, commit, machine
+from method_names import NAMES, current_name
 
 KEPT = {"accuracy": "accuracy", "train seconds": "train_seconds", "query seconds": "query_seconds"}
 
@@ -48,9 +49,11 @@ def table(kept: dict[str, Any], budgets: list[int]) -> str:
     """
     by_method: dict[str, list[dict[int, float]]] = defaultdict(list)
     for run in kept["runs"]:
-        by_method[run["method"]].append({at["labelled"]: at["accuracy"] for at in run["rounds"]})
+        by_method[current_name(run["method"], kept)].append(
+            {at["labelled"]: at["accuracy"] for at in run["rounds"]}
+        )
     words = {
-        row["method"]: f"{row['words']} ({row['baseline']})"
+        current_name(row["method"], kept): f"{row['words']} ({current_name(row['baseline'], kept)})"
         for row in kept["verdicts"]
         if row["measure"] == "area"
     }
@@ -99,6 +102,7 @@ def main() -> None:
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
         "seeds": sorted({run["seed"] for run in runs.values()}),
+        "names": NAMES,
         "note": arguments.note,
         "grid": grid["grid"],
         "parity": grid["parity"],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curves import RESULTS, commit, machine
+from method_names import NAMES
 
 
 class KeptRows:
@@ -39,7 +40,7 @@ class KeptRows:
             summary: figures over all rows, for the head of the file.
         """
         date = datetime.now(UTC).date().isoformat()
-        row = {**key, **values, "commit": commit(), "date": date}
+        row = {**key, **values, "names": NAMES, "commit": commit(), "date": date}
         self.rows = [*(each for each in self.rows if not _matches(each, key)), row]
         body = {
             "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),

@@ -162,7 +162,7 @@ def quantiles(name: str, milliseconds: Sequence[float]) -> dict[str, float]:
 def of_trainer(photos: Path) -> dict[str, Any]:
     """How far the trainer came, and whether it complained."""
     with Project.open(photos) as project:
-        models = project.models()
+        models = project.models.all()
         log = (project.folder / LOG).read_text(errors="replace")
     return {
         "models": len(models),

@@ -48,7 +48,7 @@ def main() -> None:
         values = {"bytes": sum(file.stat().st_size for file in photos.iterdir()), **measure(photos)}
         values |= again(photos, chosen.starts)
         with Project.open(photos) as project:
-            values |= {"readable": project.image_count(), "unreadable": len(project.unreadable())}
+            values |= {"readable": project.images.count(), "unreadable": len(project.images.unreadable())}
     KeptRows(chosen.kept).keep({"images": images, "large": chosen.large}, values)
 
 

@@ -63,7 +63,7 @@ def main() -> None:
         write_photographs(photos, chosen.presses + SPARE)
         with Project.create_or_open(photos, class_names=("one", "two", "three")) as project:
             begin = time.perf_counter()
-            project.import_images()
+            project.images.sync()
             seconds = time.perf_counter() - begin
             row = measure(project, chosen.presses, chosen.pause)
     key = {"presses": chosen.presses, "pause": chosen.pause}
@@ -102,7 +102,7 @@ def measure(project: Project, presses: int, pause: float) -> dict[str, object]:
         browser.close()
     return {
         "presses": presses,
-        "answers": len(project.history(project.annotators()[0].name, count=10 * presses)),
+        "answers": len(project.annotations.history(project.annotators.all()[0].name, count=10 * presses)),
         "waited_for_an_image": missed,
         "p50_ms": round(float(np.percentile(waits, 50)), 1),
         "p95_ms": round(float(np.percentile(waits, 95)), 1),

@@ -40,6 +40,7 @@ from aral.benchmarking.runs import drive
 from aral.data import DataSet
 from aral.types import Answer, ImageSet, NoClass, NoClassAnswer, Selection
 from kept_rows import KeptRows
+from method_names import current_name
 
 RUNS = Path("runs/scenarios")
 
@@ -101,6 +102,8 @@ def missing(data: DataSet, stream: Stream) -> Scenario:
 
 
 SCENARIOS = {"unbalanced": unbalanced, "ood": ood, "missing": missing}
+SHOWN_AS = {"foreign": "ood", "missing": "missing classes"}
+"""Names in the printed table of scenarios that rows know by other names."""
 
 
 def _cut(data: DataSet, kept: np.ndarray) -> DataSet:
@@ -156,7 +159,8 @@ def table(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> str:
     found: dict[tuple[str, str], list[dict[int, dict[str, float]]]] = {}
     for row in rows:
         curve = {int(point["spent"]): point for point in row["rounds"]}
-        found.setdefault((row["scenario"], row["method"]), []).append(curve)
+        scenario = SHOWN_AS.get(row["scenario"], row["scenario"])
+        found.setdefault((scenario, current_name(row["method"], row)), []).append(curve)
     lines = ["| pool | method | seeds | " + " | ".join(map(str, labels)) + " |"]
     lines.append("|---" * (3 + len(labels)) + "|")
     for (scenario, method), curves in found.items():

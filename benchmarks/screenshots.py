@@ -64,7 +64,7 @@ def main() -> None:
             Project.create_or_open(photos, class_names=CLASSES, budget=300) as project,
             browser() as opened,
         ):
-            project.import_images()
+            project.images.sync()
             fill(project)
             with served(project, port=0, annotator="Ann") as server:
                 take(opened, server, project)
@@ -125,15 +125,15 @@ def mixed(ends: tuple[tuple[int, int, int], ...], share: float) -> list[int]:
 
 def fill(project: Project) -> None:
     """Give the project a past of some rounds."""
-    ids = project.labelable_ids()
+    ids = project.images.labelable_ids()
     kinds = np.array([kind_of(project, int(each)) for each in ids])
     for index in range(len(ROUNDS)):
         record_round(project, index, kinds)
     for kind, words in enumerate(GUIDELINES):
-        project.describe_class(kind, words, ids[kinds == kind][:3].tolist(), "Ann")
+        project.classes.describe(kind, words, ids[kinds == kind][:3].tolist(), "Ann")
     order = np.random.default_rng(0).permutation(len(ids))
     slips = [(kinds[place] + (number % 16 == 0)) % 3 for number, place in enumerate(order[:60])]
-    project.answers(
+    project.annotations.append_many(
         [
             AnswerEvent(f"answer-{place}", int(ids[place]), "Bob", "class", int(kind), seconds=1.2)
             for place, kind in zip(order[:60], slips, strict=True)
@@ -141,14 +141,14 @@ def fill(project: Project) -> None:
     )
     reasons = ["between day and dusk"] * 20
     query, reserve = ids[order[60:80]], ids[order[80:110]]
-    project.set_queue(4, query, np.linspace(1, 0, 20), reasons, "margin", reserve)
-    project.set_training_state(TrainingState("training", 5, 0.4, "step 240 of 600"))
-    project.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
+    project.queue.replace(4, query, np.linspace(1, 0, 20), reasons, "margin", reserve)
+    project.models.set_training_state(TrainingState("training", 5, 0.4, "step 240 of 600"))
+    project.models.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
 
 
 def kind_of(project: Project, image_id: int) -> int:
     """What a landscape shows, which its name tells."""
-    return (int(project.image(image_id).name[4:8]) - FIRST) % 3
+    return (int(project.images.get(image_id).name[4:8]) - FIRST) % 3
 
 
 def record_round(project: Project, index: int, kinds: np.ndarray) -> None:
@@ -164,14 +164,14 @@ def record_round(project: Project, index: int, kinds: np.ndarray) -> None:
     estimate = Estimate(accuracy, low, high, count)
     confusion = ((12, 2, 0), (1, 13, 1), (0, 1, 12))
     point = (labels, accuracy)
-    number = project.record_model(
+    number = project.models.record(
         ModelRecord(index, f"models/{index:04d}", labels, 9.0, (0, 1, 2), estimate, figures, confusion, point)
     )
     sure = np.random.default_rng(index).uniform(0.45, 0.98, len(kinds))
     rows = np.zeros((len(kinds), 3))
     rows[np.arange(len(kinds)), kinds] = sure
     rows[np.arange(len(kinds)), (kinds + 1) % 3] = 1 - sure
-    project.set_predictions(number, project.labelable_ids(), (0, 1, 2), rows)
+    project.predictions.replace(number, project.images.labelable_ids(), (0, 1, 2), rows)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def heavy_after(code: str, *arguments: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].removeprefix("loaded:").split())
 
 
-@pytest.mark.parametrize("module", ["aral", "aral.cli.app", "aral.cli.desk", "aral.web.serving"])
+@pytest.mark.parametrize("module", ["aral", "aral.cli.app", "aral.cli.serving", "aral.web.server"])
 def test_neither_a_command_nor_the_page_loads_what_only_training_and_reports_use(module: str) -> None:
     assert heavy_after(f"import {module}") == set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aral.annotation import AnswerEvent, Asking, Project
+from aral.annotation import (
+    AnswerEvent,
+    ModelRecord,
+    Project,
+    Provenance,
+)
 
 MakeProject = Callable[..., Project]
 
@@ -46,7 +52,7 @@ def make_project(photos: Path) -> Iterator[MakeProject]:
         project = Project.create_or_open(photos, class_names=("cat", "dog"), budget=budget)
         opened.append(project)
         change_settings(project, estimate_share=estimate_share)
-        project.import_images()
+        project.images.sync()
         return project
 
     yield make
@@ -69,20 +75,40 @@ def given(
     annotator: str = "Ann",
     key: str | None = None,
     shown: bool = False,
-    asked: Asking | None = None,
+    provenance: Provenance | None = None,
 ) -> AnswerEvent:
     """An event under a new key: a class by its number, anything else by its name."""
     key = f"key-{next(_keys)}" if key is None else key
     if isinstance(answer, int):
-        return AnswerEvent(key, image_id, annotator, "class", answer, suggestion_shown=shown, asked=asked)
+        return AnswerEvent(
+            key, image_id, annotator, "class", answer, suggestion_shown=shown, provenance=provenance
+        )
     return AnswerEvent(key, image_id, annotator, answer)  # type: ignore[arg-type]
 
 
 def change_settings(project: Project, **changes: object) -> None:
     """Set some of the settings."""
-    project.set_settings(replace(project.settings(), **changes))  # type: ignore[arg-type]
+    project.settings.set(replace(project.settings.get(), **changes))  # type: ignore[arg-type]
 
 
 def label_map(project: Project) -> dict[int, int]:
     """Class by image, as the labels stand."""
-    return {label.image_id: label.class_id for label in project.labels()}
+    return {label.image_id: label.class_id for label in project.labels.all()}
+
+
+NO_IDS = np.empty(0, dtype=np.int64)
+
+
+def set_wall(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(time, "time", lambda: seconds)
+
+
+def predict(project: Project, dog: dict[int, float], round_number: int = 0, newest_answer: int = 0) -> int:
+    """Store a model that gives these probabilities of the dog."""
+    number = project.models.record(
+        ModelRecord(round_number, f"m{round_number}", 1, 1.0, (0, 1), newest_answer=newest_answer)
+    )
+    ids = np.array(sorted(dog), dtype=np.int64)[::-1].copy()
+    chances = np.array([[1 - dog[image_id], dog[image_id]] for image_id in ids.tolist()])
+    project.predictions.replace(number, ids, [0, 1], chances)
+    return number

@@ -1,4 +1,4 @@
-"""Answers: on the disk when acknowledged, once each, in order, and taken back only by further events."""
+"""Annotation events: on the disk when acknowledged, once each, in order, undone only by further events."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .conftest import label_map, save_pictures
 
 def test_an_event_sent_twice_counts_once(project: Project) -> None:
     event = answered(3, 1, key="k")
-    first = project.answer(event)
-    again, other = project.answers([event, answered(4, 0)])
+    first = project.annotations.append(event)
+    again, other = project.annotations.append_many([event, answered(4, 0)])
     assert (first.repeated, again.repeated, again.seq, other.seq) == (False, True, 1, 2)
     assert label_map(project) == {3: 1, 4: 0}
-    assert len(project.history("Ann")) == 2
+    assert len(project.annotations.history("Ann")) == 2
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_an_event_sent_twice_counts_once(project: Project) -> None:
     ],
 )
 def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> None:
-    project.answer(answered(3, 1, key="k"))
+    project.annotations.append(answered(3, 1, key="k"))
     with pytest.raises(BadInput, match="'k' was used already"):
-        project.answer(other)
+        project.annotations.append(other)
 
 
 @pytest.mark.parametrize(
@@ -53,29 +53,33 @@ def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> Non
         (AnswerEvent("a", 3, "Ann", "class"), "was sent with class None"),
         (AnswerEvent("a", 3, "Ann", "skip", 1), "was sent with class 1"),
         (AnswerEvent("a", 3, " \n", "skip"), "name of an annotator is empty"),
-        (AnswerEvent("a", 3, "Ann\udce9", "skip"), "no text"),
-        (AnswerEvent("a", 3, "Ann", "undo"), "no answer to image 3 to take back"),
+        (AnswerEvent("a", 3, "Ann\udce9", "skip"), "not valid Unicode"),
+        (AnswerEvent("a", 3, "Ann", "undo"), "no answer to image 3 to undo"),
     ],
 )
 def test_one_bad_event_keeps_all_of_its_batch_out(project: Project, event: AnswerEvent, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
-        project.answers([answered(1, 0), event])
-    assert project.labels() == [] and project.history("Ann") == [] and project.annotators() == ()
+        project.annotations.append_many([answered(1, 0), event])
+    assert (
+        project.labels.all() == []
+        and project.annotations.history("Ann") == []
+        and project.annotators.all() == ()
+    )
 
 
 def test_undo_brings_the_earlier_answer_back(project: Project) -> None:
     for answer in (0, 1, "skip"):
-        project.answer(answered(5, answer))
-    project.answer(answered(6, 1))
+        project.annotations.append(answered(5, answer))
+    project.annotations.append(answered(6, 1))
     taken_back = []
     for expected in ({5: 1, 6: 1}, {5: 0, 6: 1}, {6: 1}):
-        taken_back.append(project.answer(answered(5, "undo")).cancels)
+        taken_back.append(project.annotations.append(answered(5, "undo")).cancels)
         assert label_map(project) == expected
     assert taken_back == [3, 2, 1]
-    with pytest.raises(BadInput, match="take back"):
-        project.answer(answered(5, "undo"))
-    assert [one.seq for one in project.undoable("Ann")] == [4]
-    assert [(one.seq, one.cancelled) for one in project.history("Ann")] == [
+    with pytest.raises(BadInput, match="to undo"):
+        project.annotations.append(answered(5, "undo"))
+    assert [one.seq for one in project.annotations.undoable("Ann")] == [4]
+    assert [(one.seq, one.cancelled) for one in project.annotations.history("Ann")] == [
         (4, False),
         (3, True),
         (2, True),
@@ -83,35 +87,35 @@ def test_undo_brings_the_earlier_answer_back(project: Project) -> None:
     ]
 
 
-def test_nobody_takes_back_what_another_said(project: Project) -> None:
-    project.answer(answered(5, 0, "Ann"))
+def test_an_annotator_cannot_undo_the_answer_of_another(project: Project) -> None:
+    project.annotations.append(answered(5, 0, "Ann"))
     with pytest.raises(BadInput, match="Bob has no answer"):
-        project.answer(answered(5, "undo", "Bob"))
-    assert project.undoable("Bob") == [] and project.undoable("nobody") == []
+        project.annotations.append(answered(5, "undo", "Bob"))
+    assert project.annotations.undoable("Bob") == [] and project.annotations.undoable("nobody") == []
 
 
 def test_fifty_answers_are_undone_after_opening_again(project: Project) -> None:
     for number in range(60):
-        project.answer(answered(number % 30, number % 2))
+        project.annotations.append(answered(number % 30, number % 2))
     with Project.open(project.folder) as again:
         for number in range(59, 9, -1):
-            newest = again.undoable("Ann", 1)[0]
+            newest = again.annotations.undoable("Ann", 1)[0]
             assert (newest.image_id, newest.class_id) == (number % 30, number % 2)
-            again.answer(answered(newest.image_id, "undo"))
+            again.annotations.append(answered(newest.image_id, "undo"))
     assert label_map(project) == {number: number % 2 for number in range(10)}
 
 
 def test_history_is_read_page_by_page(project: Project) -> None:
     for number in range(7):
-        project.answer(answered(number, 0))
-    first = project.history("Ann", count=3)
-    second = project.history("Ann", before_seq=first[-1].seq, count=3)
+        project.annotations.append(answered(number, 0))
+    first = project.annotations.history("Ann", count=3)
+    second = project.annotations.history("Ann", before_seq=first[-1].seq, count=3)
     assert [one.image_id for one in first + second] == [6, 5, 4, 3, 2, 1]
     assert first[0].name == "006.png" and first[0].annotator == "Ann"
 
 
 def test_answers_are_never_changed_in_the_file(project: Project) -> None:
-    project.answer(answered(1, 0, key="a"))
+    project.annotations.append(answered(1, 0, key="a"))
     for statement in (
         "UPDATE answers SET class_id = 1",
         "DELETE FROM answers",
@@ -123,23 +127,25 @@ def test_answers_are_never_changed_in_the_file(project: Project) -> None:
 
 
 def test_a_full_disk_is_named_and_loses_nothing(project: Project) -> None:
-    project.answer(answered(1, 0))
+    project.annotations.append(answered(1, 0))
     connection = project._database._writer._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(RunFailed, match=rf"No space left for {project.folder}/project.sqlite \(\d+ bytes"):
         for number in range(100):
-            project.answers([answered(2, 1, key=f"{number}/{part}/{'x' * 200}") for part in range(20)])
-    kept = len(project.history("Ann", count=10_000))
+            project.annotations.append_many(
+                [answered(2, 1, key=f"{number}/{part}/{'x' * 200}") for part in range(20)]
+            )
+    kept = len(project.annotations.history("Ann", count=10_000))
     assert kept % 20 == 1
     connection.execute(f"PRAGMA max_page_count = {pages + 1000}")
-    project.answer(answered(3, 1))
-    assert len(project.history("Ann", count=10_000)) == kept + 1
+    project.annotations.append(answered(3, 1))
+    assert len(project.annotations.history("Ann", count=10_000)) == kept + 1
 
 
 def test_odd_times_do_not_lose_an_answer(project: Project) -> None:
     for image_id, seconds in enumerate((float("nan"), float("inf"), -1.0, 2.5)):
-        project.answer(AnswerEvent(f"s{image_id}", image_id, "Ann", "class", 0, seconds=seconds))
+        project.annotations.append(AnswerEvent(f"s{image_id}", image_id, "Ann", "class", 0, seconds=seconds))
     assert project._database.rows("SELECT seconds FROM answers") == [(None,), (None,), (None,), (2.5,)]
 
 
@@ -176,11 +182,11 @@ def test_answers_and_undos_follow_a_simple_model(
             stack = model[image_id][person]
             if answer == "undo" and not stack:
                 with pytest.raises(BadInput):
-                    project.answer(event)
+                    project.annotations.append(event)
                 continue
-            project.answer(event)
+            project.annotations.append(event)
             if repeat:
-                assert project.answer(event).repeated
+                assert project.annotations.append(event).repeated
             if answer == "undo":
                 stack.pop()
             else:
@@ -188,11 +194,11 @@ def test_answers_and_undos_follow_a_simple_model(
         outcomes = {image_id: majority(people) for image_id, people in model.items()}
         expected = {image_id: int(top) for image_id, top in outcomes.items() if top in ("0", "1")}
         assert label_map(project) == expected
-        counts = project.answered_count()
+        counts = project.labels.counts()
         assert counts.labelled == len(expected)
         assert counts.bad == sum(top == "bad image" for top in outcomes.values())
         assert counts.none == sum(top == "none of these" for top in outcomes.values())
-        assert [one.image_id for one in project.conflicts()] == sorted(
+        assert [one.image_id for one in project.labels.disagreements()] == sorted(
             image_id
             for image_id, people in model.items()
             if outcomes[image_id] is None
@@ -200,19 +206,34 @@ def test_answers_and_undos_follow_a_simple_model(
         )
         for person in ("Ann", "Bob", "Cyd"):
             left = [answer for people in model.values() for answer in people[person]]
-            assert len(project.undoable(person)) == len(left)
+            assert len(project.annotations.undoable(person)) == len(left)
 
 
 def small_project(folder: Path) -> Project:
     save_pictures(folder / "photos", 4)
     project = Project.create_or_open(folder / "photos", class_names=("cat", "dog"))
-    project.import_images()
+    project.images.sync()
     return project
 
 
-def test_a_receipt_tells_what_stands(project: Project) -> None:
-    assert project.answer(answered(3, 0)).stands == ("class", 0)
-    assert project.answer(answered(3, 1)).stands == ("class", 1)
-    assert project.answer(answered(3, "undo", key="back")).stands == ("class", 0)
-    assert project.answer(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
-    assert project.answer(answered(3, "undo")).stands is None
+def test_a_receipt_holds_the_current_answer(project: Project) -> None:
+    assert project.annotations.append(answered(3, 0)).stands == ("class", 0)
+    assert project.annotations.append(answered(3, 1)).stands == ("class", 1)
+    assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)
+    assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
+    assert project.annotations.append(answered(3, "undo")).stands is None
+
+
+def test_current_answers_are_the_newest_of_each_annotator_that_were_not_undone(project: Project) -> None:
+    for image_id, answer, name in ((3, 0, "Ann"), (3, 1, "Ann"), (3, 1, "Bob"), (1, "skip", "Bob")):
+        project.annotations.append(answered(image_id, answer, name))
+    current = [
+        (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
+    ]
+    assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 1), (3, "Bob", "class", 1)]
+    project.annotations.append(answered(3, "undo", "Ann"))
+    project.annotations.append(answered(3, "undo", "Bob"))
+    current = [
+        (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
+    ]
+    assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 0)]

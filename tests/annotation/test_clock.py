@@ -1,4 +1,4 @@
-"""The wall clock is for people: when it is set back, or summer time ends, nothing is out of order."""
+"""Changes of the wall clock change neither the order of answers nor leases."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def test_the_last_answer_counts_whatever_the_clock_says(
     project: Project, monkeypatch: pytest.MonkeyPatch, later: float
 ) -> None:
     now = time.time()
-    project.answer(given(3, 0))
+    project.annotations.append(given(3, 0))
     monkeypatch.setattr(time, "time", lambda: now + later)
-    project.answer(given(3, 1))
-    project.answer(given(4, 0))
+    project.annotations.append(given(3, 1))
+    project.annotations.append(given(4, 0))
     assert label_map(project) == {3: 1, 4: 0}
-    assert [one.image_id for one in project.undoable("Ann")] == [4, 3, 3]
-    project.answer(given(3, "undo"))
+    assert [one.image_id for one in project.annotations.undoable("Ann")] == [4, 3, 3]
+    project.annotations.append(given(3, "undo"))
     assert label_map(project) == {3: 0, 4: 0}
     with Project.open(project.folder) as again:
-        assert [one.seq for one in again.history("Ann")] == [3, 2, 1]
+        assert [one.seq for one in again.annotations.history("Ann")] == [3, 2, 1]
         assert label_map(again) == {3: 0, 4: 0}
 
 
@@ -49,13 +49,13 @@ def test_the_end_of_summer_time_moves_neither_order_nor_leases(
 ) -> None:
     """Five minutes before and after, local times are the same, and stored ones go on."""
     monkeypatch.setattr(time, "time", lambda: END_OF_SUMMER - 300)
-    leased = [card.image_id for card in project.next_cards("Ann", 30)]
-    project.answer(given(leased[0], 0))
+    leased = [card.image_id for card in project.queue.next_cards("Ann", 30)]
+    project.annotations.append(given(leased[0], 0))
     monkeypatch.setattr(time, "time", lambda: END_OF_SUMMER + 200)
-    assert project.next_cards("Bob", 1) == [], "eight minutes: the lease holds"
-    project.answer(given(leased[0], 1))
+    assert project.queue.next_cards("Bob", 1) == [], "eight minutes: the lease holds"
+    project.annotations.append(given(leased[0], 1))
     assert label_map(project) == {leased[0]: 1}
     monkeypatch.setattr(time, "time", lambda: END_OF_SUMMER + 301)
-    assert len(project.next_cards("Bob", 1)) == 1, "ten minutes: it has ended"
-    stamps = [one.answered_at for one in project.history("Ann")]
+    assert len(project.queue.next_cards("Bob", 1)) == 1, "ten minutes: it has ended"
+    stamps = [one.answered_at for one in project.annotations.history("Ann")]
     assert all(stamp.endswith("+00:00") for stamp in stamps) and stamps == sorted(stamps, reverse=True)

@@ -1,4 +1,4 @@
-"""Projects of every earlier layout open, and are copied before they are moved on."""
+"""Projects of every earlier layout open, and are backed up before the migration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.annotation import BY_CHANCE, Asking, ImportedAnswer, Project
+from aral.annotation import BY_CHANCE, ImportedLabel, Project, Provenance
 from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
 from aral.loop.database import Database, Schema
 
@@ -29,49 +29,54 @@ def old_project(photos: Path, layout: int) -> Path:
 
 
 @pytest.mark.parametrize("layout", range(1, len(MIGRATIONS) + 1))
-def test_a_project_of_an_earlier_layout_opens_with_all_that_was_said(photos: Path, layout: int) -> None:
+def test_a_project_of_an_earlier_layout_opens_complete(photos: Path, layout: int) -> None:
     """The dumps were taken when their layouts were new; they are never made again."""
     old_project(photos, layout)
     with Project.open(photos) as project:
-        names = [project.image(image_id).name for image_id in range(7)]
+        names = [project.images.get(image_id).name for image_id in range(7)]
         assert names == ["000.png", "001.png", "002.png", "003.png", "bad.png", "caf\udce9.png", "zz.png"]
-        assert project.image(6).duplicate_of == 0
-        assert [(bad.path, bad.reason.value) for bad in project.unreadable()] == [("bad.png", "not_an_image")]
-        live = [(each.id, each.name, each.key, each.guideline) for each in project.classes()]
+        assert project.images.get(6).duplicate_of == 0
+        assert [(bad.path, bad.reason.value) for bad in project.images.unreadable()] == [
+            ("bad.png", "not_an_image")
+        ]
+        live = [(each.id, each.name, each.key, each.guideline) for each in project.classes.all()]
         assert live == [(0, "Katze", "1", ""), (1, "dog", "2", "Barks.")]
-        settings = project.settings()
+        settings = project.settings.get()
         assert (settings.budget, settings.overlap, settings.estimate_share) == (40, 2, 0.0)
         assert label_map(project) == {2: 0}
-        assert project.conflicts()[0].votes == (("Ann", "class", 0), ("Bob", "class", 1))
-        history = [(one.image_id, one.action, one.cancelled) for one in project.history("Ann")]
+        assert project.labels.disagreements()[0].votes == (("Ann", "class", 0), ("Bob", "class", 1))
+        history = [(one.image_id, one.action, one.cancelled) for one in project.annotations.history("Ann")]
         assert history == [(2, "class", False), (2, "class", True), (1, "skip", False), (0, "class", False)]
-        said = project.prediction(1)
+        said = project.predictions.get(1)
         assert said is not None and (said.class_id, said.model_number) == (1, 1)
         assert said.probability == pytest.approx(0.8, abs=1e-3)
-        assert project.models()[0].folder == "models/01-0000" and project.generated() == b"\xff\xd8 picture"
-        assert project.queue_left() == 1 and project.training_state().message == "Waiting."
-        asked = project.askings()
+        assert (
+            project.models.all()[0].folder == "models/01-0000"
+            and project.models.generated_images() == b"\xff\xd8 picture"
+        )
+        assert project.queue.remaining() == 1 and project.models.training_state().message == "Waiting."
+        asked = project.labels.provenance()
         assert (asked[1], asked[2]) == {
-            1: (Asking(None, "", None), Asking(None, "", None)),  # what asked was not noted then
-            2: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
-            3: (Asking(None, BY_CHANCE, None), Asking(0, "margin", 0.25)),
+            1: (Provenance(None, "", None), Provenance(None, "", None)),  # what asked was not noted then
+            2: (Provenance(None, BY_CHANCE, None), Provenance(0, "margin", 0.25)),
+            3: (Provenance(None, BY_CHANCE, None), Provenance(0, "margin", 0.25)),
         }[layout]
-        changes = [(each.class_id, each.change) for each in project.class_changes()]
+        changes = [(each.class_id, each.change) for each in project.classes.changes()]
         assert changes[:3] == [(0, "add"), (1, "add"), (0, "rename")] and len(changes) == 6
         # Imports are units from layout 3 on; what was imported before is none.
         assert project.label_imports.entries() == []
-        asked_elsewhere = Asking(None, "import", None)
-        project.label_imports.record("x.csv", [ImportedAnswer(3, "Zoe", "class", "owl", asked_elsewhere)])
+        asked_elsewhere = Provenance(None, "import", None)
+        project.label_imports.record("x.csv", [ImportedLabel(3, "Zoe", "class", "owl", asked_elsewhere)])
         assert label_map(project) == {2: 0, 3: 3}
         assert project.label_imports.undo().removed_classes == ("owl",)
-        assert label_map(project) == {2: 0} and len(project.classes()) == 2
+        assert label_map(project) == {2: 0} and len(project.classes.all()) == 2
         # And it goes on from there.
-        project.answer(given(3, 1))
+        project.annotations.append(given(3, 1))
         assert label_map(project)[3] == 1
-        assert project.import_images().complete
+        assert project.images.sync().complete
 
 
-def test_a_project_is_copied_before_it_is_moved_on(photos: Path) -> None:
+def test_a_project_is_backed_up_before_a_migration(photos: Path) -> None:
     file = old_project(photos, 1)
     added = (*MIGRATIONS, ("CREATE TABLE notes (body TEXT)",))
     moved = Database(file, False, Schema(APPLICATION_ID, "project", added), shared=True)

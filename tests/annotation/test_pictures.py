@@ -1,7 +1,8 @@
-"""What is made of a file: pixels for training, pictures for the page, hashes for what looks alike."""
+"""What is made of an image file: pixels for training, thumbnails, hashes; and near-duplicates."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import time
@@ -16,11 +17,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aral.annotation import PixelFile, Project
-from aral.annotation.duplicates import groups_alike
-from aral.annotation.pixels import choose_side
-from aral.annotation.thumbnails import likeness, thumbnail_path
+from aral.annotation.near_duplicates import near_duplicate_groups
+from aral.annotation.pictures import choose_side, difference_hash, thumbnail_path
+from aral.data.decode import FORMATS
 from aral.data.image_file import open_image
-from aral.errors import BadInput
+from aral.errors import BadInput, RunFailed
 
 from .conftest import MakeProject, given, picture, save_pictures
 
@@ -40,8 +41,8 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 def test_a_row_holds_the_middle_of_its_image(photos: Path) -> None:
     save_pictures(photos, 3)
     with Project.create_or_open(photos) as project:
-        project.import_images(side=16, channels=3)
-        pixels = project.pixels()
+        project.images.sync(side=16, channels=3)
+        pixels = project.images.pixels()
         assert (pixels.side, pixels.channels, pixels.path.name) == (16, 3, "pixels-16x3.u8")
         found = pixels.rows(np.array([2, 0, 2]))
         assert found.shape == (3, 3, 16, 16) and found.dtype == np.uint8
@@ -54,9 +55,9 @@ def test_a_row_holds_the_middle_of_its_image(photos: Path) -> None:
                 pixels.rows(np.array(outside))
         with pytest.raises(BadInput, match="kept at 3×16×16"):
             save_pictures(photos, 1, first=3)
-            project.import_images(side=32)
-        project.import_images()
-        assert project.pixels() == pixels and pixels.rows(np.array([3])).any()
+            project.images.sync(side=32)
+        project.images.sync()
+        assert project.images.pixels() == pixels and pixels.rows(np.array([3])).any()
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ def test_grey_photos_stay_grey_even_in_three_channels(
     if colour:
         picture(9, 64, 64).save(photos / "9.jpg")
     with Project.create_or_open(photos) as project:
-        project.import_images()
-        assert project.pixels().channels == channels and project.pixels().side == 64
-        assert shown(project.thumbnail(0)).mode == mode
+        project.images.sync()
+        assert project.images.pixels().channels == channels and project.images.pixels().side == 64
+        assert shown(project.images.thumbnail(0)).mode == mode
 
 
 def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> None:
@@ -102,19 +103,24 @@ def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> No
     notes.add_text("Comment", "secret text")
     picture(2, 40, 30).save(photos / "b.png", pnginfo=notes, icc_profile=b"secret profile")
     with Project.create_or_open(photos) as project:
-        project.import_images()
-        assert (project.image(0).width, project.image(0).height) == (800, 1600)
-        for jpeg in (project.thumbnail(0), project.thumbnail(1), project.large(0), project.large(1)):
+        project.images.sync()
+        assert (project.images.get(0).width, project.images.get(0).height) == (800, 1600)
+        for jpeg in (
+            project.images.thumbnail(0),
+            project.images.thumbnail(1),
+            project.images.large(0),
+            project.images.large(1),
+        ):
             assert b"secret" not in jpeg and not shown(jpeg).getexif() and "comment" not in shown(jpeg).info
         upright = image.transpose(Image.Transpose.ROTATE_270)
-        assert shown(project.thumbnail(0)).size == (256, 512)
-        assert difference(shown(project.thumbnail(0)), upright.resize((256, 512))) < 4
-        assert shown(project.thumbnail(1)).size == (40, 30)
-        assert shown(project.large(0)).size == (800, 1600)
-        assert shown(project.large(0, 200)).size == (100, 200)
+        assert shown(project.images.thumbnail(0)).size == (256, 512)
+        assert difference(shown(project.images.thumbnail(0)), upright.resize((256, 512))) < 4
+        assert shown(project.images.thumbnail(1)).size == (40, 30)
+        assert shown(project.images.large(0)).size == (800, 1600)
+        assert shown(project.images.large(0, 200)).size == (100, 200)
         for side in (0, 10_000):
             with pytest.raises(BadInput, match="out of range"):
-                project.large(0, side)
+                project.images.large(0, side)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +129,9 @@ def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> No
 def test_odd_shapes(photos: Path, width: int, height: int, small: tuple[int, int]) -> None:
     picture(1, width, height).save(photos / "a.png")
     with Project.create_or_open(photos) as project:
-        project.import_images()
-        assert shown(project.thumbnail(0)).size == small
-        assert project.pixels().rows(np.array([0])).shape[2:] == (28, 28)
+        project.images.sync()
+        assert shown(project.images.thumbnail(0)).size == small
+        assert project.images.pixels().rows(np.array([0])).shape[2:] == (28, 28)
 
 
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(photos: Path) -> None:
@@ -138,8 +144,8 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(photos: Path) -> Non
     assert open_image(data, enough=(5000, 128)).image.size == (4500, 3000)
     assert open_image(data, enough=(512, 128)).width == 4500
     with Project.create_or_open(photos) as project:
-        project.import_images(side=64)
-        square = Image.fromarray(project.pixels().rows(np.array([0]))[0].transpose(1, 2, 0))
+        project.images.sync(side=64)
+        square = Image.fromarray(project.images.pixels().rows(np.array([0]))[0].transpose(1, 2, 0))
         expected = smooth.crop((750, 0, 3750, 3000)).resize((64, 64), Image.Resampling.BILINEAR)
         assert difference(square, expected) < 3
 
@@ -159,26 +165,26 @@ def test_every_kind_of_pixels_is_shown(photos: Path, mode: str) -> None:
     else:
         image.convert("RGB").convert(mode).save(photos / "a.png")
     with Project.create_or_open(photos) as project:
-        project.import_images()
-        found = shown(project.thumbnail(0))
+        project.images.sync()
+        found = shown(project.images.thumbnail(0))
         assert found.mode == ("L" if mode in ("1", "L", "LA", "I;16", "I", "F") else "RGB")
         if mode != "1":
             assert difference(found, image) < 12
-        assert project.pixels().rows(np.array([0])).std() > 20
+        assert project.images.pixels().rows(np.array([0])).std() > 20
 
 
 def test_thumbnails_are_made_again_when_they_are_gone_or_cut(project: Project) -> None:
-    whole = project.thumbnail(4)
+    whole = project.images.thumbnail(4)
     path = thumbnail_path(project.folder, 4)
     assert path.name == "000004.jpg" and path.parent.name == "000"
     path.write_bytes(whole[: len(whole) // 2])
-    assert project.thumbnail(4) == whole and path.read_bytes() == whole
+    assert project.images.thumbnail(4) == whole and path.read_bytes() == whole
     path.unlink()
-    assert project.thumbnail(4) == whole
+    assert project.images.thumbnail(4) == whole
     assert thumbnail_path(Path("x"), 1_234_567).parts[-2:] == ("1234", "1234567.jpg")
 
 
-def test_originals_that_went_or_changed_are_found_out(project: Project) -> None:
+def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     (project.photos / "004.png").unlink()
     picture(99).save(project.photos / "005.png")
     status = (project.photos / "006.png").stat()
@@ -191,23 +197,27 @@ def test_originals_that_went_or_changed_are_found_out(project: Project) -> None:
     started = time.monotonic()
     for image_id, problem in ((4, "is gone"), (5, "has changed"), (6, "has changed"), (7, "a pipe")):
         with pytest.raises(BadInput, match=problem):
-            project.large(image_id)
-        assert project.thumbnail(image_id).startswith(b"\xff\xd8")
+            project.images.large(image_id)
+        assert project.images.thumbnail(image_id).startswith(b"\xff\xd8")
     assert time.monotonic() - started < 1
-    assert [project.image(image_id).status for image_id in (4, 5, 6)] == ["missing", "changed", "changed"]
-    assert len(project.next_cards("Ann", 30)) == 27
+    assert [project.images.get(image_id).status for image_id in (4, 5, 6)] == [
+        "missing",
+        "changed",
+        "changed",
+    ]
+    assert len(project.queue.next_cards("Ann", 30)) == 27
 
 
 def test_the_difference_hash_by_hand() -> None:
     """Eight rows of nine: rising everywhere, then falling everywhere; a hash has one bit a step."""
     rising = np.tile(np.arange(9, dtype=np.uint8) * 20, (8, 1))
-    assert likeness(Image.fromarray(rising)) == -1  # all 64 bits
-    assert likeness(Image.fromarray(rising[:, ::-1].copy())) == 0
+    assert difference_hash(Image.fromarray(rising)) == -1  # all 64 bits
+    assert difference_hash(Image.fromarray(rising[:, ::-1].copy())) == 0
     rising[7] = rising[7][::-1]
-    assert likeness(Image.fromarray(rising)) == -(1 << 8)
+    assert difference_hash(Image.fromarray(rising)) == -(1 << 8)
     single = np.zeros((8, 9), dtype=np.uint8)
     single[0, 1:] = 9
-    assert likeness(Image.fromarray(single)) == -(1 << 63)
+    assert difference_hash(Image.fromarray(single)) == -(1 << 63)
 
 
 def test_the_same_picture_at_another_size_looks_alike(make_project: MakeProject, photos: Path) -> None:
@@ -218,8 +228,10 @@ def test_the_same_picture_at_another_size_looks_alike(make_project: MakeProject,
         if number < 2:
             smooth.resize((150, 100)).save(photos / f"{number}-small.jpg", quality=60)
     with Project.create_or_open(photos) as project:
-        project.import_images()
-        groups = [{project.image(one).name for one in group} for group in project.near_duplicates()]
+        project.images.sync()
+        groups = [
+            {project.images.get(one).name for one in group} for group in project.images.near_duplicates()
+        ]
     assert groups == [{"0.png", "0-small.jpg"}, {"1.png", "1-small.jpg"}]
 
 
@@ -229,7 +241,7 @@ _HASHES = st.lists(
 
 
 @examples(_HASHES)
-def test_groups_alike_are_those_of_a_slow_search(hashes: list[tuple[int, set[int]]]) -> None:
+def test_near_duplicate_groups_are_those_of_a_slow_search(hashes: list[tuple[int, set[int]]]) -> None:
     """Reference: walk the images; each joins the first leader within four bits, or leads."""
     flipped = [base ^ sum(1 << bit for bit in bits) for base, bits in hashes]
     values = np.array([value & (2**64 - 1) for value in flipped], dtype=np.uint64)
@@ -243,7 +255,7 @@ def test_groups_alike_are_those_of_a_slow_search(hashes: list[tuple[int, set[int
         groups.setdefault(leader, []).append(10 * place)
     ids = 10 * np.arange(len(flipped), dtype=np.int64)
     expected = {tuple(group) for group in groups.values() if len(group) > 1}
-    assert set(groups_alike(ids, values.view(np.int64))) == expected
+    assert set(near_duplicate_groups(ids, values.view(np.int64))) == expected
 
 
 def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
@@ -251,27 +263,131 @@ def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
         PixelFile(tmp_path / "none", 8, 1).rows(np.array([0]))
 
 
-def test_what_looks_alike_is_worked_out_once_for_a_set_of_images(
+def test_near_duplicates_are_computed_once_for_a_set_of_images(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
 
     def counting(ids: Any, hashes: Any) -> tuple[tuple[int, ...], ...]:
         counted.append(ids.size)
-        return groups_alike(ids, hashes)
+        return near_duplicate_groups(ids, hashes)
 
-    monkeypatch.setattr("aral.annotation.images.groups_alike", counting)
+    monkeypatch.setattr("aral.annotation.images.near_duplicate_groups", counting)
     save_pictures(photos, 6)
     picture(0).save(photos / "also-000.bmp")
     with Project.create_or_open(photos, class_names=("cat",)) as project:
-        project.import_images()
-        first = project.near_duplicates()
-        assert len(first) == 1 and project.near_duplicates() == first
-        project.answer(given(0, 0))
-        assert project.near_duplicates() == first and counted == [7]
+        project.images.sync()
+        first = project.images.near_duplicates()
+        assert len(first) == 1 and project.images.near_duplicates() == first
+        project.annotations.append(given(0, 0))
+        assert project.images.near_duplicates() == first and counted == [7]
         picture(1).save(photos / "also-001.bmp")
-        project.import_images()
-        assert len(project.near_duplicates()) == 2 and counted == [7, 8]
+        project.images.sync()
+        assert len(project.images.near_duplicates()) == 2 and counted == [7, 8]
         (photos / "also-000.bmp").unlink()
-        project.import_images()
-        assert len(project.near_duplicates()) == 1 and counted == [7, 8, 7]
+        project.images.sync()
+        assert len(project.images.near_duplicates()) == 1 and counted == [7, 8, 7]
+
+
+ENDINGS = ("jpg", "png", "webp", "bmp", "gif", "tif")
+
+
+def planes(jpeg: bytes) -> np.ndarray:
+    """The pixels of a picture as the page gets it."""
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"), dtype=np.float64)
+
+
+def test_the_content_counts_and_not_the_ending(photos: Path) -> None:
+    """Every format under every other format's ending, and under none."""
+    wanted = {}
+    for shift in range(1, len(FORMATS)):
+        for place, kind in enumerate(FORMATS):
+            name = f"{kind}.{shift}.{ENDINGS[(place + shift) % len(ENDINGS)]}"
+            picture(10 * place + shift).save(photos / name, kind)
+            wanted[name] = kind
+    picture(99).save(photos / "none", "PNG")
+    with Project.create_or_open(photos) as project:
+        assert project.images.sync().unreadable == 0
+        images = [project.images.get(image_id) for image_id in project.images.labelable_ids().tolist()]
+    assert {image.name: image.format for image in images} == wanted | {"none": "PNG"}
+
+
+def test_page_and_trainer_see_an_image_the_same_way_up(photos: Path) -> None:
+    """What a camera stores for each of the eight orientations is made by hand, with numpy alone."""
+    # The corners differ, so that no turn or reflection leaves it as it is.
+    upright = np.kron(np.array([[0, 90], [180, 250]], dtype=np.uint8), np.ones((32, 32), dtype=np.uint8))
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).T,
+        8: np.rot90(upright, -1),
+    }
+    for orientation, pixels in stored.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(np.ascontiguousarray(pixels)).save(
+            photos / f"{orientation}.jpg", quality=100, exif=exif, comment=f"{orientation}"
+        )
+    with Project.create_or_open(photos) as project:
+        project.images.sync(side=64, channels=1)
+        for image_id in range(8):
+            rows = project.images.pixels().rows(np.array([image_id]))[0, 0].astype(np.float64)
+            assert np.abs(rows - upright).max() <= 8
+            for shown in (project.images.thumbnail(image_id), project.images.large(image_id)):
+                assert np.abs(planes(shown)[..., 0] - upright).mean() <= 8
+
+
+@pytest.mark.parametrize("position", [0.3, 0.6, 0.9])
+def test_a_jpeg_that_changes_after_the_sync_is_detected_by_its_hash(photos: Path, position: float) -> None:
+    """A flipped bit in a JPEG decodes without any complaint, so only the hash can tell."""
+    file = photos / "a.jpg"
+    picture(1, 64, 64).save(file, quality=90)
+    picture(2).save(photos / "b.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        content, old = bytearray(file.read_bytes()), project.images.thumbnail(0)
+        start = content.index(b"\xff\xda") + 14
+        place = int(start + position * (len(content) - 2 - start))
+        while 0xFF in (content[place], content[place] ^ 1, content[place - 1]):  # no marker of another part
+            place += 1
+        content[place] ^= 1
+        assert open_image(bytes(content)).format == "JPEG", "the decoder sees nothing wrong"
+        file.write_bytes(content)
+        with pytest.raises(BadInput, match="has changed"):
+            project.images.large(0)
+        assert project.images.thumbnail(0) == old and project.images.get(0).status == "changed"
+        result = project.images.sync()
+        assert (result.changed, result.added, project.images.status_counts()) == (
+            1,
+            1,
+            {"changed": 1, "ready": 2},
+        )
+
+
+def test_a_full_disk_stops_an_import_at_a_thumbnail_and_not_the_page(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_pictures(photos, 6)
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Project.create_or_open(photos) as project:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", full)
+            with pytest.raises(RunFailed, match=r"stopped: No space left on device \(\d+ bytes free\)"):
+                project.images.sync()
+        assert project.images.count() == 0 and not list(project.folder.rglob("*.jpg*"))
+        assert project.images.sync().readable == 6
+        whole = project.images.thumbnail(3)
+        thumbnail_path(project.folder, 3).unlink()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", full)
+            assert project.images.thumbnail(3) == whole, "shown, though it cannot be kept"
+        assert (
+            project.images.thumbnail(3) == whole and thumbnail_path(project.folder, 3).read_bytes() == whole
+        )

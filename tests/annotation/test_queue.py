@@ -1,8 +1,7 @@
-"""Cards: the right images in the right order, to one person at a time."""
+"""Cards: the right images in the right order, to one annotator at a time."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -10,26 +9,23 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from aral.annotation import BY_CHANCE, Asking, Card, ModelRecord, Project
-from aral.annotation.leases import Claim
-from aral.annotation.queue import mix
-from aral.annotation.withholding import in_hidden_tenth
+from aral.annotation import BY_CHANCE, Card, ModelRecord, Project, Provenance
+from aral.annotation.predictions import hides_suggestion
+from aral.annotation.queue import Assignment, mix
 from aral.errors import BadInput
 
-from .conftest import MakeProject, change_settings, given
-
-NO_IDS = np.empty(0, dtype=np.int64)
+from .conftest import NO_IDS, MakeProject, change_settings, given, set_wall
 
 
 def ids_of(cards: list[Card]) -> list[int]:
     return [card.image_id for card in cards]
 
 
-def ask_for(
+def queue_images(
     project: Project, ids: list[int], reserve: list[int] | None = None, round_number: int = 0
 ) -> None:
     scores = np.linspace(1.0, 0.0, len(ids))
-    project.set_queue(
+    project.queue.replace(
         round_number,
         np.array(ids, dtype=np.int64),
         scores,
@@ -39,15 +35,11 @@ def ask_for(
     )
 
 
-def set_wall(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(time, "time", lambda: seconds)
-
-
-def test_query_then_reserve_then_chance_then_what_was_put_off(project: Project) -> None:
-    ask_for(project, [9, 3, 7], [3, 20, 21])
+def test_query_then_reserve_then_random_then_skipped_images(project: Project) -> None:
+    queue_images(project, [9, 3, 7], [3, 20, 21])
     for image_id, answer in ((3, "skip"), (20, "unsure")):
-        project.answer(given(image_id, answer))
-    cards = project.next_cards("Ann", 30)
+        project.annotations.append(given(image_id, answer))
+    cards = project.queue.next_cards("Ann", 30)
     assert ids_of(cards)[:3] == [9, 7, 21] and ids_of(cards)[-2:] == [3, 20]
     assert [card.purpose for card in cards] == ["query"] * 2 + ["reserve"] + ["random"] * 25 + [
         "query",
@@ -60,89 +52,87 @@ def test_query_then_reserve_then_chance_then_what_was_put_off(project: Project) 
 
 
 def test_what_is_answered_does_not_come_again_and_nothing_is_left_over(project: Project) -> None:
-    ask_for(project, [5, 6])
+    queue_images(project, [5, 6])
     seen = []
-    while cards := project.next_cards("Ann", 4):
+    while cards := project.queue.next_cards("Ann", 4):
         for card in cards:
-            project.answer(given(card.image_id, 0))
+            project.annotations.append(given(card.image_id, 0))
             seen.append(card.image_id)
     assert sorted(seen) == list(range(30)) and seen[:2] == [5, 6]
-    assert project.queue_left() == 0
-    project.answer(given(6, "undo"))
-    assert ids_of(project.next_cards("Ann", 4)) == [6] and project.queue_left() == 1
+    assert project.queue.remaining() == 0
+    project.annotations.append(given(6, "undo"))
+    assert ids_of(project.queue.next_cards("Ann", 4)) == [6] and project.queue.remaining() == 1
 
 
 def test_skipped_images_come_last_and_again_and_again(project: Project) -> None:
     for image_id in range(28):
-        project.answer(given(image_id, 1))
-    project.answer(given(28, "skip"))
-    project.answer(given(29, "skip"))
+        project.annotations.append(given(image_id, 1))
+    project.annotations.append(given(28, "skip"))
+    project.annotations.append(given(29, "skip"))
     for expected in (28, 29, 28):
-        (card,) = project.next_cards("Ann", 1)
+        (card,) = project.queue.next_cards("Ann", 1)
         assert card.image_id == expected
-        project.answer(given(card.image_id, "skip"))
-    project.answer(given(28, 0))
-    assert ids_of(project.next_cards("Ann", 5)) == [29]
-    project.answer(given(29, "bad image"))
-    assert project.next_cards("Ann", 5) == []
+        project.annotations.append(given(card.image_id, "skip"))
+    project.annotations.append(given(28, 0))
+    assert ids_of(project.queue.next_cards("Ann", 5)) == [29]
+    project.annotations.append(given(29, "bad image"))
+    assert project.queue.next_cards("Ann", 5) == []
 
 
-def test_a_skipped_image_goes_to_somebody_else_at_once(project: Project) -> None:
-    ask_for(project, [5, 6])
-    project.answer(given(5, "skip", "Ann"))
-    assert ids_of(project.next_cards("Bob", 2)) == [5, 6]
-    assert project.queue_left() == 1
+def test_a_skipped_image_goes_to_another_annotator_at_once(project: Project) -> None:
+    queue_images(project, [5, 6])
+    project.annotations.append(given(5, "skip", "Ann"))
+    assert ids_of(project.queue.next_cards("Bob", 2)) == [5, 6]
+    assert project.queue.remaining() == 1
 
 
-def test_two_people_never_hold_the_same_image(project: Project) -> None:
-    held = {name: ids_of(project.next_cards(name, 12)) for name in ("Ann", "Bob", "Cyd")}
+def test_two_annotators_never_hold_the_same_image(project: Project) -> None:
+    held = {name: ids_of(project.queue.next_cards(name, 12)) for name in ("Ann", "Bob", "Cyd")}
     assert [len(ids) for ids in held.values()] == [12, 12, 6]
     assert sorted(image_id for ids in held.values() for image_id in ids) == list(range(30))
-    assert project.next_cards("Dan", 3) == []
+    assert project.queue.next_cards("Dan", 3) == []
 
 
 def test_a_page_loaded_again_goes_on_with_the_same_images(project: Project) -> None:
-    first = ids_of(project.next_cards("Ann", 4))
-    assert ids_of(project.next_cards("Ann", 4)) == first
-    more = ids_of(project.next_cards("Ann", 3, holding=first))
+    first = ids_of(project.queue.next_cards("Ann", 4))
+    assert ids_of(project.queue.next_cards("Ann", 4)) == first
+    more = ids_of(project.queue.next_cards("Ann", 3, holding=first))
     assert not set(more) & set(first)
-    project.answer(given(first[0], 0))
+    project.annotations.append(given(first[0], 0))
     with Project.open(project.photos) as restarted:
-        assert ids_of(restarted.next_cards("Ann", 9))[:6] == first[1:] + more
+        assert ids_of(restarted.queue.next_cards("Ann", 9))[:6] == first[1:] + more
 
 
 def test_two_tabs_of_one_person_get_different_images(project: Project) -> None:
-    left = ids_of(project.next_cards("Ann", 15, tab="left"))
-    right = ids_of(project.next_cards("Ann", 15, tab="right"))
+    left = ids_of(project.queue.next_cards("Ann", 15, tab="left"))
+    right = ids_of(project.queue.next_cards("Ann", 15, tab="right"))
     assert sorted(left + right) == list(range(30))
-    assert ids_of(project.next_cards("Ann", 15, tab="left")) == left
+    assert ids_of(project.queue.next_cards("Ann", 15, tab="left")) == left
     for image_id in right:
-        project.answer(given(image_id, 0))
+        project.annotations.append(given(image_id, 0))
     # The other tab may be closed: rather its images than none.
-    assert ids_of(project.next_cards("Ann", 20, tab="right")) == left
+    assert ids_of(project.queue.next_cards("Ann", 20, tab="right")) == left
 
 
 def test_leases_end_after_ten_minutes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     set_wall(monkeypatch, 1000.0)
-    first = ids_of(project.next_cards("Ann", 20))
+    first = ids_of(project.queue.next_cards("Ann", 20))
     set_wall(monkeypatch, 1000.0 + 590)
-    project.next_cards("Ann", 0, holding=first[:5])
-    assert len(project.next_cards("Bob", 30)) == 10
+    project.queue.next_cards("Ann", 0, holding=first[:5])
+    assert len(project.queue.next_cards("Bob", 30)) == 10
     set_wall(monkeypatch, 1000.0 + 610)
-    assert sorted(ids_of(project.next_cards("Cyd", 30))) == sorted(first[5:])
-    project.answer(given(first[7], 1, "Ann"))  # late, and still not lost
-    assert project.answered_count().labelled == 1
+    assert sorted(ids_of(project.queue.next_cards("Cyd", 30))) == sorted(first[5:])
+    project.annotations.append(given(first[7], 1, "Ann"))  # late, and still not lost
+    assert project.labels.counts().labelled == 1
 
 
-def test_a_page_left_alone_takes_back_what_nobody_took(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_left_alone_gets_back_what_is_free(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     set_wall(monkeypatch, 1000.0)
-    first = ids_of(project.next_cards("Ann", 20))
+    first = ids_of(project.queue.next_cards("Ann", 20))
     set_wall(monkeypatch, 1700.0)
-    taken = ids_of(project.next_cards("Bob", 12))
-    project.next_cards("Ann", 1, holding=first)
-    rest = ids_of(project.next_cards("Cyd", 30))
+    taken = ids_of(project.queue.next_cards("Bob", 12))
+    project.queue.next_cards("Ann", 1, holding=first)
+    rest = ids_of(project.queue.next_cards("Cyd", 30))
     assert not set(rest) & set(first) and not set(rest) & set(taken)
 
 
@@ -150,40 +140,40 @@ def test_a_clock_set_back_neither_keeps_nor_ends_leases(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_wall(monkeypatch, 1_000_000.0)
-    project.next_cards("Ann", 30)
+    project.queue.next_cards("Ann", 30)
     set_wall(monkeypatch, 1_000_000.0 - 86_400)
-    assert project.next_cards("Bob", 1) == []
+    assert project.queue.next_cards("Bob", 1) == []
     set_wall(monkeypatch, 1_000_000.0 - 86_400 + 599)
-    assert project.next_cards("Bob", 1) == []
+    assert project.queue.next_cards("Bob", 1) == []
     set_wall(monkeypatch, 1_000_000.0 - 86_400 + 601)
-    assert len(project.next_cards("Bob", 1)) == 1
+    assert len(project.queue.next_cards("Bob", 1)) == 1
 
 
-def test_overlap_gives_each_image_to_so_many_people(project: Project) -> None:
+def test_overlap_gives_each_image_to_so_many_annotators(project: Project) -> None:
     change_settings(project, overlap=2)
-    ask_for(project, list(range(30)))
+    queue_images(project, list(range(30)))
     for name in ("Ann", "Bob"):
-        assert ids_of(project.next_cards(name, 30)) == list(range(30))
-    assert project.next_cards("Cyd", 30) == []
+        assert ids_of(project.queue.next_cards(name, 30)) == list(range(30))
+    assert project.queue.next_cards("Cyd", 30) == []
     for image_id in range(30):
-        project.answer(given(image_id, 0, "Ann"))
-    project.answer(given(4, 0, "Bob"))
-    assert project.next_cards("Ann", 30) == [] and project.queue_left() == 29
-    project.answer(given(7, "undo", "Ann"))
-    assert ids_of(project.next_cards("Cyd", 30)) == [7]
+        project.annotations.append(given(image_id, 0, "Ann"))
+    project.annotations.append(given(4, 0, "Bob"))
+    assert project.queue.next_cards("Ann", 30) == [] and project.queue.remaining() == 29
+    project.annotations.append(given(7, "undo", "Ann"))
+    assert ids_of(project.queue.next_cards("Cyd", 30)) == [7]
     change_settings(project, overlap=1)
-    assert project.queue_left() == 1
+    assert project.queue.remaining() == 1
     change_settings(project, overlap=2)
-    assert project.queue_left() == 29
+    assert project.queue.remaining() == 29
 
 
 def test_a_new_round_replaces_the_queue(project: Project) -> None:
-    ask_for(project, [1, 2])
-    project.answer(given(2, 0))
-    ask_for(project, [2, 9, 8], round_number=1)
-    cards = project.next_cards("Ann", 3)
+    queue_images(project, [1, 2])
+    project.annotations.append(given(2, 0))
+    queue_images(project, [2, 9, 8], round_number=1)
+    cards = project.queue.next_cards("Ann", 3)
     assert ids_of(cards)[:2] == [9, 8] and cards[0].round == 1
-    assert project.queue_left() == 2
+    assert project.queue.remaining() == 2
 
 
 @pytest.mark.parametrize(
@@ -197,29 +187,29 @@ def test_a_new_round_replaces_the_queue(project: Project) -> None:
 def test_a_queue_that_cannot_be_is_refused_whole(
     project: Project, ids: list[int], scores: list[float], problem: str
 ) -> None:
-    ask_for(project, [5])
+    queue_images(project, [5])
     with pytest.raises(BadInput, match=problem):
-        project.set_queue(1, np.array(ids), np.array(scores), [""] * len(ids), "x", NO_IDS)
-    assert ids_of(project.next_cards("Ann", 1)) == [5]
+        project.queue.replace(1, np.array(ids), np.array(scores), [""] * len(ids), "x", NO_IDS)
+    assert ids_of(project.queue.next_cards("Ann", 1)) == [5]
 
 
 @pytest.mark.parametrize("count", [-1, 201])
 def test_counts_out_of_range_are_refused(project: Project, count: int) -> None:
     with pytest.raises(BadInput, match="out of range"):
-        project.next_cards("Ann", count)
+        project.queue.next_cards("Ann", count)
 
 
 def test_suggestions_are_those_of_the_newest_model_and_stay_on_a_card(project: Project) -> None:
-    ids = project.labelable_ids()
-    number = project.record_model(ModelRecord(0, "m0", 1, 1.0, (0, 1)))
-    project.set_predictions(number, ids, [0, 1], np.tile([0.25, 0.75], (30, 1)))
-    first = project.next_cards("Ann", 15)
-    newer = project.record_model(ModelRecord(1, "m1", 2, 1.0, (0, 1)))
-    project.set_predictions(newer, ids, [0, 1], np.tile([0.875, 0.125], (30, 1)))
-    cards = project.next_cards("Ann", 30)
+    ids = project.images.labelable_ids()
+    number = project.models.record(ModelRecord(0, "m0", 1, 1.0, (0, 1)))
+    project.predictions.replace(number, ids, [0, 1], np.tile([0.25, 0.75], (30, 1)))
+    first = project.queue.next_cards("Ann", 15)
+    newer = project.models.record(ModelRecord(1, "m1", 2, 1.0, (0, 1)))
+    project.predictions.replace(newer, ids, [0, 1], np.tile([0.875, 0.125], (30, 1)))
+    cards = project.queue.next_cards("Ann", 30)
     assert cards[:15] == first
     for card in cards:
-        assert card.hidden_suggestion == in_hidden_tenth([card.image_id])[0]
+        assert card.hidden_suggestion == hides_suggestion([card.image_id])[0]
         if card.hidden_suggestion:
             assert card.suggestion is None
             continue
@@ -228,32 +218,34 @@ def test_suggestions_are_those_of_the_newest_model_and_stay_on_a_card(project: P
         found = card.suggestion
         assert (found.class_id, found.probability, found.model_number) == expected
     change_settings(project, suggestions_on=False)
-    assert {card.suggestion for card in project.next_cards("Ann", 30)} == {None}
+    assert {card.suggestion for card in project.queue.next_cards("Ann", 30)} == {None}
 
 
-def test_the_slice_is_mixed_in_evenly_and_never_part_of_the_queue(make_project: MakeProject) -> None:
+def test_the_estimate_set_is_mixed_in_evenly_and_never_part_of_the_queue(make_project: MakeProject) -> None:
     project = make_project(100, budget=100, estimate_share=0.2)
-    measuring = set(project.estimate_slice().tolist())
+    measuring = set(project.estimate.image_ids().tolist())
     assert len(measuring) == 20
-    ask_for(project, list(range(100)))
+    queue_images(project, list(range(100)))
     purposes = []
     for _ in range(25):
-        for card in project.next_cards("Ann", 4):
+        for card in project.queue.next_cards("Ann", 4):
             assert (card.purpose == "estimate") == (card.image_id in measuring)
             assert not card.hidden_suggestion or card.suggestion is None
-            project.answer(given(card.image_id, card.image_id % 2))
+            project.annotations.append(given(card.image_id, card.image_id % 2))
             purposes.append(card.purpose)
     assert Counter(purposes) == {"estimate": 20, "query": 80}
     for start in range(0, 100, 10):
         assert purposes[start : start + 10].count("estimate") == 2
-    used = {label.image_id: label.use for label in project.labels()}
+    used = {label.image_id: label.use for label in project.labels.all()}
     assert {image_id for image_id, use in used.items() if use == "estimate"} == measuring
-    counts = project.answered_count()
+    counts = project.labels.counts()
     assert (counts.labelled, counts.for_training, counts.for_estimate) == (100, 80, 20)
 
 
-def claims(count: int, first: int) -> list[Claim]:
-    return [Claim(first + number, "random", Asking(None, BY_CHANCE, None), "") for number in range(count)]
+def claims(count: int, first: int) -> list[Assignment]:
+    return [
+        Assignment(first + number, "random", Provenance(None, BY_CHANCE, None), "") for number in range(count)
+    ]
 
 
 @examples(st.integers(0, 20), st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.2, 0.5]))
@@ -298,9 +290,14 @@ def steps(project: Project, label: str) -> int:
     for connection in connections:
         connection.set_progress_handler(tick, 20)
     for number in range(5):
-        card = project.next_cards("Ann", 3)[0]
-        project.answer(given(card.image_id, 0, key=f"{label}{number}"))
-    project.answered_count(), project.queue_left(), project.changes(), project.undoable("Ann", 5)
+        card = project.queue.next_cards("Ann", 3)[0]
+        project.annotations.append(given(card.image_id, 0, key=f"{label}{number}"))
+    (
+        project.labels.counts(),
+        project.queue.remaining(),
+        project.changes(),
+        project.annotations.undoable("Ann", 5),
+    )
     for connection in connections:
         connection.set_progress_handler(None, 0)
     return count

@@ -1,4 +1,4 @@
-"""Work for a nursery's workers that does what its request says."""
+"""Work that does what its request says, for tests of workers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aral.benchmarking.nursery import Report
+from aral.benchmarking.workers import Report
 from aral.errors import BadInput, Stopped
 
 
 def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:
     """Leave a line for each start, then die, fail, wait or report an accuracy."""
-    diary = Path(request["diary"])
-    with diary.open("a") as file:
+    starts_file = Path(request["starts"])
+    with starts_file.open("a") as file:
         file.write(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}\n")
-    starts = len(diary.read_text().splitlines())
+    starts = len(starts_file.read_text().splitlines())
     print("printed by the worker")
-    match request["deed"]:
+    match request["action"]:
         case "killed" if starts <= request["times"]:
             os.kill(os.getpid(), signal.SIGKILL)
         case "error" if starts <= request["times"]:
-            raise RuntimeError("an unforeseen error")
+            raise RuntimeError("an unexpected error")
         case "bad input":
             raise BadInput("The request is wrong.", "Ask for something else.")
         case "wait":
             while not stopping():
                 time.sleep(0.01)
-            diary.with_suffix(".saved").write_text("saved")
+            starts_file.with_suffix(".saved").write_text("saved")
             raise Stopped("Stopped; saved.", "Go on.")
     report({"round": 0, "labelled": 1, "accuracy": starts / 10})

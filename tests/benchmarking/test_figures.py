@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from aral import benchmarking
 from aral.benchmarking import GridSpec, figure_names, full_units, read_figure, scaled, units
-from aral.benchmarking.figures import OF_RELEASED_CODE, Figure, Panel, Stated
+from aral.benchmarking.figures import OF_RELEASED_CODE, Figure, FixedDifference, Panel
 from aral.benchmarking.parity import check_equal
 from aral.benchmarking.spec import flattened
 from aral.cli.app import app
@@ -21,7 +21,7 @@ from aral.errors import BadInput
 PANELS = [(name, panel.name) for name in ("fig3", "fig4", "fig5") for panel in read_figure(name).panels]
 
 WORDS = {
-    "model.training.steps": "training steps a round",
+    "learner.training.steps": "training steps a round",
     "pool_size": "images in the pool",
     "test_size": "images in the test set",
     "rounds.query_size": "labels a round",
@@ -62,7 +62,9 @@ def test_the_three_figures_with_results_are_there() -> None:
         ("fig5", "cifar10", 500, 10),
     ],
 )
-def test_budgets_and_rounds_are_the_papers(figure: str, name: str, query_size: int, rounds: int) -> None:
+def test_budgets_and_rounds_are_those_of_the_paper(
+    figure: str, name: str, query_size: int, rounds: int
+) -> None:
     for unit in units(grid_of(figure, name, 1.0)):
         assert unit.spec.rounds.query_size == query_size
         assert unit.spec.rounds.budget == rounds * query_size
@@ -72,7 +74,7 @@ def test_budgets_and_rounds_are_the_papers(figure: str, name: str, query_size: i
 
 @pytest.mark.parametrize(("figure", "name"), PANELS)
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.001])
-def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: float) -> None:
+def test_every_scaled_setting_is_listed(figure: str, name: str, scale: float) -> None:
     plan = scaled(read_figure(figure), panel_of(figure, name), scale)
     check_equal(units(plan.grid), allow=False)
     said = {each.what: each for each in plan.differences}
@@ -96,16 +98,16 @@ def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: fl
         assert set(OF_RELEASED_CODE) & learners == {
             name for name in OF_RELEASED_CODE if name in said["objective of ARAL"].here
         }
-    precision = units(plan.grid)[0].spec.model.training.precision
+    precision = units(plan.grid)[0].spec.learner.training.precision
     assert (precision == "bfloat16") == ("precision of products" in said)
 
 
 def test_a_tenth_of_mnist_worked_out_by_hand() -> None:
     (unit, *_) = units(grid_of("fig3", "mnist", 0.1))
-    assert unit.spec.model.training.steps == 120_000
+    assert unit.spec.learner.training.steps == 120_000
     assert (unit.spec.pool_size, unit.spec.test_size) == (6000, 2000)  # 1,000 test images are too few
     (tiny, *_) = units(grid_of("fig3", "mnist", 0.001))
-    assert (tiny.spec.model.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
+    assert (tiny.spec.learner.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
 
 
 def test_labels_given_as_a_share_of_the_pool_shrink_with_it() -> None:
@@ -119,7 +121,7 @@ def test_any_scale_leaves_a_pool_that_holds_the_budget(place: tuple[str, str], s
     spec = units(grid_of(*place, scale))[0].spec
     pool = spec.pool_size or panel_of(*place).pool
     assert 1 <= spec.rounds.query_size <= spec.rounds.budget <= pool
-    assert spec.model.training.steps >= 1
+    assert spec.learner.training.steps >= 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -128,9 +130,9 @@ def test_a_ramp_ends_within_the_run_at_any_scale(place: tuple[str, str], scale: 
     grid = grid_of(*place, scale)
     for unit in (*units(grid), *full_units(grid, panel_of(*place).pool)):
         rounds = -(-unit.spec.rounds.budget // unit.spec.rounds.query_size)
-        weights = unit.spec.model.weights
+        weights = unit.spec.learner.weights
         for ramp in (weights.generated_ramp, weights.self_training_ramp):
-            assert ramp.end <= rounds * unit.spec.model.training.steps
+            assert ramp.end <= rounds * unit.spec.learner.training.steps
 
 
 def test_a_ramp_keeps_its_place_in_a_round() -> None:
@@ -139,14 +141,14 @@ def test_a_ramp_keeps_its_place_in_a_round() -> None:
     (learned,) = [unit for unit in units(plan.grid) if unit.spec.learner == "no-co-training"]
     (full,) = full_units(plan.grid, 1281)
     for spec in (learned.spec, full.spec):
-        ramp = spec.model.weights.generated_ramp
+        ramp = spec.learner.weights.generated_ramp
         assert (ramp.begin, ramp.end) == (10, 25)
-    assert learned.spec.model.training.steps == 50
+    assert learned.spec.learner.training.steps == 50
     (said,) = [each for each in plan.differences if "generated_ramp of no-co-training" in each.what]
     assert "from 10,000 to 25,000" in said.paper and said.here == "steps 10 to 25"
-    other = ("model.weights.generated_ramp.begin=3", "model.weights.generated_ramp.end=4")
+    other = ("learner.weights.generated_ramp.begin=3", "learner.weights.generated_ramp.end=4")
     changed = scaled(read_figure("fig4"), panel_of("fig4", "imagenet"), 0.001, extra=other)
-    assert {unit.spec.model.weights.generated_ramp.end for unit in units(changed.grid)} == {4}
+    assert {unit.spec.learner.weights.generated_ramp.end for unit in units(changed.grid)} == {4}
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1.5])
@@ -155,7 +157,7 @@ def test_a_scale_outside_its_range_is_refused(scale: float) -> None:
         grid_of("fig3", "mnist", scale)
 
 
-def test_the_methods_are_the_papers() -> None:
+def test_the_methods_are_those_of_the_paper() -> None:
     baselines = ["supervised+random", "supervised+max-entropy", "supervised+bald", "vaal+vaal"]
     wanted = {
         ("fig3", "mnist"): [*baselines, "aral-released+aral"],
@@ -184,7 +186,7 @@ def test_a_dry_run_lists_units_work_and_differences() -> None:
         assert f"10 units, {steps} training steps" in done.output
 
 
-def test_a_panel_without_data_is_reported_and_the_others_run(
+def test_a_panel_without_data_is_skipped_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = Panel(
@@ -198,7 +200,7 @@ def test_a_panel_without_data_is_reported_and_the_others_run(
         steps=40,
         steps_source="made up",
         seeds=1,
-        stated=(Stated(what="digits", paper="of MNIST", here="of scikit-learn"),),
+        differences=(FixedDifference(what="digits", paper="of MNIST", here="of scikit-learn"),),
     )
     absent = panel.model_copy(update={"name": "absent", "data": "svhn"})
     figure = Figure(name="fig", title="Made up", panels=(absent, panel))
@@ -206,7 +208,7 @@ def test_a_panel_without_data_is_reported_and_the_others_run(
     arguments = ["figures", "fig", "--scale", "0.05", "--folder", str(tmp_path), "--data-root", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, "--json", "--workers", "1"])
     assert isinstance(done.exception, BadInput) and "1 of 2 panels" in done.exception.problem
-    assert "Panel absent is left out: Data set 'svhn' was not found" in done.stderr
+    assert "Panel absent is skipped: Data set 'svhn' was not found" in done.stderr
     (table,) = json.loads(done.stdout)
     assert [unit["state"] for unit in table["units"]] == ["done"]
     (parity,) = table["parity"]

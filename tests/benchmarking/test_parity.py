@@ -14,12 +14,11 @@ from aral.learners.spec import Net
 from aral.learners.step import Part
 
 import aral
-from aral.benchmarking import GridResult, GridSpec, Parity, Unit, parity_hash, parity_table, resolve, units
+from aral.benchmarking import GridSpec, Unit, parity_hash, parity_table, resolve, units
 from aral.benchmarking.methods import LEARNERS, Method, make_learner
 from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.runs import data_fingerprint, run
 from aral.benchmarking.spec import Rounds
-from aral.cli.grid_report import lines, sections
 from aral.errors import BadInput
 from aral.learners import PhasedLearner
 from aral.loop import Store
@@ -239,15 +238,3 @@ def test_other_data_in_one_unit_are_found(tmp_path: Path) -> None:
     record(tmp_path, made[1], [4, 2], "other images")
     assert "vaal+vaal-seed0" in verify(made, tmp_path)[0].differences[0]
     assert verify(made, tmp_path / "nothing")[0].hash == ""
-
-
-@pytest.mark.parametrize("difference", ["model.training.steps: a 1, b 2", ""])
-def test_an_unequal_comparison_says_so_wherever_it_is_shown(tmp_path: Path, difference: str) -> None:
-    grid = GridSpec(name="g", data="digits", methods=("random",), seeds=(6,), allow_unequal=True)
-    parity = Parity(6, "0123456789ab", 2, (difference,) if difference else ())
-    result = GridResult(grid, tmp_path, "", (), (), (parity,), ())
-    (section,) = sections(result, [])
-    assert ("NOT treated alike" in section.text) == bool(difference)
-    assert section.table.rows == (("6", "0123456789ab", "2", difference or "none"),)
-    (line,) = lines(result)
-    assert "0123456789ab" in line and ("UNEQUAL: model.training.steps" in line) == bool(difference)

@@ -16,18 +16,24 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from aral.annotation.course import Course
+from aral.annotation.fairness import FAIR, fairness
+from aral.annotation.sessions import identity_of
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.advice import FAIR, fairness
 from aral.annotation.model_cards import in_words
-from aral.annotation.training_run import TrainingRun, identity_of
-from aral.cli.desk import Desk, Start, Work, label_photos
-from aral.cli.sentences import said_of_import, said_of_measuring
+from aral.cli.serving import (
+    BackgroundWork,
+    ProjectChanges,
+    ServeOptions,
+    estimate_set_text,
+    import_text,
+    label_photos,
+)
 from aral.loop import Observer
 from aral.web import link_of_running_server, served
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
-from tests.cli.test_commands import aral
 from tests.web.conftest import paint
 
 
@@ -37,14 +43,14 @@ def kept_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("commands") / "photos"
     save_digits(folder, 24)
     with Project.create_or_open(folder, class_names=CLASSES, budget=20) as project:
-        project.import_images()
+        project.images.sync()
         trainer = Trainer(project, OPTIONS)
         work(trainer)
         for _ in range(4):
             answer_cards(project, 4)
             work(trainer)
         trainer.close()
-        assert project.models()
+        assert project.models.all()
     return folder
 
 
@@ -54,74 +60,74 @@ def photos(kept_photos: Path, here: Path) -> Path:
     return shutil.copytree(kept_photos, here / "photos")
 
 
-def test_status_says_how_it_stands(photos: Path, monkeypatch, capsys) -> None:
-    assert aral(monkeypatch, "status", str(photos)) == 0
+def test_status_says_how_it_stands(aral, photos: Path, capsys) -> None:
+    assert aral("status", str(photos)) == 0
     said = capsys.readouterr().out
     assert "24 images" in said and "16 of 20 labels" in said and "The page is not open" in said
-    assert aral(monkeypatch, "status", str(photos / ".aral"), "--json") == 0
+    assert aral("status", str(photos / ".aral"), "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["counts"]["labelled"], facts["page"], facts["training"]["phase"]) == (16, None, "off")
 
 
-def test_doctor_with_and_without_a_project(photos: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    assert aral(monkeypatch, "doctor", str(photos)) == 0
+def test_doctor_with_and_without_a_project(aral, photos: Path, tmp_path: Path, capsys) -> None:
+    assert aral("doctor", str(photos)) == 0
     assert "good classifier" in capsys.readouterr().out
     (photos / ".aral" / "project.sqlite").write_bytes(b"\0" * 4096)
-    assert aral(monkeypatch, "doctor", str(photos), "--json") == 1
+    assert aral("doctor", str(photos), "--json") == 1
     assert "bad" in {check["verdict"] for check in json.loads(capsys.readouterr().out)}
 
 
-def test_export_predict_import(photos: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    assert aral(monkeypatch, "export", str(photos), "out", "--json") == 0
+def test_export_predict_import(aral, photos: Path, tmp_path: Path, capsys) -> None:
+    assert aral("export", str(photos), "out", "--json") == 0
     files = json.loads(capsys.readouterr().out)["files"]
     assert "report.html" in files and "model/" in files
     for name in files:
         assert (tmp_path / "out" / name).exists(), name
     assert "http://" not in (tmp_path / "out" / "report.html").read_text().replace("http://www.w3.org", "")
     save_digits(tmp_path / "new", 3, first=60)
-    assert aral(monkeypatch, "predict", "out", "new", "--target", "said.csv") == 0
+    assert aral("predict", "out", "new", "--target", "said.csv") == 0
     assert "3 images are classified" in capsys.readouterr().out
     assert len(Path("said.csv").read_text().splitlines()) == 4
-    assert aral(monkeypatch, "import", str(photos), "out/labels.csv", "--annotator", "Zoe") == 0
-    assert "0 labels are taken in; 16 were there already" in capsys.readouterr().out
+    assert aral("import", str(photos), "out/labels.csv", "--annotator", "Zoe") == 0
+    assert "0 labels imported; 16 were in the project already" in capsys.readouterr().out
     with Project.open(photos) as project:
-        assert project.answered_count().labelled == 16
-        assert {name for label in project.labels() for name in label.annotators} == {"Ann"}
+        assert project.labels.counts().labelled == 16
+        assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
-def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) -> None:
-    assert aral(monkeypatch, "import", str(photos), "--list") == 0
+def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
+    assert aral("import", str(photos), "--list") == 0
     assert "No labels were imported" in capsys.readouterr().out
     with Project.open(photos) as project:
-        names = [project.image(int(each)).name for each in project.labelable_ids()[:3]]
+        names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
     table = Path("theirs.csv")
     table.write_text("path,label\n" + "".join(f"{name},seven\n" for name in (*names, "nobody.png")))
-    assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
     said = capsys.readouterr().out
     for line in (
-        "3 labels are taken in; 0 were there already.",
+        "3 labels imported; 0 were in the project already.",
         "New classes: seven.",
-        "1 label is not taken, because the project has no image of this path: 'nobody.png'",
-        "--undo 1 takes it back",
+        "1 label was not imported, because the project has no image of this path: 'nobody.png'",
+        "--undo 1 undoes it",
     ):
         assert line in said, line
-    assert aral(monkeypatch, "import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
     assert facts["not_taken"][0]["path"] == "nobody.png"
-    assert aral(monkeypatch, "import", str(photos), "--undo") == 0
+    assert aral("import", str(photos), "--undo") == 0
     said = capsys.readouterr().out
-    assert "Import 1 (theirs.csv) is taken back: 3 labels; 0 images keep" in said
+    assert "Import 1 (theirs.csv) is undone: 3 labels removed; 0 images keep" in said
     assert "Removed classes: seven." in said
-    assert aral(monkeypatch, "import", str(photos), "--list", "--json") == 0
+    assert aral("import", str(photos), "--list", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["source"], first["counts"]["recorded"], first["undone_by"]) == ("theirs.csv", 3, 2)
     assert (second["undoes"], second["counts"]["taken back"]) == (1, 3)
-    assert aral(monkeypatch, "import", str(photos), "--list") == 0
+    assert aral("import", str(photos), "--list") == 0
     assert "undo of 1: taken back 3, classes removed 1" in capsys.readouterr().out
     with Project.open(photos) as project:
-        assert project.answered_count().labelled == 16 and len(project.classes()) == 3
+        assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
     for words, problem in (
         (["--undo"], "no import to take back"),
         (["1", "--undo"], "taken back already"),
@@ -131,28 +137,30 @@ def test_imports_are_listed_and_taken_back(photos: Path, monkeypatch, capsys) ->
         ([], "No labels were named"),
         (["theirs.csv", "--classes", "a"], "--classes is for folders"),
     ):
-        assert aral(monkeypatch, "import", str(photos), *words) == 2
+        assert aral("import", str(photos), *words) == 2
         assert problem in capsys.readouterr().err
 
 
-def test_splits_and_dates_are_no_classes(here: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+def test_splits_and_dates_are_no_classes(aral, here: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(
+        "aral.cli.serving.serve_project", lambda project, options, labels: project.images.sync()
+    )
     for number, name in enumerate(("train/cat", "train/dog", "Validation/cat", "test/dog", "2023/05")):
         save_digits(here / "photos" / name, 2, first=2 * number)
-    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     said = capsys.readouterr().out
     assert "splits, not as classes: Validation, test, train." in said
     assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
-    assert aral(monkeypatch, "import", "photos", "photos") == 0
-    assert "8 labels are taken in" in capsys.readouterr().out
+    assert aral("import", "photos", "photos") == 0
+    assert "8 labels imported" in capsys.readouterr().out
     with Project.open(Path("photos")) as project:
-        assert [each.name for each in project.classes()] == ["cat", "dog"]
-    assert aral(monkeypatch, "import", "photos", "photos", "--classes", "2023", "--json") == 0
+        assert [each.name for each in project.classes.all()] == ["cat", "dog"]
+    assert aral("import", "photos", "photos", "--classes", "2023", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["recorded"] == 2 and facts["new_classes"] == ["2023"]
     for number, name in enumerate(("2023/05", "2024/06")):
         save_digits(here / "dated" / name, 2, first=2 * number)
-    label_photos(Path("dated"), None, Start(), Desk(browser=False))
+    label_photos(Path("dated"), None, ProjectChanges(), ServeOptions(browser=False))
     said = capsys.readouterr().out
     assert "no classes yet" in said and "Ignored: 2 files in 2024, which is named like a date" in said
 
@@ -161,121 +169,134 @@ def test_labels_to_begin_with_add_their_classes_when_they_are_imported(
     here: Path, monkeypatch, capsys
 ) -> None:
     """So a failed import leaves no classes, and the undo of one takes them."""
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    monkeypatch.setattr("aral.cli.serving.serve_project", lambda project, options, labels: None)
     save_digits(here / "photos", 3)
     Path("theirs.csv").write_text("path,label\nnobody.png,owl\n")
-    label_photos(Path("photos"), None, Start(labels=Path("theirs.csv")), Desk(browser=False))
-    assert "added when they are imported: owl" in capsys.readouterr().out
+    label_photos(Path("photos"), None, ProjectChanges(labels=Path("theirs.csv")), ServeOptions(browser=False))
+    assert "added by the import: owl" in capsys.readouterr().out
     with Project.open(Path("photos")) as project:
-        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
-        assert project.classes() == ()
-        Path("theirs.csv").write_text(f"path,label\n{project.image(0).name},owl\n")
-        Work(project, Desk(browser=False, training=False), Path("theirs.csv"), lambda: False)._run()
-        assert [each.name for each in project.classes()] == ["owl"]
+        BackgroundWork(
+            project, ServeOptions(browser=False, training=False), Path("theirs.csv"), lambda: False
+        ).run()
+        assert project.classes.all() == ()
+        Path("theirs.csv").write_text(f"path,label\n{project.images.get(0).name},owl\n")
+        BackgroundWork(
+            project, ServeOptions(browser=False, training=False), Path("theirs.csv"), lambda: False
+        ).run()
+        assert [each.name for each in project.classes.all()] == ["owl"]
         assert project.label_imports.undo().removed_classes == ("owl",)
 
 
 def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(
-    photos: Path, monkeypatch, capsys
+    aral, photos: Path, capsys
 ) -> None:
     with Project.open(photos) as project:
-        project.add_class("three", "Ann")
-        with TrainingRun(project, identity_of(project, OPTIONS), Observer()):
+        project.classes.add("three", "Ann")
+        with Course(project, identity_of(project, OPTIONS), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
-        model = project.models()[-1]
+        model = project.models.all()[-1]
         assert model.estimate is not None
         estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
-        project.record_model(replace(model, estimate=estimate))
-    assert aral(monkeypatch, "export", str(photos), "out", "--form", "csv") == 0
+        project.models.record(replace(model, estimate=estimate))
+    assert aral("export", str(photos), "out", "--form", "csv") == 0
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
     assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
     assert f"{in_words(estimate)} {fairness(estimate)}" in page and "2 images of" in fairness(estimate)
     # A session that is read by itself tells the same of its last round.
-    assert aral(monkeypatch, "report", str(photos / ".aral" / "session-1")) == 0
+    assert aral("report", str(photos / ".aral" / "session-1")) == 0
     assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()
 
 
-def test_a_second_server_is_refused_with_the_address_of_the_first(photos: Path, monkeypatch, capsys) -> None:
+def test_a_second_server_is_refused_with_the_address_of_the_first(aral, photos: Path, capsys) -> None:
     with Project.open(photos) as project, served(project) as running:
-        project.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
-        assert aral(monkeypatch, "serve", str(photos), "--no-train") == 2
+        project.models.set_training_state(TrainingState("training", 3, 0.5, "of the first"))
+        assert aral("serve", str(photos), "--no-train") == 2
         said = capsys.readouterr().err
         assert "is in use by process" in said and running.url in said and "Traceback" not in said
-        assert project.training_state().message == "of the first"
-        assert aral(monkeypatch, "label", str(photos), "--no-browser") == 0  # says where it is instead
+        assert project.models.training_state().message == "of the first"
+        assert aral("label", str(photos), "--no-browser") == 0  # says where it is instead
         assert "open already" in capsys.readouterr().out
 
 
 def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
-    photos: Path, monkeypatch, capsys
+    aral, photos: Path, capsys
 ) -> None:
     """Images of 1.2 million pixels, in a project that takes a million."""
     paint(photos / "zz-large.png", 1, (1200, 1000))
-    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "1") == 0
+    assert aral("sync", str(photos), "--max-pixels", "1") == 0
     assert "0 new images" in capsys.readouterr().out
     with Project.open(photos) as project:
-        (bad,) = project.unreadable()
+        (bad,) = project.images.unreadable()
     assert bad.path == "zz-large.png" and bad.reason == "too_large"
     assert "1200×1000" in bad.detail and "--max-pixels 2" in bad.detail
-    assert aral(monkeypatch, "sync", str(photos)) == 0  # remembered
+    assert aral("sync", str(photos)) == 0  # remembered
     assert "0 new images" in capsys.readouterr().out
-    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "2") == 0
+    assert aral("sync", str(photos), "--max-pixels", "2") == 0
     assert "1 new image," in capsys.readouterr().out
     paint(photos / "zz-too.png", 2, (1200, 1000))
     with Project.open(photos) as project:
-        assert project.import_images().added == 1
+        assert project.images.sync().added == 1
     (photos / "zz").mkdir()
     shutil.copy(photos / "zz-too.png", photos / "zz" / "new.png")
-    assert aral(monkeypatch, "predict", str(photos), str(photos / "zz"), "--max-pixels", "1") == 0
+    assert aral("predict", str(photos), str(photos / "zz"), "--max-pixels", "1") == 0
     assert "0 images are classified, 1 file" in capsys.readouterr().out
-    assert aral(monkeypatch, "predict", str(photos), str(photos / "zz")) == 0
+    assert aral("predict", str(photos), str(photos / "zz")) == 0
     assert "1 image is classified" in capsys.readouterr().out
-    assert aral(monkeypatch, "sync", str(photos), "--max-pixels", "179") == 2
+    assert aral("sync", str(photos), "--max-pixels", "179") == 2
 
 
-def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(here: Path, monkeypatch) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: project.import_images())
+def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(aral, here: Path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "aral.cli.serving.serve_project", lambda project, options, labels: project.images.sync()
+    )
     save_digits(here / "photos", 150)
     for share, measuring in ((None, 24), (0.25, 30), (0.0, 0), (None, 0)):
-        label_photos(Path("photos"), None, Start(("one",), 120, estimate_share=share), Desk(browser=False))
+        label_photos(
+            Path("photos"),
+            None,
+            ProjectChanges(("one",), 120, estimate_share=share),
+            ServeOptions(browser=False),
+        )
         with Project.open(Path("photos")) as project:
-            assert project.estimate_slice().size == measuring
-            said = said_of_measuring(project)
-        assert f"{measuring} of 120 labels will measure" in said if measuring else "No label will" in said
-    assert aral(monkeypatch, "label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
+            assert project.estimate.image_ids().size == measuring
+            said = estimate_set_text(project)
+        assert (
+            f"{measuring} of 120 labels are for the estimate set" if measuring else "no estimate set"
+        ) in said
+    assert aral("label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
 
 
 def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("aral.cli.desk.serve_project", lambda project, desk, labels: None)
+    monkeypatch.setattr("aral.cli.serving.serve_project", lambda project, options, labels: None)
     save_digits(here / "photos" / "cat", 1)
     save_digits(here / "photos" / "dog", 1, first=1)
     save_digits(here / "photos", 1, first=2)
-    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     assert "no classes yet, because the image 'two-002.png' lies beside" in capsys.readouterr().out
     (here / "photos" / "two-002.png").write_text("no image")
-    label_photos(Path("photos"), None, Start(), Desk(browser=False))
+    label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     assert "Classes from the folders: cat, dog" in capsys.readouterr().out
 
 
-def test_any_failure_of_the_import_is_reported(photos: Path, monkeypatch, capsys) -> None:
+def test_any_failure_of_the_import_is_reported(aral, photos: Path, monkeypatch, capsys) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of a library")
 
     monkeypatch.setattr(Project, "import_images", fail)
-    assert aral(monkeypatch, "label", str(photos), "--no-browser") == 1
+    assert aral("label", str(photos), "--no-browser") == 1
     assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
     with Project.open(photos) as project:
-        state = project.training_state()
+        state = project.models.training_state()
     assert state.phase == "failed" and "ZeroDivisionError" in state.message
 
 
-def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
+def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
     save_digits(photos, 3, first=24)
     next(photos.glob("*-000.png")).unlink()
-    assert aral(monkeypatch, "sync", str(photos)) == 0
-    assert "3 new images, 1 gone" in capsys.readouterr().out
+    assert aral("sync", str(photos)) == 0
+    assert "3 new images, 1 missing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -292,8 +313,8 @@ def test_sync_takes_in_what_is_new(photos: Path, monkeypatch, capsys) -> None:
         (["export", "photos", "out", "--form", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(photos: Path, monkeypatch, capsys, words, code, said) -> None:
-    assert aral(monkeypatch, *words) == code
+def test_what_is_wrong_is_said_in_words(aral, photos: Path, capsys, words, code, said) -> None:
+    assert aral(*words) == code
     problem = capsys.readouterr().err
     assert said in problem and "Traceback" not in problem
 
@@ -305,27 +326,27 @@ def test_an_import_says_what_it_found(here: Path) -> None:
     shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
     (here / "photos" / "broken.png").write_bytes(b"no image")
     with Project.create_or_open(here / "photos") as project:
-        said = said_of_import(project.import_images())
+        said = import_text(project.images.sync())
     assert said == (
-        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations the first frame counts."
+        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations only the first frame is used."
     )
 
 
 @pytest.mark.parametrize("names", [[], ["broken.png"]])
-def test_a_folder_without_images_is_said_and_not_served(here: Path, monkeypatch, capsys, names) -> None:
+def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys, names) -> None:
     (here / "photos").mkdir()
     for name in names:
         (here / "photos" / name).write_bytes(b"no image")
-    assert aral(monkeypatch, "label", "photos", "--no-browser", "--no-train") == 2
+    assert aral("label", "photos", "--no-browser", "--no-train") == 2
     problem = capsys.readouterr().err
-    assert "holds no readable image" in problem and "Traceback" not in problem
+    assert "contains no readable image" in problem and "Traceback" not in problem
     assert all(f"'{name}': not_an_image" in problem for name in names)
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "holds no readable image"),
+        ({}, "no readable image"),
         ({"cat/a.png": 1}, "two classes are needed"),
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
@@ -333,11 +354,11 @@ def test_a_folder_without_images_is_said_and_not_served(here: Path, monkeypatch,
         ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
     ],
 )
-def test_folders_that_nothing_can_be_learned_from(here: Path, monkeypatch, capsys, files, said) -> None:
+def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, files, said) -> None:
     (here / "photos").mkdir()
     for name, seed in files.items():
         paint(here / "photos" / name, seed)
-    assert aral(monkeypatch, "run", "./photos", "--threads", "1") == 2
+    assert aral("run", "./photos", "--threads", "1") == 2
     problem = capsys.readouterr().err
     assert said in problem and "Traceback" not in problem
 
@@ -354,10 +375,10 @@ def test_folders_that_nothing_can_be_learned_from(here: Path, monkeypatch, capsy
         ["label", "photos", "--project", "occupied/project", "--no-browser", "--no-train"],
     ],
 )
-def test_a_place_that_cannot_be_written_to_is_named(photos: Path, monkeypatch, capsys, words) -> None:
+def test_a_place_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, words) -> None:
     """``/sys`` refuses even the root user; ``occupied`` is a file."""
     Path("occupied").write_text("mine")
-    assert aral(monkeypatch, *words) in (1, 2)
+    assert aral(*words) in (1, 2)
     problem = capsys.readouterr().err
     assert re.search("/sys/|occupied|run", problem) and "Traceback" not in problem
     assert Path("occupied").read_text() == "mine"
@@ -365,8 +386,8 @@ def test_a_place_that_cannot_be_written_to_is_named(photos: Path, monkeypatch, c
 
 def test_without_training_nobody_waits_for_the_import(photos: Path, capsys) -> None:
     with Project.open(photos) as project:
-        Work(project, Desk(browser=False, training=False), None, lambda: False)._run()
-        assert project.training_state().phase == "off"
+        BackgroundWork(project, ServeOptions(browser=False, training=False), None, lambda: False).run()
+        assert project.models.training_state().phase == "off"
     assert "24 images, 0 of them copies; 0 files could not be read." in capsys.readouterr().out
 
 
@@ -394,15 +415,15 @@ def label_a_little(photos: Path) -> str:
     """What a person does while the page is open: start it once more, and give an answer; gives the page's link."""
     deadline = time.monotonic() + 30
     with Project.open(photos) as project:
-        while (link := link_of_running_server(photos / ".aral")) is None or project.image_count() < 10:
+        while (link := link_of_running_server(photos / ".aral")) is None or project.images.count() < 10:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        label_photos(photos, None, Start(), Desk(browser=False))
-        project.answer(given(0, 1))
+        label_photos(photos, None, ProjectChanges(), ServeOptions(browser=False))
+        project.annotations.append(given(0, 1))
     return link
 
 
-def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
+def test_labelling_until_ctrl_c(aral, here: Path, capsys) -> None:
     photos = here / "photos"
     for name in ("cat", "dog"):
         save_digits(photos / name, 5, first=0 if name == "cat" else 5)
@@ -422,7 +443,7 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
     with ThreadPoolExecutor(1) as person:
         link = person.submit(work)
         try:
-            assert aral(monkeypatch, "label", "photos", *words) == 130
+            assert aral("label", "photos", *words) == 130
         finally:
             over.set()
     said = capsys.readouterr().out
@@ -431,15 +452,15 @@ def test_labelling_until_ctrl_c(here: Path, monkeypatch, capsys) -> None:
         "Classes from the folders: cat, dog",
         f"The page is open at {page}?token=",
         "10 images",
-        "4 of 8 labels will measure",
-        f"This project is open already: {page}?token=",
+        "4 of 8 labels are for the estimate set",
+        f"The page of this project is open already: {page}?token=",
         "Everything is saved",
     ):
         assert line in said, line
     assert read_options(photos / ".aral") == TrainingOptions(effort="quick")
     with Project.open(photos) as project:
-        assert [each.name for each in project.classes()] == ["cat", "dog"]
-        assert (project.settings().budget, project.answered_count().labelled) == (8, 1)
+        assert [each.name for each in project.classes.all()] == ["cat", "dog"]
+        assert (project.settings.get().budget, project.labels.counts().labelled) == (8, 1)
 
 
 @pytest.mark.slow
@@ -454,8 +475,8 @@ def test_labelling_from_the_command_line(tmp_path: Path) -> None:
             deadline = time.monotonic() + 60
             with Project.open(photos) as project:
                 while (
-                    project.training_state().phase not in ("training", "choosing")
-                    and not project.queue_left()
+                    project.models.training_state().phase not in ("training", "choosing")
+                    and not project.queue.remaining()
                 ):
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.02)
@@ -463,6 +484,6 @@ def test_labelling_from_the_command_line(tmp_path: Path) -> None:
                 server.send_signal(signal.SIGTERM)
                 assert server.wait(40) == 143
                 assert time.monotonic() - asked < 8  # 5 on a machine that does nothing else
-                assert project.training_state().phase == "off"
+                assert project.models.training_state().phase == "off"
         finally:
             server.kill()

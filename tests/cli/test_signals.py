@@ -18,7 +18,7 @@ from aral.cli import compare
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
 from tests.annotation.training.conftest import save_digits
-from tests.cli.test_commands import PERCEPTRONS, SHORT, aral
+from tests.cli.conftest import PERCEPTRONS, SHORT
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 RUN = ["run", "digits", "--method", "supervised+random", *SHORT, *PERCEPTRONS, "--steps=8", "--folder"]
@@ -34,7 +34,9 @@ def figures(said: str) -> list[dict[str, object]]:
 
 
 @every_signal
-def test_a_run_stops_and_goes_on_as_if_undisturbed(here, monkeypatch, capsys, number: int, code: int) -> None:
+def test_a_run_stops_and_goes_on_as_if_undisturbed(
+    aral, here, monkeypatch, capsys, number: int, code: int
+) -> None:
     sent: list[float] = []
     step = Screen.step
 
@@ -46,18 +48,20 @@ def test_a_run_stops_and_goes_on_as_if_undisturbed(here, monkeypatch, capsys, nu
 
     with monkeypatch.context() as patched:
         patched.setattr(Screen, "step", send_at_the_third)
-        assert aral(monkeypatch, *RUN, "mine") == code
+        assert aral(*RUN, "mine") == code
     assert time.monotonic() - sent[0] < 5
     said = capsys.readouterr().err
     assert "step 3 of 8" in said and "Run the same command again" in said and "Traceback" not in said
-    assert aral(monkeypatch, *RUN, "mine", "--json") == 0
+    assert aral(*RUN, "mine", "--json") == 0
     resumed = figures(capsys.readouterr().out)
-    assert aral(monkeypatch, *RUN, "undisturbed", "--json") == 0
+    assert aral(*RUN, "undisturbed", "--json") == 0
     assert resumed == figures(capsys.readouterr().out)
 
 
 @every_signal
-def test_a_comparison_ends_with_the_signals_code(here, monkeypatch, capsys, number: int, code: int) -> None:
+def test_a_comparison_ends_with_the_signals_code(
+    aral, here, monkeypatch, capsys, number: int, code: int
+) -> None:
     def stopped(grid: GridSpec, folder: Path, *arguments: Any) -> GridResult:
         os.kill(os.getpid(), number)
         stopping = arguments[2]
@@ -67,7 +71,7 @@ def test_a_comparison_ends_with_the_signals_code(here, monkeypatch, capsys, numb
 
     monkeypatch.setattr(benchmarking, "run_grid", stopped)
     monkeypatch.setattr(compare, "write_grid_report", lambda *arguments: None)
-    assert aral(monkeypatch, "compare", "digits", "--methods", "random", "--seeds", "1") == code
+    assert aral("compare", "digits", "--methods", "random", "--seeds", "1") == code
     assert "everything is saved" in capsys.readouterr().err
 
 
@@ -81,11 +85,11 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
 
 @every_signal
 def test_watching_a_folder_ends_with_the_signals_code(
-    here, monkeypatch, capsys, number: int, code: int
+    aral, here, monkeypatch, capsys, number: int, code: int
 ) -> None:
     save_digits(here / "photos", 2)
     with Project.create_or_open(here / "photos") as project:
-        project.import_images()
+        project.images.sync()
     real = Project.import_images
 
     def send_and_import(self: Project, *arguments: object, **options: object) -> object:
@@ -93,4 +97,4 @@ def test_watching_a_folder_ends_with_the_signals_code(
         return real(self, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Project, "import_images", send_and_import)
-    assert aral(monkeypatch, "sync", "photos", "--watch", "60") == code
+    assert aral("sync", "photos", "--watch", "60") == code

@@ -183,7 +183,7 @@ def test_a_set_needs_two_classes_and_a_sensible_share(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"in 1 class folder \(cats\) and 1 outside"):
         folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
     _grey(tmp_path / "dogs" / "a.png", 1)
-    with pytest.raises(BadInput, match=r"0\.1 of 2 images leaves a part empty"):
+    with pytest.raises(BadInput, match=r"0\.1 of 2 images leaves pool or test set empty"):
         folder_dataset(tmp_path, 8, 0.1, Stream.root(1))
     with pytest.raises(BadInput, match="between 0 and 1"):
         folder_dataset(tmp_path, 8, 1.0, Stream.root(1))

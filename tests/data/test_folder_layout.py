@@ -93,7 +93,7 @@ def test_what_is_ignored_is_counted_and_named() -> None:
         Ignored("train/2023", 2, "which is named like a date"),
     )
     said = " ".join(found.sentences())
-    assert "splits, not as classes: test, train." in said and "as classes: cat, dog." in said
+    assert "Splits, not classes: test, train." in said and "Classes: cat, dog." in said
     assert "Ignored: 2 files in extra" in said
     assert found.class_of("train/cat/x.jpg") == "cat" and found.class_of("extra/x.jpg") is None
     assert found.split_of("test/cat/x.jpg") == "test" and found.class_of("train/2023/x.jpg") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +35,9 @@ def kept(name: str) -> dict[str, Any]:
     return rows
 
 
-def not_told(lines: list[str]) -> list[str]:
-    told = (ROOT / "docs" / "benchmarks.md").read_text().splitlines()
-    return [line for line in lines if line not in told]
+def not_in_docs(lines: list[str]) -> list[str]:
+    lines_of_page = (ROOT / "docs" / "benchmarks.md").read_text().splitlines()
+    return [line for line in lines if line not in lines_of_page]
 
 
 @pytest.mark.parametrize(
@@ -51,17 +52,17 @@ def not_told(lines: list[str]) -> list[str]:
 )
 def test_every_row_of_a_table_is_in_the_docs(keep_grid: ModuleType, name: str, budgets: list[int]) -> None:
     lines = keep_grid.table(kept(name), budgets).splitlines()
-    assert len(lines) >= 4 and not not_told(lines)
+    assert len(lines) >= 4 and not not_in_docs(lines)
 
 
 def test_the_table_of_ingredients_is_that_of_its_rows(script: Script) -> None:
     rows = kept("ingredients-digits")["rows"]
-    assert not not_told(script("ingredients").table(rows, ["10", "100"]).splitlines())
+    assert not not_in_docs(script("ingredients").table(rows, ["10", "100"]).splitlines())
 
 
 def test_the_table_of_untidy_pools_is_that_of_its_rows(script: Script) -> None:
     rows = kept("scenarios")["rows"]
-    assert not not_told(script("scenarios").table(rows, [10, 20, 30, 50, 100]).splitlines())
+    assert not not_in_docs(script("scenarios").table(rows, [10, 20, 30, 50, 100]).splitlines())
 
 
 def test_a_pool_has_seen_what_its_poorest_seed_has(script: Script) -> None:
@@ -81,7 +82,7 @@ def test_the_curves_of_few_labels_are_those_of_their_rows(name: str, data: str) 
     cells = [
         f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in by_budget.values()
     ]
-    assert len(cells) == 10 and not not_told([f"| {data} | " + " | ".join(cells) + " |"])
+    assert len(cells) == 10 and not not_in_docs([f"| {data} | " + " | ".join(cells) + " |"])
 
 
 @pytest.mark.parametrize("labels", ["500", "1,000"])
@@ -94,21 +95,50 @@ def test_cifars_figures_are_those_of_their_rows(labels: str) -> None:
     assert point["labelled"] == count and said in (ROOT / "docs" / "benchmarks.md").read_text()
 
 
-def test_the_readmes_figures_are_those_of_their_rows() -> None:
-    """Means over seeds at 10, 20, 50 and 100 labels, and CIFAR-10's one run."""
+README_ROWS = {
+    ("MNIST", "`graph-ssl`"): ("few-labels", "graph-ssl+aral-graph"),
+    ("MNIST", "`aral`"): ("mnist-objectives", "aral+aral"),
+    ("MNIST", "`aral:released`"): ("mnist-grid", "aral:released+aral"),
+    ("MNIST", "`aral:released`, random queries"): ("mnist-grid", "aral:released+random"),
+    ("MNIST", "`supervised`, random queries"): ("mnist-grid", "supervised+random"),
+    ("Fashion-MNIST", "`graph-ssl`"): ("few-labels-fashion", "graph-ssl+aral-graph"),
+    ("Fashion-MNIST", "`aral:released`"): ("fashion-grid", "aral:released+aral"),
+    ("Fashion-MNIST", "`aral:released`, random queries"): ("fashion-grid", "aral:released+random"),
+    ("Fashion-MNIST", "`supervised`, random queries"): ("fashion-grid", "supervised+random"),
+}
+"""Data and method in the README's table → file of rows and method there, under today's name."""
 
-    def means(name: str) -> str:
-        values: dict[int, list[float]] = {10: [], 20: [], 50: [], 100: []}
-        for run in kept(name)["runs"]:
-            for point in run["rounds"]:
-                values.get(point["labelled"], []).append(100 * point["accuracy"])
-        return ", ".join(f"{statistics.mean(found):.1f}" for found in values.values())
 
-    said = " ".join((ROOT / "README.md").read_text().split())
-    assert f"it classifies {means('few-labels')} % of MNIST's test set" in said
-    assert f"and {means('few-labels-fashion')} % of Fashion-MNIST's" in said
+def test_the_readmes_table_is_that_of_its_rows(script: Script) -> None:
+    """Means over seeds at 10, 20, 50 and 100 labels; every row of the table is checked."""
+    current_name = script("method_names").current_name
+    table = re.findall(
+        r"^\| (.+?) \| (.+?) \| (\d) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    assert {(data, method) for data, method, _, _ in table} == set(README_ROWS)
+    for data, method, seeds, cells in table:
+        name, name_in_rows = README_ROWS[data, method]
+        file = kept(name)
+        runs = [run for run in file["runs"] if current_name(run["method"], run, file) == name_in_rows]
+        curves = [{point["labelled"]: 100 * point["accuracy"] for point in run["rounds"]} for run in runs]
+        assert len(curves) == int(seeds)
+        means = [f"{statistics.mean(curve[count] for curve in curves):.1f}" for count in (10, 20, 50, 100)]
+        assert cells.split(" | ") == means, (data, method)
+
+
+def test_the_readmes_figure_of_cifar_is_that_of_its_row() -> None:
     (run,) = kept("cifar10-500")["runs"]
-    assert f"{100 * run['rounds'][0]['accuracy']:.1f} % of CIFAR-10's" in said
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"`graph-ssl` has {100 * run['rounds'][0]['accuracy']:.1f} % with 500 labels (one seed)" in text
+
+
+def test_names_of_methods_are_todays(script: Script) -> None:
+    current_name = script("method_names").current_name
+    assert current_name("aral+typical-groups", {}) == "graph-ssl+typical-clusters"
+    assert current_name("aral-released+aral", {}) == "aral:released+aral"
+    assert current_name("aral-paper+aral", {}) == "aral+aral"
+    assert current_name("supervised", {}) == "supervised"
+    assert current_name("aral+random", {}, {"names": 2}) == "aral+random"
 
 
 def test_the_mean_over_a_curve_is_its_area(keep_grid: ModuleType) -> None:

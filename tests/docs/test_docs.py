@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ import torch
 import typer.main
 from typer.testing import CliRunner
 
+import aral
 from aral.acquisition import ACQUISITIONS
 from aral.benchmarking import learner_titles
 from aral.cli.app import app
 from aral.loop.reading import store_reading
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
@@ -50,7 +52,7 @@ def test_commands_and_their_options_exist(name: str) -> None:
     for block in blocks(ROOT / name, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            if words[:1] != ["aral"] or words[1:] == ["--help"]:
+            if words[:1] != ["aral"] or words[1:] in (["--help"], ["--version"]):
                 continue
             assert words[1] in commands, line
             known = {option for parameter in commands[words[1]].params for option in parameter.opts}
@@ -61,8 +63,13 @@ def test_commands_and_their_options_exist(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_make_targets_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for block in blocks(ROOT / name, "sh"):
-        assert set(re.findall(r"^make ([a-z-]+)", block, re.MULTILINE)) <= targets
+    text = (ROOT / name).read_text()
+    assert {
+        named
+        for found in re.findall(r"`make ([a-z-]+)`|^ *make ([a-z-]+)$", text, re.MULTILINE)
+        for named in found
+        if named
+    } <= targets
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,6 +96,31 @@ def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     for command in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
         assert f"aral {command}" in text or f"make {command}" in text, command
+
+
+def test_the_layers_in_architecture_are_those_of_the_contract() -> None:
+    (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("aral.", "") for layer in contract["layers"]]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert blocks(ROOT / "docs" / "architecture.md", "text")[0].splitlines() == layers
+    described = {
+        name
+        for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+        for name in re.findall(r"\w+", row)
+    }
+    packages = {name for layer in layers for name in layer.split(" | ")}
+    assert described == packages
+    modules = {path.stem for path in (ROOT / "src" / "aral").iterdir() if path.suffix in ("", ".py")}
+    assert packages == {name for name in modules if not name.startswith("__")}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """Names of `aral` are links to the packages that define them; each public package has a page."""
+    page = (ROOT / "docs" / "reference" / "aral.md").read_text()
+    assert sorted(re.findall(r"\[`(\w+)`\]\[aral\.[\w.]+\]", page)) == sorted(aral.__all__)
+    pages = {path.stem for path in (ROOT / "docs" / "reference").glob("*.md")}
+    packages = {path.parent.name for path in (ROOT / "src" / "aral").glob("*/__init__.py")}
+    assert pages == packages - {"cli", "web"} | {"aral"}
 
 
 def test_every_strategy_and_learner_is_described() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from aral.benchmarking import read_run
 from aral.errors import BadInput
 from aral.reports import export_tensorboard
-from aral.reports.record import read_run
 from aral.reports.tensorboard import write_scalars
 
 MakeRun = Callable[..., Path]
@@ -80,7 +80,7 @@ def test_an_export_is_made_once_and_closed(
     assert export_tensorboard(folder, tmp_path / "logs") == tmp_path / "logs" / "first run"
     assert places == [tmp_path / "logs" / "first run"]
     assert writer.closed and writer.scalars
-    with pytest.raises(BadInput, match="holds an export already"):
+    with pytest.raises(BadInput, match="already holds an export"):
         export_tensorboard(folder, tmp_path / "logs")
     assert len(places) == 1
 

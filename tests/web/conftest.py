@@ -1,9 +1,12 @@
-"""A small project of made-up images, and clients that may and may not talk to its server."""
+"""A small project of generated images, clients with and without the cookie, servers in other processes."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +24,19 @@ SECRET = "s" * 43
 IMAGES = 72
 CLASSES = ("cat", "dog", "bird")
 
+SERVE = """
+import sys, time
+from pathlib import Path
+from aral.annotation import Project
+from aral.web import served
+with Project.open(Path(sys.argv[1])) as project, served(project, annotator="Ann") as running:
+    print(running.link(), flush=True)
+    time.sleep(600)
+"""
+
 
 def paint(path: Path, number: int, size: tuple[int, int] = (96, 72)) -> None:
-    """Write an image whose pixels nothing else has: noise that depends on the number."""
+    """Write an image of noise that depends on the number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(number).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(path)
@@ -37,7 +50,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for number in range(IMAGES):
         paint(photos / f"IMG_{number:03d}.png", number)
     with Project.create_or_open(photos, folder, CLASSES, budget=200) as project:
-        project.import_images()
+        project.images.sync()
     return photos, folder
 
 
@@ -95,3 +108,37 @@ def client(app: FastAPI, security: Security) -> Iterator[TestClient]:
     cookies = {security.cookie_name: SECRET}
     with TestClient(app, base_url=BASE, cookies=cookies, raise_server_exceptions=False) as client:
         yield client
+
+
+class ServerProcess:
+    """A project's server in a process of its own, as ``aral label`` runs it.
+
+    Attributes:
+        link: opens the page once.
+        pid: of the process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-c", SERVE, str(folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        self.link = self._process.stdout.readline().strip()
+
+    def kill(self) -> None:
+        """End it with SIGKILL; a second call does nothing."""
+        with self._process as ending:
+            ending.kill()
+
+
+@pytest.fixture
+def serve_in_process() -> Iterator[Callable[[Project], ServerProcess]]:
+    """Starts the server of a project in a process of its own, on the project's last port."""
+    with ExitStack() as stack:
+
+        def start(project: Project) -> ServerProcess:
+            started = ServerProcess(project.folder)
+            stack.callback(started.kill)
+            return started
+
+        yield start

@@ -9,14 +9,14 @@ from aral.annotation import ClassFigure, Estimate, ModelRecord, Project
 
 def record_model(project: Project, right: int = 8, measured: int = 10, late: int = 0) -> int:
     """Record a model that takes image ``i`` for class ``i mod 3``, the surer the larger ``i`` is."""
-    class_ids = tuple(each.id for each in project.classes())
-    ids = project.labelable_ids()
+    class_ids = tuple(each.id for each in project.classes.all())
+    ids = project.images.labelable_ids()
     sure = np.linspace(0.5, 0.95, len(ids)).astype(np.float32)
     rows = np.repeat(((1 - sure) / (len(class_ids) - 1))[:, None], len(class_ids), axis=1)
     rows[np.arange(len(ids)), ids % len(class_ids)] = sure
     estimate = Estimate(right / measured, 0.49, 0.94, measured, late)
-    made = len(project.models())
-    number = project.record_model(
+    made = len(project.models.all())
+    number = project.models.record(
         ModelRecord(
             round=made,
             folder=f"models/{made:04d}",
@@ -34,5 +34,5 @@ def record_model(project: Project, right: int = 8, measured: int = 10, late: int
             curve_point=(10 * (made + 1), right / measured),
         )
     )
-    project.set_predictions(number, ids, class_ids, rows)
+    project.predictions.replace(number, ids, class_ids, rows)
     return number

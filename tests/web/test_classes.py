@@ -43,7 +43,7 @@ def test_classes_are_added_renamed_described_and_merged(client: TestClient, proj
     client.post("/api/answers", json={"events": [event(7, class_id=0)]})
     whole = change(client, change="merge", class_id=0, into_id=2)
     assert names(whole) == ["dog", "bird", "fish"]
-    assert [(label.image_id, label.class_id) for label in project.labels()] == [(7, 2)]
+    assert [(label.image_id, label.class_id) for label in project.labels.all()] == [(7, 2)]
     assert whole["revision"] != before
 
 
@@ -82,7 +82,7 @@ def test_settings_change_one_at_a_time(client: TestClient, project: Project) -> 
     assert first["budget"] is None
     assert first["suggestions_on"] is True
     assert settings(client, overlap=2).json()["settings"]["shortcuts_on"] is False
-    assert project.settings().overlap == 2
+    assert project.settings.get().overlap == 2
 
 
 def test_keys_are_remapped_and_two_of_the_same_refused(client: TestClient) -> None:

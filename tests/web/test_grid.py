@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aral.annotation import Project
-from aral.annotation.withholding import in_hidden_tenth
+from aral.annotation.predictions import hides_suggestion
 from aral.web import grid
 from tests.web.conftest import IMAGES
 from tests.web.events import event
@@ -41,7 +41,7 @@ def test_groups_are_classes_and_the_surest_come_first(client: TestClient, projec
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(client: TestClient, project: Project) -> None:
-    measuring = set(project.estimate_slice().tolist())
+    measuring = set(project.estimate.image_ids().tolist())
     first = page(client, group="unlabelled")
     seen = [cell["image_id"] for cell in cells(first)]
     while first["next"] is not None:
@@ -55,8 +55,8 @@ def test_suggestions_are_only_where_they_are_shown_and_never_where_they_are_held
 ) -> None:
     record_model(project)
     everything = set(range(IMAGES))
-    measuring = set(project.estimate_slice().tolist())
-    hidden = {image for image in everything if in_hidden_tenth([image])[0]}
+    measuring = set(project.estimate.image_ids().tolist())
+    hidden = {image for image in everything if hides_suggestion([image])[0]}
     assert measuring and hidden - measuring
     answer = page(client)
     predicted = cells(answer)
@@ -65,11 +65,11 @@ def test_suggestions_are_only_where_they_are_shown_and_never_where_they_are_held
         predicted += cells(answer)
     assert {cell["image_id"] for cell in predicted} == everything - measuring - hidden
     assert all(cell["suggestion"] for cell in predicted)
-    monkeypatch.setattr(project, "near_duplicates", lambda: (tuple(range(IMAGES)),))
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: (tuple(range(IMAGES)),))
     near, unlabelled = cells(page(client, group="near")), cells(page(client, group="unlabelled"))
     assert len(near) == IMAGES and len(unlabelled) == IMAGES - len(measuring)
     assert not any(cell["suggestion"] for cell in near + unlabelled)
-    known = {cell.image_id: cell.suggestion for cell in project.cells(range(IMAGES))}
+    known = {cell.image_id: cell.suggestion for cell in project.grid.cells(range(IMAGES))}
     assert {image for image, said in known.items() if said is None} == measuring | hidden
 
 
@@ -87,10 +87,10 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
 ) -> None:
     large = [tuple(range(start, start + 20)) for start in (0, 20, 40)]
     groups = (*large, (60, 61), (62, 63))
-    monkeypatch.setattr(project, "near_duplicates", lambda: groups)
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: groups)
     first = page(client, group="near")
     assert [len(group["cells"]) for group in first["groups"]] == [20, 20, 20, 2, 2]
-    monkeypatch.setattr(project, "near_duplicates", lambda: (*large, tuple(range(60, 65)), (1, 2)))
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: (*large, tuple(range(60, 65)), (1, 2)))
     first = page(client, group="near")
     assert [len(group["cells"]) for group in first["groups"]] == [20, 20, 20]
     second = page(client, group="near", offset=first["next"])
@@ -104,7 +104,7 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
 def test_two_people_and_two_tabs_never_see_the_same_tile(
     client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "PAGE", 12)
+    monkeypatch.setattr(grid, "PAGE_SIZE", 12)
     record_model(project)
     held = [card["image_id"] for card in client.get("/api/next?annotator=Cyd&count=5").json()["cards"]]
     for group in ("predicted", "unlabelled"):

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from aral.annotation import AnswerEvent, Asking, Project
-from aral.annotation.withholding import in_hidden_tenth
+from aral.annotation import AnswerEvent, Project, Provenance
+from aral.annotation.predictions import hides_suggestion
 from aral.web.label_studio import control_names
 from tests.web.conftest import BASE, SECRET
 from tests.web.models import record_model
@@ -148,21 +148,21 @@ def choice(name: str) -> list[dict[str, Any]]:
 def test_an_annotation_becomes_an_answer_once(studio: TestClient, project: Project) -> None:
     assert hook(studio, "ANNOTATION_CREATED", result=choice("dog"))["recorded"] is True
     assert hook(studio, "ANNOTATION_CREATED", result=choice("dog"))["recorded"] is True
-    (answer,) = project.history("Label Studio 5")
+    (answer,) = project.annotations.history("Label Studio 5")
     assert (answer.image_id, answer.action, answer.class_id) == (4, "class", 1)
-    assert project.askings() == {4: Asking(None, "label studio", None)}
+    assert project.labels.provenance() == {4: Provenance(None, "label studio", None)}
 
 
 def test_updated_cancelled_and_deleted_annotations(studio: TestClient, project: Project) -> None:
     hook(studio, "ANNOTATION_CREATED", result=choice("dog"))
     hook(studio, "ANNOTATION_UPDATED", result=choice("cat"), updated_at="2026-01-02")
-    assert [label.class_id for label in project.labels()] == [0]
+    assert [label.class_id for label in project.labels.all()] == [0]
     hook(studio, "ANNOTATION_CREATED", image="IMG_005.png", id=12, was_cancelled=True, result=[])
-    assert project.answered_count().skipped == 1
+    assert project.labels.counts().skipped == 1
     for _ in range(2):
         answer = studio.post("/webhook", json={"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}]})
         assert answer.status_code == 201
-        assert project.labels() == [] and project.answered_count().skipped == 1
+        assert project.labels.all() == [] and project.labels.counts().skipped == 1
     assert answer.json()["recorded"] is False, "there was nothing left to take back"
 
 
@@ -170,10 +170,10 @@ def test_a_deletion_takes_back_its_own_annotation_alone(studio: TestClient, proj
     hook(studio, "ANNOTATION_CREATED", result=choice("dog"), id=11)
     hook(studio, "ANNOTATION_CREATED", result=choice("cat"), id=110, image="IMG_005.png")
     hook(studio, "ANNOTATION_CREATED", result=choice("bird"), id=12, image="IMG_006.png")
-    project.answer(AnswerEvent("of-the-page", 7, "Ann", "class", 2))
+    project.annotations.append(AnswerEvent("of-the-page", 7, "Ann", "class", 2))
     body = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}, {"id": 12}, {"id": 99}, {}]}
     assert studio.post("/webhook", json=body).json()["recorded"] is True
-    assert {label.image_id: label.class_id for label in project.labels()} == {5: 0, 7: 2}
+    assert {label.image_id: label.class_id for label in project.labels.all()} == {5: 0, 7: 2}
 
 
 def test_several_annotations_at_once_go_to_their_own_images(studio: TestClient, project: Project) -> None:
@@ -191,7 +191,7 @@ def test_several_annotations_at_once_go_to_their_own_images(studio: TestClient, 
     said = studio.post("/webhook", json=body).json()
     assert said["recorded"] is True
     assert [each["problem"] for each in said["refused"]] == ["No image of the project fits annotation 29."]
-    assert {label.image_id: (label.class_id, label.annotators) for label in project.labels()} == {
+    assert {label.image_id: (label.class_id, label.annotators) for label in project.labels.all()} == {
         4: (1, ("Label Studio 5",)),
         6: (2, ("Label Studio 5",)),
     }
@@ -205,7 +205,7 @@ def test_what_is_not_taken_in_is_said(
     assert "elephant" in caplog.text, "Label Studio shows nobody what it is answered"
     said = hook(studio, "ANNOTATION_CREATED", image="unknown.png", result=choice("dog"))
     assert said["recorded"] is False and "annotation 11" in said["refused"][0]["problem"]
-    project.add_class("elephant", "Ann")
+    project.classes.add("elephant", "Ann")
     assert hook(studio, "ANNOTATION_CREATED", result=choice("elephant"))["recorded"] is True
 
 
@@ -225,7 +225,7 @@ def test_what_says_nothing_changes_nothing(
     studio: TestClient, project: Project, action: str, change: dict[str, Any]
 ) -> None:
     assert hook(studio, action, **change)["recorded"] is False
-    assert project.labels() == []
+    assert project.labels.all() == []
 
 
 def test_a_hook_without_annotation_is_acknowledged(studio: TestClient) -> None:
@@ -240,17 +240,17 @@ def test_configurations() -> None:
     assert control_names("<!DOCTYPE x [<!ENTITY a 'aaaa'>]><Choices name='&a;'") == ("choice", "image")
 
 
-def test_what_measures_gets_no_suggestion_and_the_models_are_read_once(
+def test_the_estimate_set_gets_no_suggestion_and_the_model_is_looked_up_once(
     studio: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_model(project)
     read: list[int] = []
-    models = project.models
-    monkeypatch.setattr(project, "models", lambda: read.append(1) or models())
-    images = project.labelable_ids().tolist()
-    answers = predict(studio, *({"image": project.image(image).name} for image in images))
+    newest_number = project.models.newest_number
+    monkeypatch.setattr(project.models, "newest_number", lambda: read.append(1) or newest_number())
+    images = project.images.labelable_ids().tolist()
+    answers = predict(studio, *({"image": project.images.get(image).name} for image in images))
     assert read == [1]
     withheld = {image for image, answer in zip(images, answers, strict=True) if not answer["result"]}
-    measuring = set(project.estimate_slice().tolist())
-    assert measuring and withheld == measuring | {image for image in images if in_hidden_tenth([image])[0]}
+    measuring = set(project.estimate.image_ids().tolist())
+    assert measuring and withheld == measuring | {image for image in images if hides_suggestion([image])[0]}
     assert {answer["model_version"] for answer in answers} == {"aral-1"}

@@ -20,9 +20,8 @@ SVG = "http://www.w3.org/2000/svg"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
-def test_modules_are_short_and_set_text_only(module: Path) -> None:
+def test_modules_set_text_only(module: Path) -> None:
     text = module.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 250
     assert [word for word in DANGEROUS if word in text] == []
     assert "//" not in re.sub(r"(?m)(^|\s)//.*$", "", text.replace(SVG, ""))  # no address of another server
     for imported in re.findall(r'from "(.+?)"', text):

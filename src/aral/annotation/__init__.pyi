@@ -1,63 +1,48 @@
 from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
-from .answer_records import (
-    Action,
-    Agreement,
-    Anchoring,
-    Answered,
-    AnswerEvent,
-    AnswerReceipt,
-    Conflict,
-    Counts,
-    Label,
-    LabelUse,
-    Pace,
+from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
+from .annotators import Annotator
+from .classes import ClassChange, ProjectClass
+from .classifier import (
+    Classifier,
+    Description,
+    Predicted,
+    classify_file,
+    find_classifier,
+    newest_classifier,
+    predict,
 )
-from .class_names import class_names_of
-from .classifier import Classifier, Description
+from .consensus import Action
 from .doctor import Check, examine
+from .estimate import Estimate
 from .exporting import Exported, export
-from .figures import (
-    Advice,
-    ClassFigure,
-    Disagreement,
-    Estimate,
-    GridCell,
-    GridPage,
-    ModelRecord,
-    Phase,
-    TrainingState,
-)
-from .forms import FORMS, USUAL, Form, Placing
-from .image_matching import ImageMatcher, Match, PathEnds
-from .label_files import NotTaken, ReadLabels
-from .label_import import Imported, import_labels
-from .label_imports import ImportedAnswer, LabelImport, LabelImports, RecordedImport, UndoneImport
+from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
+from .grid import GridCell, GridPage
+from .images import ImageStatus, ProjectImage
+from .import_units import ImportedLabel, LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .importing_labels import import_labels
+from .label_files import ReadLabels, class_names_of
+from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
+from .matching import ImageMatcher, Match, PathEnds, Rejected
 from .model_cards import model_card
-from .pixels import PixelFile
-from .prediction import Predicted, classify_file, find_classifier, newest_classifier, predict
-from .project import Project
+from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
+from .pictures import PixelFile
+from .predictions import Suggestion
+from .project import Pace, Project
 from .project_status import Status, status
-from .records import (
+from .provenance import (
     BROWSING,
     BY_CHANCE,
-    ESTIMATE_SLICE,
+    ESTIMATE_SET,
     IMPORT,
     IMPORT_KEY,
     LABEL_STUDIO,
-    Annotator,
-    Asking,
-    Card,
-    ClassChange,
-    ImageStatus,
-    ImportProgress,
-    ImportResult,
-    PageSettings,
-    ProjectClass,
-    ProjectImage,
+    Provenance,
     Purpose,
-    Suggestion,
 )
+from .queue import Card
+from .settings import ProjectSettings
+from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
 from .training_folders import session_folders
 from .training_options import Device, Effort, TrainingOptions, changed_options, read_options, write_options
@@ -66,12 +51,12 @@ from .training_worker import TrainerProcess
 __all__ = [
     "BROWSING",
     "BY_CHANCE",
-    "ESTIMATE_SLICE",
-    "FORMS",
+    "DEFAULT_FORMATS",
+    "ESTIMATE_SET",
+    "FORMATS",
     "IMPORT",
     "IMPORT_KEY",
     "LABEL_STUDIO",
-    "USUAL",
     "Action",
     "Advice",
     "Agreement",
@@ -79,39 +64,33 @@ __all__ = [
     "Annotator",
     "AnswerEvent",
     "AnswerReceipt",
-    "Answered",
-    "Asking",
     "Card",
     "Check",
     "ClassChange",
     "ClassFigure",
     "Classifier",
-    "Conflict",
-    "Counts",
     "Description",
     "Device",
     "Disagreement",
     "Effort",
     "Estimate",
     "Exported",
-    "Form",
+    "Format",
     "GridCell",
     "GridPage",
+    "HistoryEntry",
     "ImageMatcher",
     "ImageStatus",
-    "ImportProgress",
-    "ImportResult",
-    "Imported",
-    "ImportedAnswer",
+    "ImportedLabel",
     "Label",
+    "LabelCounts",
     "LabelImport",
+    "LabelImportResult",
     "LabelImports",
     "LabelUse",
     "Match",
     "ModelRecord",
-    "NotTaken",
     "Pace",
-    "PageSettings",
     "PathEnds",
     "Phase",
     "PixelFile",
@@ -120,11 +99,16 @@ __all__ = [
     "Project",
     "ProjectClass",
     "ProjectImage",
+    "ProjectSettings",
+    "Provenance",
     "Purpose",
     "ReadLabels",
-    "RecordedImport",
+    "Rejected",
     "Status",
     "Suggestion",
+    "SuspectLabel",
+    "SyncProgress",
+    "SyncResult",
     "Trainer",
     "TrainerProcess",
     "TrainingOptions",

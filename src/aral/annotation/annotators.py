@@ -1,55 +1,67 @@
-"""The people who answer, known by their names."""
+"""The annotators of a project, identified by their names."""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 
-from aral.annotation.database import Part
+from aral.annotation.database import ProjectDatabase
 from aral.annotation.names import checked_name, composed
-from aral.annotation.records import Annotator
 
 
-class AnnotatorsPart(Part):
-    """The people of a project."""
+@dataclass(frozen=True)
+class Annotator:
+    """Somebody who gives labels; added when the name is used for the first time."""
 
-    def annotator(self, name: str) -> Annotator:
-        """The person of this name, who is made when the name is new.
+    id: int
+    name: str
+
+
+class Annotators:
+    """The annotators of a project."""
+
+    def __init__(self, database: ProjectDatabase) -> None:
+        self._database = database
+
+    def all(self) -> tuple[Annotator, ...]:
+        """All annotators in the order they were added."""
+        rows = self._database.rows("SELECT id, name FROM annotators ORDER BY id")
+        return tuple(Annotator(number, name) for number, name in rows)
+
+    def get_or_add(self, name: str) -> Annotator:
+        """The annotator of this name, added if the name is new.
 
         Raises:
-            BadInput: the name is empty or no text.
+            BadInput: the name is empty or not valid Unicode.
         """
         name = checked_name("an annotator", name)
-        known = next((known for known in self.annotators() if known.name == composed(name)), None)
+        known = next((known for known in self.all() if known.name == composed(name)), None)
         if known is not None:
             return known
         with self._database.transaction() as connection:
             return Annotator(annotator_id(connection, name), composed(name))
 
-    def annotators(self) -> tuple[Annotator, ...]:
-        """Everybody, in the order they came."""
-        rows = self._database.rows("SELECT id, name FROM annotators ORDER BY id")
-        return tuple(Annotator(number, name) for number, name in rows)
-
 
 def annotator_id(connection: sqlite3.Connection, name: str) -> int:
-    """The number of a person, who is made when the name is new; inside a transaction.
+    """The id of an annotator, added if the name is new; inside a transaction.
 
     Raises:
-        BadInput: the name is empty or no text.
+        BadInput: the name is empty or not valid Unicode.
     """
-    name = composed(checked_name("an annotator", name))
-    row = connection.execute("SELECT id FROM annotators WHERE name = ?", (name,)).fetchone()
-    if row is not None:
-        return int(row[0])
-    connection.execute("INSERT INTO annotators (name) VALUES (?)", (name,))
-    return annotator_id(connection, name)
+    known = known_annotator(connection, name)
+    if known:
+        return known
+    connection.execute(
+        "INSERT INTO annotators (name) VALUES (?)", (composed(checked_name("an annotator", name)),)
+    )
+    return known_annotator(connection, name)
 
 
 def known_annotator(connection: sqlite3.Connection, name: str) -> int:
-    """The number of a person, 0 when nobody has this name yet; nothing is written.
+    """The id of an annotator, 0 when the name is unknown; nothing is written.
 
     Raises:
-        BadInput: the name is empty or no text.
+        BadInput: the name is empty or not valid Unicode.
     """
     row = connection.execute(
         "SELECT id FROM annotators WHERE name = ?", (composed(checked_name("an annotator", name)),)

@@ -1,6 +1,6 @@
 """The classes of a project: added, renamed, merged and described.
 
-Only the undo of an import removes a class, one that nothing else uses; its row stays, because events name it.
+Only the undo of an import removes a class, one that nothing else uses; its row stays, because events refer to it.
 """
 
 from __future__ import annotations
@@ -8,25 +8,95 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from threading import Lock
+from typing import Any, Literal
 
-from aral.annotation.database import Part, utc_now
+from aral.annotation.consensus import update_consensus_after_merge
+from aral.annotation.database import ProjectDatabase, utc_now
 from aral.annotation.names import checked_name, composed
-from aral.annotation.records import ClassChange, ProjectClass
 from aral.annotation.settings import CLASS_KEYS, read_settings
-from aral.annotation.standing import refresh_answered_by_several
 from aral.errors import BadInput
 
 
-class ClassesPart(Part):
-    """Methods on the classes; each change is kept with its author and time."""
+@dataclass(frozen=True)
+class ProjectClass:
+    """A live class.
 
-    def classes(self) -> tuple[ProjectClass, ...]:
+    Attributes:
+        id: its number, for good.
+        name: any text.
+        key: the key that answers with it, as ``KeyboardEvent.key`` names it; empty when all are taken.
+        guideline: when an image belongs to it, written by an annotator.
+        example_ids: images that show it well.
+        colour: 0, 1, 2 … in the order the classes were added; an index into the palette of a page.
+    """
+
+    id: int
+    name: str
+    key: str
+    guideline: str
+    example_ids: tuple[int, ...]
+    colour: int
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """A change of a class.
+
+    Attributes:
+        seq: its place in the order of all changes.
+        class_id: the class; of a merge the one that was merged into the other.
+        change: what was done.
+        detail: for ``add`` and ``remove`` ``name``; for ``rename`` ``from`` and ``to``; for ``merge``
+            ``name``, ``into`` and ``into_name``; for ``describe`` ``guideline`` and ``examples``.
+        annotator: who did it.
+        changed_at: UTC in ISO 8601.
+    """
+
+    seq: int
+    class_id: int
+    change: Literal["add", "rename", "merge", "describe", "remove"]
+    detail: dict[str, Any]
+    annotator: str
+    changed_at: str
+
+
+class Classes:
+    """The classes of a project; each change is recorded with its author and time."""
+
+    def __init__(self, database: ProjectDatabase) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._revision: tuple[object, str] = ((), "")
+
+    def all(self) -> tuple[ProjectClass, ...]:
         """The live classes in the order they were added."""
-        with self._database.moment() as connection:
+        with self._database.snapshot() as connection:
             return live_classes(connection)
 
-    def class_changes(self) -> list[ClassChange]:
-        """Everything that was done to classes, in order."""
+    def revision(self) -> str:
+        """A hash of the live classes and the settings, by which a page sees that it must read them again.
+
+        Computed once for each change of them; the comparison is one query.
+        """
+        with self._database.snapshot() as connection:
+            state = connection.execute(
+                "SELECT (SELECT max(seq) FROM class_changes), (SELECT value FROM settings WHERE name = 'page')"
+            ).fetchone()
+            with self._lock:
+                if self._revision[0] != state:
+                    known = [
+                        [asdict(each) for each in live_classes(connection)],
+                        asdict(read_settings(connection)),
+                    ]
+                    digest = sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+                    self._revision = (state, digest[:16])
+                return self._revision[1]
+
+    def changes(self) -> list[ClassChange]:
+        """All changes of classes, in order."""
         rows = self._database.rows(
             "SELECT seq, class_id, change, detail, annotator, changed_at FROM class_changes ORDER BY seq"
         )
@@ -35,7 +105,7 @@ class ClassesPart(Part):
             for seq, class_id, change, detail, annotator, changed_at in rows
         ]
 
-    def add_class(self, name: str, annotator: str) -> ProjectClass:
+    def add(self, name: str, annotator: str) -> ProjectClass:
         """Add a class.
 
         Raises:
@@ -43,10 +113,10 @@ class ClassesPart(Part):
         """
         name = checked_name("a class", name)
         with self._database.transaction() as connection:
-            _refuse_taken(connection, name)
+            _check_name_is_free(connection, name)
             return insert_class(connection, name, annotator)
 
-    def rename_class(self, class_id: int, name: str, annotator: str) -> ProjectClass:
+    def rename(self, class_id: int, name: str, annotator: str) -> ProjectClass:
         """Give a class another name; its answers stay with it.
 
         Raises:
@@ -55,19 +125,19 @@ class ClassesPart(Part):
         name = checked_name("a class", name)
         with self._database.transaction() as connection:
             before = _live_class(connection, class_id)
-            _refuse_taken(connection, name, class_id)
+            _check_name_is_free(connection, name, class_id)
             connection.execute(
                 "UPDATE classes SET name = ?, composed_name = ? WHERE id = ?",
                 (name, composed(name), class_id),
             )
-            _keep_change(connection, class_id, "rename", {"from": before.name, "to": name}, annotator)
+            _record_change(connection, class_id, "rename", {"from": before.name, "to": name}, annotator)
             return _live_class(connection, class_id)
 
-    def merge_classes(self, from_id: int, into_id: int, annotator: str) -> ProjectClass:
-        """Let one class go into another; answers with the first count for the second from now on.
+    def merge(self, from_id: int, into_id: int, annotator: str) -> ProjectClass:
+        """Merge one class into another; answers with the first count for the second from now on.
 
         Returns:
-            the class that is left.
+            the second class.
 
         Raises:
             BadInput: the two are the same, or one of them is no live class.
@@ -75,17 +145,17 @@ class ClassesPart(Part):
         with self._database.transaction() as connection:
             before, into = _live_class(connection, from_id), _live_class(connection, into_id)
             if from_id == into_id:
-                raise BadInput(f"Class '{into.name}' cannot go into itself.", "Choose two classes.")
+                raise BadInput(f"Class '{into.name}' cannot be merged into itself.", "Choose two classes.")
             connection.execute("UPDATE classes SET merged_into = ? WHERE id = ?", (into_id, from_id))
             detail = {"name": before.name, "into": into_id, "into_name": into.name}
-            _keep_change(connection, from_id, "merge", detail, annotator)
-            refresh_answered_by_several(connection)
+            _record_change(connection, from_id, "merge", detail, annotator)
+            update_consensus_after_merge(connection)
             return into
 
-    def describe_class(
+    def describe(
         self, class_id: int, guideline: str, example_ids: Sequence[int], annotator: str
     ) -> ProjectClass:
-        """Say when an image belongs to a class, and which images show it well.
+        """Set the guideline and the example images of a class.
 
         Raises:
             BadInput: there is no such live class, no such image, or the text cannot be stored.
@@ -101,14 +171,14 @@ class ClassesPart(Part):
                 "UPDATE classes SET guideline = ?, example_ids = ? WHERE id = ?",
                 (guideline, examples, class_id),
             )
-            _keep_change(
+            _record_change(
                 connection, class_id, "describe", {"guideline": guideline, "examples": examples}, annotator
             )
             return _live_class(connection, class_id)
 
 
 def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
-    """The live classes with the keys that count for them."""
+    """The live classes with their keys."""
     keys = read_settings(connection).keys
     rows = connection.execute(
         "SELECT id, name, key, guideline, example_ids FROM classes "
@@ -123,19 +193,19 @@ def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
 
 
 def insert_class(connection: sqlite3.Connection, name: str, annotator: str) -> ProjectClass:
-    """Add a class whose name was checked, with the first free key; inside a transaction."""
+    """Add a class with a checked name and the first free key; inside a transaction."""
     (class_id,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM classes").fetchone()
     key = _free_key(connection)
     connection.execute(
         "INSERT INTO classes (id, name, composed_name, key) VALUES (?, ?, ?, ?)",
         (class_id, name, composed(name), key),
     )
-    _keep_change(connection, class_id, "add", {"name": name}, annotator)
+    _record_change(connection, class_id, "add", {"name": name}, annotator)
     return _live_class(connection, class_id)
 
 
 def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
-    """Add those classes whose name no class has or ever had, so that a command can be given again.
+    """Add those classes whose name no class has or had before, so that a command can be repeated.
 
     The name of a class that the undo of an import removed is free again.
 
@@ -158,19 +228,19 @@ def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annota
 
 
 def remove_class(connection: sqlite3.Connection, class_id: int, annotator: str) -> None:
-    """Remove a live class that no answer names any more; inside a transaction."""
-    gone = _live_class(connection, class_id)
+    """Remove a live class that no current answer refers to; inside a transaction."""
+    removed = _live_class(connection, class_id)
     connection.execute("UPDATE classes SET removed = 1 WHERE id = ?", (class_id,))
     connection.execute(
         """UPDATE leases SET suggested_class = NULL, suggested_probability = NULL, suggested_by = NULL
         WHERE suggested_class = ?""",
         (class_id,),
     )
-    _keep_change(connection, class_id, "remove", {"name": gone.name}, annotator)
+    _record_change(connection, class_id, "remove", {"name": removed.name}, annotator)
 
 
 def _free_key(connection: sqlite3.Connection) -> str:
-    """The first key that no action has, and no class, be it only until its keys are set back."""
+    """The first key that is neither the key of an action nor the own or overriding key of a class."""
     own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL AND removed = 0").fetchall()
     keys = [*read_settings(connection).keys.values(), *(key for (key,) in own)]
     taken = {key.casefold() for key in keys}
@@ -184,7 +254,7 @@ def _live_class(connection: sqlite3.Connection, class_id: int) -> ProjectClass:
     return found
 
 
-def _refuse_taken(connection: sqlite3.Connection, name: str, but: int | None = None) -> None:
+def _check_name_is_free(connection: sqlite3.Connection, name: str, but: int | None = None) -> None:
     taken = connection.execute(
         "SELECT id FROM classes "
         "WHERE composed_name = ? AND merged_into IS NULL AND removed = 0 AND id IS NOT ?",
@@ -194,7 +264,7 @@ def _refuse_taken(connection: sqlite3.Connection, name: str, but: int | None = N
         raise BadInput(f"There is a class '{name}' already.", "Choose another name, or merge the classes.")
 
 
-def _keep_change(
+def _record_change(
     connection: sqlite3.Connection, class_id: int, change: str, detail: dict[str, object], annotator: str
 ) -> None:
     connection.execute(

@@ -1,12 +1,12 @@
-"""A trained classifier apart from all that trained it: one sealed folder of tensors and JSON.
+"""The classifier without what trained it: a sealed folder of tensors and JSON, and predictions for new images.
 
-What is measured, suggested and exported is this classifier: the averaged D̃ with C, in float32.
+Accuracy estimates, suggestions and exports use the same classifier: the EMA of D̃ with class layer C, in float32.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,11 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialise_tensors
 from torch import Tensor, nn
 
+from aral.annotation import Project
+from aral.annotation.formats import csv_bytes, write_exported
 from aral.data.batches import chunks, to_symmetric, to_unit
+from aral.data.decode import MAX_PIXELS, Channels, Decoded, decode_all
+from aral.data.scan import scan
 from aral.durable import DamagedCheckpoint, read_sealed, write_sealed
 from aral.errors import BadInput
 from aral.learners import LearnerSettings, classifier_state
@@ -30,8 +34,11 @@ from aral.types import ImageSet
 TENSORS = "classifier.safetensors"
 DESCRIPTION = "model.json"
 FORMAT = 1
-SCORED_PIXELS = 2**22
-"""Pixels of all channels in a chunk of images."""
+CHUNK_VALUES = 2**22
+"""How many values of pixels, of all channels, are classified at once."""
+
+BATCH = 256
+"""How many image files are decoded before they are classified."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,11 @@ class Description:
 
     Attributes:
         family: sizes of the networks.
-        shape: channels, height and width of the squares that it reads.
+        shape: channels, height and width of its input.
         class_names: in the order of its outputs.
-        class_ids: numbers of the same classes in the project.
+        class_ids: ids of the same classes in the project.
         latent_size: Z of the networks it was trained with.
-        facts: further figures for people, such as its accuracy.
+        facts: further figures, such as its accuracy.
     """
 
     family: Family
@@ -55,7 +62,7 @@ class Description:
     facts: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The same for ``model.json``."""
+        """The content of ``model.json``."""
         return {
             "format": FORMAT,
             "family": self.family.model_dump(mode="json"),
@@ -75,7 +82,7 @@ class Description:
             ValueError: it holds something else.
         """
         if not isinstance(body, dict) or body.get("format") != FORMAT:
-            raise ValueError("it is no description of a classifier of this release")
+            raise ValueError("it does not describe a classifier of this release")
         reader: TypeAdapter[Family] = TypeAdapter(AnyFamily)
         channels, height, width = (int(each) for each in body["shape"])
         return Description(
@@ -89,7 +96,7 @@ class Description:
 
 
 class Probabilities(nn.Module):
-    """Pixels 0..255, N×C×H×W, any type, to class probabilities N×K: what is exported as one graph."""
+    """Pixels 0..255, N×C×H×W, any type, to class probabilities N×K, as one graph for export."""
 
     def __init__(self, network: Discriminator, symmetric: bool) -> None:
         super().__init__()
@@ -104,10 +111,10 @@ class Probabilities(nn.Module):
 
 
 class Classifier:
-    """A classifier that is ready to use.
+    """A classifier in eval mode, without gradients.
 
     Args:
-        description: what it is.
+        description: everything but the weights.
         tensors: the weights of its network.
 
     Raises:
@@ -133,7 +140,7 @@ class Classifier:
 
     @staticmethod
     def of(settings: LearnerSettings, state: Mapping[str, Tensor], description: Description) -> Classifier:
-        """The classifier inside a learner's state: the averaged one where there is one.
+        """The classifier in a learner's state: its EMA where there is one.
 
         Args:
             settings: of the learner.
@@ -141,7 +148,7 @@ class Classifier:
             description: its family and latent size are replaced by those of the settings.
 
         Raises:
-            BadInput: the learner keeps its classifier otherwise.
+            BadInput: the learner's classifier has another form.
         """
         found = classifier_state(state)
         if not found or settings.classifier is not None:
@@ -150,7 +157,7 @@ class Classifier:
         return Classifier(described, found)
 
     def module(self) -> Probabilities:
-        """Pixels 0..255 to probabilities, as one module."""
+        """The classifier as a module from pixels 0..255 to probabilities."""
         symmetric = self.description.family.pixel_range is PixelRange.SYMMETRIC
         return Probabilities(self.network, symmetric).eval()
 
@@ -158,21 +165,21 @@ class Classifier:
     def probabilities(self, images: ImageSet) -> Float[np.ndarray, "N K"]:
         """Class probabilities in order of id."""
         channels, height, width = self.description.shape
-        step = max(1, SCORED_PIXELS // (channels * height * width))
+        step = max(1, CHUNK_VALUES // (channels * height * width))
         symmetric = self.description.family.pixel_range is PixelRange.SYMMETRIC
-        parts = [self._scored(batch) for _, batch in chunks(images, step, symmetric)]
+        parts = [self._classified(batch) for _, batch in chunks(images, step, symmetric)]
         return (
             np.concatenate(parts) if parts else np.empty((0, len(self.description.class_names)), np.float32)
         )
 
     @torch.no_grad()
     def of_pixels(self, pixels: UInt8[np.ndarray, "N C H W"]) -> Float[np.ndarray, "N K"]:
-        """Class probabilities of squares, 0..255, in their order."""
+        """Class probabilities of pixels 0..255, in their order."""
         symmetric = self.description.family.pixel_range is PixelRange.SYMMETRIC
         rows = torch.from_numpy(pixels)
-        return self._scored(to_symmetric(rows) if symmetric else to_unit(rows))
+        return self._classified(to_symmetric(rows) if symmetric else to_unit(rows))
 
-    def _scored(self, batch: Tensor) -> Float[np.ndarray, "N K"]:
+    def _classified(self, batch: Tensor) -> Float[np.ndarray, "N K"]:
         logits = self.network.classify(self.network.features(batch))
         return torch.softmax(logits, dim=1).numpy()
 
@@ -188,10 +195,10 @@ class Classifier:
 
     @staticmethod
     def load(folder: Path) -> Classifier:
-        """Read a sealed folder, every byte verified; nothing in it is run.
+        """Read a sealed folder, every byte verified; nothing in it is executed.
 
         Raises:
-            BadInput: there is no classifier, or it is no longer what was saved.
+            BadInput: there is no classifier, or it differs from what was saved.
         """
         if not (folder / DESCRIPTION).is_file():
             raise BadInput(
@@ -205,3 +212,149 @@ class Classifier:
             raise BadInput(damage.problem, "Export it again.") from damage
         except (ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
             raise BadInput(f"{folder} holds no usable classifier: {error}.", "Export it again.") from error
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """The prediction for one file.
+
+    Attributes:
+        path: relative to the folder of photos.
+        label: the most probable class; empty for a file that cannot be read.
+        probability: of that class.
+        probabilities: of all classes, in the order of the classifier; empty for such a file.
+        problem: why it cannot be read; empty otherwise.
+    """
+
+    path: str
+    label: str
+    probability: float
+    probabilities: tuple[float, ...]
+    problem: str
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """How many images were classified, and how many files could not be read."""
+
+    images: int
+    unreadable: int
+
+
+def find_classifier(source: Path) -> Classifier:
+    """Load the classifier of an export, of a sealed folder, or the newest one of a project.
+
+    Raises:
+        BadInput: there is none.
+    """
+    for folder in (source, source / "model"):
+        if (folder / DESCRIPTION).is_file():
+            return Classifier.load(folder)
+    if source.is_file():
+        raise BadInput(
+            f"{source} is a file. Weights of other programs are never read: that could execute code in them.",
+            "Give the folder that aral export has written, or a project: aral export PHOTOS OUT",
+        )
+    with Project.open(source) as project:
+        return newest_classifier(project)
+
+
+def newest_classifier(project: Project) -> Classifier:
+    """Load the newest classifier of a project.
+
+    Raises:
+        BadInput: nothing has been trained yet.
+    """
+    models = project.models.all()
+    if not models:
+        raise BadInput(
+            f"The project in {project.folder} has no classifier yet.",
+            f"Label some images first: aral label {project.photos}",
+        )
+    return Classifier.load(project.folder / models[-1].folder)
+
+
+def predict(classifier: Classifier, photos: Path, target: Path, max_pixels: int = MAX_PIXELS) -> Predicted:
+    """Classify every image below a folder and write a CSV file.
+
+    Args:
+        classifier: as :func:`find_classifier` gives it.
+        photos: a folder of any depth.
+        target: the file; written completely or not at all.
+        max_pixels: larger images are refused by their header.
+
+    Raises:
+        BadInput: there is no such folder, or no file in it.
+        RunFailed: the table cannot be written.
+    """
+    if not photos.is_dir():
+        raise BadInput(f"There is no folder {photos}.", "Give the folder that holds the images.")
+    rows = list(predictions(classifier, photos, max_pixels))
+    if not rows:
+        raise BadInput(f"There are no files in {photos}.", "Give the folder that holds the images.")
+    names = classifier.description.class_names
+    header = ("path", "class", "probability", *(f"p({name})" for name in names), "problem")
+    table = [
+        (
+            row.path,
+            row.label,
+            f"{row.probability:.4f}" if row.label else "",
+            *(f"{value:.4f}" for value in row.probabilities or ()),
+            *([""] * (len(names) - len(row.probabilities))),
+            row.problem,
+        )
+        for row in rows
+    ]
+    write_exported(target, csv_bytes(header, table))
+    unreadable = sum(bool(row.problem) for row in rows)
+    return Predicted(len(rows) - unreadable, unreadable)
+
+
+def predictions(
+    classifier: Classifier, photos: Path, max_pixels: int = MAX_PIXELS
+) -> Iterator[PredictionRow]:
+    """A row for every file, images in order of their paths; at most :data:`BATCH` are in memory at once."""
+    found = scan(photos)
+    channels, side, _ = classifier.description.shape
+    batch: list[tuple[str, UInt8[np.ndarray, "C side side"]]] = []
+    kind: Channels = 1 if channels == 1 else 3
+    for name, result in decode_all(photos, found.files, side, kind, max_pixels=max_pixels):
+        if not isinstance(result, Decoded):
+            yield PredictionRow(name, "", 0.0, (), f"{result.reason}: {result.detail}")
+            continue
+        batch.append((name, result.pixels))
+        if len(batch) == BATCH:
+            yield from _classify(classifier, batch)
+            batch = []
+    yield from _classify(classifier, batch)
+    for left in found.left_out:
+        yield PredictionRow(left.path, "", 0.0, (), f"{left.reason}: {left.detail}")
+
+
+def classify_file(classifier: Classifier, path: Path) -> list[tuple[str, float]]:
+    """Classes of one image file with their probabilities, the most probable first.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    channels, side, _ = classifier.description.shape
+    kind: Channels = 1 if channels == 1 else 3
+    ((_, result),) = decode_all(path.parent, [path.name], side, kind)
+    if not isinstance(result, Decoded):
+        raise BadInput(f"{path} cannot be read: {result.reason} {result.detail}.")
+    probabilities = classifier.of_pixels(result.pixels[None])[0]
+    ranked = np.argsort(-probabilities, kind="stable")
+    names = classifier.description.class_names
+    return [(names[place], float(probabilities[place])) for place in ranked]
+
+
+def _classify(
+    classifier: Classifier, batch: list[tuple[str, UInt8[np.ndarray, "C side side"]]]
+) -> Iterator[PredictionRow]:
+    if not batch:
+        return
+    names = classifier.description.class_names
+    probabilities = classifier.of_pixels(np.stack([pixels for _, pixels in batch]))
+    for (name, _), row in zip(batch, probabilities, strict=True):
+        best = int(row.argmax())
+        yield PredictionRow(name, names[best], float(row[best]), tuple(float(value) for value in row), "")

@@ -18,7 +18,7 @@ from aral.loop.database import Database
 FILE_NAME = "project.sqlite"
 
 PATIENCE_SECONDS = 30.0
-"""How long a write waits for the writes of other processes; each of those takes milliseconds."""
+"""How long a transaction waits for those of other processes; each of them takes milliseconds."""
 
 
 class ProjectDatabase:
@@ -26,10 +26,10 @@ class ProjectDatabase:
 
     Args:
         path: the file.
-        create: make it when it is missing.
+        create: create it when it is missing.
 
     Raises:
-        BadInput: the file is missing, damaged, of a newer layout, or not that of a project.
+        BadInput: the file is missing, damaged, of a newer layout, or no project.
     """
 
     def __init__(self, path: Path, create: bool) -> None:
@@ -46,13 +46,13 @@ class ProjectDatabase:
         return Database(self.path, create, SCHEMA, shared=True, patience_seconds=PATIENCE_SECONDS)
 
     def close(self) -> None:
-        """Wait for what is being written and let go of the file; a second call does nothing."""
+        """Finish the transaction that is being written and close the file; a second call does nothing."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query, as of now; what a transaction has not committed is not among them."""
+        """All rows of a query; uncommitted changes are not seen."""
         with self._read_lock:
             return self._reader.rows(statement, parameters)
 
@@ -61,22 +61,22 @@ class ProjectDatabase:
         return self.rows(statement, parameters)[0]
 
     @contextmanager
-    def moment(self) -> Iterator[sqlite3.Connection]:
-        """Several queries that see one and the same state."""
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Within the block all queries of this thread see the same state; other readers wait."""
         with self._read_lock, self._reader.reading() as connection:
             yield connection
 
     @contextmanager
     def transaction(self, noticed: bool = True, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk when the block is left.
+        """A transaction: committed and on the disk when the block is left, rolled back on an error.
 
         Args:
             noticed: count it in :meth:`changes`.
-            durable: False for what may be lost in a power failure.
+            durable: False for what may be lost in a power failure, such as leases.
 
         Raises:
-            BadInput: a value breaks a rule of the layout.
-            RunFailed: the disk is full, the file was damaged, or another program holds it.
+            BadInput: a value violates a constraint of the layout.
+            RunFailed: the disk is full, the file is damaged, or another program holds its lock.
         """
         with self._write_lock, self._writer.transaction(durable) as connection:
             yield connection
@@ -84,15 +84,8 @@ class ProjectDatabase:
                 connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'changes'")
 
     def changes(self) -> int:
-        """How many changes there have been."""
+        """How many noticed transactions there have been."""
         return int(self.row("SELECT value FROM counters WHERE name = 'changes'")[0])
-
-
-class Part:
-    """A side of a project: methods on its shared database."""
-
-    def __init__(self, database: ProjectDatabase) -> None:
-        self._database = database
 
 
 def read_setting(connection: sqlite3.Connection, name: str, default: Any) -> Any:
@@ -102,20 +95,20 @@ def read_setting(connection: sqlite3.Connection, name: str, default: Any) -> Any
 
 
 def write_setting(connection: sqlite3.Connection, name: str, value: object) -> None:
-    """Keep a JSON value under a name; an earlier one is replaced."""
+    """Store a JSON value under a name; an earlier one is replaced."""
     connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))
 
 
 def utc_now() -> str:
-    """The time in UTC, for people to read; nothing is ordered by it."""
+    """The time in UTC, ISO 8601, for display; nothing is ordered by it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def clock(connection: sqlite3.Connection) -> float:
-    """Seconds that pass as on the wall but never run backwards, the same for all processes of a project.
+    """A monotonic clock in seconds, shared by all processes of a project; runs inside a transaction.
 
-    When the wall clock is set back, this clock waits where it was and then goes on at the usual pace, so
-    that nothing which ends after ten minutes ends a day later. Runs inside a transaction.
+    It follows the wall clock. When that is set back, it stands still once and then continues, so that a lease
+    of ten minutes never lasts a day.
     """
     now = clock_now(connection)
     connection.executemany(
@@ -125,7 +118,7 @@ def clock(connection: sqlite3.Connection) -> float:
 
 
 def clock_now(connection: sqlite3.Connection) -> float:
-    """What :func:`clock` would say, without writing anything."""
+    """The value of :func:`clock`, without writing anything."""
     kept = dict(connection.execute("SELECT name, value FROM counters WHERE name IN ('clock', 'wall')"))
     wall = time.time()
     return float(kept.get("clock", wall) + max(0.0, wall - kept.get("wall", wall)))

@@ -1,4 +1,4 @@
-"""Whether everything is as it must be for labelling: versions, disk, memory, rights, what a project keeps."""
+"""Check an installation and a project: versions, memory, disk, permissions, database, photos, classifier."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Literal
 from aral.annotation import Project
 from aral.annotation.classifier import Classifier
 from aral.annotation.database import FILE_NAME
-from aral.annotation.opening import place_of
 from aral.annotation.portable import ONNX_PACKAGES
+from aral.annotation.project import find_project
 from aral.errors import AralError
 from aral.words import counted
 
@@ -40,13 +40,13 @@ NEEDED = (
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what it is.
-        verdict: ``bad`` is in the way of work, ``note`` may become so.
+        name: what was checked.
+        verdict: ``bad`` prevents labelling or training, ``note`` may do so later.
         found: what was found.
-        hint: what to do; empty when nothing is to be done.
+        hint: what to do; empty if nothing is needed.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Check:
 
 
 def examine(folder: Path | None = None) -> list[Check]:
-    """Look at this machine and, if a folder is given, at its project; nothing is changed."""
+    """Check this machine and, if a folder is given, its project; nothing is changed."""
     checks = [_python(), *_packages(), _onnx(), _memory(), _disk(folder or Path.cwd())]
     if folder is not None:
         checks += list(_project(folder))
@@ -80,7 +80,7 @@ def _packages() -> Iterator[Check]:
 def _onnx() -> Check:
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        return Check("ONNX export", "note", "not installed", "If it is wanted: pip install 'aral[onnx]'")
+        return Check("ONNX export", "note", "not installed", "To use it: pip install 'aral[onnx]'")
     return Check("ONNX export", "good", "installed")
 
 
@@ -104,25 +104,25 @@ def _disk(folder: Path) -> Check:
 
 def _project(folder: Path) -> Iterator[Check]:
     try:
-        place = place_of(folder)
-        yield _rights(place)
+        place = find_project(folder)
+        yield _permissions(place)
         yield _database(place / FILE_NAME)
         with Project.open(folder) as project:
             yield _photos(project)
             yield _pixels(project)
             yield from _models(project)
-            yield _trainer(project)
+            yield _training(project)
     except AralError as error:
         yield Check("project", "bad", error.problem, error.hint)
 
 
-def _rights(place: Path) -> Check:
+def _permissions(place: Path) -> Check:
     mode = stat.S_IMODE(place.stat().st_mode)
     if not os.access(place, os.W_OK | os.X_OK):
-        return Check("rights", "bad", f"{place} may not be written to", f"chmod 700 {place}")
+        return Check("permissions", "bad", f"{place} is not writable", f"chmod 700 {place}")
     if mode & 0o077:
-        return Check("rights", "note", f"others can read {place} ({mode:o})", f"chmod 700 {place}")
-    return Check("rights", "good", f"{mode:o}")
+        return Check("permissions", "note", f"others can read {place} ({mode:o})", f"chmod 700 {place}")
+    return Check("permissions", "good", f"{mode:o}")
 
 
 def _database(path: Path) -> Check:
@@ -134,14 +134,14 @@ def _database(path: Path) -> Check:
     finally:
         connection.close()
     if answer != "ok":
-        return Check("answers", "bad", str(answer), f"Restore {path} from a copy.")
-    return Check("answers", "good", "the file is intact")
+        return Check("database", "bad", str(answer), f"Restore {path} from a copy.")
+    return Check("database", "good", "the file is intact")
 
 
 def _photos(project: Project) -> Check:
     if not project.photos.is_dir():
-        return Check("photos", "bad", f"{project.photos} is gone", "Is the drive connected?")
-    count, unreadable = project.image_count(), len(project.unreadable())
+        return Check("photos", "bad", f"{project.photos} is missing", "Is the drive connected?")
+    count, unreadable = project.images.count(), len(project.images.unreadable())
     found = f"{counted(count, 'image')}, {unreadable} unreadable"
     if not count:
         return Check("photos", "bad", found, f"aral sync {project.photos}")
@@ -149,8 +149,8 @@ def _photos(project: Project) -> Check:
 
 
 def _pixels(project: Project) -> Check:
-    file = project.pixels()
-    ids = project.labelable_ids()
+    file = project.images.pixels()
+    ids = project.images.labelable_ids()
     rows = file.path.stat().st_size // file.row_bytes if file.path.exists() else 0
     if ids.size and int(ids[-1]) >= rows:
         return Check(
@@ -163,22 +163,24 @@ def _pixels(project: Project) -> Check:
 
 
 def _models(project: Project) -> Iterator[Check]:
-    models = project.models()
+    models = project.models.all()
     if not models:
-        yield Check("classifier", "note", "nothing is trained yet")
+        yield Check("classifier", "note", "none has been trained yet")
         return
     try:
         Classifier.load(project.folder / models[-1].folder)
-        yield Check("classifier", "good", f"round {models[-1].round}, every byte as it was saved")
+        yield Check("classifier", "good", f"round {models[-1].round}, its checksums are correct")
     except AralError as error:
-        yield Check("classifier", "bad", error.problem, "Label some more: the next round writes another one.")
+        yield Check(
+            "classifier", "bad", error.problem, "Label some more images: the next round trains a new one."
+        )
 
 
-def _trainer(project: Project) -> Check:
-    state = project.training_state()
+def _training(project: Project) -> Check:
+    state = project.models.training_state()
     if state.phase == "failed":
-        return Check("trainer", "bad", state.message, "Run aral label again.")
-    return Check("trainer", "good", state.phase)
+        return Check("training", "bad", state.message, "Run aral label again.")
+    return Check("training", "good", state.phase)
 
 
 def _size(count: int) -> str:

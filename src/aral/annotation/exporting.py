@@ -1,4 +1,4 @@
-"""What leaves a project: labels in four forms, the classifier in three, the model card, what was not read."""
+"""Export of a project: labels in four formats, the classifier in three, model card, list of unreadable files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from aral.annotation import Project, label_studio
-from aral.annotation.forms import FORMS, USUAL, Placing
-from aral.annotation.label_files import EXPORTED_LABELS, read_labels
-from aral.annotation.label_rows import (
+from aral.annotation.classifier import newest_classifier
+from aral.annotation.formats import (
+    DEFAULT_FORMATS,
     EXPORTED_IMAGES,
+    EXPORTED_LABELS,
+    FORMATS,
+    LABEL_STUDIO_TASKS,
+    LABELS_CSV,
+    LABELS_JSONL,
     UNREADABLE,
     LabelRow,
+    Placing,
     as_csv,
     as_jsonl,
+    class_folder_names,
     csv_bytes,
-    folder_names,
     label_rows,
+    write_exported,
 )
+from aral.annotation.label_files import read_labels
 from aral.annotation.model_cards import model_card
 from aral.annotation.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
-from aral.annotation.prediction import newest_classifier, write_whole
 from aral.errors import BadInput, RunFailed, unknown_name
 
 MOST_NAME_BYTES = 240
@@ -52,8 +59,8 @@ class Exported:
         target: the folder.
         files: names in it, folders end with ``/``.
         labels: images with a class.
-        left_out: images that an ImageFolder lacks, because their file is gone or changed.
-        notes: what people should know.
+        left_out: images that the ImageFolder lacks, because their file is missing or changed.
+        notes: what is missing and why, as sentences.
     """
 
     target: Path
@@ -64,50 +71,50 @@ class Exported:
 
 
 def export(
-    project: Project, target: Path, forms: Collection[str] = USUAL, placing: Placing = "copy"
+    project: Project, target: Path, formats: Collection[str] = DEFAULT_FORMATS, placing: Placing = "copy"
 ) -> Exported:
     """Write labels and classifier into a folder; files of an earlier export are replaced.
 
     Args:
-        project: what is exported; people may go on labelling meanwhile.
+        project: what is exported; labelling may go on meanwhile.
         target: the folder, made if missing; not that of the project or the photos.
-        forms: some of :data:`FORMS`.
-        placing: how images come into an ImageFolder: as copies or as symbolic links.
+        formats: some of :data:`FORMATS`.
+        placing: images of an ImageFolder as copies or as symbolic links.
 
     Raises:
-        BadInput: a form or the target is wrong, a form needs packages that are missing, or only the model was
-            asked for and there is none.
-        RunFailed: the disk is full or refuses.
+        BadInput: a format is unknown or needs packages that are missing, or the target cannot be used.
+        RunFailed: the disk is full, or a file cannot be written.
     """
-    for form in forms:
-        if form not in FORMS:
-            raise unknown_name("form", form, FORMS)
+    for format in formats:
+        if format not in FORMATS:
+            raise unknown_name("format", format, FORMATS)
     _prepare(project, target)
     rows = label_rows(project)
-    class_names = [each.name for each in project.classes()]
-    version = f"aral-{len(project.models())}"
+    class_names = [each.name for each in project.classes.all()]
+    version = f"aral-{len(project.models.all())}"
     contents: dict[str, bytes] = {}
-    if "csv" in forms:
-        contents["labels.csv"] = as_csv(rows)
-    if "jsonl" in forms:
-        contents["labels.jsonl"] = as_jsonl(rows)
-    if "label-studio" in forms:
-        contents["label-studio.json"] = label_studio.as_tasks(rows, version)
+    if "csv" in formats:
+        contents[LABELS_CSV] = as_csv(rows)
+    if "jsonl" in formats:
+        contents[LABELS_JSONL] = as_jsonl(rows)
+    if "label-studio" in formats:
+        contents[LABEL_STUDIO_TASKS] = label_studio.as_tasks(rows, version)
         contents["label-studio.xml"] = label_studio.configuration(class_names)
     contents[UNREADABLE] = csv_bytes(
-        ("path", "reason", "detail"), [(bad.path, bad.reason, bad.detail) for bad in project.unreadable()]
+        ("path", "reason", "detail"),
+        [(bad.path, bad.reason, bad.detail) for bad in project.images.unreadable()],
     )
     contents["README.md"] = model_card(project).encode("utf-8", "replace")
     for name, content in contents.items():
-        write_whole(target / name, content)
+        write_exported(target / name, content)
     files, notes = list(contents), []
-    wants_model = any(form in forms for form in ("model", "torch-export", "onnx"))
-    if wants_model and project.models():
-        files += _export_model(project, target, forms)
+    wants_model = any(format in formats for format in ("model", "torch-export", "onnx"))
+    if wants_model and project.models.all():
+        files += _export_model(project, target, formats)
     elif wants_model:
         notes.append("There is no classifier yet: nothing has been trained.")
     left_out: tuple[str, ...] = ()
-    if "imagefolder" in forms:
+    if "imagefolder" in formats:
         left_out = _image_folder(project, target / EXPORTED_IMAGES, rows, placing)
         files.append(f"{EXPORTED_IMAGES}/")
     labels = sum(row.answer == "class" for row in rows)
@@ -117,24 +124,24 @@ def export(
 def _prepare(project: Project, target: Path) -> None:
     place = target.resolve()
     if place == project.photos or place.is_relative_to(project.folder):
-        raise BadInput(f"{target} belongs to the photos or the project.", "Give another folder.")
+        raise BadInput(f"{target} is the folder of the photos or the project.", "Give another folder.")
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{target} cannot be made: {error.strerror}.", "Give another folder.") from error
+        raise BadInput(f"{target} cannot be created: {error.strerror}.", "Give another folder.") from error
 
 
-def _export_model(project: Project, target: Path, forms: Collection[str]) -> list[str]:
+def _export_model(project: Project, target: Path, formats: Collection[str]) -> list[str]:
     classifier = newest_classifier(project)
     files = []
-    if "model" in forms:
+    if "model" in formats:
         classifier.save(target / MODEL)
-        write_whole(target / "load_model.py", SNIPPET.encode())
+        write_exported(target / "load_model.py", SNIPPET.encode())
         files += [f"{MODEL}/", "load_model.py"]
-    if "torch-export" in forms:
+    if "torch-export" in formats:
         export_torch(classifier, target / TORCH_FILE)
         files.append(TORCH_FILE)
-    if "onnx" in forms:
+    if "onnx" in formats:
         export_onnx(classifier, target / ONNX_FILE)
         files.append(ONNX_FILE)
     return files
@@ -143,22 +150,25 @@ def _export_model(project: Project, target: Path, forms: Collection[str]) -> lis
 def _image_folder(
     project: Project, folder: Path, rows: Sequence[LabelRow], placing: Placing
 ) -> tuple[str, ...]:
-    """One folder a class; names begin with the image's number, so that no two are the same.
+    """One folder per class; file names begin with the image's number, so that all are different.
 
-    Beside them a file tells which label events each stands for, so that an import counts none twice. Files that
-    an earlier export wrote and that have another class or none now are removed, unless somebody changed them.
+    A file beside the folders holds the annotation events of each image, so that an import adds none twice. Images
+    that an earlier export wrote and that have another class or none now are removed, unless they were changed.
+
+    Returns:
+        paths of the images that were left out.
     """
-    folders = folder_names(sorted({row.label for row in rows if row.label}))
+    folders = class_folder_names(sorted({row.label for row in rows if row.label}))
     left_out = []
     placed = []
-    before = _placed_before(folder)
+    before = _earlier_images(folder)
     try:
         for row in rows:
             if not row.label:
                 continue
             source = project.photos / row.path
-            image = project.image(row.image_id)
-            # A file that was replaced since it was labelled may show something else.
+            image = project.images.get(row.image_id)
+            # A file that was replaced since it was labelled may show another class.
             if image.status != "ready" or not source.is_file() or _content_hash(source) != image.sha256:
                 left_out.append(row.path)
                 continue
@@ -174,7 +184,7 @@ def _image_folder(
             "Free some space, or use --images link." if full else "Check the folder, or give another one.",
         ) from error
     if placed or before:
-        write_whole(folder / EXPORTED_LABELS, as_jsonl(placed))
+        write_exported(folder / EXPORTED_LABELS, as_jsonl(placed))
     for path in before.keys() - {row.path for row in placed}:
         stale = folder / path
         if stale.is_symlink() or (stale.is_file() and _content_hash(stale) == before[path]):
@@ -182,14 +192,14 @@ def _image_folder(
     return tuple(left_out)
 
 
-def _placed_before(folder: Path) -> dict[str, str]:
+def _earlier_images(folder: Path) -> dict[str, str]:
     """Content hash by path of the images that an earlier export wrote into a folder."""
     file = folder / EXPORTED_LABELS
     if not file.is_file():
         return {}
     try:
-        rows = [(PurePosixPath(each.path), each.sha256) for each in read_labels(file).found]
-    except BadInput:  # somebody changed it: nothing is known to be ours
+        rows = [(PurePosixPath(label.path), label.sha256) for label in read_labels(file).labels]
+    except BadInput:  # it was changed: which images an export wrote is unknown
         return {}
     return {str(path): content for path, content in rows if len(path.parts) == 2 and ".." not in path.parts}
 
@@ -200,8 +210,8 @@ def _end_of(name: str) -> str:
     if len(kept) <= MOST_NAME_BYTES:
         return name
     kept = kept[-MOST_NAME_BYTES:]
-    torn = next((place for place in range(4) if kept[place] & 0xC0 != 0x80), 0)  # a sign cut in two
-    return os.fsdecode(kept[torn:])
+    start = next((place for place in range(4) if kept[place] & 0xC0 != 0x80), 0)  # not within a character
+    return os.fsdecode(kept[start:])
 
 
 def _content_hash(path: Path) -> str:

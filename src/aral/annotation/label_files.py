@@ -1,7 +1,12 @@
-"""Answers as files have them: CSV, JSON lines, Label Studio's JSON, class folders, an export of aral."""
+"""Read labels from CSV, JSON lines, Label Studio's JSON, class folders or an export of aral; and the classes named.
+
+Every source becomes :class:`FileLabel` rows. A row that cannot be read is rejected with its reason, and what is
+ignored is counted in a note.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -13,88 +18,77 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from aral.annotation import IMPORT, Action, Asking
-from aral.annotation.label_rows import (
-    BETWEEN_NAMES,
+from aral.annotation import IMPORT, Action, Provenance, Rejected, label_studio
+from aral.annotation.formats import (
     EXPORTED_IMAGES,
+    EXPORTED_LABELS,
+    LABEL_FILES,
     UNREADABLE,
-    as_written,
-    folder_names,
-    separate_names,
+    class_folder_names,
+    split_names,
+    unescape_cell,
 )
-from aral.annotation.label_studio import answers_of, path_of
-from aral.data.folder_layout import image_files, read_layout
+from aral.data.folder_layout import image_files, is_image, read_layout
 from aral.data.image_file import read_image_bytes
-from aral.data.scan import Found as Scanned
-from aral.data.scan import scan
+from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused
 from aral.errors import BadInput
+from aral.words import counted
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "category", "choice")
+DELIMITERS = (",", ";", "\t")
 MOST_BYTES = 2**28
+MOST_CLASS_FOLDERS = 100
 _EVENT_ID = re.compile("[0-9a-f]{40}")
-_ACTIONS = frozenset(get_args(Action)) - {"undo"}
-_ELSEWHERE = Asking(None, IMPORT, None)
+_ACTIONS: tuple[Action, ...] = tuple(action for action in get_args(Action) if action != "undo")
+_NOT_STATED = Provenance(None, IMPORT, None)
 
 
 @dataclass(frozen=True)
-class Found:
-    """An answer as a file has it.
+class FileLabel:
+    """A label, or an answer without a class, as a file has it.
 
     Attributes:
         path: of the image; may have more folders before it than the project knows.
-        action: what was said.
-        label: for ``class`` the class by name.
-        annotator: who said so; empty when the file does not tell.
+        action: ``class`` or an answer without a class.
+        label: for ``class`` the name of the class.
+        annotator: empty when the file does not name one.
         image_id: the image's number, if the file comes from a project.
         sha256: of the image's bytes, if known.
-        asked: what asked for the label, if the file comes from a project.
-        event_id: identity of the label event, if the file comes from a project.
+        provenance: why the image was labelled, if the file comes from a project.
+        event_id: identity of the annotation event, if the file comes from a project.
     """
 
     path: str
-    action: str
+    action: Action
     label: str = ""
     annotator: str = ""
     image_id: int | None = None
     sha256: str = ""
-    asked: Asking = _ELSEWHERE
+    provenance: Provenance = _NOT_STATED
     event_id: str = ""
 
 
 @dataclass(frozen=True)
-class NotTaken:
-    """A row or file of which nothing is taken.
-
-    Attributes:
-        path: as the source has it.
-        reason: why, as part of a sentence.
-    """
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class ReadLabels:
-    """What a file or folder says.
+    """The labels of a file or folder.
 
     Attributes:
-        found: the answers, in order.
-        not_taken: what cannot be taken whatever the project.
-        notes: how the source was understood, as sentences.
+        labels: in order.
+        rejected: rows and files that cannot be imported into any project.
+        notes: how the source was read and what was ignored, as sentences.
     """
 
-    found: tuple[Found, ...]
-    not_taken: tuple[NotTaken, ...] = ()
+    labels: tuple[FileLabel, ...]
+    rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def read_labels(source: Path, classes: Collection[str] = ()) -> ReadLabels:
-    """Every answer in a file or folder.
+    """Read the labels of a file or folder.
 
-    An export folder of aral is read as one: by the first of its files of labels, which all say the same.
+    An export folder of aral is read as a whole: the first of its label files, which all hold the same labels.
 
     Args:
         source: the file or folder.
@@ -104,152 +98,41 @@ def read_labels(source: Path, classes: Collection[str] = ()) -> ReadLabels:
         BadInput: it is missing or of another format, or classes are given for a file.
     """
     if source.is_dir():
-        return _folder(source, classes)
+        return _read_folder(source, classes)
     if classes:
-        raise BadInput(f"{source} names its classes itself.", "--classes is for folders of class folders.")
-    return ReadLabels(tuple(_file(source)))
+        raise BadInput(f"{source} is a file, which names its classes itself.", "--classes is for folders.")
+    return _read_file(source)
 
 
-def _file(source: Path) -> list[Found]:
-    """Every answer in a file."""
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".json": _label_studio}
-    reader = readers.get(source.suffix.lower())
-    if reader is None:
-        raise BadInput(
-            f"{source} is neither .csv, .jsonl, .json nor a folder.", "Give a file that aral export writes."
-        )
-    try:
-        if source.stat().st_size > MOST_BYTES:
-            raise BadInput(f"{source} is larger than {MOST_BYTES} bytes.", "Split it into smaller files.")
-        text = source.read_bytes().decode("utf-8-sig", "surrogateescape")
-        return [_checked(source, found) for found in reader(source, text)]
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read: {error.strerror}.", "Check the path.") from error
-    except (ValueError, csv.Error, RecursionError) as error:
-        raise BadInput(f"{source} cannot be understood: {error}.", "Check the format.") from error
+@dataclass(frozen=True)
+class ClassNames:
+    """The classes that a source names.
+
+    Attributes:
+        names: in order; empty without any.
+        reason: why there are none; empty with some.
+        notes: which folders were read as splits, which as classes, and what was ignored; empty if all are classes.
+    """
+
+    names: tuple[str, ...]
+    reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def _checked(source: Path, found: Found) -> Found:
-    if found.action not in _ACTIONS or (found.action == "class" and not found.label.strip()):
-        raise BadInput(
-            f"{source} says {found.action!r} {found.label!r} of {found.path!r}, which is no answer.",
-            f"Valid: a label, or {', '.join(sorted(_ACTIONS - {'class'}))}.",
-        )
-    return found
+def class_names_of(source: Path) -> ClassNames:
+    """The classes that a label file, or a folder of class folders, names.
 
+    A folder names classes when its images lie in two to a hundred class folders, below splits such as ``train/`` if
+    there are any, and none lies beside them. Folders named like splits or dates are no classes. Files that are no
+    images are ignored.
 
-def _csv(source: Path, text: str) -> Iterator[Found]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
-    if {"probability", "problem"} <= columns.keys():
-        raise BadInput(
-            f"{source} is a table of predictions, as aral predict writes it: nobody gave these labels.",
-            "To import them all the same, keep only the columns path and class.",
-        )
-    path = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
-    label = next((columns[name] for name in LABEL_COLUMNS if name in columns), None)
-    if path is None or label is None:
-        raise BadInput(
-            f"{source} has the columns {', '.join(columns) or 'none'}.",
-            "Two are needed: path and label.",
-        )
-    for row in reader:
-        cells = {key: as_written(value or "") for key, value in row.items() if isinstance(value, str | None)}
-        yield from _answers(
-            cells[path],
-            cells.get("answer", ""),
-            cells[label],
-            separate_names(cells.get("annotator", "")),
-            cells.get("sha256", ""),
-            _asking(cells),
-            cells.get("events", "").split(BETWEEN_NAMES),
-        )
-
-
-def _jsonl(source: Path, text: str) -> Iterator[Found]:
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        row = json.loads(line)
-        if not isinstance(row, dict):
-            raise ValueError("a line is no object")
-        annotators = row.get("annotators") or [row.get("annotator") or ""]
-        yield from _answers(
-            _text(row, PATH_COLUMNS),
-            _text(row, ("answer",)),
-            _text(row, LABEL_COLUMNS),
-            _texts(annotators),
-            _text(row, ("sha256",)),
-            _asking(row),
-            _texts(row.get("events") or []),
-        )
-
-
-def _texts(value: object) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
-
-
-def _asking(row: Mapping[str, Any]) -> Asking:
-    """What asked, as an export has it; a file without a strategy tells nothing of rounds and scores."""
-    strategy = _text(row, ("strategy",)).strip()
-    if not strategy:
-        return _ELSEWHERE
-    number, score = _text(row, ("round",)), _text(row, ("score",))
-    asked_in = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else None
-    try:
-        return Asking(asked_in, strategy, float(score) if score else None)
-    except ValueError:
-        return Asking(asked_in, strategy, None)
-
-
-def _text(row: Mapping[str, Any], keys: Iterable[str]) -> str:
-    return next((str(row[key]) for key in keys if row.get(key) is not None), "")
-
-
-def _answers(
-    path: str,
-    answer: str,
-    label: str,
-    annotators: Sequence[str],
-    sha256: str,
-    asked: Asking,
-    events: Sequence[str] = (),
-) -> Iterator[Found]:
-    """The answers of a row; one that was never answered, or in conflict, is passed over."""
-    action = answer or ("class" if label else "")
-    if action in ("", "conflict"):
-        return
-    people = annotators or [""]
-    known = len(events) == len(people) and all(map(_EVENT_ID.fullmatch, events))
-    event_ids = events if known else [""] * len(people)
-    for annotator, event_id in zip(people, event_ids, strict=True):
-        said = label if action == "class" else ""
-        yield Found(path, action, said, annotator.strip(), None, sha256.strip(), asked, event_id)
-
-
-def _label_studio(source: Path, text: str) -> Iterator[Found]:
-    tasks = json.loads(text)
-    if not isinstance(tasks, list):
-        raise ValueError("Label Studio's JSON is a list of tasks")
-    for task in tasks:
-        data = task.get("data") if isinstance(task, dict) else None
-        if not isinstance(data, dict):
-            raise ValueError("a task has no data")
-        address, number = data.get("image"), data.get("aral_id")
-        path = path_of(address) if isinstance(address, str) else ""
-        meta = task.get("meta")
-        asked = _asking(meta) if isinstance(meta, dict) else _ELSEWHERE
-        sha256 = _text(data, ("aral_sha256",))
-        for action, label in answers_of(task):
-            if (action, label) == (data.get("aral_answer"), data.get("aral_label")):
-                # Nobody changed it in Label Studio: these are the label events of the export.
-                people, events = (
-                    _texts(data.get(name) or [""]) for name in ("aral_annotators", "aral_events")
-                )
-                yield from _answers(path, action, label, people, sha256, asked, events)
-                continue
-            image_id = number if isinstance(number, int) else None
-            yield Found(path, action, label, "", image_id, sha256, asked)
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    if source.is_dir() and not is_export(source):
+        return _class_names_of_folders(source)
+    named = dict.fromkeys(label.label for label in read_labels(source).labels if label.action == "class")
+    return ClassNames(tuple(named), "" if named else f"{source} names none")
 
 
 def is_export(folder: Path) -> bool:
@@ -261,66 +144,380 @@ def is_export(folder: Path) -> bool:
         return False
 
 
-def _folder(folder: Path, classes: Collection[str]) -> ReadLabels:
+# Files
+
+
+class _NotReadable(Exception):
+    """A row cannot be read; the message is the reason, as part of a sentence."""
+
+
+class _Rows:
+    """Collects the labels of the rows of one file.
+
+    Args:
+        source: the file, for messages.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._labels: list[FileLabel] = []
+        self._rejected: list[Rejected] = []
+        self._without_label = 0
+        self._disagreements = 0
+        self.notes: list[str] = []
+
+    def add(self, fields: Mapping[str, Any]) -> None:
+        """Read a row by its columns, which are in lower case."""
+        path = fields.get(_first(fields, PATH_COLUMNS) or "", "")
+        try:
+            annotators = fields.get("annotators") or [fields.get("annotator") or ""]
+            self.add_answer(
+                _text(fields, PATH_COLUMNS),
+                _text(fields, ("answer",)).strip(),
+                _text(fields, LABEL_COLUMNS),
+                _texts(annotators),
+                sha256=_text(fields, ("sha256",)).strip(),
+                provenance=_provenance(fields),
+                events=_texts(fields.get("events") or []),
+            )
+        except _NotReadable as problem:
+            self.reject(str(path), str(problem))
+
+    def add_answer(
+        self,
+        path: str,
+        answer: str,
+        label: str,
+        annotators: Sequence[str] = ("",),
+        *,
+        image_id: int | None = None,
+        sha256: str = "",
+        provenance: Provenance = _NOT_STATED,
+        events: Sequence[str] = (),
+    ) -> None:
+        """Add an answer of one or several annotators.
+
+        Raises:
+            BadInput: it is no answer.
+        """
+        label = label.strip()
+        action = answer or ("class" if label else "")
+        if action == "conflict":
+            self._disagreements += 1
+            return
+        if not action:
+            self._without_label += 1
+            return
+        found: Action | None = next((each for each in _ACTIONS if each == action), None)
+        if found is None or (found == "class" and not label):
+            raise BadInput(
+                f"{self._source} has {action!r} {label!r} for {path!r}, which is no answer.",
+                f"Valid: a label, or {', '.join(each for each in _ACTIONS if each != 'class')}.",
+            )
+        annotators = [annotator.strip() for annotator in annotators] or [""]
+        known = len(events) == len(annotators) and all(map(_EVENT_ID.fullmatch, events))
+        if found == "class" and not known and _is_json(label):
+            self.reject(path, f"its label {label[:60]!r} is JSON, not the name of one class")
+            return
+        if found == "class" and not known and ("\n" in label or "\r" in label):
+            self.reject(
+                path, f"its label {label[:60]!r} has several lines, as after a quote that is not closed"
+            )
+            return
+        for annotator, event_id in zip(annotators, events if known else [""] * len(annotators), strict=True):
+            self._labels.append(
+                FileLabel(
+                    path,
+                    found,
+                    label if found == "class" else "",
+                    annotator,
+                    image_id,
+                    sha256,
+                    provenance,
+                    event_id,
+                )
+            )
+
+    def add_without_label(self) -> None:
+        """Count a row that has no label."""
+        self._without_label += 1
+
+    def reject(self, path: str, reason: str) -> None:
+        """Note a row that cannot be read."""
+        self._rejected.append(Rejected(path, reason))
+
+    def result(self) -> ReadLabels:
+        """Everything that was added."""
+        notes = list(self.notes)
+        if self._without_label:
+            notes.append(f"Ignored: {counted(self._without_label, 'row')} without a label.")
+        if self._disagreements:
+            notes.append(
+                f"Ignored: {counted(self._disagreements, 'image')} on which the annotators disagree."
+            )
+        return ReadLabels(tuple(self._labels), tuple(self._rejected), tuple(notes))
+
+
+def _read_file(source: Path) -> ReadLabels:
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".json": _read_json}
+    reader = readers.get(source.suffix.lower())
+    if reader is None:
+        raise BadInput(
+            f"{source} is neither .csv, .tsv, .jsonl, .json nor a folder.",
+            "Give a label file or a folder of class folders.",
+        )
+    rows = _Rows(source)
+    try:
+        if source.stat().st_size > MOST_BYTES:
+            raise BadInput(f"{source} is larger than {MOST_BYTES} bytes.", "Split it into smaller files.")
+        reader(source, _decoded(source.read_bytes()), rows)
+    except OSError as error:
+        raise BadInput(f"{source} cannot be read: {error.strerror}.", "Check the path.") from error
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise BadInput(f"{source} cannot be understood: {error}.", "Check the format.") from error
+    return rows.result()
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-16 with a byte order mark, otherwise UTF-8; bytes that are no UTF-8 become surrogates, as in file names.
+
+    Raises:
+        ValueError: it holds zero bytes, as UTF-16 without a byte order mark does.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    if b"\0" in content:
+        raise ValueError("it holds zero bytes, as UTF-16 does; save it as UTF-8")
+    return content.decode("utf-8-sig", "surrogateescape")
+
+
+def _read_csv(source: Path, text: str, rows: _Rows) -> None:
+    reader, columns = _csv_table(source, text)
+    if {"probability", "problem"} <= set(columns):
+        raise BadInput(
+            f"{source} is a table of predictions, as aral predict writes it, not of labels.",
+            "To import them all the same, keep only the columns path and class.",
+        )
+    for names in (PATH_COLUMNS, LABEL_COLUMNS):
+        first, *others = [name for name in names for column in columns if column == name]
+        if others:
+            rows.notes.append(f"The column {first} is read; ignored: {', '.join(others)}.")
+    path_column, label_column = _first(columns, PATH_COLUMNS), _first(columns, LABEL_COLUMNS)
+    for cells in reader:
+        if not any(cells):
+            continue
+        fields: dict[str, Any] = {}
+        for name, cell in zip(columns, cells, strict=False):
+            fields.setdefault(name, unescape_cell(cell))
+        if len(cells) > len(columns) or path_column not in fields or label_column not in fields:
+            path = fields.get(path_column or "", cells[0])
+            rows.reject(path, f"its row has {counted(len(cells), 'cell')}, the header {len(columns)}")
+            continue
+        fields["annotators"] = split_names(fields.get("annotator", ""))
+        fields["events"] = split_names(fields.get("events", ""))
+        rows.add(fields)
+
+
+def _csv_table(source: Path, text: str) -> tuple[Iterator[list[str]], list[str]]:
+    """The rows below the header and its columns in lower case, by the delimiter with which both columns are found.
+
+    Raises:
+        BadInput: there are no such columns.
+    """
+    first_line, _, rest = text.partition("\n")
+    if re.fullmatch("sep=.\r?", first_line):  # Excel's way to name the delimiter
+        text = rest
+    columns: list[str] = []
+    for delimiter in DELIMITERS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        header = [name.strip().lower() for name in next(reader, [])]
+        if _first(header, PATH_COLUMNS) and _first(header, LABEL_COLUMNS):
+            return reader, header
+        columns = max(columns, header, key=len)
+    raise BadInput(
+        f"{source} has the columns {', '.join(filter(None, columns)) or 'none'}.",
+        "Two are needed: path and label.",
+    )
+
+
+def _read_jsonl(source: Path, text: str, rows: _Rows) -> None:
+    for number, line in enumerate(text.split("\n"), 1):  # U+2028 and others are characters of a JSON text
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is no object")
+        rows.add({str(key).strip().lower(): value for key, value in row.items()})
+
+
+def _read_json(source: Path, text: str, rows: _Rows) -> None:
+    """Label Studio's JSON, and its short form (JSON-MIN) with one object a row."""
+    tasks = json.loads(text)
+    if not isinstance(tasks, list):
+        raise ValueError("Label Studio's JSON is a list of tasks")
+    for task in tasks:
+        if not isinstance(task, dict):
+            raise ValueError("a task is no object")
+        if "data" in task:
+            _add_task(task, rows)
+        elif _first(task, PATH_COLUMNS) and _first(task, LABEL_COLUMNS):
+            rows.add(task)
+        else:
+            raise ValueError("a task has neither data nor a path and a label")
+
+
+def _add_task(task: Mapping[str, Any], rows: _Rows) -> None:
+    data, meta = task["data"], task.get("meta")
+    if not isinstance(data, dict):
+        raise ValueError("a task has no data")
+    address, number = data.get("image"), data.get("aral_id")
+    path = label_studio.path_of(address) if isinstance(address, str) else ""
+    try:
+        provenance = _provenance(meta) if isinstance(meta, dict) else _NOT_STATED
+        sha256 = _text(data, ("aral_sha256",)).strip()
+    except _NotReadable as problem:
+        rows.reject(path, str(problem))
+        return
+    annotations = label_studio.answers_of(task)
+    if not annotations:
+        rows.add_without_label()
+    for each in annotations:
+        if each.problem:
+            rows.reject(path, each.problem)
+        elif (each.action, each.label) == (data.get("aral_answer"), data.get("aral_label")):
+            # It was not changed in Label Studio: these are the annotation events of the export.
+            annotators, events = (
+                _texts(data.get(name) or [""]) for name in ("aral_annotators", "aral_events")
+            )
+            rows.add_answer(
+                path, each.action, each.label, annotators, sha256=sha256, provenance=provenance, events=events
+            )
+        else:
+            image_id = number if isinstance(number, int) else None
+            rows.add_answer(
+                path,
+                each.action,
+                each.label,
+                [each.annotator],
+                image_id=image_id,
+                sha256=sha256,
+                provenance=provenance,
+            )
+
+
+def _first(fields: Collection[str], names: Iterable[str]) -> str | None:
+    """The first of these names that is a column."""
+    return next((name for name in names if name in fields), None)
+
+
+def _text(fields: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The first of these columns that is not null, as text.
+
+    Raises:
+        _NotReadable: it is a list or an object.
+    """
+    name = next((name for name in names if fields.get(name) is not None), None)
+    if name is None:
+        return ""
+    value = fields[name]
+    if isinstance(value, list | dict):
+        raise _NotReadable(f"its {name} is {json.dumps(value)[:60]}, not a text")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _texts(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return ["" if each is None else str(each) for each in values]
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is a JSON object or list, as exports of other programs have them in cells."""
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _provenance(fields: Mapping[str, Any]) -> Provenance:
+    """Why the image was labelled, as an export has it; without a strategy, round and score are ignored."""
+    strategy = _text(fields, ("strategy",)).strip()
+    if not strategy:
+        return _NOT_STATED
+    round_text, score = _text(fields, ("round",)).strip(), _text(fields, ("score",)).strip()
+    is_number = round_text.isascii() and round_text.isdecimal() and len(round_text) < 10
+    number = int(round_text) if is_number else None
+    try:
+        return Provenance(number, strategy, float(score) if score else None)
+    except ValueError:
+        return Provenance(number, strategy, None)
+
+
+# Folders
+
+
+def _read_folder(folder: Path, classes: Collection[str]) -> ReadLabels:
     """An export as a whole, its images, or any other folder of class folders."""
     if is_export(folder) and not classes:
-        files = [folder / name for name in _LABEL_FILES if (folder / name).is_file()]
+        files = [folder / name for name in LABEL_FILES if (folder / name).is_file()]
         images = folder / EXPORTED_IMAGES
         others = [file.name for file in files[1:]] + ([f"{EXPORTED_IMAGES}/"] if images.is_dir() else [])
         if files:
-            unread = f" It says the same as {', '.join(others)}." if others else ""
-            note = f"{folder} is an export of aral; its {files[0].name} is read.{unread}"
-            return ReadLabels(tuple(_file(files[0])), notes=(note,))
+            same = f" The same labels are in {', '.join(others)}." if others else ""
+            note = f"{folder} is an export of aral; its {files[0].name} is read.{same}"
+            read = _read_file(files[0])
+            return replace(read, notes=(note, *read.notes))
         if images.is_dir():
-            read = _folder(images, ())
+            read = _read_folder(images, ())
             return replace(read, notes=(f"{folder} is an export of aral; its images are read.", *read.notes))
-    exported = () if classes else _exported_labels(folder)
+    exported = () if classes else _labels_of_exported_images(folder)
     if exported:
-        return _exported_images(folder, exported)
-    return _class_folders(folder, classes)
+        return _read_exported_images(folder, exported)
+    return _read_class_folders(folder, classes)
 
 
-_LABEL_FILES = ("labels.jsonl", "labels.csv", "label-studio.json")
-EXPORTED_LABELS = "aral-labels.jsonl"
-"""Beside the class folders of an export: which label events each file of them stands for."""
-
-
-def _exported_labels(folder: Path) -> tuple[Found, ...]:
-    """What an export says of the images in its class folders, by their paths there or by their content."""
+def _labels_of_exported_images(folder: Path) -> tuple[FileLabel, ...]:
+    """The labels of the images in class folders of an export, by their paths there or by their content."""
     own = folder / EXPORTED_LABELS
     if own.is_file():
-        return tuple(_file(own))
+        return _read_file(own).labels
     if folder.name == EXPORTED_IMAGES and is_export(folder.parent):
-        beside = (folder.parent / name for name in _LABEL_FILES[:2])
-        return tuple(found for file in beside if file.is_file() for found in _file(file))
+        beside = (folder.parent / name for name in LABEL_FILES[:2])
+        return tuple(label for file in beside if file.is_file() for label in _read_file(file).labels)
     return ()
 
 
-def _exported_images(folder: Path, exported: Sequence[Found]) -> ReadLabels:
-    """Class folders of an export: a file that was not moved stands for the label events that it was written for."""
+def _read_exported_images(folder: Path, exported: Sequence[FileLabel]) -> ReadLabels:
+    """Class folders of an export: a file in the folder it was written to has the annotation events of the export,
+    one that was moved has a new label."""
     scanned = scan(folder, follow_links=True)
-    by_content: defaultdict[str, list[Found]] = defaultdict(list)
+    by_content: defaultdict[str, list[FileLabel]] = defaultdict(list)
     class_of: dict[str, str] = {}
-    for each in exported:
-        if each.action == "class":
-            by_content[each.sha256].append(each)
-            class_of[each.path.partition("/")[0]] = each.label
-    if not (folder / EXPORTED_LABELS).is_file():  # an earlier release wrote it, and its paths are the photos'
-        folders = folder_names(sorted({each.label for each in exported if each.label}))
-        class_of = {inside: label for label, inside in folders.items()}
+    for label in exported:
+        if label.action == "class":
+            by_content[label.sha256].append(label)
+            class_of[label.path.partition("/")[0]] = label.label
+    if not (folder / EXPORTED_LABELS).is_file():  # an earlier release wrote it: these paths are the photos'
+        folders = class_folder_names(sorted({label.label for label in exported if label.label}))
+        class_of = {inside: name for name, inside in folders.items()}
 
-    def found_of(name: str, content: str) -> Iterator[Found]:
+    def labels_of(name: str, content: str) -> list[FileLabel]:
         inside = name.partition("/")[0]
-        label = class_of.get(inside, inside)
-        events = [each for each in by_content[content] if each.label == label]
-        yield from events or [Found(name, "class", label, sha256=content)]
+        class_name = class_of.get(inside, inside)
+        events = [label for label in by_content[content] if label.label == class_name]
+        return events or [FileLabel(name, "class", class_name, sha256=content)]
 
     names = [name for name in scanned.files if "/" in name]
-    return _by_content(folder, names, scanned, found_of, (f"{folder} holds images of an export of aral.",))
+    return _read_images(folder, names, scanned, labels_of, (f"{folder} holds images of an export of aral.",))
 
 
-def _class_folders(folder: Path, classes: Collection[str]) -> ReadLabels:
-    """Files in class folders, told by their content; splits and dates are no classes."""
+def _read_class_folders(folder: Path, classes: Collection[str]) -> ReadLabels:
+    """Files in class folders, matched by their content; folders of splits and dates are no classes."""
     scanned = scan(folder)
     layout = read_layout(image_files(folder, scanned.files), within=folder.resolve().name, classes=classes)
     if layout.class_level is None:
@@ -329,40 +526,63 @@ def _class_folders(folder: Path, classes: Collection[str]) -> ReadLabels:
             "Make one folder a class, or name folders that are classes with --classes NAME,NAME.",
         )
 
-    def found_of(name: str, content: str) -> Iterator[Found]:
+    def labels_of(name: str, content: str) -> list[FileLabel]:
         label = layout.class_of(name)
-        if label is not None:
-            yield Found(name, "class", label, sha256=content)
+        return [] if label is None else [FileLabel(name, "class", label, sha256=content)]
 
     names = [name for name in scanned.files if layout.class_of(name) is not None]
-    return _by_content(folder, names, scanned, found_of, layout.sentences())
+    return _read_images(folder, names, scanned, labels_of, layout.sentences())
 
 
-def _by_content(
+def _read_images(
     folder: Path,
     names: Iterable[str],
-    scanned: Scanned,
-    found_of: Callable[[str, str], Iterator[Found]],
+    scanned: Found,
+    labels_of: Callable[[str, str], list[FileLabel]],
     notes: tuple[str, ...],
 ) -> ReadLabels:
-    """The labels of files, each read once; an image in the folders of two classes has none."""
-    not_taken = [NotTaken(bad.path, f"{bad.reason}: {bad.detail}") for bad in scanned.left_out]
-    found: list[Found] = []
+    """The labels of image files by path and content hash; an image in the folders of two classes is rejected."""
+    rejected = [Rejected(bad.path, f"{bad.reason}: {bad.detail}") for bad in scanned.left_out]
+    labels: list[FileLabel] = []
     for name in names:
         try:
             content = hashlib.sha256(read_image_bytes(folder / name)).hexdigest()
         except Refused as refused:
-            not_taken.append(NotTaken(name, f"it cannot be read: {refused.detail}"))
+            rejected.append(Rejected(name, f"it cannot be read: {refused.detail}"))
             continue
-        found += [replace(each, path=name) for each in found_of(name, content)]
-    labels: defaultdict[str, set[str]] = defaultdict(set)
-    for each in found:
-        labels[each.sha256].add(each.label)
-    clear = []
-    for each in found:
-        of_image = labels[each.sha256]
-        if len(of_image) == 1:
-            clear.append(each)
-        else:
-            not_taken.append(NotTaken(each.path, f"the same image is in {' and '.join(sorted(of_image))}"))
-    return ReadLabels(tuple(clear), tuple(not_taken), notes)
+        labels += [replace(label, path=name) for label in labels_of(name, content)]
+    classes: defaultdict[str, set[str]] = defaultdict(set)
+    for label in labels:
+        classes[label.sha256].add(label.label)
+    rejected += [
+        Rejected(label.path, f"the same image is in {' and '.join(sorted(classes[label.sha256]))}")
+        for label in labels
+        if len(classes[label.sha256]) > 1
+    ]
+    unique = tuple(label for label in labels if len(classes[label.sha256]) == 1)
+    return ReadLabels(unique, tuple(rejected), notes)
+
+
+def _class_names_of_folders(source: Path) -> ClassNames:
+    files = scan(source).files
+    beside = next((name for name in files if "/" not in name and is_image(source / name)), None)
+    if beside is not None:
+        return ClassNames((), f"the image {beside!r} lies beside the folders")
+    inside = (name for name in files if "/" in name)
+    layout = read_layout(image_files(source, inside), within=source.resolve().name)
+    notes = layout.sentences() if layout.splits or layout.ignored else ()
+    if not 2 <= len(layout.classes) <= MOST_CLASS_FOLDERS:
+        found = counted(len(layout.classes), "class folder has images", "class folders have images")
+        return ClassNames((), f"{found}, and 2 to {MOST_CLASS_FOLDERS} are needed", notes)
+    invalid = next((name for name in layout.classes if not _is_unicode(name)), None)
+    if invalid is not None:
+        return ClassNames((), f"the name of the folder {invalid!r} is not valid Unicode", notes)
+    return ClassNames(layout.classes, "", notes)
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,22 +1,23 @@
-"""Label Studio's JSON, both ways; its tasks carry the image's content hash and the label events they come from."""
+"""Label Studio's JSON, written and read; exported tasks hold the image's content hash and the annotation events."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 from xml.sax.saxutils import quoteattr
 
-from aral.annotation.label_rows import LabelRow
+from aral.annotation.formats import LabelRow
 
 FROM_NAME, TO_NAME = "choice", "image"
 LOCAL_FILES = "/data/local-files/?d="
 
 
 def as_tasks(rows: Iterable[LabelRow], model_version: str) -> bytes:
-    """The rows as tasks with annotations and predictions; every answer without a class is cancelled."""
+    """The rows as tasks with annotations and predictions; an answer without a class is a cancelled annotation."""
     numbers = iter(range(1, 2**62))
     tasks = [_task(row, model_version, next(numbers), next(numbers)) for row in rows]
     return json.dumps(tasks, indent=1).encode()
@@ -29,13 +30,12 @@ def _task(row: LabelRow, model_version: str, task_id: int, annotation_id: int) -
         "result": result,
         "was_cancelled": not result,
         "ground_truth": False,
-        "completed_by": 1,
         "created_at": row.time,
     }
     predictions = []
     if row.suggestion and row.probability is not None:
-        said = {**_choice(row.suggestion, f"p{annotation_id}"), "score": row.probability}
-        predictions = [{"model_version": model_version, "score": row.probability, "result": [said]}]
+        choice = {**_choice(row.suggestion, f"p{annotation_id}"), "score": row.probability}
+        predictions = [{"model_version": model_version, "score": row.probability, "result": [choice]}]
     return {
         "id": task_id,
         "data": {
@@ -64,7 +64,7 @@ def _choice(label: str, number: str) -> dict[str, Any]:
 
 
 def configuration(class_names: Sequence[str]) -> bytes:
-    """The labelling configuration that fits the tasks."""
+    """The labelling configuration of the tasks."""
     choices = "".join(f"\n    <Choice value={quoteattr(name)}/>" for name in class_names)
     return (
         f'<View>\n  <Image name="{TO_NAME}" value="$image"/>\n'
@@ -79,27 +79,53 @@ def path_of(address: str) -> str:
     return local[0] if local else os.fsdecode(unquote_to_bytes(parts.path))
 
 
-def answers_of(task: Any) -> list[tuple[str, str]]:
-    """The answers of a task: an action and, for ``class``, the label; nothing for what cannot be read."""
-    annotations = task.get("annotations") if isinstance(task, dict) else None
-    found = []
-    for annotation in annotations if isinstance(annotations, list) else []:
-        if not isinstance(annotation, dict):
-            continue
-        if annotation.get("was_cancelled") is True:
-            before = task.get("data", {}).get("aral_answer")
-            known = ("skip", "unsure", "bad image", "none of these")
-            found.append((before if before in known else "skip", ""))
-            continue
-        choices = [_one_choice(result) for result in annotation.get("result") or []]
-        labels = [label for label in choices if label]
-        if len(labels) == 1:
-            found.append(("class", labels[0]))
-    return found
+@dataclass(frozen=True)
+class TaskAnswer:
+    """An annotation of a task.
+
+    Attributes:
+        action: ``class``, or an answer without a class for a cancelled annotation.
+        label: the choice, for ``class``.
+        annotator: ``Label Studio`` with the number of the user who completed it; empty if that is unknown.
+        problem: why it cannot be read, as part of a sentence; empty if it can.
+    """
+
+    action: str = ""
+    label: str = ""
+    annotator: str = ""
+    problem: str = ""
 
 
-def _one_choice(result: Any) -> str:
+def answers_of(task: Mapping[str, Any]) -> list[TaskAnswer]:
+    """The annotations of a task, one for each annotator who completed it."""
+    annotations = task.get("annotations")
+    return [
+        _answer_of(task, annotation)
+        for annotation in (annotations if isinstance(annotations, list) else [])
+        if isinstance(annotation, dict)
+    ]
+
+
+def _answer_of(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> TaskAnswer:
+    user = annotation.get("completed_by")
+    number = user.get("id") if isinstance(user, dict) else user
+    annotator = f"Label Studio {number}" if isinstance(number, int | str) and number != "" else ""
+    if annotation.get("was_cancelled") is True:
+        data = task.get("data")
+        before = data.get("aral_answer") if isinstance(data, dict) else None
+        known = ("skip", "unsure", "bad image", "none of these")
+        return TaskAnswer(before if before in known else "skip", "", annotator)
+    result = annotation.get("result")
+    choices = [choice for each in (result if isinstance(result, list) else []) for choice in _choices(each)]
+    if len(choices) == 1 and choices[0].strip():
+        return TaskAnswer("class", choices[0], annotator)
+    problem = f"an annotation has {len(choices)} choices" if choices else "an annotation has no choice"
+    return TaskAnswer(problem=f"{problem} instead of one class")
+
+
+def _choices(result: Any) -> list[str]:
     value = result.get("value") if isinstance(result, dict) else None
     choices = value.get("choices") if isinstance(value, dict) else None
-    one = isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], str)
-    return str(choices[0]) if one and choices else ""
+    if isinstance(choices, str):
+        return [choices]
+    return [str(choice) for choice in choices] if isinstance(choices, list) else []

@@ -1,6 +1,10 @@
-"""The layout of ``project.sqlite``, as numbered steps from an empty file to the newest version.
+"""The layout of ``project.sqlite``, as numbered migrations from an empty file to the newest version.
 
-A step that was ever released is never edited: a change of layout is a new step at the end.
+A released migration is never edited: a change of layout is a new migration at the end.
+
+Some tables and columns have older names than the code: ``standing`` holds each annotator's current answer to each
+image; ``images.estimate`` marks the estimate set; ``images.verdicts`` counts the annotators who gave a decisive
+answer; ``images.open`` is 1 while an image waits for more labels; ``asked`` holds the queries of all rounds.
 """
 
 from __future__ import annotations
@@ -107,7 +111,7 @@ _ANSWERS: Migration = (
         WHEN EXISTS (SELECT 1 FROM answers
                      WHERE seq = NEW.seq OR key = NEW.key OR cancels = NEW.cancels)
         BEGIN SELECT RAISE(ABORT, 'answers are append-only'); END""",
-    # What each person says of each image now: the newest of their answers that was not taken back.
+    # Each annotator's current answer to each image: the newest one that was not undone.
     """CREATE TABLE standing (
         image_id INTEGER NOT NULL REFERENCES images (id),
         annotator_id INTEGER NOT NULL REFERENCES annotators (id),
@@ -170,7 +174,7 @@ _MODELS: Migration = (
 )
 
 _ASKED: Migration = (
-    # What asked for each image, kept when the queue moves on: an answer may come long after its round.
+    # The queries of all rounds, kept when the queue is replaced: an answer may come long after its round.
     """CREATE TABLE asked (
         image_id INTEGER NOT NULL REFERENCES images (id),
         round INTEGER NOT NULL CHECK (round >= 0),
@@ -180,7 +184,7 @@ _ASKED: Migration = (
         reason TEXT NOT NULL,
         PRIMARY KEY (image_id, round)) STRICT, WITHOUT ROWID""",
     "INSERT INTO asked SELECT image_id, round, purpose, acquisition, score, reason FROM queue",
-    # Empty for leases and answers from before: what asked for them was not noted.
+    # Empty for earlier leases and answers, whose provenance was not recorded.
     "ALTER TABLE leases ADD COLUMN strategy TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE leases ADD COLUMN score REAL",
     "ALTER TABLE answers ADD COLUMN strategy TEXT NOT NULL DEFAULT ''",
@@ -202,7 +206,7 @@ _IMPORTS: Migration = (
     """CREATE TABLE label_import_classes (
         class_id INTEGER PRIMARY KEY REFERENCES classes (id),
         import_id INTEGER NOT NULL REFERENCES label_imports (id)) STRICT""",
-    # A removed class stays as a row, because events that were taken back name it.
+    # A removed class stays as a row, because undone events refer to it.
     "ALTER TABLE classes ADD COLUMN removed INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX live_class_names",
     """CREATE UNIQUE INDEX live_class_names ON classes (composed_name)
@@ -224,6 +228,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _ASKED,
     _IMPORTS,
 )
-"""Step number N, counted from 1, turns layout N-1 into layout N."""
+"""Migration number N, counted from 1, turns layout N-1 into layout N."""
 
 SCHEMA = Schema(APPLICATION_ID, "project", MIGRATIONS)

@@ -1,21 +1,109 @@
-"""Trained models, their figures, and what the trainer has to say."""
+"""Trained models and their figures, the state of the training worker, and its advice."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
-from aral.annotation.database import Part, read_setting, utc_now, write_setting
-from aral.annotation.figures import Advice, ClassFigure, Estimate, ModelRecord, TrainingState
+from aral.annotation.database import ProjectDatabase, read_setting, utc_now, write_setting
+from aral.annotation.estimate import Estimate
 from aral.errors import BadInput
 
+Phase = Literal["idle", "training", "choosing", "failed", "off"]
+"""What the training worker does; ``off`` when none runs."""
 
-class ModelsPart(Part):
-    """What training has come to; each method of the trainer may be repeated after a kill."""
 
-    def record_model(self, model: ModelRecord) -> int:
+@dataclass(frozen=True)
+class ClassFigure:
+    """The figures of one class: its number of labels for training, and its recall on the estimate set."""
+
+    class_id: int
+    labels: int
+    recall: Estimate | None
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A trained classifier and its figures.
+
+    Attributes:
+        round: the round of labels it was trained on, from 0.
+        folder: its sealed folder, relative to the project's folder.
+        trained_on: count of labels it was trained on.
+        seconds: how long that took.
+        class_ids: the classes in the order of its outputs.
+        estimate: accuracy on the estimate set; None while that has no labels.
+        per_class: figures by class.
+        confusion: ``confusion[i][j]`` counts images of the estimate set with class ``class_ids[i]`` that
+            it predicts as ``class_ids[j]``.
+        curve_point: labels given in all and accuracy, as the learning curve shows them; None to leave out.
+        newest_answer: ``seq`` of the newest answer it was trained on; 0 when unknown.
+        number: given by :meth:`Models.record`, from 1; 0 before.
+        recorded_at: UTC in ISO 8601; empty before.
+    """
+
+    round: int
+    folder: str
+    trained_on: int
+    seconds: float
+    class_ids: tuple[int, ...]
+    estimate: Estimate | None = None
+    per_class: tuple[ClassFigure, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    curve_point: tuple[int, float] | None = None
+    newest_answer: int = 0
+    number: int = 0
+    recorded_at: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What the training worker does at the moment.
+
+    Attributes:
+        phase: the kind of work.
+        round: the round it works on; None before the first.
+        fraction: how much of the work is done, in 0..1.
+        message: one sentence for display; may be empty.
+        updated: UTC in ISO 8601, set when it is stored.
+    """
+
+    phase: Phase
+    round: int | None = None
+    fraction: float = 0.0
+    message: str = ""
+    updated: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the next labels are expected to bring.
+
+    Attributes:
+        next_labels: how many labels.
+        gain: expected gain of accuracy in points of a hundred.
+        low: lower end of its interval.
+        high: upper end.
+        sentence: the same as a sentence for display.
+    """
+
+    next_labels: int
+    gain: float
+    low: float
+    high: float
+    sentence: str
+
+
+class Models:
+    """Trained models; each method of the training worker may be repeated after a kill."""
+
+    def __init__(self, database: ProjectDatabase) -> None:
+        self._database = database
+
+    def record(self, model: ModelRecord) -> int:
         """Record a model and give its number; one with the same folder is replaced and keeps its number."""
         body = json.dumps(asdict(replace(model, number=0, recorded_at="")))
         with self._database.transaction() as connection:
@@ -31,31 +119,51 @@ class ModelsPart(Part):
             )
         return number
 
-    def models(self) -> list[ModelRecord]:
+    def all(self) -> list[ModelRecord]:
         """All recorded models in order of their numbers."""
         rows = self._database.rows("SELECT number, body, recorded_at FROM models ORDER BY number")
         return [_model(number, json.loads(body), recorded_at) for number, body, recorded_at in rows]
 
+    def newest(self) -> ModelRecord | None:
+        """The newest model; None before the first."""
+        rows = self._database.rows(
+            "SELECT number, body, recorded_at FROM models ORDER BY number DESC LIMIT 1"
+        )
+        return _model(rows[0][0], json.loads(rows[0][1]), rows[0][2]) if rows else None
+
+    def newest_number(self) -> int | None:
+        """The number of the newest model; None before the first. Cheap: no model is parsed."""
+        (number,) = self._database.row("SELECT max(number) FROM models")
+        return None if number is None else int(number)
+
+    def newest_estimate(self) -> Estimate | None:
+        """The accuracy estimate of the newest model that has one. Cheap: no model is parsed."""
+        rows = self._database.rows(
+            """SELECT json_extract(body, '$.estimate') FROM models
+            WHERE json_extract(body, '$.estimate') IS NOT NULL ORDER BY number DESC LIMIT 1"""
+        )
+        return _estimate(json.loads(rows[0][0])) if rows else None
+
     def set_training_state(self, state: TrainingState) -> None:
-        """Say what the trainer does."""
+        """Store what the training worker does."""
         self._set("training", asdict(replace(state, updated=utc_now())))
 
     def training_state(self) -> TrainingState:
-        """What the trainer said last; ``off`` before it ever did."""
+        """What the training worker stored last; ``off`` before that."""
         kept = self._get("training")
         return TrainingState("off") if kept is None else TrainingState(**kept)
 
     def set_advice(self, advice: Advice | None) -> None:
-        """Say what the next labels would bring; None when that is unknown."""
+        """Store what the next labels are expected to bring; None when that is unknown."""
         self._set("advice", None if advice is None else asdict(advice))
 
     def advice(self) -> Advice | None:
-        """What the next labels would bring; None when that is unknown."""
+        """What the next labels are expected to bring; None when that is unknown."""
         kept = self._get("advice")
         return None if kept is None else Advice(**kept)
 
-    def set_generated(self, model_number: int, jpeg: bytes) -> None:
-        """Keep a picture of images that a model has generated.
+    def set_generated_images(self, model_number: int, jpeg: bytes) -> None:
+        """Store one picture with images that a model has generated.
 
         Raises:
             BadInput: the model is unknown, or these are not the bytes of a JPEG file.
@@ -65,7 +173,7 @@ class ModelsPart(Part):
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (model_number, jpeg))
 
-    def generated(self, model_number: int | None = None) -> bytes | None:
+    def generated_images(self, model_number: int | None = None) -> bytes | None:
         """The picture of a model, or the newest one; None when there is none."""
         rows = self._database.rows(
             "SELECT jpeg FROM pictures WHERE ?1 IS NULL OR model_number = ?1 "
@@ -79,9 +187,17 @@ class ModelsPart(Part):
             write_setting(connection, name, value)
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        with self._database.moment() as connection:
+        with self._database.snapshot() as connection:
             kept: dict[str, Any] | None = read_setting(connection, name, None)
         return kept
+
+
+def newest_answer_learned(connection: sqlite3.Connection) -> int:
+    """``seq`` of the newest answer that the newest model was trained on; 0 when unknown."""
+    row = connection.execute(
+        "SELECT json_extract(body, '$.newest_answer') FROM models ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _model(number: int, body: Mapping[str, Any], recorded_at: str) -> ModelRecord:

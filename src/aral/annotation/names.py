@@ -1,4 +1,4 @@
-"""Names that people give to classes and to themselves."""
+"""Names of classes and annotators: any text, compared in Unicode's composed form."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from aral.errors import BadInput
 
 
 def checked_name(kind: str, name: str) -> str:
-    """A name without the white space around it; any other text is taken as it is.
+    """A name without surrounding white space; otherwise any text is accepted.
 
     Raises:
-        BadInput: nothing is left, or the text cannot be stored as UTF-8.
+        BadInput: the name is empty, or cannot be stored as UTF-8.
     """
     name = name.strip()
     if not name:
@@ -20,11 +20,12 @@ def checked_name(kind: str, name: str) -> str:
         name.encode()
     except UnicodeEncodeError as error:
         raise BadInput(
-            f"The name {name!a} of {kind} holds characters that are no text.", "Type the name anew."
+            f"The name {name!a} of {kind} holds characters that are not valid Unicode.",
+            "Type the name again.",
         ) from error
     return name
 
 
 def composed(name: str) -> str:
-    """The form in which names are compared: Unicode's composed one (NFC), upper and lower case apart."""
+    """The form in which names are compared: Unicode's NFC; upper and lower case differ."""
     return unicodedata.normalize("NFC", name)

@@ -1,4 +1,4 @@
-"""The classifier as a graph that runs without this package: torch.export, and ONNX where its packages are."""
+"""The classifier as a graph that runs without this package: torch.export and, with its extra, ONNX."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from aral.annotation.classifier import Classifier
-from aral.annotation.prediction import write_whole
+from aral.annotation.formats import write_exported
 from aral.errors import BadInput, RunFailed
 from aral.randomness import Stream
 
@@ -20,17 +20,17 @@ TORCH_FILE = "model.pt2"
 ONNX_FILE = "model.onnx"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
-"""A probability may differ by so much between the graph and the original."""
+"""The largest difference of a probability between the graph and the classifier."""
 
 CHECKED = 5
-"""Images of noise on which both are compared; another count than the graph was made with."""
+"""Images of noise on which both are compared; not the number with which the graph was traced."""
 
 
 def export_torch(classifier: Classifier, target: Path) -> None:
     """Write a program of ``torch.export``: pixels 0..255, uint8, N×C×H×W, to probabilities N×K.
 
     Raises:
-        RunFailed: the program says something else than the classifier, or the disk is full or refuses.
+        RunFailed: the program differs from the classifier, or the file cannot be written.
     """
     images = torch.export.Dim("images", min=1, max=65_536)
     program = torch.export.export(
@@ -42,15 +42,15 @@ def export_torch(classifier: Classifier, target: Path) -> None:
     _compare(classifier, lambda pixels: graph(torch.from_numpy(pixels)).detach().numpy(), "torch.export")
     content = io.BytesIO()
     torch.export.save(program, content)
-    write_whole(target, content.getvalue())
+    write_exported(target, content.getvalue())
 
 
 def export_onnx(classifier: Classifier, target: Path) -> None:
-    """Write an ONNX graph of the same, compared with the original by onnxruntime.
+    """Write an ONNX graph with the same inputs and outputs, after a comparison in onnxruntime.
 
     Raises:
         BadInput: the packages of the extra ``onnx`` are missing.
-        RunFailed: the graph says something else than the classifier, or the disk is full or refuses.
+        RunFailed: the graph differs from the classifier, or the file cannot be written.
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -70,11 +70,11 @@ def export_onnx(classifier: Classifier, target: Path) -> None:
         dynamo=True,
         verbose=False,
     )
-    assert program is not None  # it is for this exporter
+    assert program is not None  # only the older exporter returns None
     content = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     _compare(classifier, lambda pixels: np.asarray(session.run(None, {"pixels": pixels})[0]), "ONNX")
-    write_whole(target, content)
+    write_exported(target, content)
 
 
 def _noise(classifier: Classifier, count: int) -> UInt8[np.ndarray, "N C H W"]:

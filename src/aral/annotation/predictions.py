@@ -1,11 +1,12 @@
-"""What the newest model says of every image, in blocks of a few thousand images.
+"""The newest model's predictions of all images, suggestions made of them, and which suggestions are hidden.
 
-A block is one short transaction: while a hundred thousand predictions are being stored, people go on
-answering. They come into force together, when the last block is there.
+Predictions are stored in blocks of a few thousand images. A block is one short transaction, so annotators can
+answer while a hundred thousand predictions are being stored. All blocks come into force together.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,54 @@ from threading import Lock
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
-from aral.annotation.database import Part, ProjectDatabase, read_setting, write_setting
-from aral.annotation.records import Suggestion
-from aral.annotation.standing import live_class_of
+from aral.annotation.consensus import live_class_of
+from aral.annotation.database import ProjectDatabase, read_setting, write_setting
 from aral.errors import BadInput
+from aral.randomness import Stream
 from aral.words import counted
 
 BLOCK_IMAGES = 4096
 BLOCK_BYTES = 2**20
+
+HIDDEN_SHARE = 0.1
+_HIDDEN = Stream.root(0).child("anchoring")
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The class that a model predicts for an image: the most probable live class and its probability in 0..1."""
+
+    class_id: int
+    probability: float
+    model_number: int
+
+
+def suggestion_columns(suggestion: Suggestion | None) -> tuple[int | None, float | None, int | None]:
+    """A suggestion as three columns: class, probability, model."""
+    if suggestion is None:
+        return None, None, None
+    return suggestion.class_id, suggestion.probability, suggestion.model_number
+
+
+def suggestion_of(
+    class_id: int | None, probability: float | None, model_number: int | None
+) -> Suggestion | None:
+    """The three columns as a suggestion."""
+    if class_id is None or probability is None or model_number is None:
+        return None
+    return Suggestion(class_id, probability, model_number)
+
+
+def hides_suggestion(image_ids: Sequence[int]) -> list[bool]:
+    """Whether each image is in the random tenth whose suggestions are hidden; fixed by its id."""
+    hidden: list[bool] = (_HIDDEN.uniform(np.array(image_ids, dtype=np.int64)) < HIDDEN_SHARE).tolist()
+    return hidden
+
+
+def is_suggestion_hidden(connection: sqlite3.Connection, image_id: int) -> bool:
+    """Whether an image's suggestion is hidden: it is in the estimate set or in the random tenth."""
+    row = connection.execute("SELECT estimate FROM images WHERE id = ?", (image_id,)).fetchone()
+    return (row is not None and bool(row[0])) or hides_suggestion([image_id])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +72,7 @@ class PredictionTable:
     Attributes:
         model_number: the model; 0 for none.
         ids: the images, ascending.
-        classes: the most probable class of each, as the model knew the classes.
+        classes: the most probable class of each, as the model was trained.
         probabilities: its probability in 0..1.
         merges: live class by class.
     """
@@ -43,20 +84,19 @@ class PredictionTable:
     merges: Mapping[int, int]
 
     def of(self, image_id: int) -> Suggestion | None:
-        """What the model says of an image; None when it was not asked."""
+        """The suggestion for an image; None when the model has not predicted it."""
         row = int(np.searchsorted(self.ids, image_id))
         if row == self.ids.size or self.ids[row] != image_id:
             return None
-        return self.at(row)
-
-    def at(self, row: int) -> Suggestion:
-        """What the model says of the image in a row of this table."""
         class_id = self.merges[int(self.classes[row])]
         return Suggestion(class_id, float(self.probabilities[row]), self.model_number)
 
 
-class NewestPredictions:
-    """The predictions in force, kept in memory until others come into force or classes are merged or removed."""
+_EMPTY = PredictionTable(0, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), {})
+
+
+class Predictions:
+    """The newest model's predictions; kept in memory until they change or a class is merged or removed."""
 
     def __init__(self, database: ProjectDatabase) -> None:
         self._database = database
@@ -64,20 +104,24 @@ class NewestPredictions:
         self._state: tuple[object, ...] = ()
         self._table = _EMPTY
 
+    def get(self, image_id: int) -> Suggestion | None:
+        """The newest model's suggestion for an image; None without a model or a prediction of the image."""
+        return self.table().of(image_id)
+
     def table(self) -> PredictionTable:
-        """The predictions as they are now."""
-        rows = self._database.rows(
+        """The predictions in force."""
+        state = self._database.row(
             "SELECT (SELECT value FROM settings WHERE name = 'predictions'), "
             "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL OR removed = 1)"
         )
         with self._lock:
-            if rows[0] != self._state:
+            if state != self._state:
                 self._table = self._read()
-                self._state = rows[0]
+                self._state = state
             return self._table
 
     def _read(self) -> PredictionTable:
-        with self._database.moment() as connection:
+        with self._database.snapshot() as connection:
             number = int(read_setting(connection, "predictions", 0))
             blocks = connection.execute(
                 "SELECT ids, top, probability FROM predictions WHERE model_number = ? ORDER BY block",
@@ -100,36 +144,25 @@ class NewestPredictions:
             merges,
         )
 
-
-_EMPTY = PredictionTable(0, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), {})
-
-
-class PredictionsPart(Part):
-    """The newest model's predictions."""
-
-    def __init__(self, database: ProjectDatabase) -> None:
-        super().__init__(database)
-        self._predictions = NewestPredictions(database)
-
-    def set_predictions(
+    def replace(
         self,
         model_number: int,
         ids: Int64[np.ndarray, " N"],
         class_ids: Sequence[int],
         probabilities: Float[np.ndarray, "N K"],
     ) -> None:
-        """Store what a model says of images; when this returns, it is what suggestions are made of.
+        """Store a model's predictions; when this returns, they are in force.
 
-        Repeated after a kill, it starts anew; until it returns the model before stays in force.
+        Until then the predictions of the model before stay in force. After a kill the call is simply repeated.
 
         Args:
-            model_number: as :meth:`record_model` gave it.
+            model_number: as :meth:`Models.record` gave it.
             ids: the images, in any order, each once.
             class_ids: the classes of the K columns.
-            probabilities: N×K in 0..1; kept with eleven bits of precision.
+            probabilities: N×K in 0..1; kept as float16.
 
         Raises:
-            BadInput: an id, class or model is unknown, or a probability is no number in 0..1.
+            BadInput: an id, class or model is unknown, or a probability is not in 0..1.
         """
         self._check(model_number, ids, class_ids, probabilities)
         order = np.argsort(ids)
@@ -151,7 +184,7 @@ class PredictionsPart(Part):
                     "INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)",
                     (model_number, block, *(column.tobytes() for column in columns)),
                 )
-            time.sleep(min(time.monotonic() - started, 0.05))  # let those who answer have their turn
+            time.sleep(min(time.monotonic() - started, 0.05))  # let waiting answers through
         with self._database.transaction() as connection:
             write_setting(connection, "predictions", model_number)
         with self._database.transaction(noticed=False, durable=False) as connection:
@@ -164,7 +197,7 @@ class PredictionsPart(Part):
         class_ids: Sequence[int],
         probabilities: Float[np.ndarray, "N K"],
     ) -> None:
-        with self._database.moment() as connection:
+        with self._database.snapshot() as connection:
             classes = set(live_class_of(connection))
             model = connection.execute("SELECT 1 FROM models WHERE number = ?", (model_number,)).fetchone()
             (images,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM images").fetchone()
@@ -182,8 +215,4 @@ class PredictionsPart(Part):
         if not (
             np.isfinite(probabilities).all() and 0 <= probabilities.min() <= probabilities.max() <= 1.001
         ):
-            raise BadInput("Some probabilities are no numbers from 0 to 1.", "Look at the model's outputs.")
-
-    def prediction(self, image_id: int) -> Suggestion | None:
-        """What the newest model says of an image; None without a model or for an image it was not asked."""
-        return self._predictions.table().of(image_id)
+            raise BadInput("Some probabilities are not numbers from 0 to 1.", "Look at the model's outputs.")

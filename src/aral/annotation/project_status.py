@@ -1,4 +1,4 @@
-"""How a project stands, as plain facts and as sentences."""
+"""The status of a project, as JSON facts and as sentences."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DEFAULT_NEXT = 50
 
 @dataclass(frozen=True)
 class Status:
-    """How a project stands.
+    """The status of a project.
 
     Attributes:
-        facts: for programs; what JSON can say.
-        sentences: for people.
+        facts: JSON values, for programs.
+        sentences: the same in words.
     """
 
     facts: dict[str, Any]
@@ -33,18 +33,20 @@ class Status:
 
 
 def status(project: Project) -> Status:
-    """How a project stands now; nothing is changed."""
-    counts, settings = project.answered_count(), project.settings()
-    models, training = project.models(), project.training_state()
-    labels = [label for label in project.labels() if not label.inherited]
-    per_class = {each.name: sum(label.class_id == each.id for label in labels) for each in project.classes()}
+    """The current status of a project; nothing is changed."""
+    counts, settings = project.labels.counts(), project.settings.get()
+    models, training = project.models.all(), project.models.training_state()
+    labels = [label for label in project.labels.all() if not label.inherited]
+    per_class = {
+        each.name: sum(label.class_id == each.id for label in labels) for each in project.classes.all()
+    }
     estimate = next((model.estimate for model in reversed(models) if model.estimate), None)
     advice = advise(models, DEFAULT_NEXT)
-    unreadable, files = project.unreadable(), project.status_counts()
+    unreadable, files = project.images.unreadable(), project.images.status_counts()
     sessions = session_folders(project.folder)
     facts = {
         "photos": str(project.photos.name),
-        "images": project.image_count(),
+        "images": project.images.count(),
         "unreadable": len(unreadable),
         "unreadable files": [asdict(each) for each in unreadable],
         "missing": files.get("missing", 0),
@@ -52,33 +54,33 @@ def status(project: Project) -> Status:
         "classes": per_class,
         "budget": settings.budget,
         "counts": asdict(counts),
-        "estimate slice": int(project.estimate_slice().size),
-        "queue left": project.queue_left(),
+        "estimate slice": int(project.estimate.image_ids().size),
+        "queue left": project.queue.remaining(),
         "training": asdict(training),
         "models": len(models),
         "estimate": asdict(estimate) if estimate else None,
         "advice": advice.reason if isinstance(advice, Unknown) else asdict(advice),
-        "annotators": [each.name for each in project.annotators()],
+        "annotators": [each.name for each in project.annotators.all()],
         "session": sessions[-1][1].name if sessions else None,
     }
     given = counted(counts.labelled, "label")
     if settings.budget is not None:
         given = f"{counts.labelled} of {counted(settings.budget, 'label')}"
-    said = ", ".join(f"{name} {count}" for name, count in per_class.items()) or "no classes yet"
+    by_class = ", ".join(f"{name} {count}" for name, count in per_class.items()) or "no classes yet"
     sentences = [
-        f"{counted(project.image_count(), 'image')}; {counted(len(unreadable), 'file')} could not be read, "
-        f"{counted(files.get('missing', 0), 'is', 'are')} gone and "
+        f"{counted(project.images.count(), 'image')}; {counted(len(unreadable), 'file')} could not be read, "
+        f"{counted(files.get('missing', 0), 'is', 'are')} missing and "
         f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
-        f"{given}: {counts.for_training} for training, {counts.for_estimate} for measuring ({said}).",
+        f"{given}: {counts.for_training} for training, {counts.for_estimate} in the estimate set ({by_class}).",
         f"{counts.skipped} skipped, {counts.unsure} unsure, {counted(counts.bad, 'bad image')}, "
-        f"{counts.none} with none of the classes, {counts.conflicts} in conflict.",
-        f"Trainer: {training.phase}. {training.message}".strip(),
+        f"{counts.none} with none of the classes, {counts.conflicts} with a disagreement.",
+        f"Training: {training.phase}. {training.message}".strip(),
         f"{counted(len(models), 'round is', 'rounds are')} trained. {in_words(estimate)}"
         if models
         else "Nothing is trained yet.",
     ]
     if unreadable:
-        sentences.insert(1, "Which files, and why, say aral status --json and unreadable.csv of aral export.")
+        sentences.insert(1, "Files and reasons: aral status --json, or unreadable.csv of aral export.")
     if estimate is not None:
         sentences.append(fairness(estimate))
     if models:

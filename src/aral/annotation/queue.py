@@ -1,26 +1,117 @@
-"""Which images are to be answered, by the newest round and otherwise."""
+"""The queue: which images are shown next, to whom, and for how long they are reserved by a lease.
+
+A lease keeps an image for one annotator for ten minutes. Cards lease one image each; a page of the grid
+(``grid.py``) leases all images that it shows.
+"""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from aral.annotation.answer_records import Counts
-from aral.annotation.database import Part
-from aral.annotation.leases import GRID, Claim, Holder, claim_of
-from aral.annotation.records import BY_CHANCE, ESTIMATE_SLICE, Purpose
+from aral.annotation.annotators import annotator_id, known_annotator
+from aral.annotation.database import ProjectDatabase, clock, clock_now
+from aral.annotation.predictions import (
+    Predictions,
+    PredictionTable,
+    Suggestion,
+    hides_suggestion,
+    suggestion_columns,
+    suggestion_of,
+)
+from aral.annotation.provenance import BY_CHANCE, ESTIMATE_SET, Provenance, Purpose
+from aral.annotation.settings import ProjectSettings, read_settings
 from aral.errors import BadInput
 from aral.words import counted
 
+MOST_CARDS = 200
 MOST_RESERVED = 2000
-"""How many of the reserve are kept: some rounds' worth; beyond, chance does as well."""
+"""Length of the reserve, some rounds' worth; images after it are drawn at random."""
+
+LEASE_SECONDS = 600.0
+RENEWED_AFTER = 60.0
+"""Seconds. Pages report every two seconds what they show; a lease is renewed at most once in this time."""
+
+GRID = "grid of "
+"""Prefix of the tab name of the leases of a tab's grid, apart from those of its cards."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image to be labelled next, leased to one annotator.
+
+    Attributes:
+        image_id: the image.
+        name: its file, as in :attr:`ProjectImage.name`.
+        width: of the upright image in pixels.
+        height: likewise.
+        purpose: why it is shown.
+        round: the round whose model queried it; None for ``estimate`` and ``random``.
+        reason: the acquisition's reason, one sentence; may be empty.
+        suggestion: the newest model's; None without a model, when suggestions are off, and when hidden.
+        hidden_suggestion: the suggestion is hidden so that it cannot bias the answer: on the estimate set, and
+            on a random tenth of the other images, which measures the bias.
+    """
+
+    image_id: int
+    name: str
+    width: int
+    height: int
+    purpose: Purpose
+    round: int | None
+    reason: str
+    suggestion: Suggestion | None
+    hidden_suggestion: bool
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An image that an annotator is to label, and why.
+
+    Attributes:
+        image_id: the image.
+        purpose: why it is shown.
+        provenance: what chose it.
+        reason: the acquisition's reason, one sentence; may be empty.
+    """
+
+    image_id: int
+    purpose: Purpose
+    provenance: Provenance
+    reason: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds leases: one browser tab of an annotator.
+
+    Attributes:
+        annotator_id: the annotator.
+        tab: name of the browser tab; two tabs are never given the same image.
+        overlap: how many annotators are to label each image.
+        now: the project's clock in seconds.
+    """
+
+    annotator_id: int
+    tab: str
+    overlap: int
+    now: float
+
+    def of_grid(self) -> Holder:
+        """The holder of the leases of the same tab's grid."""
+        return replace(self, tab=GRID + self.tab)
+
 
 _Row: TypeAlias = tuple[int, Purpose, float | None, str]
 """Image, purpose, score and reason."""
+
+# SQL: which images may be given to :person. Named values: person, overlap; purpose, count or image.
 
 _FREE = """i.verdicts + (SELECT count(*) FROM leases l
         WHERE l.image_id = i.id AND l.annotator_id <> :person) < :overlap
@@ -32,19 +123,21 @@ _NEW = (
 _QUEUED = f"""SELECT i.id, q.purpose, q.round, q.acquisition, q.score, q.reason
     FROM queue q JOIN images i ON i.id = q.image_id
     WHERE q.open = 1 AND q.purpose = :purpose AND i.estimate = 0 AND {_NEW} ORDER BY q.position LIMIT :count"""
-_BY_CHANCE = f"""SELECT i.id, :purpose, NULL, iif(i.estimate, '{ESTIMATE_SLICE}', '{BY_CHANCE}'), NULL, ''
+_AT_RANDOM = f"""SELECT i.id, :purpose, NULL, iif(i.estimate, '{ESTIMATE_SET}', '{BY_CHANCE}'), NULL, ''
     FROM images i
     WHERE i.open = 1 AND i.estimate = (:purpose = 'estimate') AND {_NEW} ORDER BY i.shuffle LIMIT :count"""
-AS_ASKED = f"""iif(i.estimate, 'estimate', coalesce(a.purpose, 'random')),
+
+PROVENANCE = f"""iif(i.estimate, 'estimate', coalesce(a.purpose, 'random')),
     iif(i.estimate, NULL, a.round),
-    iif(i.estimate, '{ESTIMATE_SLICE}', coalesce(a.acquisition, '{BY_CHANCE}')),
+    iif(i.estimate, '{ESTIMATE_SET}', coalesce(a.acquisition, '{BY_CHANCE}')),
     iif(i.estimate, NULL, a.score)"""
-"""Purpose, round, strategy and score of images ``i``, each as the newest round asked for it, in ``a``."""
+"""SQL: purpose, round, strategy and score of images ``i`` of :data:`WITH_QUERY`."""
 
-WITH_ASKED = """images i LEFT JOIN asked a ON a.image_id = i.id
+WITH_QUERY = """images i LEFT JOIN asked a ON a.image_id = i.id
     AND a.round = (SELECT max(round) FROM asked WHERE image_id = i.id)"""
+"""SQL: images ``i``, each with the newest query ``a`` that it was in, if any."""
 
-_THIS = f"""SELECT i.id, {AS_ASKED}, coalesce(a.reason, '') FROM {WITH_ASKED}
+_THIS = f"""SELECT i.id, {PROVENANCE}, coalesce(a.reason, '') FROM {WITH_QUERY}
     WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
 _WAS_PUT_OFF = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
     FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
@@ -54,10 +147,14 @@ _PUT_OFF = f"{_WAS_PUT_OFF} ORDER BY o.seq LIMIT :count"
 _THIS_PUT_OFF = f"{_WAS_PUT_OFF} AND i.id = :image"
 
 
-class QueuePart(Part):
-    """What the newest round asks for, and what has been answered."""
+class Queue:
+    """What is to be labelled next, and the leases on it."""
 
-    def set_queue(
+    def __init__(self, database: ProjectDatabase, predictions: Predictions) -> None:
+        self._database = database
+        self._predictions = predictions
+
+    def replace(
         self,
         round_number: int,
         ids: Int64[np.ndarray, " n"],
@@ -67,20 +164,19 @@ class QueuePart(Part):
         reserve_ids: Int64[np.ndarray, " r"],
         reserve_scores: Float[np.ndarray, " r"] | None = None,
     ) -> None:
-        """Replace the queue by that of a new round; a repetition changes nothing.
+        """Replace the queue by the query of a new round; repeating the call changes nothing.
 
-        What an earlier round asked for and nobody has on a page is asked for no more, unless the new round
-        asks for it as well. What is on a page stays there, and its answer keeps the round, the acquisition
-        and the score it was asked with; these are noted for good. Images of the estimate slice may be among
-        the new ones; they are never shown as part of the queue.
+        Images of the earlier query that are not leased leave the queue, unless the new query holds them too.
+        Leased images stay with their annotator, and their answers keep the round, acquisition and score of
+        their own query. Images of the estimate set may be in the query; they are never shown as part of it.
 
         Args:
             round_number: the round whose model has chosen.
-            ids: the query, the most wanted first.
-            scores: one finite number an image, higher = label first.
-            reasons: one sentence an image for people; may be empty.
-            acquisition: name of the strategy.
-            reserve_ids: the next best, in order, for people who are faster than training; the first
+            ids: the query, highest score first.
+            scores: one finite number per image, higher = label first.
+            reasons: one sentence per image; may be empty.
+            acquisition: its name.
+            reserve_ids: the next best images, in order, for annotators who are faster than training; the first
                 2,000 of them are kept.
             reserve_scores: one finite number each, as ``scores``; None without.
 
@@ -109,37 +205,86 @@ class QueuePart(Part):
                 SELECT image_id, round, purpose, acquisition, score, reason FROM queue"""
             )
 
-    def queue_left(self) -> int:
-        """How many images of the newest round's query still wait for an answer.
+    def remaining(self) -> int:
+        """How many images of the newest query still wait for a label.
 
-        An image that everyone who saw it skipped or was unsure of waits no more, though it is asked again.
+        Images that everyone who saw them skipped or was unsure of do not count, though they are shown again.
         """
-        (left,) = self._database.row(
+        (count,) = self._database.row(
             """SELECT count(*) FROM queue q JOIN images i ON i.id = q.image_id
             WHERE q.open = 1 AND q.purpose = 'query' AND i.estimate = 0
                 AND (i.state IS NULL OR i.state NOT IN ('skip', 'unsure'))"""
         )
-        return int(left)
+        return int(count)
 
-    def answered_count(self) -> Counts:
-        """Images by what is known of them."""
-        rows = self._database.rows("SELECT state, estimate, images FROM tally")
-        tally = {(state, estimate): images for state, estimate, images in rows}
-        training, estimate = tally.get(("class", 0), 0), tally.get(("class", 1), 0)
+    def next_cards(
+        self, annotator: str, count: int, holding: Sequence[int] = (), tab: str = ""
+    ) -> list[Card]:
+        """The next images for an annotator, leased to them for ten minutes.
 
-        def both(state: str) -> int:
-            return int(tally.get((state, 0), 0) + tally.get((state, 1), 0))
+        First the images that are leased to this tab and not on the page, as after a reload. Then the estimate
+        set, mixed evenly with the newest query, its reserve and random images. Last what this annotator skipped
+        or was unsure of. Empty only when nothing is left that this annotator may label.
 
-        return Counts(
-            labelled=training + estimate,
-            skipped=both("skip"),
-            unsure=both("unsure"),
-            bad=both("bad image"),
-            none=both("none of these"),
-            conflicts=both("conflict"),
-            for_training=training,
-            for_estimate=estimate,
-        )
+        Args:
+            annotator: their name.
+            count: how many cards, up to 200.
+            holding: images on the page; their leases are renewed, and they are not given again.
+            tab: name of the browser tab, if one annotator has several: each gets its own images.
+
+        Raises:
+            BadInput: the name is empty, or the count is out of range.
+        """
+        if not 0 <= count <= MOST_CARDS:
+            raise BadInput(f"{count} cards at once are out of range.", f"Ask for 1 to {MOST_CARDS}.")
+        table = self._predictions.table()
+        with self._database.transaction(noticed=False, durable=False) as connection:
+            settings = read_settings(connection)
+            holder = Holder(annotator_id(connection, annotator), tab, settings.overlap, clock(connection))
+            end_old_leases(connection, holder.now)
+            _renew_cards(connection, holder, holding, table)
+            given = _own_leases(connection, holder, holding)[:count]
+            _renew(connection, holder, [assignment.image_id for assignment, _ in given])
+            lacking = count - len(given)
+            chosen = _choose(connection, holder, lacking, holding, _estimate_share(connection, settings))
+            lease(connection, holder, chosen, table)
+            given += [(assignment, table.of(assignment.image_id)) for assignment in chosen]
+            if not given:  # nothing else is left: what this annotator's other tabs hold
+                given = _own_leases(connection, holder, holding, any_tab=True)[:count]
+            return [_card(connection, settings, *one) for one in given]
+
+    def renew_leases(
+        self, annotator: str, cards: Sequence[int], tiles: Sequence[int] | None = None, tab: str = ""
+    ) -> None:
+        """Renew the leases of the images that a page still shows.
+
+        An image whose lease has ended is leased again, unless another annotator was given it. At most one write
+        a minute, however often this is called.
+
+        Args:
+            annotator: their name.
+            cards: unanswered images that are on cards of the page, or are to be.
+            tiles: unanswered images of the tab's grid, which holds no other leases from then on; None to leave
+                the grid's leases as they are.
+            tab: name of the browser tab.
+
+        Raises:
+            BadInput: the name is empty.
+        """
+        with self._database.snapshot() as connection:
+            person = known_annotator(connection, annotator)
+            overlap = read_settings(connection).overlap
+            if not _is_renewal_due(
+                connection, Holder(person, tab, overlap, clock_now(connection)), cards, tiles
+            ):
+                return
+        table = self._predictions.table()
+        with self._database.transaction(noticed=False, durable=False) as connection:
+            holder = Holder(person, tab, overlap, clock(connection))
+            end_old_leases(connection, holder.now)
+            _renew_cards(connection, holder, cards, table)
+            if tiles is not None:
+                lease_grid(connection, holder, tiles, table)
 
 
 def _query_rows(
@@ -156,111 +301,96 @@ def _reserve_rows(
     ids: Int64[np.ndarray, " r"],
     scores: Float[np.ndarray, " r"] | None,
 ) -> list[_Row]:
-    """The reserve without what is in the query, each image once."""
+    """The reserve without the images of the query, each image once."""
     if scores is not None and not np.isfinite(scores).all():
         raise BadInput("A reserve needs finite scores.", "Look at the acquisition.")
     known: list[float | None] = [None] * ids.size if scores is None else scores.tolist()
     score_of: dict[int, float | None] = {}
     for image_id, score in zip(ids.tolist(), known, strict=True):
         score_of.setdefault(image_id, score)
-    left = [image_id for image_id in score_of if image_id not in set(query.tolist())]
+    queried = set(query.tolist())
+    left = [image_id for image_id in score_of if image_id not in queried]
     return [(image_id, "reserve", score_of[image_id], "") for image_id in left[:MOST_RESERVED]]
 
 
-def choose(
-    connection: sqlite3.Connection, holder: Holder, count: int, but: Sequence[int], estimate_share: float
-) -> list[Claim]:
-    """The next images for a page: query, reserve, chance, at last what this person has put off.
+# The order of the queue
 
-    Images of the estimate slice are mixed in evenly, so that they are a fixed part of the answers at any
-    moment.
+
+def _choose(
+    connection: sqlite3.Connection, holder: Holder, count: int, held: Sequence[int], estimate_share: float
+) -> list[Assignment]:
+    """The next images for a page: query, reserve, random images, last what this annotator has put off.
+
+    Images of the estimate set are mixed in evenly, so that at any moment they are a fixed share of the answers.
 
     Args:
         connection: inside a transaction.
         holder: the page.
         count: how many images.
-        but: images that are on the page already.
-        estimate_share: the part of the answers that measure.
+        held: images that are on the page already.
+        estimate_share: share of the answers that go to the estimate set.
     """
     if not count:
         return []
-    held = set(but)
+    excluded = set(held)
 
-    def claims(statement: str, purpose: Purpose) -> list[Claim]:
+    def assignments(statement: str, purpose: Purpose) -> list[Assignment]:
         values = {
             "person": holder.annotator_id,
             "overlap": holder.overlap,
             "purpose": purpose,
-            "count": 2 * count + len(held),  # some may be held, or be in the query as well
+            "count": 2 * count + len(excluded),  # some may be held, or be in the query as well
         }
-        return [claim_of(*row) for row in connection.execute(statement, values) if row[0] not in held]
+        return [_assignment(*row) for row in connection.execute(statement, values) if row[0] not in excluded]
 
     stages: tuple[tuple[str, Purpose], ...] = (
         (_QUEUED, "query"),
         (_QUEUED, "reserve"),
-        (_BY_CHANCE, "random"),
+        (_AT_RANDOM, "random"),
     )
-    training: dict[int, Claim] = {}
+    training: dict[int, Assignment] = {}
     for statement, purpose in stages:
         if len(training) < count:
-            for claim in claims(statement, purpose):
-                training.setdefault(claim.image_id, claim)
-    measuring = claims(_BY_CHANCE, "estimate")
-    mixed = mix(measuring, list(training.values()), *_given(connection), estimate_share)[:count]
+            for assignment in assignments(statement, purpose):
+                training.setdefault(assignment.image_id, assignment)
+    estimate = assignments(_AT_RANDOM, "estimate")
+    mixed = mix(estimate, list(training.values()), *_given_counts(connection), estimate_share)[:count]
     if len(mixed) < count:
-        mixed += claims(_PUT_OFF, "random")[: count - len(mixed)]
+        mixed += assignments(_PUT_OFF, "random")[: count - len(mixed)]
     return mixed
-
-
-def take_again(connection: sqlite3.Connection, holder: Holder, held: Sequence[int]) -> list[Claim]:
-    """Those images on a page whose lease has ended meanwhile and which nobody else was given."""
-    return _claims_on(connection, holder, held, (_THIS,))
-
-
-def claims_on(connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int]) -> list[Claim]:
-    """Those images that nobody has on a page, each as it was asked for, also what this person has put off."""
-    return _claims_on(connection, holder, image_ids, (_THIS, _THIS_PUT_OFF))
-
-
-def _claims_on(
-    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
-) -> list[Claim]:
-    values = {"person": holder.annotator_id, "overlap": holder.overlap}
-    return [
-        claim_of(*row)
-        for image_id in image_ids
-        for statement in statements
-        for row in connection.execute(statement, {**values, "image": image_id})
-    ]
 
 
 def mix(
-    measuring: Sequence[Claim], training: Sequence[Claim], measured: int, trained: int, share: float
-) -> list[Claim]:
-    """Both lists as one, each in its order: at every place about ``share`` of all so far are for measuring.
+    estimate: Sequence[Assignment],
+    training: Sequence[Assignment],
+    estimate_given: int,
+    training_given: int,
+    share: float,
+) -> list[Assignment]:
+    """Both lists merged, each in its order, so that in every prefix about ``share`` is for the estimate set.
 
     Args:
-        measuring: images of the estimate slice.
+        estimate: images of the estimate set.
         training: the others.
-        measured: how many of the slice were given out before.
-        trained: how many others were given out before.
-        share: the part of all that measures, until one of the lists is used up.
+        estimate_given: how many images of the estimate set were given out before.
+        training_given: how many others were given out before.
+        share: share of the estimate set, until one of the lists is used up.
     """
-    first, second = list(reversed(measuring)), list(reversed(training))
+    first, second = list(reversed(estimate)), list(reversed(training))
     mixed = []
     while first or second:
-        is_due = measured < share * (measured + trained + 1)
+        is_due = estimate_given < share * (estimate_given + training_given + 1)
         if first and (is_due or not second):
             mixed.append(first.pop())
-            measured += 1
+            estimate_given += 1
         else:
             mixed.append(second.pop())
-            trained += 1
+            training_given += 1
     return mixed
 
 
-def _given(connection: sqlite3.Connection) -> tuple[int, int]:
-    """How many images of the slice, and of the others, were answered or are on somebody's card."""
+def _given_counts(connection: sqlite3.Connection) -> tuple[int, int]:
+    """How many images of the estimate set, and how many others, are labelled or leased as cards."""
     rows = connection.execute(
         f"""SELECT estimate, sum(images) FROM (
             SELECT estimate, images FROM tally
@@ -269,3 +399,171 @@ def _given(connection: sqlite3.Connection) -> tuple[int, int]:
     )
     given = dict(rows)
     return given.get(1, 0), given.get(0, 0)
+
+
+def _estimate_share(connection: sqlite3.Connection, settings: ProjectSettings) -> float:
+    """Share of the answers for the estimate set, such that the set and the budget are used up together."""
+    if settings.budget is None:
+        return settings.estimate_share
+    (images,) = connection.execute("SELECT count(*) FROM images WHERE estimate = 1").fetchone()
+    return float(images) / settings.budget
+
+
+def _card(
+    connection: sqlite3.Connection,
+    settings: ProjectSettings,
+    assignment: Assignment,
+    suggestion: Suggestion | None,
+) -> Card:
+    name, width, height = connection.execute(
+        "SELECT name, width, height FROM images WHERE id = ?", (assignment.image_id,)
+    ).fetchone()
+    hidden = assignment.purpose == "estimate" or hides_suggestion([assignment.image_id])[0]
+    return Card(
+        assignment.image_id,
+        os.fsdecode(name),
+        width,
+        height,
+        assignment.purpose,
+        assignment.provenance.round,
+        assignment.reason,
+        suggestion if settings.suggestions_on and not hidden else None,
+        hidden,
+    )
+
+
+# Leases
+
+
+def end_old_leases(connection: sqlite3.Connection, now: float) -> None:
+    """Delete the leases that have ended."""
+    connection.execute("DELETE FROM leases WHERE ends <= ?", (now,))
+
+
+def end_lease(connection: sqlite3.Connection, image_id: int, annotator_id: int) -> None:
+    """End an annotator's lease of an image, if there is one."""
+    connection.execute("DELETE FROM leases WHERE image_id = ? AND annotator_id = ?", (image_id, annotator_id))
+
+
+def lease(
+    connection: sqlite3.Connection,
+    holder: Holder,
+    assignments: Sequence[Assignment],
+    table: PredictionTable,
+) -> None:
+    """Lease images, each with the newest model's suggestion before it is answered."""
+    (given,) = connection.execute("SELECT coalesce(max(given), 0) FROM leases").fetchone()
+    connection.executemany(
+        """INSERT OR REPLACE INTO leases (image_id, annotator_id, tab, ends, purpose, round, strategy, score,
+            reason, suggested_class, suggested_probability, suggested_by, given)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        [
+            (
+                assignment.image_id,
+                holder.annotator_id,
+                holder.tab,
+                holder.now + LEASE_SECONDS,
+                assignment.purpose,
+                assignment.provenance.round,
+                assignment.provenance.strategy,
+                assignment.provenance.score,
+                assignment.reason,
+                *suggestion_columns(table.of(assignment.image_id)),
+                given + place,
+            )
+            for place, assignment in enumerate(assignments, 1)
+        ],
+    )
+
+
+def lease_grid(
+    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
+) -> None:
+    """Lease what a tab's grid shows to that grid, and nothing else.
+
+    What is on one of the annotator's cards stays leased to the card.
+    """
+    grid = holder.of_grid()
+    shown, before = set(image_ids), _leased_by_tab(connection, grid)
+    for image_id in before - shown:
+        end_lease(connection, image_id, grid.annotator_id)
+    _renew(connection, grid, sorted(before & shown))
+    lease(connection, grid, _available(connection, grid, image_ids, (_THIS, _THIS_PUT_OFF)), table)
+
+
+def _renew_cards(
+    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
+) -> None:
+    """Renew the leases of a page's cards; those that have ended are taken again unless others have the image."""
+    _renew(connection, holder, image_ids)
+    lease(connection, holder, _available(connection, holder, image_ids, (_THIS,)), table)
+
+
+def _renew(connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int]) -> None:
+    connection.executemany(
+        "UPDATE leases SET ends = ?, tab = ? WHERE image_id = ? AND annotator_id = ?",
+        [(holder.now + LEASE_SECONDS, holder.tab, image_id, holder.annotator_id) for image_id in image_ids],
+    )
+
+
+def _is_renewal_due(
+    connection: sqlite3.Connection, holder: Holder, cards: Sequence[int], tiles: Sequence[int] | None
+) -> bool:
+    """Whether a lease is to be renewed, taken again or ended."""
+    if not holder.annotator_id:
+        return False  # an unknown annotator holds no leases
+    rows = connection.execute(
+        "SELECT image_id FROM leases WHERE annotator_id = ? AND ends < ?",
+        (holder.annotator_id, holder.now + LEASE_SECONDS - RENEWED_AFTER),
+    )
+    old = {image_id for (image_id,) in rows}
+    if old & {*cards, *(tiles or ())} or _available(connection, holder, cards, (_THIS,)):
+        return True
+    if tiles is None:
+        return False
+    return bool(
+        _leased_by_tab(connection, holder.of_grid()) - set(tiles)
+        or _available(connection, holder, tiles, (_THIS, _THIS_PUT_OFF))
+    )
+
+
+def _available(
+    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
+) -> list[Assignment]:
+    """Those of the images that may be leased to the annotator and are leased to nobody, as they were queried."""
+    values = {"person": holder.annotator_id, "overlap": holder.overlap}
+    return [
+        _assignment(*row)
+        for image_id in image_ids
+        for statement in statements
+        for row in connection.execute(statement, {**values, "image": image_id})
+    ]
+
+
+def _own_leases(
+    connection: sqlite3.Connection, holder: Holder, held: Sequence[int], any_tab: bool = False
+) -> list[tuple[Assignment, Suggestion | None]]:
+    """What is leased to a tab and not on its page, in the order it was given; ``any_tab`` for all its tabs."""
+    rows = connection.execute(
+        """SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
+            l.suggested_class, l.suggested_probability, l.suggested_by
+        FROM leases l JOIN images i ON i.id = l.image_id
+        WHERE l.annotator_id = ? AND (l.tab = ? OR ?) AND i.open = 1 ORDER BY l.given""",
+        (holder.annotator_id, holder.tab, any_tab),
+    )
+    excluded = set(held)
+    return [(_assignment(*row[:6]), suggestion_of(*row[6:])) for row in rows if row[0] not in excluded]
+
+
+def _leased_by_tab(connection: sqlite3.Connection, holder: Holder) -> set[int]:
+    rows = connection.execute(
+        "SELECT image_id FROM leases WHERE annotator_id = ? AND tab = ?", (holder.annotator_id, holder.tab)
+    )
+    return {image_id for (image_id,) in rows}
+
+
+def _assignment(
+    image_id: int, purpose: Purpose, round: int | None, strategy: str, score: float | None, reason: str
+) -> Assignment:
+    """Six columns as an assignment."""
+    return Assignment(image_id, purpose, Provenance(round, strategy, score), reason)

@@ -1,12 +1,12 @@
-"""How the page behaves, and how many labels are to be given."""
+"""The settings of a project: keys and switches of the page, budget, overlap and size of the estimate set."""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 
-from aral.annotation.database import Part, read_setting, write_setting
-from aral.annotation.estimate import fit_slice
-from aral.annotation.records import PageSettings
+from aral.annotation.database import ProjectDatabase, read_setting, write_setting
+from aral.annotation.estimate import resize_estimate_set
 from aral.errors import BadInput
 from aral.words import counted
 
@@ -30,23 +30,49 @@ ACTION_KEYS = {
 """The keys of a new project, as ``KeyboardEvent.key`` names them."""
 
 CLASS_KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
-"""The keys that classes get, in this order, as far as no action has them."""
+"""The keys of classes, in the order they are assigned; keys of actions are skipped."""
 
 MOST_OVERLAP = 20
 
 
-class SettingsPart(Part):
-    """The settings of a project."""
+@dataclass(frozen=True)
+class ProjectSettings:
+    """The settings of a project.
 
-    def settings(self) -> PageSettings:
-        """The settings as they are now."""
-        with self._database.moment() as connection:
+    Attributes:
+        keys: key by action: ``skip``, ``unsure``, ``bad image``, ``none of these``, ``undo``, ``previous``,
+            ``next``, ``accept``, ``hide``, ``zoom``, ``grid``, ``progress``, ``guide``, ``search``, ``help``;
+            ``class:7`` overrides the key of class 7. Keys are named as in ``KeyboardEvent.key``.
+        shortcuts_on: single keys act (WCAG 2.1.4 requires a switch).
+        suggestions_on: cards carry suggestions.
+        budget: how many labels are to be given in all; None without a limit.
+        overlap: by how many annotators each image is to be labelled.
+        estimate_share: share of the budget for the estimate set.
+    """
+
+    keys: dict[str, str]
+    shortcuts_on: bool
+    suggestions_on: bool
+    budget: int | None
+    overlap: int
+    estimate_share: float
+
+
+class Settings:
+    """Read and change the settings of a project."""
+
+    def __init__(self, database: ProjectDatabase) -> None:
+        self._database = database
+
+    def get(self) -> ProjectSettings:
+        """The current settings."""
+        with self._database.snapshot() as connection:
             return read_settings(connection)
 
-    def set_settings(self, settings: PageSettings) -> PageSettings:
-        """Replace the settings; change some with ``dataclasses.replace(project.settings(), …)``.
+    def set(self, settings: ProjectSettings) -> ProjectSettings:
+        """Replace the settings; change some with ``dataclasses.replace(project.settings.get(), …)``.
 
-        Another budget or share fits the estimate slice to it: images of it that were answered stay.
+        Another budget or share resizes the estimate set; its labelled images stay in it.
 
         Raises:
             BadInput: a number is out of range, or two things have the same key.
@@ -63,14 +89,14 @@ class SettingsPart(Part):
                     (settings.overlap,),
                 )
             if (settings.budget, settings.estimate_share) != (before.budget, before.estimate_share):
-                fit_slice(connection, settings.budget, settings.estimate_share)
+                resize_estimate_set(connection, settings.budget, settings.estimate_share)
         return settings
 
 
-def read_settings(connection: sqlite3.Connection) -> PageSettings:
+def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
     """The settings, with the defaults of a new project for what was never set."""
     kept = read_setting(connection, "page", {})
-    return PageSettings(
+    return ProjectSettings(
         keys=_keys(connection, kept.get("keys", {})),
         shortcuts_on=kept.get("shortcuts_on", True),
         suggestions_on=kept.get("suggestions_on", True),
@@ -81,30 +107,31 @@ def read_settings(connection: sqlite3.Connection) -> PageSettings:
 
 
 def _keys(connection: sqlite3.Connection, chosen: dict[str, str]) -> dict[str, str]:
-    """The keys that were chosen, and the usual ones of what has come since, where these are still free."""
+    """The chosen keys, and the default keys of all other actions where these are still free."""
     classes = connection.execute(
         "SELECT id, key FROM classes WHERE merged_into IS NULL AND removed = 0"
     ).fetchall()
     taken = {chosen.get(f"class:{class_id}", key).casefold() for class_id, key in classes}
     taken |= {key.casefold() for key in chosen.values()}
-    usual = {action: "" if key.casefold() in taken else key for action, key in ACTION_KEYS.items()}
-    return {**usual, **chosen}
+    defaults = {action: "" if key.casefold() in taken else key for action, key in ACTION_KEYS.items()}
+    return {**defaults, **chosen}
 
 
-def write_settings(connection: sqlite3.Connection, settings: PageSettings) -> None:
-    """Store settings that were checked."""
+def write_settings(connection: sqlite3.Connection, settings: ProjectSettings) -> None:
+    """Store checked settings."""
     write_setting(connection, "page", vars(settings))
 
 
-def _checked(settings: PageSettings) -> PageSettings:
+def _checked(settings: ProjectSettings) -> ProjectSettings:
     check_budget(settings.budget)
     if not 1 <= settings.overlap <= MOST_OVERLAP:
         raise BadInput(
-            f"An overlap of {settings.overlap} is out of range.", f"Give 1 to {MOST_OVERLAP} people an image."
+            f"An overlap of {settings.overlap} is out of range.",
+            f"Give a number of annotators from 1 to {MOST_OVERLAP}.",
         )
     if not 0 <= settings.estimate_share <= 0.5:
         raise BadInput(
-            f"A share of {settings.estimate_share} of the labels for measuring is out of range.",
+            f"An estimate share of {settings.estimate_share} is out of range.",
             "Give a number from 0 to 0.5, such as 0.2.",
         )
     return settings
@@ -121,7 +148,7 @@ def check_budget(budget: int | None) -> None:
 
 
 def _check_keys(connection: sqlite3.Connection, keys: dict[str, str]) -> None:
-    """No key may mean two things; an empty one means that there is none."""
+    """Refuse a key that means two things; an empty string is no key."""
     classes = connection.execute(
         "SELECT id, key, merged_into IS NULL AND removed = 0 FROM classes"
     ).fetchall()

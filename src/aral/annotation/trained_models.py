@@ -46,9 +46,9 @@ def add_model(run: TrainingRun) -> ModelRecord:
     record = _model_record(run, classifier, _train_seconds(run, number))
     classifier = _described(classifier, record)
     classifier.save(project.folder / record.folder)
-    model_number = project.record_model(record)
+    model_number = project.models.record(record)
     everything = run.images.everything
-    project.set_predictions(
+    project.predictions.replace(
         model_number, everything.ids, list(run.class_ids), classifier.probabilities(everything)
     )
     gallery = session.learner.gallery(
@@ -57,7 +57,7 @@ def add_model(run: TrainingRun) -> ModelRecord:
         Stream.root(run.spec.seed).child("gallery"),
     )
     if gallery is not None:
-        project.set_generated(model_number, picture(gallery))
+        project.models.set_generated_images(model_number, picture(gallery))
     update_advice(project, run.query_size)
     run.note_model(model_number)
     _prune(project)
@@ -74,21 +74,21 @@ def update_estimate(run: TrainingRun) -> bool:
     number = run.session.round_number - 1
     if number < 0:
         return False
-    newest = project.models()[-1]
+    newest = project.models.all()[-1]
     measured = run.estimate_labels()
     before = 0 if newest.estimate is None else newest.estimate.count
     if len(measured) == before and _labels_by_class(newest) == _counts(measured.classes, run.class_count):
         return False
     classifier = Classifier.load(project.folder / newest.folder)
-    project.record_model(_model_record(run, classifier, newest.seconds))
+    project.models.record(_model_record(run, classifier, newest.seconds))
     update_advice(project, run.query_size)
     return True
 
 
 def update_advice(project: Project, next_labels: int) -> None:
     """Tell the project how much accuracy the next labels would gain, if that can be estimated."""
-    advice = advise(project.models(), next_labels)
-    project.set_advice(None if isinstance(advice, Unknown) else advice)
+    advice = advise(project.models.all(), next_labels)
+    project.models.set_advice(None if isinstance(advice, Unknown) else advice)
 
 
 def _model_record(run: TrainingRun, classifier: Classifier, seconds: float) -> ModelRecord:
@@ -97,7 +97,7 @@ def _model_record(run: TrainingRun, classifier: Classifier, seconds: float) -> M
     measured = run.estimate_labels()
     estimate, confusion = measure(classifier.probabilities(measured.images), measured.classes)
     if estimate is not None:
-        late = np.isin(measured.images.ids, run.project.late_in_slice()).sum()
+        late = np.isin(measured.images.ids, run.project.estimate.late_ids()).sum()
         estimate = replace(estimate, late=int(late))
     trained = run.trained_labels()
     spent = len(trained) + len(measured)
@@ -154,7 +154,7 @@ def picture(gallery: Gallery) -> bytes:
 
 
 def _description(run: TrainingRun) -> Description:
-    names = {each.id: each.name for each in run.project.classes()}
+    names = {each.id: each.name for each in run.project.classes.all()}
     return Description(
         run.spec.learner.networks,
         run.images.pool.shape,
@@ -177,7 +177,7 @@ def _newest_trained_answer(run: TrainingRun) -> int:
     return max(
         (
             label.seq
-            for label in run.project.labels()
+            for label in run.project.labels.all()
             if label.use == "training"
             and not label.inherited
             and trained.get(label.image_id) == index.get(label.class_id, -1)
@@ -196,5 +196,5 @@ def _counts(classes: np.ndarray, class_count: int) -> list[int]:
 
 def _prune(project: Project) -> None:
     """Keep the folders of the newest models only; the records of all models stay."""
-    kept = {Path(model.folder).name for model in project.models()[-KEPT_MODELS:]}
+    kept = {Path(model.folder).name for model in project.models.all()[-KEPT_MODELS:]}
     prune(project.folder / MODELS, kept)

@@ -40,7 +40,7 @@ class ProgressReporter(Observer):
         """Set the project's training state, unless it is this one already."""
         state = TrainingState(phase, number, fraction, message)
         if state != self._reported:
-            self._project.set_training_state(state)
+            self._project.models.set_training_state(state)
             self._reported, self._reported_at = state, time.monotonic()
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
@@ -104,14 +104,14 @@ class Trainer:
             return False
 
     def _turn(self) -> bool:
-        if not self._project.image_count():
+        if not self._project.images.count():
             self._reporter.report("idle", "Waiting for images.")
             return False
         identity = identity_of(self._project, self._options)
         if len(identity.class_ids) < 2:
             self._reporter.report("idle", "Waiting for a second class.")
             return False
-        self._state = (identity, self._project.newest_event())
+        self._state = (identity, self._project.annotations.newest_seq())
         if self._state == self._failed_state:
             return False
         self._failed_state = None
@@ -139,7 +139,7 @@ class Trainer:
 
     def _waiting_for(self, run: TrainingRun) -> str:
         """What the trainer waits for, and why the gain of more labels is unknown."""
-        advice = advise(self._project.models(), run.query_size)
+        advice = advise(self._project.models.all(), run.query_size)
         reason = f" {advice.reason}" if isinstance(advice, Unknown) else ""
         classes = set(run.labels().values())
         needs = " Training needs labels of two classes." if len(classes) < 2 else ""
@@ -166,7 +166,7 @@ class Trainer:
             return True
         if time.monotonic() - self._classes_checked_at > REPORT_SECONDS:
             self._classes_checked_at = time.monotonic()
-            class_ids = tuple(each.id for each in self._project.classes())
+            class_ids = tuple(each.id for each in self._project.classes.all())
             self._classes_changed = self._run is not None and class_ids != self._run.class_ids
         return self._classes_changed
 

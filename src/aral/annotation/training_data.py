@@ -10,9 +10,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from aral.annotation.answer_records import LabelUse
-from aral.annotation.labels import ImageConsensus
-from aral.annotation.pixels import PixelFile
+from aral.annotation.labels import ImageConsensus, LabelUse
+from aral.annotation.pictures import PixelFile
 from aral.annotation.project import Project
 from aral.loop import CurrentLabels, LabelChanges
 from aral.types import Answer, ClassAnswer, ImageSet, LabelledSet, NoClass, NoClassAnswer
@@ -47,11 +46,11 @@ def read_images(project: Project) -> ProjectImages:
     Raises:
         BadInput: nothing was imported yet.
     """
-    pixels = mapped_pixels(project.pixels())
-    labelled = [label.image_id for label in project.labels() if not label.inherited]
-    known = np.union1d(project.labelable_ids(), np.array(labelled, dtype=np.int64))
+    pixels = mapped_pixels(project.images.pixels())
+    labelled = [label.image_id for label in project.labels.all() if not label.inherited]
+    known = np.union1d(project.images.labelable_ids(), np.array(labelled, dtype=np.int64))
     everything = ImageSet(pixels, known[known < len(pixels)])
-    return ProjectImages(everything.without(project.estimate_slice()), everything)
+    return ProjectImages(everything.without(project.estimate.image_ids()), everything)
 
 
 def mapped_pixels(file: PixelFile) -> UInt8[Tensor, "M C side side"]:
@@ -82,7 +81,7 @@ class ProjectLabels:
 
     def since(self, cursor: int) -> LabelChanges:
         """What has changed after the event ``cursor`` of the annotation log."""
-        newest, changed = self._project.consensus_since(cursor)
+        newest, changed = self._project.labels.changed_since(cursor)
         return LabelChanges(
             newest,
             {each.image_id: self._answer(each) for each in changed if each.image_id in self._image_ids},

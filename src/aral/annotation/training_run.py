@@ -71,8 +71,8 @@ def identity_of(project: Project, options: TrainingOptions) -> RunIdentity:
     Raises:
         BadInput: nothing was imported yet.
     """
-    pixels = project.pixels()
-    class_ids = tuple(each.id for each in project.classes())
+    pixels = project.images.pixels()
+    class_ids = tuple(each.id for each in project.classes.all())
     return RunIdentity(class_ids, options, pixels.side, pixels.channels)
 
 
@@ -163,7 +163,7 @@ class TrainingRun:
         """Whether it has this identity, and its pool holds all images that can be labelled now."""
         if identity != self.identity:
             return False
-        now = np.setdiff1d(self.project.labelable_ids(), self.project.estimate_slice())
+        now = np.setdiff1d(self.project.images.labelable_ids(), self.project.estimate.image_ids())
         # An image whose file is gone may stay in the pool: its pixels are there.
         return bool(np.isin(now, self.images.pool.ids).all())
 
@@ -201,7 +201,7 @@ class TrainingRun:
         changed = self.changed_labels()
         if not changed or (number == 0 and len(set(self.labels().values())) < 2):
             return False
-        query_is_answered = self.has_query() and self.project.queue_left() == 0
+        query_is_answered = self.has_query() and self.project.queue.remaining() == 0
         return changed >= self._next_query_size() or query_is_answered or self._budget_is_spent()
 
     def _next_query_size(self) -> int:
@@ -211,7 +211,7 @@ class TrainingRun:
 
     def _budget_is_spent(self) -> bool:
         """Whether no more labels are to come, and the last training knew only a part of them."""
-        budget, counts = self.project.settings().budget, self.project.answered_count()
+        budget, counts = self.project.settings.get().budget, self.project.labels.counts()
         if budget is None or counts.labelled < budget:
             return False
         return len(self.trained_labels()) + counts.for_estimate < budget
@@ -244,7 +244,7 @@ class TrainingRun:
             return
         selection = recorded or self.session.ask(min(self._next_query_size(), len(candidates)), stopping)
         reserve = self._reserve(selection)
-        self.project.set_queue(
+        self.project.queue.replace(
             self.first_round + number,
             selection.ids,
             selection.scores,
@@ -279,7 +279,7 @@ def _open_run(project: Project, identity: RunIdentity, images: ProjectImages) ->
         store.close()
     number = before[-1][0] + 1 if before else 1
     material = Material(
-        images.pool.shape, len(images.pool), len(identity.class_ids), project.settings().budget
+        images.pool.shape, len(images.pool), len(identity.class_ids), project.settings.get().budget
     )
     spec = spec_for(project.folder, material, identity.options)
     store = Store.open(project.folder / f"{PREFIX}{number}", create=True)
@@ -305,8 +305,8 @@ def _record_settings(
     store: Store, project: Project, identity: RunIdentity, spec: RunSpec, pool_size: int
 ) -> None:
     """Record what a new run is about."""
-    names = {each.id: each.name for each in project.classes()}
-    rounds = [model.round for model in project.models()]
+    names = {each.id: each.name for each in project.classes.all()}
+    rounds = [model.round for model in project.models.all()]
     values: dict[str, Json] = {
         "data": project.photos.name.encode("utf-8", "replace").decode() or "images",
         "note": "accuracy on the estimate set",
@@ -317,7 +317,7 @@ def _record_settings(
         "seed": spec.seed,
         "class names": [names.get(class_id, str(class_id)) for class_id in identity.class_ids],
         "query size": spec.rounds.query_size,
-        "budget": project.settings().budget,
+        "budget": project.settings.get().budget,
         "first round": max(rounds) + 1 if rounds else 0,
         "spec": spec.model_dump(mode="json"),
         "pool size": pool_size,

@@ -90,7 +90,7 @@ class TrainerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._project.set_training_state(TrainingState("off", message="Training is off."))
+        self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _supervise(self) -> None:
         while not self._ending.is_set() and self._starts < MOST_STARTS:
@@ -104,7 +104,7 @@ class TrainerProcess:
                 self._starts = 0
         if not self._ending.is_set():
             message = f"The training worker ended {MOST_STARTS} times. Its log: {self._project.folder / LOG}."
-            self._project.set_training_state(TrainingState("failed", message=message))
+            self._project.models.set_training_state(TrainingState("failed", message=message))
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = self._project.folder / LOG

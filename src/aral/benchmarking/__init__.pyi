@@ -1,34 +1,82 @@
-from .executor import Job, State, Watcher
+from .comparison import (
+    MARGIN,
+    Comparison,
+    CurvePoint,
+    FullTrainingResult,
+    Measure,
+    TargetRow,
+    Verdict,
+    VerdictRow,
+    compare_grid,
+    compare_runs,
+    curve_points,
+    within_margin,
+)
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
-from .grid_record import is_grid, read_result
-from .grid_result import Difference, GridResult, UnitResult
 from .grid_run import Resources, run_grid
 from .methods import AUTO, SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
-from .parity import Parity, parity_hash, parity_table, unequal
+from .parity import Parity, parity_hash, parity_table, unequal, verify
+from .records import LossTrace, RoundRecord, RunRecord, read_run
+from .results import Difference, GridResult, UnitResult, is_grid, read_result
 from .runs import drive, load_data, read_spec, run
 from .spec import Rounds, RunSpec, differences, preset_names, resolve, used_settings, validated
+from .statistics import (
+    LEVEL,
+    MINIMUM_SEEDS,
+    MOST_SEEDS,
+    SIGNIFICANCE,
+    Interval,
+    LabelsNeeded,
+    NotReached,
+    Reached,
+    ReachedAtStart,
+)
+from .workers import GridObserver, Job, State
 
 __all__ = [
     "AUTO",
+    "LEVEL",
+    "MARGIN",
+    "MINIMUM_SEEDS",
+    "MOST_SEEDS",
     "SHORT_NAMES",
+    "SIGNIFICANCE",
+    "Comparison",
+    "CurvePoint",
     "Difference",
     "FullTraining",
+    "FullTrainingResult",
+    "GridObserver",
     "GridResult",
     "GridSpec",
+    "Interval",
     "Job",
+    "LabelsNeeded",
+    "LossTrace",
+    "Measure",
     "Method",
+    "NotReached",
     "Parity",
+    "Reached",
+    "ReachedAtStart",
     "Resources",
+    "RoundRecord",
     "Rounds",
+    "RunRecord",
     "RunSpec",
     "Scaled",
     "State",
+    "TargetRow",
     "Unit",
     "UnitResult",
-    "Watcher",
+    "Verdict",
+    "VerdictRow",
     "check_pairings",
+    "compare_grid",
+    "compare_runs",
+    "curve_points",
     "differences",
     "drive",
     "figure_names",
@@ -45,6 +93,7 @@ __all__ = [
     "read_figure",
     "read_grid",
     "read_result",
+    "read_run",
     "read_spec",
     "resolve",
     "run",
@@ -54,4 +103,6 @@ __all__ = [
     "units",
     "used_settings",
     "validated",
+    "verify",
+    "within_margin",
 ]

@@ -1,4 +1,4 @@
-"""How many units fit on this machine at once."""
+"""How many units can run on this machine at once, by its cores and its memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from aral.learners import Task
 from aral.randomness import Stream
 
 PROCESS_BYTES = 400 << 20
-"""A worker that has done nothing yet: mostly libraries, part of which it shares with its parent."""
+"""Memory of a worker before its run: mostly libraries, part of which it shares with its parent."""
 
 COPIES_OF_PIXELS = 9
-"""The images as bytes, and twice as float32 while the principal components of the first query are found."""
+"""The images as bytes, and twice as float32 while the first query computes principal components."""
 
 COPIES_OF_WEIGHTS = 6
 """Weights, gradients, two moments of Adam, and a checkpoint with its serialised form."""
@@ -33,10 +33,10 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
 
 
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:
-    """An estimate of the memory one unit needs, rounded up generously.
+    """A generous estimate of the memory of one unit.
 
-    Process + 9 bytes a pixel value of pool and test set + 28 bytes a weight + activations: 64 float32 values for
-    each pixel value of a chunk in scoring.
+    Process + 9 bytes for each pixel value of pool and test set + 24 bytes for each weight + activations: 64 float32
+    values for each pixel value of a scoring batch.
     """
     pixels = data.pool.pixels.numel() + data.test.images.pixels.numel()
     channels, height, width = data.pool.shape
@@ -46,20 +46,20 @@ def bytes_needed(spec: RunSpec, data: DataSet) -> int:
 
 
 def most_bytes_needed(specs: Iterable[RunSpec], data: DataSet) -> int:
-    """The memory of the largest of some units; those that differ in their seed alone are asked about once."""
+    """The memory of the largest unit; units that differ in nothing but seed and acquisition are counted once."""
     alike = {spec.model_copy(update={"seed": 0, "acquisition": ""}).model_dump_json(): spec for spec in specs}
     return max(bytes_needed(spec, data) for spec in alike.values())
 
 
 def free_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Memory that can be had without swapping, also inside a container's limit; None if nobody says."""
+    """Memory that is available without swapping, within a container's limit; None if it is unknown."""
     found = []
     if meminfo.is_file():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
         found += [int(lines["MemAvailable"].split()[0]) << 10] if "MemAvailable" in lines else []
     limit, used = group / "memory.max", group / "memory.current"
     if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
-        # The kernel gives up cached files before it refuses memory.
+        # The kernel frees cached files before it refuses memory.
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         found.append(int(limit.read_text()) - int(used.read_text()) + int(stat.get("inactive_file", 0)))
     return min(found) if found else None
@@ -69,16 +69,16 @@ def worker_count(units: int, threads: int, bytes_each: int, cores: int, free: in
     """How many units to run at once: no more threads than cores, no more memory than is free, at least one.
 
     Args:
-        units: how many there are.
+        units: number of units.
         threads: of each.
-        bytes_each: memory of each.
+        bytes_each: memory of each, in bytes.
         cores: processors.
-        free: bytes; None leaves memory out of it.
+        free: free memory, in bytes; None: unknown, memory sets no limit.
     """
     by_memory = units if free is None else free // max(1, bytes_each)
     return max(1, min(units, cores // threads, by_memory))
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Number of processors this process may use."""
     return len(os.sched_getaffinity(0))

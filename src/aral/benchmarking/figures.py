@@ -1,4 +1,4 @@
-"""The paper's figures as comparisons, at the paper's size or smaller, and what was shrunk in plain words."""
+"""The figures of the paper as grids, at the paper's size or smaller, with all differences from the paper."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from importlib import resources
 from pydantic import Field, ValidationError
 
 from aral.benchmarking.grid import FullTraining, GridSpec, units
-from aral.benchmarking.grid_result import Difference
 from aral.benchmarking.methods import Method
 from aral.benchmarking.ramps import PlacedRamp, ramps_of
+from aral.benchmarking.results import Difference
 from aral.benchmarking.spec import resolve
 from aral.errors import BadInput, unknown_name
 from aral.learners import AralSettings
@@ -20,14 +20,14 @@ from aral.settings import Settings
 
 FOLDER = "paper"
 POOL_FOR_A_LABEL = 10
-"""A pool is never shrunk below so many images for each label of the budget, so that there is a choice."""
+"""A pool is never scaled below this many images for each label of the budget, so that queries have a choice."""
 
 
 LEAST_TEST_IMAGES = 2000
-"""A test set is never shrunk below this: the standard error of an accuracy then stays below 1.2 points."""
+"""A test set is never scaled below this: the standard error of an accuracy then stays below 1.2 points."""
 
 
-class Stated(Settings):
+class FixedDifference(Settings):
     """A difference from the paper that does not depend on the scale."""
 
     what: str
@@ -49,10 +49,10 @@ class Panel(Settings):
     pool: int = Field(ge=1)  # images
     test: int = Field(ge=1)
     steps: int = Field(ge=1)  # training steps a round
-    steps_source: str  # who states the steps
+    steps_source: str  # where the number of steps comes from
     seeds: int = Field(3, ge=1)
     full: FullTraining | None = None
-    stated: tuple[Stated, ...] = ()
+    differences: tuple[FixedDifference, ...] = ()
 
 
 class Figure(Settings):
@@ -65,11 +65,11 @@ class Figure(Settings):
 
 @dataclass(frozen=True)
 class Scaled:
-    """A panel as it is to be run.
+    """A panel at some scale.
 
     Attributes:
-        grid: the comparison.
-        differences: all in which it differs from the paper.
+        grid: the specification.
+        differences: all differences from the paper.
     """
 
     grid: GridSpec
@@ -86,7 +86,7 @@ class Scaled:
 
 
 def figure_names() -> list[str]:
-    """Every figure that is shipped."""
+    """Names of the figures that are shipped."""
     files = resources.files("aral.benchmarking").joinpath(FOLDER).iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
@@ -95,7 +95,7 @@ def read_figure(name: str) -> Figure:
     """A figure of the paper.
 
     Raises:
-        BadInput: there is none of this name, or its file was damaged.
+        BadInput: there is none of this name, or its file is damaged.
     """
     if name not in figure_names():
         raise unknown_name("figure", name, figure_names())
@@ -109,18 +109,18 @@ def read_figure(name: str) -> Figure:
 def scaled(
     figure: Figure, panel: Panel, scale: float, seeds: int | None = None, extra: Sequence[str] = ()
 ) -> Scaled:
-    """A panel at a part of the paper's size.
+    """A panel at a fraction of the paper's size.
 
-    Training steps are multiplied by ``scale``. So are the images of pool and test set, but for a floor of ten
-    pool images a label and 2,000 test images. Labels stay as they are, unless the paper gives them as a share
-    of the pool. A ramp keeps its place in a round. Networks, batches and rates stay as they are.
+    Training steps are multiplied by ``scale``. So are the images of pool and test set, with a minimum of ten
+    pool images for each label and 2,000 test images. Labels are not scaled, unless the paper gives them as a share
+    of the pool. A ramp keeps its relative position in a round. Networks, batches and learning rates are not scaled.
 
     Args:
         figure: the figure.
         panel: one of its panels.
         scale: in (0, 1].
-        seeds: how many; None: as the specification has it.
-        extra: settings over all others, as for ``--set``; they are listed too.
+        seeds: number of seeds; None: as in the specification.
+        extra: settings that override all others, as with ``--set``; they are listed as differences.
 
     Raises:
         BadInput: the scale is outside (0, 1], or a setting is wrong.
@@ -153,13 +153,13 @@ def scaled(
 
 
 def _ramps(panel: Panel, method: str) -> tuple[PlacedRamp, ...]:
-    """Those of a method's preset, meant for the preset's steps a round."""
+    """The ramps of a method's preset, which are meant for the preset's steps."""
     settings = (*panel.settings, *panel.method_settings.get(method, ()))
     return ramps_of(resolve(panel.data, Method.parse(method), settings))
 
 
 def _with_ramps(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> GridSpec:
-    """The grid with every ramp where it belongs in a round; settings given as ``extra`` stay above it."""
+    """The grid with every ramp at its relative position in a round; ``extra`` still overrides it."""
     steps = units(grid)[0].spec.learner.training.steps
 
     def placed(method: str) -> tuple[str, ...]:
@@ -202,13 +202,13 @@ def _differences(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> tuple[Di
         *_ramp_differences(panel, grid),
         Difference("seeds", "not stated", str(len(grid.seeds))),
         *([Difference("precision of products", "float32", precision)] if precision != "float32" else []),
-        *(Difference(each.what, each.paper, each.here) for each in panel.stated),
+        *(Difference(each.what, each.paper, each.here) for each in panel.differences),
         *(Difference("setting", "as specified", setting) for setting in extra),
     )
 
 
 def _unstated(grid: GridSpec) -> tuple[Difference, ...]:
-    """What the paper does not say, or says and its released code does otherwise."""
+    """What the paper does not state, or what the released code does differently."""
     compared = units(grid)
     passes = sorted({unit.spec.learner.prediction.mc_passes for unit in compared})
     released = [
@@ -226,7 +226,7 @@ def _unstated(grid: GridSpec) -> tuple[Difference, ...]:
 
 
 def _ramp_differences(panel: Panel, grid: GridSpec) -> tuple[Difference, ...]:
-    """Where each ramp would lie in a round of the paper's steps, and where it lies."""
+    """The steps of each ramp at the paper's scale, and here."""
     found = {}
     for method, unit in zip(grid.methods, units(grid), strict=False):  # the first seed's
         weights = getattr(unit.spec.learner, "weights", None)

@@ -1,4 +1,4 @@
-"""A comparison as a grid of independent units: every method with every seed on one data set."""
+"""Specification of a grid: independent units, one for each method and seed, on one data set."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from aral.settings import Settings
 
 
 class FullTraining(Settings):
-    """Training on all labels of the pool at once: the upper line of a comparison."""
+    """Training on all labels of the pool in one round: the upper line of a comparison."""
 
     learner: str = "supervised"
-    steps: int | None = Field(None, ge=1)  # None: as many as a compared run takes in all its rounds
-    seeds: int = Field(1, ge=1)  # how many of the grid's seeds, from the first; the line is their mean
-    settings: tuple[str, ...] = ()  # laid over the grid's
+    steps: int | None = Field(None, ge=1)  # None: as many as a compared run takes in all rounds
+    seeds: int = Field(1, ge=1)  # number of the grid's seeds, from the first; the line is their mean
+    settings: tuple[str, ...] = ()  # override the grid's
 
 
 class GridSpec(Settings):
-    """What is compared; with the data, it decides every result."""
+    """What is compared. Together with the data it determines every result."""
 
     name: str = Field(min_length=1)
     data: str  # name of a data set, or a folder of class folders
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    settings: tuple[str, ...] = ()  # as for --set, of all methods that have them
-    method_settings: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by method; laid over these
-    threads: int = Field(1, ge=1)  # of each unit; one gives the most work done when there are many units
+    settings: tuple[str, ...] = ()  # as with --set, for all methods that have them
+    method_settings: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict
+    )  # by method; override ``settings``
+    threads: int = Field(1, ge=1)  # of each unit; one gives the highest throughput with many units
     full: FullTraining | None = None
-    allow_unequal: bool = False  # compare although settings differ that should be equal
+    allow_unequal: bool = False  # compare under settings that should be equal but are not
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Unit:
 
     Attributes:
         name: of its folder inside the grid's folder; unique in the grid.
-        spec: everything that decides it.
+        spec: its whole specification.
     """
 
     name: str
@@ -57,12 +59,12 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     """The compared units: all methods of the first seed, then of the next.
 
     Raises:
-        BadInput: a method, a setting or the data set does not exist, or something is there twice.
+        BadInput: a method, a setting or the data set does not exist, or a unit occurs twice.
     """
-    strange = set(grid.method_settings) - set(grid.methods)
-    if strange:
+    unknown = set(grid.method_settings) - set(grid.methods)
+    if unknown:
         raise BadInput(
-            f"Settings are given for {', '.join(sorted(strange))}, which the grid does not compare.",
+            f"Settings are given for {', '.join(sorted(unknown))}, which the grid does not compare.",
             f"Name one of its methods: {', '.join(grid.methods)}.",
         )
     methods = {name: Method.parse(name) for name in grid.methods}
@@ -79,16 +81,16 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     names = [unit.name for unit in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadInput(f"The grid holds {', '.join(twice)} twice.", "Name each method and each seed once.")
+        raise BadInput(f"The grid contains {', '.join(twice)} twice.", "Name each method and each seed once.")
     return tuple(made)
 
 
 def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
-    """The units of full training: all labels in one round, whatever the budget of the others.
+    """The units of full training: all labels of the pool in one round.
 
     Args:
-        grid: what is compared.
-        pool_size: images in the pool.
+        grid: the specification.
+        pool_size: number of images in the pool.
 
     Raises:
         BadInput: the learner does not exist.
@@ -119,7 +121,7 @@ def grid_of(table: Mapping[str, Any], where: str = "The grid") -> GridSpec:
 
     Args:
         table: as read from TOML or JSON.
-        where: what the table is, for the message.
+        where: the origin of the table, for error messages.
 
     Raises:
         BadInput: names the field that is wrong.
@@ -139,7 +141,7 @@ def read_grid(path: Path) -> GridSpec:
     """A grid from a TOML file.
 
     Raises:
-        BadInput: the file is missing, is no TOML, or is no grid.
+        BadInput: the file is missing, is not TOML, or is not a grid.
     """
     try:
         table = tomllib.loads(path.read_text())
@@ -151,7 +153,7 @@ def read_grid(path: Path) -> GridSpec:
 
 
 def grid_toml(grid: GridSpec) -> str:
-    """A grid as TOML that :func:`read_grid` gives back."""
+    """A grid as TOML, which :func:`read_grid` reads back."""
     table = grid.model_dump(mode="json", exclude_none=True)
     inner = {key: table.pop(key) for key in ("method_settings", "full") if table.get(key)}
     table.pop("method_settings", None)
@@ -162,5 +164,5 @@ def grid_toml(grid: GridSpec) -> str:
 
 
 def _toml(value: str | int | float | bool | list[Any]) -> str:
-    """Text, numbers and lists look the same in JSON and TOML, but for the one character TOML forbids."""
+    """JSON writes text, numbers and lists as TOML does, except for U+007F, which TOML does not allow."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,27 +1,33 @@
-"""Runs a grid in a folder: checks fairness, runs what is not finished yet, and records what came of it."""
+"""Runs a grid in a folder: checks fairness, runs the unfinished units on workers, and records the results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aral.benchmarking.capacity import free_bytes, most_bytes_needed, processors, worker_count
-from aral.benchmarking.executor import Job, State, Watcher, execute, log_path
 from aral.benchmarking.grid import GridSpec, Unit, full_units, units
-from aral.benchmarking.grid_record import record_result
-from aral.benchmarking.grid_result import Difference, GridResult, UnitResult
 from aral.benchmarking.pairing import check_pairings
 from aral.benchmarking.parity import check_equal, verify
-from aral.benchmarking.runs import check_budget, data_fingerprint, load_data
-from aral.benchmarking.spec import RunSpec, validated
-from aral.benchmarking.unit import WORK
-from aral.data import DataSet
-from aral.errors import BadInput, RunFailed
-from aral.loop import Stage
+from aral.benchmarking.results import Difference, GridResult, UnitResult, write_result
+from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, run
+from aral.benchmarking.spec import validated
+from aral.benchmarking.workers import GridObserver, Job, Report, State, execute, log_path
+from aral.errors import BadInput, RunFailed, Stopped
+from aral.loop import Observer, Stage
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
+
+WORK = "aral.benchmarking.grid_run:run_unit"
+"""What a worker of a grid does."""
+
+LOCK_SECONDS = 600.0
+"""How long to wait for a run folder that a worker of a killed grid still holds: it exits after the step, query or
+evaluation it is in."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,9 @@ class Resources:
 
     Attributes:
         workers: units at once; None: as many as cores and memory allow.
-        data_root: folder with data sets; None: as :func:`aral.data.load` has it.
+        data_root: folder with data sets; None: as for :func:`aral.data.load`.
         download: whether missing data may be downloaded.
-        work: what a worker does.
+        work: what a worker does, as ``module:function``.
     """
 
     workers: int | None = None
@@ -45,20 +51,20 @@ def run_grid(
     grid: GridSpec,
     folder: Path,
     resources: Resources | None = None,
-    watcher: Watcher | None = None,
+    observer: GridObserver | None = None,
     stopping: Callable[[], bool] = lambda: False,
     differences: Sequence[Difference] = (),
 ) -> GridResult:
-    """Run a grid, or go on with one that was stopped or killed; finished units are not run again.
+    """Run a grid, or resume one that was stopped or killed; finished units are not run again.
 
-    The folder gets ``grid.json``, one run folder a unit, and ``logs/``. A killed grid loses at most what the
-    units in flight did since their last checkpoint, and ends with the same results.
+    The folder gets ``grid.json``, one run folder for each unit, and ``logs/``. A killed grid loses at most what
+    the running units did since their last checkpoint, and ends with the same results.
 
     Args:
         grid: what to compare.
-        folder: where; made if missing.
+        folder: the grid's folder; made if missing.
         resources: workers and data.
-        watcher: hears of progress.
+        observer: is told of progress.
         stopping: asked a few times a second; true stops with everything saved.
         differences: recorded with the grid, and shown in its reports.
 
@@ -67,7 +73,7 @@ def run_grid(
             or another process runs it.
         RunFailed: the folder cannot be written.
     """
-    resources = resources or Resources()
+    resources, observer = resources or Resources(), observer or GridObserver()
     compared = units(grid)
     check_equal(compared, grid.allow_unequal)
     data = load_data(compared[0].spec, resources.data_root, resources.download)
@@ -78,16 +84,17 @@ def run_grid(
     _make(folder)
     lock = FolderLock(folder)
     try:
-        fingerprint = data_fingerprint(data)
+        fingerprint, pool_size = data_fingerprint(data), len(data.pool)
         jobs = {
-            unit.name: _job(unit, folder, len(data.pool), fingerprint, resources)
-            for unit in (*compared, *full)
+            unit.name: _job(unit, folder, pool_size, fingerprint, resources) for unit in (*compared, *full)
         }
-        record_result(grid, folder, differences, None)
-        watcher = watcher or Watcher()
-        watcher.planned(list(jobs.values()))
-        specs = [unit.spec for unit in (*compared, *full)]
-        _execute(grid.threads, specs, data, list(jobs.values()), resources, watcher, stopping)
+        write_result(grid, folder, differences, None)
+        observer.planned(list(jobs.values()))
+        unfinished = [job for job in jobs.values() if job.state is not State.DONE]
+        largest = most_bytes_needed([unit.spec for unit in (*compared, *full)], data)
+        fitting = worker_count(len(unfinished), grid.threads, largest, processors(), free_bytes())
+        workers = resources.workers or fitting
+        execute(unfinished, workers, grid.threads, resources.work, observer, stopping)
         parity = verify(compared, folder)
         result = GridResult(
             grid,
@@ -98,25 +105,11 @@ def run_grid(
             tuple(parity[seed] for seed in grid.seeds),
             tuple(differences),
         )
-        record_result(grid, folder, differences, result)
+        write_result(grid, folder, differences, result)
     finally:
         lock.release()
     _check_verified(result)
     return result
-
-
-def _execute(
-    threads: int,
-    specs: Sequence[RunSpec],
-    data: DataSet,
-    jobs: Sequence[Job],
-    resources: Resources,
-    watcher: Watcher,
-    stopping: Callable[[], bool],
-) -> None:
-    left = [job for job in jobs if job.state is not State.DONE]
-    fitting = worker_count(len(left), threads, most_bytes_needed(specs, data), processors(), free_bytes())
-    execute(left, resources.workers or fitting, threads, watcher, stopping, resources.work)
 
 
 def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: Resources) -> Job:
@@ -136,7 +129,7 @@ def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: 
 
 
 def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str) -> float | None:
-    """The last test accuracy of a unit that is done, by its own record; None if it is not, or is unreadable."""
+    """The last test accuracy of a finished unit by its own record; None if it is unfinished or unreadable."""
     try:
         with store_reading(folder / unit.name) as store:
             recorded, found = store.setting("spec"), store.setting("data fingerprint")
@@ -144,7 +137,7 @@ def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str
             accuracies = store.metrics("accuracy")
             query = store.query(len(rounds))
     except (BadInput, RunFailed):
-        return None  # the worker will find out and say why
+        return None  # the worker finds the reason and reports it
     if not isinstance(recorded, dict) or validated(recorded) != unit.spec:
         return None
     whole = spent >= min(unit.spec.rounds.budget, pool_size) and query is None
@@ -180,6 +173,77 @@ def _check_verified(result: GridResult) -> None:
     for parity in result.parity:
         if parity.differences and not result.grid.allow_unequal:
             raise BadInput(
-                f"The methods of seed {parity.seed} were not treated alike: {'; '.join(parity.differences)}.",
-                "Give another folder, or add --allow-unequal, which every report will say.",
+                f"The methods of seed {parity.seed} were not run under equal conditions: "
+                f"{'; '.join(parity.differences)}.",
+                "Give another folder, or add --allow-unequal, which is noted in every report.",
             )
+
+
+# What a worker does
+
+
+def run_unit(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:
+    """Run or resume a unit inside a worker.
+
+    Args:
+        request: ``spec``, the settings; ``folder``, the run folder; ``root``, the folder of data sets or None.
+        report: sends progress to the coordinator.
+        stopping: asked after every step.
+
+    Raises:
+        BadInput: the data or the folder do not fit the settings.
+        Stopped: ``stopping`` returned true.
+        RunFailed: training failed.
+    """
+    spec, folder = validated(request["spec"]), Path(request["folder"])
+    wait_for_folder(folder, stopping)
+    data = load_data(spec, Path(request["root"]) if request["root"] else None)
+    run(spec, data, folder, _Reporter(report), stopping)
+
+
+def wait_for_folder(folder: Path, stopping: Callable[[], bool], seconds: float = LOCK_SECONDS) -> None:
+    """Return as soon as no process holds a run folder.
+
+    Raises:
+        BadInput: it was held for all of ``seconds``; names the process.
+        Stopped: ``stopping`` returned true.
+    """
+    deadline = time.monotonic() + seconds
+    while folder.is_dir():
+        try:
+            FolderLock(folder).release()
+        except BadInput:
+            if time.monotonic() > deadline:
+                raise
+            if stopping():
+                raise Stopped("Stopped before the run began.", "Run the same command again.") from None
+        else:
+            return
+
+
+class _Reporter(Observer):
+    """Sends the progress of a run to the coordinator, steps at most twice a second."""
+
+    PAUSE_SECONDS = 0.5
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._reported = 0.0
+
+    def stage(self, round_number: int, what: str) -> None:
+        """Send it."""
+        self._report({"round": round_number, "stage": what})
+
+    def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
+        """Send it if the last one is long enough ago."""
+        if step == steps or time.monotonic() - self._reported > self.PAUSE_SECONDS:
+            self._reported = time.monotonic()
+            self._report({"round": round_number, "step": step})
+
+    def evaluated(self, round_number: int, labelled: int, numbers: Mapping[str, float]) -> None:
+        """Send the accuracy."""
+        self._report({"round": round_number, "labelled": labelled, "accuracy": numbers["accuracy"]})
+
+    def event(self, kind: str, message: str) -> None:
+        """Send it."""
+        self._report({"event": f"{kind}: {message}"[:500]})

@@ -57,22 +57,22 @@ def run(
     stopping: Callable[[], bool] = lambda: False,
     pace: Pace | None = None,
 ) -> Path:
-    """Run Algorithm 1 until the budget is spent, or go on with a run that was stopped.
+    """Run Algorithm 1 until the budget is spent, or resume a run that was stopped.
 
     Args:
         spec: what to run.
         data: the data set; its labels go to the oracle and the evaluation only.
         folder: the run folder, made if missing.
-        observer: hears of progress.
-        stopping: asked after every training step; true stops with everything saved.
-        pace: how often to save.
+        observer: is told of progress.
+        stopping: called after every training step; true stops with everything saved.
+        pace: how often to save checkpoints.
 
     Returns:
         The run folder.
 
     Raises:
         BadInput: the specification does not fit the data or the folder.
-        Stopped: ``stopping`` said so.
+        Stopped: ``stopping`` returned true.
         RunFailed: training failed.
     """
     torch.set_num_threads(spec.threads)
@@ -111,7 +111,7 @@ def drive(
 ) -> None:
     """Ask, tell, fit and evaluate until ``budget`` images have been answered.
 
-    Every line is safe to be killed at: what was done is in the store, and is not done again.
+    The process may be killed at any line: what was done is in the store, and is not done again.
     """
     while True:
         rounds = session.store.rounds()
@@ -145,10 +145,10 @@ def check_budget(spec: RunSpec, data: DataSet) -> None:
 
 
 def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
-    """Write what a new run folder is about, or check that an old one is about the same.
+    """Record the specification and the data in a new run folder, or check those of an existing one.
 
     Raises:
-        BadInput: the folder belongs to a run with other settings or other images.
+        BadInput: the folder holds a run with other settings or other images.
     """
     fingerprint = pool_fingerprint(data)
     old = store.setting("spec")
@@ -187,17 +187,17 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
     for key, value in values.items():
         store.record_setting(key, value)
     write_settings(store.folder, table)
-    # Last, because its presence means that all the others are there.
+    # Last: its presence means that all others are recorded.
     store.record_setting("spec", table)
 
 
 def write_settings(folder: Path, table: dict[str, Json]) -> None:
-    """Write the resolved settings as JSON, for people and for ``aral resume``."""
+    """Write the resolved settings as JSON, for readers and for ``aral resume``."""
     write_file(folder / SETTINGS_FILE, (json.dumps(table, indent=2) + "\n").encode())
 
 
 def pool_fingerprint(data: DataSet) -> str:
-    """A hash of the pool's pixels and shape: the same images give the same one."""
+    """A hash of the pool's pixels and shape."""
     return images_fingerprint(data.pool)
 
 
@@ -209,7 +209,7 @@ def images_fingerprint(images: ImageSet) -> str:
 
 
 def data_fingerprint(data: DataSet) -> str:
-    """A hash of all a result depends on: images and classes of pool and test set, and the classes' names."""
+    """A hash of everything in the data that affects a result: images, classes and class names."""
     digest = hashlib.sha256((images_fingerprint(data.pool) + images_fingerprint(data.test.images)).encode())
     for classes in (data.pool_classes, data.test.classes):
         digest.update(np.ascontiguousarray(classes).tobytes())
@@ -221,7 +221,7 @@ def read_spec(folder: Path) -> RunSpec:
     """The specification of a run folder.
 
     Raises:
-        BadInput: the folder is not a run's, or asks for code of the user's own.
+        BadInput: the folder holds no run, or its acquisition is code of the user.
     """
     path = folder / SETTINGS_FILE
     try:
@@ -234,5 +234,5 @@ def read_spec(folder: Path) -> RunSpec:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
     for name in (spec.acquisition, spec.rounds.first_query):
         if is_user_defined(name):
-            make_acquisition(name)  # refused: the folder may be somebody else's
+            make_acquisition(name)  # refused: the folder may come from somebody else
     return spec

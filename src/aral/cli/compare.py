@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aral import benchmarking, reports
-from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
+from aral import benchmarking
+from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid
 from aral.cli.options import (
     Accuracy,
     AsJson,
@@ -32,11 +32,15 @@ from aral.words import counted
 
 RUNS = Path("runs")
 SEEDS = "5"
-METHODS = "aral+random,aral"
-"""One learner with random queries and with its own: what the queries are worth, all else being equal."""
+METHODS = "graph-ssl+random,graph-ssl"
+"""One learner with random queries and with its own acquisition: only the queries differ."""
 
 Workers = Annotated[
     int | None, typer.Option(help="Units at once. Default: as many as cores and free memory allow.")
+]
+CsvFile = Annotated[
+    Path | None,
+    typer.Option("--csv", help="Also write the mean learning curves with s.d. and interval to this file."),
 ]
 
 
@@ -60,28 +64,31 @@ def compare_command(
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
-        int | None, typer.Option(help="Processor threads of each unit; belong to the result. Default: 1.")
+        int | None, typer.Option(help="Processor threads of each unit; they affect the result. Default: 1.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Also train on all labels: the upper line.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also train on all labels, as the upper line.")
+    ] = False,
     full_learner: Annotated[
         str | None, typer.Option(help="The learner of --full. Default: supervised.")
     ] = None,
     baseline: Baseline = None,
     accuracy: Accuracy = None,
-    grid: Annotated[Path | None, typer.Option(help="Read all this from a TOML file.")] = None,
+    grid: Annotated[Path | None, typer.Option(help="Read the grid from a TOML file.")] = None,
     allow_unequal: Annotated[
-        bool, typer.Option("--allow-unequal", help="Compare although settings differ; reports say so.")
+        bool, typer.Option("--allow-unequal", help="Compare under unequal settings; reports note it.")
     ] = False,
     data_root: DataRoot = None,
     download: Download = False,
+    csv_file: CsvFile = None,
     as_json: AsJson = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
 ) -> None:
-    """Compare methods over seeds under equal conditions; the same command goes on after a stop or a kill."""
+    """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill."""
     if (dataset is None) == (grid is None):
         raise BadInput(
-            "Give a data set or a grid, one of both.",
-            "Try: aral compare digits --methods aral+random,aral --seeds 3",
+            "Give either a data set or a grid.",
+            "Try: aral compare digits --methods graph-ssl+random,graph-ssl --seeds 3",
         )
     if grid is not None:
         _refuse_beside_a_grid(
@@ -119,35 +126,35 @@ def compare_command(
         for unit in made:
             typer.echo(f"# {unit.name}")
         return
-    _say_if_too_few(spec)
+    _warn_if_too_few_seeds(spec)
     resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
-    page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)
+    comparison, page = report_grid(result, baseline, targets, csv_file)
     if as_json:
-        typer.echo(json.dumps(as_table(result, page, verdicts), indent=2))
+        typer.echo(json.dumps(as_table(result, comparison, page), indent=2))
     else:
-        print_grid(result, page, verdicts)
+        print_comparison(comparison, page)
     check_result(result)
 
 
-def _say_if_too_few(grid: benchmarking.GridSpec) -> None:
-    """Before hours of work: that no verdict can come of it."""
+def _warn_if_too_few_seeds(grid: benchmarking.GridSpec) -> None:
+    """Before hours of work: with so few seeds there will be no verdict."""
     count = len(grid.seeds)
-    if len(grid.methods) > 1 and count < reports.MINIMUM_SEEDS:
+    if len(grid.methods) > 1 and count < benchmarking.MINIMUM_SEEDS:
         typer.echo(
-            f"{counted(count, 'seed')} cannot tell whether a method is better: a verdict takes "
-            f"{reports.MINIMUM_SEEDS} at least, and mostly more. Add --seeds {SEEDS}",
+            f"{counted(count, 'seed')} will give no verdict: it takes at least {benchmarking.MINIMUM_SEEDS}, and "
+            f"often more. Add --seeds {SEEDS}",
             err=True,
         )
 
 
 def _refuse_beside_a_grid(options: Mapping[str, object]) -> None:
-    """Refuse options that a grid's file would overrule in silence; those not given are None."""
+    """Refuse options that the grid's file overrides; those not given are None."""
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise BadInput(
-            f"{', '.join(given)} cannot be given beside --grid, whose file says all this.",
-            "Change the file, or leave out --grid. To begin with a file: aral compare DATASET … --dry-run",
+            f"{', '.join(given)} cannot be combined with --grid: the file sets these.",
+            "Change the file, or leave out --grid. To make a file: aral compare DATASET … --dry-run",
         )
 
 
@@ -158,7 +165,7 @@ def grid_on_screen(
     differences: Sequence[benchmarking.Difference] = (),
 ) -> benchmarking.GridResult:
     """Run a grid with progress on the screen; Ctrl+C stops it with everything saved."""
-    from aral.cli.grid_screen import GridScreen  # with it comes all that its workers use
+    from aral.cli.grid_screen import GridScreen  # imports all that its workers use
 
     console = Console(stderr=True)
     with stopping_on_signals() as stopping, GridScreen(console, grid.name) as screen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from aral import benchmarking, reports
 from aral.cli.options import Threads, processors
 from aral.cli.run import with_progress
 
-METHODS = ("aral", "supervised+random", "supervised+max-entropy")
+METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,22 +35,12 @@ def demo_command(
         with_progress(spec, benchmarking.load_data(spec), target, console)
         reports.write_report(target)
         compared.append(benchmarking.Unit(target.name, spec))
-    folders = [folder / unit.name for unit in compared]
-    differing = benchmarking.unequal(compared)[seed]
-    comparison = reports.write_comparison(folders, folder, sections=[_not_equal(differing)])
-    typer.echo("\nTest accuracy in % by labels spent:\n")
-    typer.echo(reports.side_by_side([reports.read_run(target) for target in folders]))
-    names = ", ".join(line.partition(": ")[0] for line in differing)
-    typer.echo(f"Not equal, as each method has the settings of its preset (values in the report): {names}.")
-    typer.echo(f"Picture: {folder / 'curves.png'}\nReport:  {comparison}")
-
-
-def _not_equal(lines: Sequence[str]) -> reports.Section:
-    """What differs beside the methods, for the page."""
-    text = (
-        "Each method has the settings of its preset: the accuracies do not show what the queries alone are worth. "
-        "For that, compare equals: aral compare digits --methods aral,aral+random --seeds 5"
-    )
-    head = ("setting", "values")
-    rows = tuple((name, values) for name, _, values in (line.partition(": ") for line in lines))
-    return reports.Section("Not equal", text, reports.Table(head, rows))
+    records = [benchmarking.read_run(folder / unit.name) for unit in compared]
+    parity = benchmarking.verify(compared, folder)
+    comparison = benchmarking.compare_runs(records, parity=parity.values())
+    page = reports.write_comparison(comparison, folder)
+    typer.echo("\nTest accuracy in % by number of labels:\n")
+    typer.echo(reports.side_by_side(records))
+    typer.echo(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
+    if unequal := reports.unequal_settings_line(comparison):
+        typer.echo(unequal)

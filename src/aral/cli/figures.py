@@ -1,4 +1,4 @@
-"""``aral figures``: the paper's figures, at its size or smaller, saying what was shrunk."""
+"""``aral figures``: the figures of the paper, at its size or smaller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from aral import benchmarking
 from aral.cli.compare import Workers, grid_on_screen
-from aral.cli.grid_report import as_table, check_result, print_grid, verdicts_of, write_grid_report
+from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid
 from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
 from aral.errors import AralError, BadInput, Stopped
 from aral.words import counted
@@ -29,18 +29,22 @@ def figures_command(
         float,
         typer.Option(help="In (0, 1]: factor on training steps, and on images down to a stated floor."),
     ] = 1.0,
-    seeds: Annotated[int | None, typer.Option(help="How many.", min=1)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.", min=1)] = None,
     panel: Annotated[list[str] | None, typer.Option(help="Only this panel, such as mnist.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where it goes. Default: figures/NAME.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where runs and reports go. Default: figures/NAME.")
+    ] = None,
     setting: SetOption = None,
     accuracy: Accuracy = None,
     workers: Workers = None,
     data_root: DataRoot = None,
     download: Download = False,
     as_json: AsJson = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List units and work, then stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the units and their training steps, then stop.")
+    ] = False,
 ) -> None:
-    """Run a figure of the paper. Everything that differs from the paper is printed, recorded and reported."""
+    """Run a figure of the paper. All differences from the paper are printed, recorded and reported."""
     figure, targets = benchmarking.read_figure(name), targets_of(accuracy)
     chosen = [each for each in figure.panels if not panel or each.name in panel]
     if not chosen:
@@ -63,27 +67,27 @@ def figures_command(
             result = grid_on_screen(
                 plan.grid, target, benchmarking.Resources(workers, data_root, download), plan.differences
             )
-            page, verdicts = write_grid_report(result, None, targets), verdicts_of(result, None, targets)
-            tables.append(as_table(result, page, verdicts))
+            comparison, page = report_grid(result, None, targets)
+            tables.append(as_table(result, comparison, page))
             if not as_json:
-                print_grid(result, page, verdicts)
+                print_comparison(comparison, page)
             check_result(result)
         except Stopped:
             raise
         except AralError as error:
             failed[title] = error
-            typer.echo(f"Panel {title} is left out: {error.problem}\n{error.hint}", err=True)
+            typer.echo(f"Panel {title} is skipped: {error.problem}\n{error.hint}", err=True)
     if as_json:
         typer.echo(json.dumps(tables, indent=2))
     if failed:
         raise BadInput(
             f"{len(failed)} of {counted(len(plans), 'panel')} could not be finished: {', '.join(failed)}.",
-            "See above; the same command goes on, and --panel NAME runs one alone.",
+            "See above. The same command resumes, and --panel NAME runs a single panel.",
         )
 
 
 def difference_lines(plan: benchmarking.Scaled) -> list[str]:
-    """What differs from the paper, one line each."""
+    """Differences from the paper, one line each."""
     return [
         f"{plan.grid.name}:",
         *(f"  {each.what}: paper: {each.paper} / here: {each.here}" for each in plan.differences),
@@ -91,7 +95,7 @@ def difference_lines(plan: benchmarking.Scaled) -> list[str]:
 
 
 def plan_lines(plan: benchmarking.Scaled) -> list[str]:
-    """What would be run."""
+    """The units of a panel and their work."""
     made = benchmarking.units(plan.grid)
     lines = difference_lines(plan)
     lines += [f"  unit {unit.name}" for unit in made]

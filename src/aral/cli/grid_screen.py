@@ -1,4 +1,4 @@
-"""A grid on the terminal: one line a unit, live where it can be, lines as they come where it cannot."""
+"""Progress of a grid: a live table on a terminal, otherwise a line for each event."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from aral.benchmarking import Job, State, Watcher
+from aral.benchmarking import GridObserver, Job, State
 from aral.cli.screen import duration
 from aral.words import counted
 
 SHOWN_LINES = 30
 
 
-class GridScreen(Watcher):
-    """Shows the units of a grid as their workers report.
+class GridScreen(GridObserver):
+    """Shows the progress of the units of a grid.
 
     Args:
         console: where to write.
-        title: of the grid.
+        title: name of the grid.
     """
 
     def __init__(self, console: Console, title: str) -> None:
@@ -45,14 +45,14 @@ class GridScreen(Watcher):
         self._live.stop()
 
     def planned(self, jobs: list[Job]) -> None:
-        """All units that are to be run, before the first starts."""
+        """All units, before the first starts."""
         self._planned = jobs
 
     def changed(self, job: Job, news: str) -> None:
-        """Show what is new of a unit."""
+        """Show the change of a unit."""
         self._jobs[job.name] = job
         if job.stage or news == "ended":
-            # A resumed unit begins where it was: what others did before says nothing on the pace.
+            # Steps done before a unit was resumed do not count for the pace.
             self._begun.setdefault(job.name, job.steps_done)
         if self._console.is_terminal:
             self._live.update(Group(self._table(), Text(self._summary())))
@@ -63,7 +63,7 @@ class GridScreen(Watcher):
             )
 
     def seconds_left(self) -> float | None:
-        """For the whole grid, at the pace so far; None before there is any."""
+        """For the whole grid, at the pace so far; None before the first step."""
         done = sum(job.steps_done - self._begun[job.name] for job in self._planned if job.name in self._begun)
         left = sum(
             job.rounds * job.steps - job.steps_done
@@ -86,14 +86,14 @@ class GridScreen(Watcher):
         for job in newest[:SHOWN_LINES]:
             accuracy = "" if job.accuracy is None else f"{100 * job.accuracy:.2f}"
             begun = job.round >= 0
-            place = f"{job.round + 1} of {job.rounds}" if begun else f"none of {job.rounds}"
+            place = f"{job.round + 1} of {job.rounds}" if begun else f"0 of {job.rounds}"
             step = f"{job.step} of {job.steps}" if begun else str(job.step)
             table.add_row(job.name, job.stage or job.state, place, step, accuracy)
         return table
 
 
 def line_of(job: Job) -> str:
-    """A unit in one line."""
+    """The state of a unit in one line."""
     words = [job.name, job.state, f"round {job.round + 1} of {job.rounds}"]
     if job.accuracy is not None:
         words.append(f"accuracy {100 * job.accuracy:.2f} %")

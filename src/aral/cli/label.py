@@ -1,4 +1,4 @@
-"""``aral label``, ``aral serve`` and ``aral sync``: a project's page, and its photos."""
+"""``aral label``, ``aral serve`` and ``aral sync``: the page of a project, and its photos."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Annotated
 import typer
 
 from aral.annotation import Device, Effort, Project
-from aral.cli.desk import Desk, Start, label_photos, serve_project
 from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
+from aral.cli.serving import ProjectChanges, ServeOptions, label_photos, serve_project
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.words import counted
 
 ProjectFolder = Annotated[
-    Path | None, typer.Option("--project", help="Where the project is kept. Default: .aral in the photos.")
+    Path | None, typer.Option("--project", help="Folder of the project. Default: .aral in the photos.")
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port. Default: a free one.", min=1, max=65535)]
-AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let other machines in.")]
-Hosts = Annotated[list[str] | None, typer.Option("--host-name", help="Another name of this server.")]
+AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Accept requests from other machines.")]
+Hosts = Annotated[
+    list[str] | None, typer.Option("--host-name", help="A further host name of this server; may be repeated.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,58 +33,62 @@ def add_to(app: typer.Typer) -> None:
 
 
 def label_command(
-    photos: Annotated[Path, typer.Argument(help="The folder of images; nothing in it is changed.")],
+    photos: Annotated[Path, typer.Argument(help="The folder of images; they are not changed.")],
     classes: Annotated[
         str, typer.Option(help="Names separated by commas. Default: the sub-folders, if there are any.")
     ] = "",
-    budget: Annotated[int | None, typer.Option(help="Labels in all.", min=1)] = None,
+    budget: Annotated[int | None, typer.Option(help="Number of labels in all.", min=1)] = None,
     estimate_share: Annotated[
         float | None,
         typer.Option(
-            help="Part of the budget that only measures: 20 to 200 labels, at most half. Default: 0.2; 0: none.",
+            help="Share of the budget for the estimate set: 20 to 200 labels, at most half. Default: 0.2; 0: none.",
             min=0,
             max=0.5,
         ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels to begin with: .csv, .jsonl, .json.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels to import: .csv, .jsonl, .json or a folder.")
+    ] = None,
     project: ProjectFolder = None,
-    annotator: Annotated[str, typer.Option(help="Your name. Default: that of the login.")] = "",
-    method: Annotated[str | None, typer.Option(help="Learner and acquisition. Default: aral.")] = None,
-    query_size: Annotated[int | None, typer.Option(help="Labels a round.", min=1)] = None,
-    effort: Annotated[Effort | None, typer.Option(help="How long a round may train.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
-    threads: Threads = None,
+    annotator: Annotated[str, typer.Option(help="Your name. Default: the login name.")] = "",
     device: Annotated[
         Device | None, typer.Option(help="auto, cpu or cuda. Default: auto, a GPU where there is one.")
     ] = None,
+    method: Annotated[str | None, typer.Option(help="Learner and acquisition. Default: auto.")] = None,
+    query_size: Annotated[int | None, typer.Option(help="Labels per round.", min=1)] = None,
+    effort: Annotated[Effort | None, typer.Option(help="How long a round may train.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    threads: Threads = None,
     setting: SetOption = None,
-    train: Annotated[bool, typer.Option("--train/--no-train", help="Train beside labelling.")] = True,
+    train: Annotated[bool, typer.Option("--train/--no-train", help="Train while people label.")] = True,
     host: Host = "127.0.0.1",
     port: Port = None,
     allow_remote: AllowRemote = False,
     host_name: Hosts = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
     follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Take links out of the folder.")
+        bool, typer.Option("--follow-links", help="Import links that lead out of the folder.")
     ] = False,
     max_pixels: MaxPixels = None,
 ) -> None:
     """Label a folder of images on a page in the browser, while a classifier learns from the answers.
 
-    The same command goes on where it was, on any day. Nothing leaves this machine.
+    Run the same command to continue, on any day. Nothing leaves this machine.
     """
     names = tuple(name.strip() for name in classes.split(",") if name.strip())
     given = {
         "method": method,
+        "device": device,
         "query_size": query_size,
         "effort": effort,
         "seed": seed,
         "threads": threads,
-        "device": device,
         "settings": tuple(setting) if setting else None,
     }
-    options = {name: value for name, value in given.items() if value is not None}
-    desk = Desk(
+    training = {name: value for name, value in given.items() if value is not None}
+    options = ServeOptions(
         host,
         port,
         allow_remote,
@@ -93,22 +99,23 @@ def label_command(
         follow_links=follow_links,
         max_pixels=in_pixels(max_pixels),
     )
-    label_photos(photos, project, Start(names, budget, labels, options, estimate_share), desk)
+    changes = ProjectChanges(names, budget, labels, training, estimate_share)
+    label_photos(photos, project, changes, options)
 
 
 def serve_command(
     folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
     label_studio: Annotated[
-        bool, typer.Option("--label-studio", help="Say how a Label Studio reaches it.")
+        bool, typer.Option("--label-studio", help="Print what Label Studio needs to connect.")
     ] = False,
-    train: Annotated[bool, typer.Option("--train/--no-train", help="Train beside labelling.")] = True,
+    train: Annotated[bool, typer.Option("--train/--no-train", help="Train while people label.")] = True,
     host: Host = "127.0.0.1",
     port: Port = None,
     allow_remote: AllowRemote = False,
     host_name: Hosts = None,
 ) -> None:
-    """Serve a project without opening a browser: to a Label Studio, or to other machines."""
-    desk = Desk(
+    """Serve a project without opening a browser: for Label Studio, or for other machines."""
+    options = ServeOptions(
         host,
         port,
         allow_remote,
@@ -118,23 +125,23 @@ def serve_command(
         label_studio=label_studio,
     )
     with Project.open(folder) as project:
-        serve_project(project, desk)
+        serve_project(project, options)
 
 
 def sync_command(
     folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
     watch: Annotated[
-        float | None, typer.Option(help="Look again every so many seconds, until Ctrl+C.", min=1)
+        float | None, typer.Option(help="Repeat after so many seconds, until Ctrl+C.", min=1)
     ] = None,
     max_pixels: MaxPixels = None,
 ) -> None:
-    """Take in images that were added to the folder since, and note those that are gone."""
+    """Import images that were added to the folder, and record which are missing or changed."""
     with Project.open(folder) as project, stopping_on_signals() as stopping:
         while True:
-            done = project.import_images(stopping=stopping, max_pixels=in_pixels(max_pixels))
+            done = project.images.sync(stopping=stopping, max_pixels=in_pixels(max_pixels))
             if done.added or watch is None:
                 typer.echo(
-                    f"{counted(done.added, 'new image')}, {done.missing} gone, {done.changed} changed; "
+                    f"{counted(done.added, 'new image')}, {done.missing} missing, {done.changed} changed; "
                     f"{done.readable} in all, {counted(done.unreadable, 'file')} could not be read."
                 )
             until = time.monotonic() + (watch or 0)

@@ -1,4 +1,4 @@
-"""``aral list`` and ``aral settings``: what there is to choose from."""
+"""``aral list`` and ``aral settings``: names and settings to choose from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_command(as_json: AsJson = False) -> None:
-    """Data sets, learners, acquisitions, short names of methods, and presets."""
+    """List data sets, learners, acquisitions, short names of methods, and presets."""
     from aral.acquisition import ACQUISITIONS
 
     table = {
@@ -40,6 +40,6 @@ def settings_command(
     method: Annotated[str, typer.Option(help="A method.")] = "auto",
     setting: SetOption = None,
 ) -> None:
-    """Print every setting that a method uses as JSON; each can be changed with --set."""
+    """Print all settings that a method uses as JSON. Each can be changed with --set."""
     spec = benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or [])
     typer.echo(json.dumps(benchmarking.used_settings(spec), indent=2))

@@ -18,19 +18,21 @@ DataRoot = Annotated[
     typer.Option("--data-root", help="Folder with data sets. Default: $ARAL_DATA, else ~/.cache/aral."),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Let torchvision download missing data.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads; belongs to the result.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Processor threads; a different number gives slightly different results.")
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One setting, such as learner.training.steps=500; may be given again."),
+    typer.Option("--set", help="A setting, such as learner.training.steps=500; may be repeated."),
 ]
-Budget = Annotated[int | None, typer.Option(help="Labels in all.")]
-QuerySize = Annotated[int | None, typer.Option(help="Labels a round.")]
-Steps = Annotated[int | None, typer.Option(help="Training steps a round.")]
+Budget = Annotated[int | None, typer.Option(help="Number of labels in all.")]
+QuerySize = Annotated[int | None, typer.Option(help="Labels per round.")]
+Steps = Annotated[int | None, typer.Option(help="Training steps per round.")]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
         "--max-pixels",
-        help="Take images of up to so many million pixels; each needs 3 to 4 bytes a pixel while it is read.",
+        help="Accept images of up to this many million pixels; reading takes 3 to 4 bytes per pixel.",
         min=1,
         max=MOST_MILLIONS,
     ),
@@ -38,16 +40,17 @@ MaxPixels = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
 Baseline = Annotated[
-    str | None, typer.Option(help="Method to compare the others with, such as random; see docs/verdicts.md.")
+    str | None,
+    typer.Option(help="Method to compare the others with, such as random; see docs/verdicts.md."),
 ]
 Accuracy = Annotated[
     list[float] | None,
-    typer.Option(help="Target in %: how many labels does it take? May be given again."),
+    typer.Option(help="Accuracy in % for which to count the labels needed; may be repeated."),
 ]
 
 
 def short_settings(budget: int | None, query_size: int | None, steps: int | None) -> list[str]:
-    """What the short options set, as ``--set`` would; those not given set nothing."""
+    """The settings of the short options, as ``--set`` takes them; options that were not given are left out."""
     named = {
         "rounds.budget": budget,
         "rounds.query_size": query_size,
@@ -57,10 +60,10 @@ def short_settings(budget: int | None, query_size: int | None, steps: int | None
 
 
 def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:
-    """Targets in % as accuracies in (0, 1].
+    """Accuracies in % as numbers in (0, 1].
 
     Raises:
-        BadInput: one is no accuracy.
+        BadInput: a number is not in (0, 100].
     """
     for value in accuracy or ():
         if not 0 < value <= 100:
@@ -69,14 +72,14 @@ def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:
 
 
 def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
-    """The whole name of a baseline, such as ``supervised+random`` for ``random``.
+    """The full name of a baseline, such as ``supervised+random`` for ``random``.
 
     Args:
-        baseline: as it was typed.
-        methods: whole names of the methods that are compared.
+        baseline: as typed; None for none.
+        methods: full names of the methods that are compared.
 
     Raises:
-        BadInput: none of them is the baseline.
+        BadInput: the baseline is not one of them.
     """
     known = tuple(dict.fromkeys(methods))
     if baseline is None or baseline in known:
@@ -91,10 +94,10 @@ def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
 
 
 def in_pixels(millions: int | None) -> int | None:
-    """``--max-pixels`` in pixels; None when it was not given."""
+    """``--max-pixels`` in pixels; None if it was not given."""
     return None if millions is None else millions * MILLION
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""``aral report``: write the report of one run, or compare several."""
+"""``aral report``: the report of one run, or a comparison of several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aral import benchmarking, reports
-from aral.cli.grid_report import as_table, print_grid, records_of, verdicts_of, write_grid_report
+from aral.cli.grid_report import as_table, print_comparison, report_grid
 from aral.cli.options import Accuracy, AsJson, Baseline, baseline_of, targets_of
 from aral.errors import BadInput
 
@@ -28,55 +28,48 @@ def report_command(
     baseline: Baseline = None,
     accuracy: Accuracy = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Also export the numbers of each run to this TensorBoard folder.")
+        Path | None, typer.Option(help="Also export the metrics of each run to this TensorBoard folder.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write report.html, curve.png and tables; works while a run is still going.
+    """Write the report of a run, or compare several runs; works while they are still running.
 
-    Several runs are compared: curves with confidence bands, and whether a method is better than random. The page
-    of a grid also says what was equal, and has the line of full training.
+    The report of a run is report.html with curve.png and tables in its folder. Several runs, or the runs of a grid,
+    are compared: learning curves with confidence bands, and verdicts against a baseline.
     """
     targets = targets_of(accuracy)
     if len(folders) == 1 and benchmarking.is_grid(folders[0]):
         _report_grid(folders[0], baseline, targets, tensorboard, as_json)
         return
-    records = [reports.read_run(folder) for folder in folders]
+    records = [benchmarking.read_run(folder) for folder in folders]
     baseline = baseline_of(baseline, (record.method for record in records))
-    path = (
-        reports.write_report(folders[0])
-        if len(folders) == 1
-        else reports.write_comparison(folders, target, baseline=baseline, targets=targets)
-    )
+    if len(folders) == 1:
+        page = reports.write_report(folders[0])
+        text = reports.side_by_side(records)
+    else:
+        comparison = benchmarking.compare_runs(records, baseline, targets)
+        page = reports.write_comparison(comparison, target)
+        text = f"{reports.comparison_text(comparison)}\n"
     _export(folders, tensorboard)
     if as_json:
         typer.echo(json.dumps([reports.as_json(record) for record in records], indent=2))
-        return
-    typer.echo(reports.side_by_side(records))
-    if len(records) > 1:
-        verdicts = reports.judge(records, baseline, targets)
-        typer.echo(
-            "\n".join(
-                ["", *filter(None, (reports.verdict_lines(verdicts), reports.target_lines(verdicts))), ""]
-            )
-        )
-    typer.echo(f"Report: {path}")
+    else:
+        typer.echo(f"{text}\nReport: {page}")
 
 
 def _report_grid(
     folder: Path, baseline: str | None, targets: Sequence[float], tensorboard: Path | None, as_json: bool
 ) -> None:
     result = benchmarking.read_result(folder)
-    records = records_of(result)
-    if not records:
-        raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")
     baseline = baseline_of(baseline, (unit.method for unit in result.units))
-    page, verdicts = write_grid_report(result, baseline, targets), verdicts_of(result, baseline, targets)
-    _export([record.folder for record in records], tensorboard)
+    comparison, page = report_grid(result, baseline, targets)
+    if comparison is None:
+        raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")
+    _export([record.folder for record in comparison.records], tensorboard)
     if as_json:
-        typer.echo(json.dumps(as_table(result, page, verdicts), indent=2))
+        typer.echo(json.dumps(as_table(result, comparison, page), indent=2))
     else:
-        print_grid(result, page, verdicts)
+        print_comparison(comparison, page)
 
 
 def _export(folders: Sequence[Path], tensorboard: Path | None) -> None:

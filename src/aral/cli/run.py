@@ -1,4 +1,4 @@
-"""``aral run`` and ``aral resume``: one run with known labels."""
+"""``aral run`` and ``aral resume``: one run on a data set with known labels."""
 
 from __future__ import annotations
 
@@ -37,15 +37,19 @@ def add_to(app: typer.Typer) -> None:
 def run_command(
     dataset: Annotated[str, typer.Argument(help="digits, mnist, …, or a folder of class folders.")],
     method: Annotated[
-        str, typer.Option(help="aral, aral-paper, aral-released, vaal, supervised+random, …")
-    ] = "aral",
-    seed: Annotated[int, typer.Option(help="Fixes everything random.")] = 0,
+        str,
+        typer.Option(help="Learner and acquisition: graph-ssl, aral, supervised+random, …; see aral list."),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     budget: Budget = None,
     query_size: QuerySize = None,
-    first_query: Annotated[str | None, typer.Option(help="typiclust or random: before any label.")] = None,
+    first_query: Annotated[
+        str | None,
+        typer.Option(help="Acquisition before any label, such as typiclust or random."),
+    ] = None,
     steps: Steps = None,
-    pool_size: Annotated[int | None, typer.Option(help="Use only so many images of the pool.")] = None,
-    test_size: Annotated[int | None, typer.Option(help="Use only so many test images.")] = None,
+    pool_size: Annotated[int | None, typer.Option(help="Use only this many images of the pool.")] = None,
+    test_size: Annotated[int | None, typer.Option(help="Use only this many test images.")] = None,
     threads: Threads = None,
     setting: SetOption = None,
     folder: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME.")] = None,
@@ -54,16 +58,17 @@ def run_command(
     as_json: AsJson = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
 ) -> None:
-    """Run active learning on a data set whose labels are known, from the first query to the report.
+    """Run active learning on a data set with known labels, from the first query to the report.
 
-    The same command goes on with a run that was stopped or killed.
+    Run the same command to continue a run that was stopped or killed.
     """
     settings = short_settings(budget, query_size, steps)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
+    chosen = benchmarking.Method.parse(method)
     spec = benchmarking.resolve(
         dataset,
-        benchmarking.Method.parse(method),
+        chosen,
         [*settings, *(setting or [])],
         seed=seed,
         threads=threads or processors(),
@@ -73,6 +78,8 @@ def run_command(
     if dry_run:
         typer.echo(spec.model_dump_json(indent=2))
         return
+    if chosen.reason:
+        typer.echo(f"Method: {chosen}, {chosen.reason}.", err=True)
     target = folder or RUNS / spec.folder_name
     run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
 
@@ -82,17 +89,17 @@ def resume_command(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was stopped or killed."""
+    """Continue a run that was stopped or killed."""
     spec = benchmarking.read_spec(folder)
     run_and_report(spec, benchmarking.load_data(spec, data_root), folder, as_json)
 
 
 def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
-    """Run with progress on the screen, then write the report and say where it is."""
+    """Run with progress on the terminal, then write the report and print where it is."""
     console = Console(stderr=True)
     with_progress(spec, dataset, folder, console)
     report = reports.write_report(folder)
-    record = reports.read_run(folder)
+    record = benchmarking.read_run(folder)
     if as_json:
         typer.echo(json.dumps(reports.as_json(record), indent=2))
         return
@@ -101,7 +108,7 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
 
 
 def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:
-    """Run, showing progress; Ctrl+C stops at the next step with everything saved."""
+    """Run and show progress; Ctrl+C stops after the next training step with everything saved."""
     rounds = -(-spec.rounds.budget // spec.rounds.query_size)
     with (
         stopping_on_signals() as stopping,

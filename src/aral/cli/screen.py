@@ -1,4 +1,4 @@
-"""What the terminal shows: live progress where it can, plain lines where it cannot."""
+"""Progress of a run on the terminal: a live line, or plain lines where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TOTAL = "total "
 
 
 class Screen(Observer):
-    """Progress of one run: round, step, losses, accuracy so far, time left.
+    """Shows the progress of one run: round, step, losses, accuracy, time left.
 
     Args:
-        console: where to write; a terminal gets a live line, anything else a line a round.
+        console: where to write; a terminal gets a live line, anything else one line per round.
         title: in front of every line.
-        rounds: how many rounds the budget allows.
+        rounds: number of rounds in the budget.
     """
 
     def __init__(self, console: Console, title: str, rounds: int) -> None:
@@ -34,7 +34,7 @@ class Screen(Observer):
             BarColumn(bar_width=8),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
-            # Last, because a narrow terminal cuts what comes last.
+            # Last, because a narrow terminal cuts off what is last.
             TextColumn("{task.fields[news]}"),
             console=console,
             disable=not self._live,
@@ -56,24 +56,24 @@ class Screen(Observer):
         self._progress.stop()
 
     def stage(self, round_number: int, what: str) -> None:
-        """Name what begins."""
+        """Show what begins."""
         if round_number == 0 and what == "training":
-            self._started = None  # the steps before labels went at a pace of their own
+            self._started = None  # pretraining steps take another time than those of rounds
         name = f"round {round_number} {what}" if round_number >= 0 else what
         self._progress.update(self._task, description=name, news=self._accuracy)
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
-        """Move the bar and estimate the time left for the training of all rounds, or of that before labels."""
-        before_labels = round_number < 0
-        done = step if before_labels else round_number * steps + step
-        total = steps if before_labels else self._rounds * steps
+        """Move the bar and estimate the time left: of the training of all rounds, or of pretraining."""
+        pretraining = round_number < 0
+        done = step if pretraining else round_number * steps + step
+        total = steps if pretraining else self._rounds * steps
         if self._started is None:
             self._started = (time.monotonic(), done - 1)
         if not self._live or (step % 10 and step != steps):
             return
         since, first = self._started
         seconds = (time.monotonic() - since) / max(1, done - first) * (total - done)
-        # A phase's total says enough for a line; the single terms are in the store and in the report.
+        # Totals of the phases only; the single terms are in the store and in the report.
         totals = [
             f"{name.removeprefix(TOTAL)} {value:.2g}" for name, value in losses.items() if TOTAL in name
         ]
@@ -83,7 +83,7 @@ class Screen(Observer):
         )
 
     def evaluated(self, round_number: int, labelled: int, numbers: Mapping[str, float]) -> None:
-        """One lasting line a round."""
+        """Print one line per round."""
         self._accuracy = f"{100 * numbers['accuracy']:.2f} %"
         health = [
             f"{name} {numbers[name]:.3f}"
@@ -98,12 +98,12 @@ class Screen(Observer):
         self._console.print("  ".join(line), highlight=False, soft_wrap=True)
 
     def event(self, kind: str, message: str) -> None:
-        """Warnings, as they come."""
+        """Print a warning."""
         self._console.print(f"{self._title}  {kind}: {message}", style="yellow", highlight=False)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A number of seconds in words: ``5 s``, ``10 min``, ``2.0 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

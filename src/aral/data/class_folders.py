@@ -22,108 +22,6 @@ from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from aral.words import counted
 
-
-@dataclass(frozen=True, eq=False)
-class PartFolder:
-    """The images of a part that were kept.
-
-    Attributes:
-        path: the folder that the paths of the images are relative to.
-        images: those that were kept, in the order of their paths.
-        class_names: every class folder with a readable image, whether one of its images was kept or not, sorted.
-        files: how many files lie in class folders, kept or not.
-    """
-
-    path: Path
-    images: FolderImages
-    class_names: tuple[str, ...]
-    files: int
-
-    @property
-    def kept(self) -> int:
-        """How many images were kept."""
-        return len(self.images.paths)
-
-
-def read_part(
-    path: Path,
-    files: Sequence[str],
-    class_of: Callable[[str], str | None],
-    side: int,
-    channels: Channels,
-    size: int | None,
-    stream: Stream,
-) -> PartFolder:
-    """Read ``size`` of the named files, or all readable ones if there are fewer.
-
-    A file is chosen by a random number of its position; an unreadable one is replaced by the next.
-
-    Args:
-        path: the folder that the files are relative to.
-        files: files in class folders, sorted.
-        class_of: the class folder of a file.
-        side: height and width of the images.
-        channels: 3 for colour, 1 for grey.
-        size: how many; ``None`` reads all.
-        stream: decides which ones.
-
-    Raises:
-        BadInput: the images exceed the memory.
-    """
-    order = np.arange(len(files), dtype=np.int64)
-    if size is not None:
-        order = np.argsort(stream.uniform(order), kind="stable")
-    wanted = len(files) if size is None else min(max(size, 0), len(files))
-    reads: list[FolderImages] = []
-    start, kept = 0, 0
-    while kept < wanted and start < len(files):
-        end = min(start + wanted - kept, len(files))
-        reads.append(read_files(path, [files[index] for index in np.sort(order[start:end])], side, channels))
-        start, kept = end, kept + len(reads[-1].paths)
-    images = _joined(path, reads, side, channels)
-    known = {name for name in map(class_of, images.paths) if name is not None}
-    names = {*known, *_other_classes(path, files, class_of, known)}
-    return PartFolder(path, images, tuple(sorted(names)), len(files))
-
-
-def _joined(path: Path, reads: Sequence[FolderImages], side: int, channels: Channels) -> FolderImages:
-    """Several readings as one, in the order of the paths."""
-    reads = reads or [read_files(path, [], side, channels)]
-    paths = [name for read in reads for name in read.paths]
-    formats = [name for read in reads for name in read.formats]
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    pixels = reads[0].images.pixels if len(reads) == 1 else torch.cat([read.images.pixels for read in reads])
-    unreadable = tuple(bad for read in reads for bad in read.unreadable)
-    return FolderImages(
-        ImageSet.of(pixels if order == list(range(len(order))) else pixels[order]),
-        tuple(paths[row] for row in order),
-        tuple(class_folder(paths[row]) for row in order),
-        tuple(formats[row] for row in order),
-        tuple(sorted(name for read in reads for name in read.first_frames)),
-        tuple(sorted(unreadable, key=lambda item: item.path)),
-    )
-
-
-def _other_classes(
-    path: Path, files: Sequence[str], class_of: Callable[[str], str | None], known: set[str]
-) -> Iterator[str]:
-    """The class folders with a readable image that are not known yet; one image of each is decoded to tell."""
-    found = set(known)
-    for name in files:
-        folder = class_of(name)
-        if folder is not None and folder not in found and _readable(path / name):
-            found.add(folder)
-            yield folder
-
-
-def _readable(file: Path) -> bool:
-    try:
-        decode_image(file, 1)
-    except Refused:
-        return False
-    return True
-
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -139,23 +37,22 @@ def folder_dataset(
 ) -> DataSet:
     """A data set from a folder of class folders, named after the folder.
 
-    Which folders are classes and which are splits is told by :func:`aral.data.folder_layout.read_layout`. With a
-    split for training and one for testing (or else for validation) these are the two parts; otherwise a share
-    of the images, chosen by a random number of their position, becomes the test set. Files outside class
-    folders, in a split that is not used, and unreadable files are left out; the note counts them and the log
-    names the first. The log says what was taken as split, as class, and what was ignored.
+    :func:`aral.data.folder_layout.read_layout` finds classes and splits. With a split for training and one for
+    testing (or else for validation) these are pool and test set; otherwise a share of the images, drawn by a random
+    number of their position, becomes the test set. Files outside class folders, in a split that is not used, and
+    unreadable files are left out; the note counts them and the log names the first. The log lists the folders that
+    were read as splits, as classes, and those that were ignored.
 
-    Of given splits, only as many files are decoded as ``limits`` ask for: those that
-    :meth:`DataSet.limited` would keep, but for one more of each class that is not among them, which tells that
-    the class exists.
+    Of given splits, only as many files are decoded as ``limits`` allow: those that :meth:`DataSet.limited` would
+    keep, and one of each class that is not among them, to find out whether the class has a readable image.
 
     Args:
         path: the folder.
         side: height and width of the images.
-        test_share: the part of the images, between 0 and 1, kept for testing when no folder says so.
-        stream: decides which ones.
+        test_share: the part of the images, between 0 and 1, for the test set when there are no splits.
+        stream: draws which ones.
         channels: 3 for colour, 1 for grey.
-        limits: how many images are kept; ``None`` keeps all.
+        limits: how many images are kept; ``None`` for all.
         classes: names of the class folders; by default all that are named neither like a split nor like a date.
 
     Raises:
@@ -184,7 +81,7 @@ _TEST_SPLITS: tuple[Split, ...] = ("test", "validation")
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """The files of a folder, nothing of them read but a few headers."""
+    """The files of a folder, of which only a few headers have been read."""
 
     path: Path
     found: Found
@@ -204,7 +101,7 @@ class _Listed:
 
 
 def _files(path: Path) -> Found:
-    """As :func:`aral.data.scan.scan`; a split that is a link to another place is followed."""
+    """As :func:`aral.data.scan.scan`, and a split that is a symbolic link out of the folder is followed."""
     found = scan(path)
     linked = [
         each.name
@@ -223,10 +120,10 @@ def _files(path: Path) -> Found:
 
 
 def _own_split(listed: _Listed, side: int, test_share: float, stream: Stream, channels: Channels) -> DataSet:
-    """The two parts by chance."""
+    """Pool and test set drawn at random."""
     path = listed.path
     if not listed.in_classes:
-        read_image_folder(path, side, channels=channels)  # names the files if none can be read
+        read_image_folder(path, side, channels=channels)  # raises, naming the files, if none can be read
     folder = read_files(path, listed.in_classes, side, channels)
     rows = np.arange(len(folder.paths), dtype=np.int64)
     read = _checked(_InClasses(listed, folder, rows, _class_names(listed, folder.paths), _left_out(listed)))
@@ -234,7 +131,7 @@ def _own_split(listed: _Listed, side: int, test_share: float, stream: Stream, ch
     test_size = round(test_share * count)
     if not 0 < test_size < count:
         raise BadInput(
-            f"A test share of {test_share} of {counted(count, 'image')} leaves a part empty.",
+            f"A test share of {test_share} of {counted(count, 'image')} leaves pool or test set empty.",
             "Add images, or make a train and a test folder.",
         )
     order = np.argsort(stream.uniform(np.arange(count, dtype=np.int64)), kind="stable").astype(np.int64)
@@ -269,7 +166,7 @@ def _left_out(listed: _Listed, *splits: Split) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _InClasses:
-    """The images that lie in class folders: their rows, all classes, and how many other files there are."""
+    """The images in class folders: their rows, all classes, and how many other files there are."""
 
     listed: _Listed
     folder: FolderImages
@@ -299,13 +196,13 @@ def _checked(read: _InClasses, least: int = 2) -> _InClasses:
     """Refuse fewer than ``least`` classes; log what was left out."""
     path, found, ignored = read.listed.path, read.listed.found, read.listed.layout.ignored
     if len(read.class_names) < least:
-        said = "".join(
+        ignored_folders = "".join(
             f" {counted(each.files, 'file')} in {each.folder or '.'}, {each.reason}." for each in ignored
         )
         raise BadInput(
             f"{path} has images in {counted(len(read.class_names), 'class folder')} "
             f"({', '.join(read.class_names) or 'none'}) and {read.outside} outside any; "
-            f"two classes are needed.{said}",
+            f"two classes are needed.{ignored_folders}",
             "Make one folder a class, such as cats/ and dogs/, and put the images into them. "
             "A folder that is named like a date or a split must be renamed.",
         )
@@ -319,13 +216,13 @@ def _checked(read: _InClasses, least: int = 2) -> _InClasses:
 def _given_split(
     listed: _Listed, test_split: Split, side: int, channels: Channels, limits: Limits
 ) -> DataSet:
-    """The two parts as the folders give them, no more decoded than is kept."""
+    """Pool and test set from the splits; no more is decoded than is kept."""
     path, stream, class_of = listed.path, limits.stream, listed.layout.class_of
     parts = (
-        read_part(
+        _read_split(
             path, listed.of_split("train"), class_of, side, channels, limits.pool_size, stream.child("pool")
         ),
-        read_part(
+        _read_split(
             path,
             listed.of_split(test_split),
             class_of,
@@ -355,3 +252,103 @@ def _given_split(
 
 def _note(left_out: int) -> str:
     return f"{counted(left_out, 'file')} left out" if left_out else ""
+
+
+@dataclass(frozen=True, eq=False)
+class _SplitImages:
+    """The images of a split that were kept.
+
+    Attributes:
+        images: those that were kept, in the order of their paths.
+        class_names: every class folder with a readable image, whether one of its images was kept or not, sorted.
+        files: how many files lie in class folders, kept or not.
+    """
+
+    images: FolderImages
+    class_names: tuple[str, ...]
+    files: int
+
+    @property
+    def kept(self) -> int:
+        """How many images were kept."""
+        return len(self.images.paths)
+
+
+def _read_split(
+    path: Path,
+    files: Sequence[str],
+    class_of: Callable[[str], str | None],
+    side: int,
+    channels: Channels,
+    size: int | None,
+    stream: Stream,
+) -> _SplitImages:
+    """Read ``size`` of the named files, or all readable ones if there are fewer.
+
+    Files are chosen by a random number of their position before anything is decoded; the next one replaces an
+    unreadable one.
+
+    Args:
+        path: the folder that the files are relative to.
+        files: files in class folders, sorted.
+        class_of: the class folder of a file.
+        side: height and width of the images.
+        channels: 3 for colour, 1 for grey.
+        size: how many; ``None`` reads all.
+        stream: draws the random numbers.
+
+    Raises:
+        BadInput: the images exceed the memory.
+    """
+    order = np.arange(len(files), dtype=np.int64)
+    if size is not None:
+        order = np.argsort(stream.uniform(order), kind="stable")
+    wanted = len(files) if size is None else min(max(size, 0), len(files))
+    reads: list[FolderImages] = []
+    start, kept = 0, 0
+    while kept < wanted and start < len(files):
+        end = min(start + wanted - kept, len(files))
+        reads.append(read_files(path, [files[index] for index in np.sort(order[start:end])], side, channels))
+        start, kept = end, kept + len(reads[-1].paths)
+    images = _in_order(path, reads, side, channels)
+    known = {name for name in map(class_of, images.paths) if name is not None}
+    names = {*known, *_other_classes(path, files, class_of, known)}
+    return _SplitImages(images, tuple(sorted(names)), len(files))
+
+
+def _in_order(path: Path, reads: Sequence[FolderImages], side: int, channels: Channels) -> FolderImages:
+    """The images of several reads in the order of their paths."""
+    reads = reads or [read_files(path, [], side, channels)]
+    paths = [name for read in reads for name in read.paths]
+    formats = [name for read in reads for name in read.formats]
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    pixels = reads[0].images.pixels if len(reads) == 1 else torch.cat([read.images.pixels for read in reads])
+    unreadable = tuple(bad for read in reads for bad in read.unreadable)
+    return FolderImages(
+        ImageSet.of(pixels if order == list(range(len(order))) else pixels[order]),
+        tuple(paths[row] for row in order),
+        tuple(class_folder(paths[row]) for row in order),
+        tuple(formats[row] for row in order),
+        tuple(sorted(name for read in reads for name in read.first_frames)),
+        tuple(sorted(unreadable, key=lambda item: item.path)),
+    )
+
+
+def _other_classes(
+    path: Path, files: Sequence[str], class_of: Callable[[str], str | None], known: set[str]
+) -> Iterator[str]:
+    """The class folders with a readable image that are not known yet; one image of each is decoded."""
+    found = set(known)
+    for name in files:
+        folder = class_of(name)
+        if folder is not None and folder not in found and _readable(path / name):
+            found.add(folder)
+            yield folder
+
+
+def _readable(file: Path) -> bool:
+    try:
+        decode_image(file, 1)
+    except Refused:
+        return False
+    return True

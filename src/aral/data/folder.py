@@ -1,4 +1,4 @@
-"""Folders of image files, as squares of one size."""
+"""Read folders of image files as squares of one size."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class FolderImages:
         paths: N, relative to the folder with ``/``; names that are not UTF-8 carry surrogates, and
             ``os.fsencode`` gives their bytes back.
         class_folders: N, the first folder of each path, empty for a file that lies directly in the folder.
-        formats: N, what each file really is, whatever its name says.
-        first_frames: paths of the animations, of which the first frame was taken.
-        unreadable: everything else that was found, with reasons, in the order of the paths.
+        formats: N, by content, not by name.
+        first_frames: paths of the animations, of which the first frame was read.
+        unreadable: all other files, with reasons, in the order of the paths.
     """
 
     images: ImageSet
@@ -53,7 +53,7 @@ def read_image_folder(
         side: height and width of the result; the shorter side is brought to it and the centre is cut out.
         channels: 3 for colour, 1 for grey.
         max_pixels: larger images are refused by their header, before they are decoded.
-        follow_links: take symbolic links that lead out of the folder.
+        follow_links: follow symbolic links that lead out of the folder.
 
     Raises:
         BadInput: the folder is missing, holds no readable image, or its images exceed the memory.

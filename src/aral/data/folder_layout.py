@@ -1,6 +1,6 @@
-"""Which level of a folder of images names classes, which names splits, and what is neither.
+"""The layout of a folder of images: which level names classes, which names splits, and what is neither.
 
-This is the only place that says what the name of a split and what a date looks like.
+The names of splits and dates are defined here and nowhere else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _DATE_NAME = re.compile(
 
 @lru_cache(maxsize=4096)
 def split_of(name: str) -> Split | None:
-    """The split that a folder's name tells, in any case and with additions such as ``_set`` or ``-images``."""
+    """The split of a folder's name, in any case and with additions such as ``_set`` or ``-images``."""
     found = _SPLIT_NAME.fullmatch(_plain(name))
     return _SPLITS[found["split"]] if found else None
 
@@ -106,7 +106,7 @@ class FolderLayout:
         split_level: which name splits; None without splits.
         classes: names of the class folders, sorted.
         splits: names of the split folders, sorted.
-        ignored: what lies in neither, in order of the folders.
+        ignored: folders of images of no class, sorted.
     """
 
     class_level: int | None
@@ -150,21 +150,21 @@ class FolderLayout:
         return level is None or (len(folders) > level and split_of(folders[level]) is not None)
 
     def sentences(self) -> tuple[str, ...]:
-        """What was taken as split, as class, and what was ignored, for people."""
-        said = []
+        """Which folders are read as splits, which as classes, and what is ignored."""
+        sentences = []
         if self.splits:
-            said.append(f"Taken as splits, not as classes: {_listed(self.splits)}.")
+            sentences.append(f"Splits, not classes: {_listed(self.splits)}.")
         if self.classes:
-            said.append(f"Taken as classes: {_listed(self.classes)}.")
-        said += [
+            sentences.append(f"Classes: {_listed(self.classes)}.")
+        sentences += [
             f"Ignored: {counted(each.files, 'file')} in {_shown(each.folder or '.')}, {each.reason}."
             for each in self.ignored[:_MOST_NAMED]
         ]
         rest = self.ignored[_MOST_NAMED:]
         if rest:
             files = sum(each.files for each in rest)
-            said.append(f"Ignored: {counted(files, 'file')} in {counted(len(rest), 'more folder')}.")
-        return tuple(said)
+            sentences.append(f"Ignored: {counted(files, 'file')} in {counted(len(rest), 'more folder')}.")
+        return tuple(sentences)
 
 
 _MOST_NAMED, _MOST_LISTED = 10, 30
@@ -180,7 +180,7 @@ def _shown(name: str) -> str:
 
 
 def read_layout(files: Iterable[str], *, within: str = "", classes: Collection[str] = ()) -> FolderLayout:
-    """Read splits and classes off the paths of images.
+    """Find splits and classes in the paths of images.
 
     The split level is the first at which at least as many folders are named like splits as are not, with
     class folders below them, or class folders above and none below. Classes are the folders of the next
@@ -263,9 +263,9 @@ def _levels(folders: Mapping[tuple[str, ...], int], chosen: Collection[str]) -> 
 
 
 def image_files(folder: Path, files: Iterable[str]) -> list[str]:
-    """The files of those folders that hold an image, told by the headers of as few files as possible.
+    """The files of those folders that hold at least one image; as few headers are read as possible.
 
-    Files beside images may be no images; folders without any are left out.
+    Files beside images may be no images.
     """
     known: dict[str, bool] = {}
     waiting: dict[str, list[str]] = {}

@@ -10,27 +10,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softmax
+from torch.nn.functional import one_hot
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
 from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.errors import BadInput
+from aral.learners.ema import Ema
 from aral.learners.interface import Gallery, Learner, StepLosses, Task
 from aral.learners.nets import Nets
 from aral.learners.prediction import Predictor
 from aral.learners.settings import Adam, LearnerSettings, Net, SemiSupervisedTraining, Training
 from aral.networks.interface import Discriminator, PixelRange
-from aral.networks.layers import own_statistics, statistics_of
 from aral.randomness import Stream
 from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.types import NO_IDS, Ids, ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch
@@ -111,64 +109,6 @@ class FirstLabels:
 
     cluster: Tensor
     classes: Tensor
-
-
-# --- Averages ---------------------------------------------------------------------------------------------------
-
-
-class Ema:
-    """Exponential moving averages of the weights of D̃ with C and of the cluster heads, used for evaluation.
-
-    Args:
-        nets: the networks being trained.
-        decay: share of the old average that a step keeps; 0 for no averages.
-
-    Attributes:
-        modules: the averages by role; empty without averages.
-    """
-
-    def __init__(self, nets: Nets, decay: float) -> None:
-        self._nets = nets
-        self._decay = decay
-        self.modules: dict[Net, nn.Module] = {
-            net: deepcopy(nets.modules[net]).requires_grad_(False).eval()
-            for net in (Net.DISCRIMINATOR, Net.CLUSTERS)
-            if decay and net in nets.modules
-        }
-        self._was_teacher = False
-
-    @torch.no_grad()
-    def teach(self, images: Float[Tensor, "n C H W"]) -> Float[Tensor, "n K"]:
-        """softmax(C(x)) of the averaged classifier, without gradient.
-
-        Batch norm uses the statistics of these very images and keeps them: those of the trained network come
-        from what it is trained on, which may be mixed images.
-        """
-        average = cast(Discriminator, self.modules[Net.DISCRIMINATOR])
-        self._was_teacher = True
-        with own_statistics(average):
-            return softmax(average(images), dim=1)
-
-    @torch.no_grad()
-    def update(self, age: int) -> None:
-        """Move towards the networks, after ``age`` steps since they were initialised.
-
-        After a step in which the averaged classifier was the teacher, its batch norm statistics are left alone.
-        """
-        # A young average forgets its random start sooner than the final decay would.
-        decay = min(self._decay, age / (age + 10))
-        for net, average in self.modules.items():
-            newest = self._nets.modules[net].state_dict()
-            kept = self._was_teacher and net is Net.DISCRIMINATOR
-            own = statistics_of(average) if kept else frozenset[str]()
-            for name, value in average.state_dict().items():
-                if name in own:
-                    continue
-                if value.is_floating_point():
-                    value.lerp_(newest[name], 1 - decay)
-                else:
-                    value.copy_(newest[name])
-        self._was_teacher = False
 
 
 # --- Data and random draws of a step ---------------------------------------------------------------------------

@@ -1,29 +1,31 @@
-from .comparison import Section
-from .record import RoundRecord, RunRecord, read_run
-from .statistics import MINIMUM_SEEDS
-from .summary import as_json
-from .tables import Table, side_by_side
+from .files import (
+    comparison_json,
+    comparison_text,
+    curves_csv,
+    side_by_side,
+    verdicts_csv,
+    write_comparison,
+    write_files,
+    write_report,
+)
+from .run_report import as_json
+from .tables import Section, Table
 from .tensorboard import export_tensorboard
-from .verdict_rows import Verdicts
-from .verdict_words import target_lines, verdict_lines, verdicts_json
-from .verdicts import judge
-from .writing import write_comparison, write_report
+from .text import condition_lines, unequal_settings_line
 
 __all__ = [
-    "MINIMUM_SEEDS",
-    "RoundRecord",
-    "RunRecord",
     "Section",
     "Table",
-    "Verdicts",
     "as_json",
+    "comparison_json",
+    "comparison_text",
+    "condition_lines",
+    "curves_csv",
     "export_tensorboard",
-    "judge",
-    "read_run",
     "side_by_side",
-    "target_lines",
-    "verdict_lines",
-    "verdicts_json",
+    "unequal_settings_line",
+    "verdicts_csv",
     "write_comparison",
+    "write_files",
     "write_report",
 ]

@@ -1,4 +1,4 @@
-"""Pictures of numbers: learning curves, losses and the health of the latents, without any global figure."""
+"""Drawings: learning curves, losses and metrics of the latent codes, without any global figure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from aral.reports.health import LATENT_FIGURES
-from aral.reports.record import LossTrace, RunRecord
-from aral.reports.tables import CurvePoint, curve_points, curve_rows
+from aral.benchmarking import Comparison, CurvePoint, LossTrace, RunRecord, curve_points
+from aral.reports.run_report import LATENT_METRICS
 from aral.words import counted
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a drawing; the lines are those of Okabe and Ito, which colour-blind people can tell apart.
+    """Colours of a drawing; the lines have those of Okabe and Ito, which remain distinct in colour blindness.
 
     Attributes:
         paper: background.
@@ -48,13 +47,12 @@ DARK = Theme(
 )  # fmt: skip
 
 DASHES = ("-", "--", ":", "-.")
-"""Once the colours are used up, they come again with the next of these."""
+"""When all colours are used, they repeat with the next line style."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-
 TITLE_LETTERS = 70
-"""A longer title goes on in a new line."""
+"""A longer title is broken into lines."""
 
 COLUMN_LETTERS = 45
 """With a longer name than this the legend has one column."""
@@ -63,10 +61,10 @@ TICKS = 10
 """Up to this many numbers of labels are all marked on the axis."""
 
 
-def steady_points(points: Sequence[CurvePoint]) -> dict[str, list[CurvePoint]]:
+def complete_points(points: Sequence[CurvePoint]) -> dict[str, list[CurvePoint]]:
     """The points of each method that all of its seeds have reached, by method.
 
-    Where runs are still going, a mean over the few seeds that are ahead would draw a jump that is none.
+    While runs are unfinished, a mean over the few seeds that are ahead would draw a jump that does not exist.
     """
     methods: dict[str, list[CurvePoint]] = {}
     for point in points:
@@ -77,47 +75,60 @@ def steady_points(points: Sequence[CurvePoint]) -> dict[str, list[CurvePoint]]:
     }
 
 
-def learning_curves(
-    records: Sequence[RunRecord], reference: float | None = None, theme: Theme = LIGHT
-) -> Figure | None:
+def learning_curves(comparison: Comparison, theme: Theme = LIGHT) -> Figure | None:
     """Test accuracy in per cent against the number of labels; None before any accuracy is known.
 
     Several seeds of a method give one line, their mean, inside a band: the 95 % t-interval of the mean at each
-    number of labels, cut off at 0 and 100 %. A single seed has no band. The title says how many seeds there are
-    where all methods have as many; otherwise each method's entry does.
+    number of labels, cut off at 0 and 100 %. A single seed has no band. If all methods have equally many seeds,
+    the title gives their number, otherwise the legend does. Full training is a horizontal line.
 
     Args:
-        records: runs on one data set.
+        comparison: the curves and their title.
+        theme: the colours.
+    """
+    return _curves(comparison.curves, comparison.data, comparison.measure, comparison.reference, theme)
+
+
+def run_curve(record: RunRecord, reference: float | None = None, theme: Theme = LIGHT) -> Figure | None:
+    """The learning curve of one run; None before any accuracy is known.
+
+    Args:
+        record: the run.
         reference: accuracy of training on all labels, in [0, 1], drawn as a horizontal line.
         theme: the colours.
     """
-    methods = steady_points(curve_points(curve_rows(records)))
+    return _curves(curve_points([record]), record.data_title, record.measure, reference, theme)
+
+
+def _curves(
+    points: Sequence[CurvePoint], title: str, measure: str, reference: float | None, theme: Theme
+) -> Figure | None:
+    methods = complete_points(points)
     if not methods:
         return None
     figure, axes = _figure(theme, (7.2, 5.0))
-    seeds = {points[0].seeds for points in methods.values()}
+    seeds = {own[0].seeds for own in methods.values()}
     alpha = 0.18 if len(methods) <= 4 else 0.08  # many bands lie over one another
-    for place, (method, points) in enumerate(methods.items()):
-        labels = [point.labelled for point in points]
-        means = [100 * point.mean for point in points]
-        own = f" ({counted(points[0].seeds, 'seed')})" if len(seeds) > 1 else ""
-        _line(axes, theme, place, labels, means, f"{method}{own}")
-        bands = [point.interval for point in points if point.interval is not None]
+    for place, (method, own) in enumerate(methods.items()):
+        labels = [point.labelled for point in own]
+        means = [100 * point.mean for point in own]
+        count = f" ({counted(own[0].seeds, 'seed')})" if len(seeds) > 1 else ""
+        _line(axes, theme, place, labels, means, f"{method}{count}")
+        bands = [point.interval for point in own if point.interval is not None]
         if bands:
             low = [max(0.0, 100 * band.low) for band in bands]
             high = [min(100.0, 100 * band.high) for band in bands]
             axes.fill_between(labels, low, high, color=_colour(theme, place), alpha=alpha, linewidth=0)
     if reference is not None:
-        axes.axhline(
-            100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label=" all labels"
-        )
+        label = " trained on all labels"
+        axes.axhline(100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label=label)
     shown = ""
     if max(seeds) > 1:
         shown = f"{counted(max(seeds), 'seed') if len(seeds) == 1 else 'mean'}, 95 % interval"
-    _title(axes, theme, records[0].data_title, shown)
+    _title(axes, theme, title, shown)
     axes.set_xlabel("labelled images")
-    axes.set_ylabel(f"{records[0].measure}, %")
-    counts = sorted({point.labelled for points in methods.values() for point in points})
+    axes.set_ylabel(f"{measure}, %")
+    counts = sorted({point.labelled for own in methods.values() for point in own})
     axes.xaxis.set_major_locator(
         FixedLocator(counts) if len(counts) <= TICKS else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
     )
@@ -125,10 +136,10 @@ def learning_curves(
     return figure
 
 
-def loss_traces(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
-    """Each loss in a field of its own over all training steps of the run; None if no loss was recorded.
+def loss_chart(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
+    """Each loss in a panel of its own over all training steps of the run; None if no loss was recorded.
 
-    Rounds follow each other, parted by thin lines; a loss that is not finite leaves a gap.
+    Thin lines separate the rounds; a loss that is not finite leaves a gap.
     """
     names = tuple(dict.fromkeys(name for round_record in record.rounds for name in round_record.losses))
     if not names:
@@ -141,7 +152,7 @@ def loss_traces(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
     starts = round_starts(record)
     for place, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, place + 1)
-        _dress(axes, theme)
+        _style(axes, theme)
         for start, round_record in zip(starts, record.rounds, strict=True):
             trace = round_record.losses.get(name)
             if trace is not None:
@@ -154,19 +165,19 @@ def loss_traces(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
     return figure
 
 
-def latent_health(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
-    """Each recorded figure of the latents by round, with the bound below which it warns; None without any."""
+def latent_chart(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
+    """Each recorded metric of the latent codes by round, with the bound of collapse; None without any."""
     shown = [
-        figure_of
-        for figure_of in LATENT_FIGURES
-        if any(figure_of.name in round_record.numbers for round_record in record.rounds)
+        latent
+        for latent in LATENT_METRICS
+        if any(latent.name in round_record.numbers for round_record in record.rounds)
     ]
     if not shown:
         return None
     figure = Figure(figsize=(3.2 * len(shown) + 0.6, 2.6), layout="constrained", facecolor=theme.paper)
     for place, latent in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
-        _dress(axes, theme)
+        _style(axes, theme)
         known = [each for each in record.rounds if latent.name in each.numbers]
         values = _gaps([each.numbers[latent.name] for each in known])
         _line(axes, theme, place, [each.round for each in known], values, latent.name)
@@ -199,7 +210,7 @@ def _saved(figure: Figure, file_format: str) -> bytes:
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aral"}),
         warnings.catch_warnings(),
     ):
-        # A name in a script that the built-in font lacks is no reason to stop; browsers have the letters.
+        # A name in a script that the built-in font lacks is no error; browsers have the glyphs.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format=file_format, dpi=200, metadata=metadata)
     return buffer.getvalue()
@@ -208,11 +219,11 @@ def _saved(figure: Figure, file_format: str) -> bytes:
 def _figure(theme: Theme, size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained", facecolor=theme.paper)
     axes = figure.add_subplot()
-    _dress(axes, theme)
+    _style(axes, theme)
     return figure, axes
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
+def _style(axes: Axes, theme: Theme) -> None:
     axes.set_facecolor(theme.paper)
     axes.grid(color=theme.grid, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -230,21 +241,21 @@ def _line(axes: Axes, theme: Theme, place: int, x: Sequence[int], y: Sequence[fl
         y,
         color=_colour(theme, place),
         linestyle=DASHES[place // len(theme.lines) % len(DASHES)],
-        marker=MARKERS[(place + place // len(theme.lines)) % len(MARKERS)],  # another beside each dash
+        marker=MARKERS[(place + place // len(theme.lines)) % len(MARKERS)],  # another with each line style
         markersize=5,
         linewidth=2,
-        label=f" {label}",  # the blank keeps a name that begins with _ in the legend
+        label=f" {label}",  # matplotlib leaves out labels that begin with _
     )
 
 
 def _trace(axes: Axes, theme: Theme, start: int, trace: LossTrace) -> None:
-    lone = "." if len(trace.steps) == 1 else None
+    marker = "." if len(trace.steps) == 1 else None
     steps = [start + step for step in trace.steps]
-    axes.plot(steps, _gaps(trace.values), color=theme.lines[0], linewidth=1.2, marker=lone)
+    axes.plot(steps, _gaps(trace.values), color=theme.lines[0], linewidth=1.2, marker=marker)
 
 
 def _gaps(values: Sequence[float]) -> list[float]:
-    """Values with NaN, which is drawn as a gap, for those that are not finite."""
+    """Values that are not finite become NaN, which is drawn as a gap."""
     return [value if math.isfinite(value) else math.nan for value in values]
 
 
@@ -258,7 +269,7 @@ def round_starts(record: RunRecord) -> list[int]:
 
 
 def _title(axes: Axes, theme: Theme, title: str, below: str) -> None:
-    """A title that stays within the drawing, and a line below it if there is something to say."""
+    """A title that fits into the drawing, and a line below it unless that is empty."""
     lines = [*wrap(title, TITLE_LETTERS), *([below] if below else [])]
     axes.set_title("\n".join(lines), color=theme.ink, fontsize=11, parse_math=False)
 

@@ -1,14 +1,17 @@
-"""The report of one run as one offline HTML page: what the templates show, ready to be shown.
+"""Reports as offline HTML pages: the report of one run, and the comparison of several.
 
-Everything is inside the page: styles, charts and images as ``data:`` addresses. It holds no script and asks
-no server for anything; names of classes and files are escaped by the template engine.
+Everything is inside the page: styles, charts and images as ``data:`` addresses. A page has no script and
+requests nothing from a server; the template engine escapes all names of classes and files.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,25 +19,76 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from aral.annotation import Estimate
+from aral.benchmarking import Comparison, Measure, RoundRecord, RunRecord, Verdict, VerdictRow
 from aral.loop.pictures import MOST_CHOSEN
-from aral.reports.confusion import ConfusionView, confusion_view
-from aral.reports.curves import DARK, LIGHT, Theme, latent_health, learning_curves, loss_traces, svg_bytes
-from aral.reports.health import LATENT_FIGURES, collapse_warning
-from aral.reports.pictures import file_address, picture_address, sheet_address
-from aral.reports.record import RoundRecord, RunRecord
-from aral.reports.summary import curve_in_words, fair_sample, headline, losses_table, rounds_table, state
+from aral.reports.curves import (
+    DARK,
+    LIGHT,
+    Theme,
+    latent_chart,
+    learning_curves,
+    loss_chart,
+    run_curve,
+    svg_bytes,
+)
+from aral.reports.pictures import Pictures, file_address, picture_address, read_pictures, sheet_address
+from aral.reports.run_report import (
+    LATENT_METRICS,
+    ConfusionView,
+    collapse_warning,
+    confusion_view,
+    curve_in_words,
+    estimate_in_words,
+    key_figures,
+    losses_table,
+    rounds_table,
+    state,
+)
+from aral.reports.tables import accuracy_table, condition_sections, number_sections
+from aral.reports.text import (
+    NO_BASELINE,
+    RULE,
+    curves_in_words,
+    duration,
+    numbers_in_words,
+    percent,
+    seeds_in_words,
+    verdict_in_words,
+)
 from aral.types import Answer, ClassAnswer, Selection
 
+REPORT_NAME = "report.html"
+
 IMAGES_SHOWN = 60
-"""Chosen images of a round that are shown; a page with all of a large query would not open on a phone."""
+"""Images of a query that are shown; a page with all of a large query would not open on a phone."""
 
 CLASSES_SHOWN = 50
-"""Classes of which generated pictures are shown."""
+"""Classes of which generated images are shown."""
+
+COLOURS_AND_MARKS = {
+    Verdict.BETTER: ("better", "▲"),
+    Verdict.WORSE: ("worse", "▼"),
+    Verdict.NO_DIFFERENCE: ("same", "="),
+    Verdict.INCONCLUSIVE: ("open", "?"),
+}
+"""For each verdict the style of its cell, and a mark beside the words: colour is never the only cue."""
+
+
+def render(template: str, **content: object) -> str:
+    """Fill one of this package's templates; text is escaped, and a missing name is an error."""
+    environment = Environment(
+        loader=PackageLoader("aral.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(content)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing on light and on dark paper.
+    """A drawing for light and for dark colour schemes.
 
     Attributes:
         light: its ``data:`` address.
@@ -49,9 +103,129 @@ class Chart:
     width: int
 
 
+def chart(draw: Callable[[Theme], Figure | None], alternative: str) -> Chart | None:
+    """Draw in both colour schemes; None if there is nothing to draw."""
+    light, dark = draw(LIGHT), draw(DARK)
+    if light is None or dark is None:
+        return None
+    addresses = [file_address(svg_bytes(figure), "image/svg+xml") for figure in (light, dark)]
+    return Chart(addresses[0], addresses[1], alternative, round(96 * light.get_figwidth()))
+
+
+# The comparison of several runs
+
+
+@dataclass(frozen=True)
+class VerdictCell:
+    """A verdict as it is shown.
+
+    Attributes:
+        colour: "better", "worse", "same" or "open".
+        mark: a sign.
+        words: the verdict.
+        numbers: the numbers behind it, as a sentence.
+    """
+
+    colour: str
+    mark: str
+    words: str
+    numbers: str
+
+
+@dataclass(frozen=True)
+class VerdictLine:
+    """One method: its verdicts on the area under the curve and on the final accuracy."""
+
+    method: str
+    baseline: str
+    area: VerdictCell
+    final: VerdictCell
+    seeds: int
+    needed: str
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run of a method; the link is empty if the run has no report yet."""
+
+    name: str
+    link: str
+    seed: int
+    labelled: int
+    accuracy: str
+    time: str
+
+
+def comparison_page(comparison: Comparison, target: Path) -> str:
+    """A comparison as HTML.
+
+    Args:
+        comparison: what to show.
+        target: the folder the page will lie in; links to the runs' own reports start from there.
+    """
+    runs: dict[str, list[RunLine]] = {method: [] for method in comparison.methods}
+    for record in comparison.records:
+        runs[record.method].append(_run_line(record, target))
+    return render(
+        "comparison.html.j2",
+        comparison=comparison,
+        verdicts=_verdict_lines(comparison),
+        rule=RULE,
+        no_baseline=NO_BASELINE,
+        numbers=number_sections(comparison),
+        curves=chart(lambda theme: learning_curves(comparison, theme), curves_in_words(comparison)),
+        accuracies=accuracy_table(comparison.curves),
+        conditions=condition_sections(comparison),
+        runs=runs,
+    )
+
+
+def _verdict_lines(comparison: Comparison) -> list[VerdictLine]:
+    finals = {row.method: row for row in comparison.verdicts if row.measure is Measure.FINAL}
+    return [
+        VerdictLine(
+            row.method,
+            row.baseline,
+            _verdict_cell(row),
+            _verdict_cell(finals[row.method]),
+            len(row.seeds),
+            seeds_in_words(row),
+        )
+        for row in comparison.verdicts
+        if row.measure is Measure.AREA
+    ]
+
+
+def _verdict_cell(row: VerdictRow) -> VerdictCell:
+    return VerdictCell(*COLOURS_AND_MARKS[row.verdict], verdict_in_words(row), numbers_in_words(row))
+
+
+def _run_line(record: RunRecord, target: Path) -> RunLine:
+    last = record.last_evaluated
+    return RunLine(
+        name=record.name,
+        link=report_link(record.folder, target),
+        seed=record.seed,
+        labelled=record.rounds[-1].labelled if record.rounds else 0,
+        accuracy=percent(last.accuracy if last else None),
+        time=duration(record.seconds),
+    )
+
+
+def report_link(folder: Path, target: Path) -> str:
+    """The relative address of a run's report as seen from the target folder; empty if it has none."""
+    report = folder.resolve() / REPORT_NAME
+    if not report.is_file():
+        return ""
+    return quote(Path(os.path.relpath(report, target.resolve())).as_posix(), safe="/")
+
+
+# The report of one run
+
+
 @dataclass(frozen=True)
 class ChosenImage:
-    """An image of a query as it is shown; the address is empty if the picture was not kept."""
+    """An image of a query as it is shown; the address is empty if the image was not kept."""
 
     address: str
     image_id: int
@@ -85,91 +259,66 @@ def report_page(record: RunRecord, reference: float | None = None, estimate: Est
     Args:
         record: the run; one without rounds, pictures or accuracies gives a shorter page.
         reference: accuracy of training on all labels, in [0, 1], for the learning curve.
-        estimate: of a labelling project the newest accuracy on its estimate slice.
+        estimate: the newest accuracy on the estimate set of an annotation project.
     """
     last = record.rounds[-1] if record.rounds else None
-    gallery = _last_with(
-        record, lambda each: each.pictures is not None and each.pictures.generated is not None
-    )
-    copies = _last_with(
-        record, lambda each: each.pictures is not None and each.pictures.originals is not None
-    )
-    confused = _last_with(record, lambda each: each.confusion is not None)
+    files = {each.round: read_pictures(record.folder / "pictures", each.round) for each in record.rounds}
+    pictures = {number: file.pictures for number, file in files.items() if file.pictures is not None}
+    generated = max((n for n, each in pictures.items() if each.generated is not None), default=None)
+    reconstructed = max((n for n, each in pictures.items() if each.originals is not None), default=None)
+    confused = next((each for each in reversed(record.rounds) if each.confusion is not None), None)
     return render(
         "report.html.j2",
         record=record,
         state=state(record),
-        headline=headline(record, estimate),
-        fair_sample=fair_sample(record, estimate),
+        key_figures=key_figures(record, estimate),
+        estimate=estimate_in_words(record, estimate),
         warning=collapse_warning(last) if last else "",
-        curve=chart(lambda theme: learning_curves([record], reference, theme), curve_in_words(record)),
+        curve=chart(lambda theme: run_curve(record, reference, theme), curve_in_words(record)),
         rounds=rounds_table(record),
         queries=[
-            _query(record, each, each.selection)
+            _query(record, each, each.selection, pictures.get(each.round))
             for each in reversed(record.rounds)
             if each.selection is not None
         ],
-        generated=_generated(record, gallery),
-        generated_round=gallery.round if gallery else 0,
-        reconstructed=_reconstructed(copies),
-        reconstructed_round=copies.round if copies else 0,
+        generated=_generated(record, pictures[generated]) if generated is not None else (),
+        generated_round=generated,
+        reconstructed=_reconstructed(pictures[reconstructed]) if reconstructed is not None else (),
+        reconstructed_round=reconstructed,
         confusion=_confusion(record, confused),
         confusion_round=confused.round if confused else 0,
         losses=chart(
-            lambda theme: loss_traces(record, theme), "Losses over all steps; the table has the ends."
+            lambda theme: loss_chart(record, theme),
+            "Losses over all training steps; the table below has the last values.",
         ),
         losses_table=losses_table(record),
-        health=chart(
-            lambda theme: latent_health(record, theme), "Latent figures; the table of rounds has them."
+        latents=chart(
+            lambda theme: latent_chart(record, theme),
+            "Metrics of the latent codes by round; the table of rounds has the values.",
         ),
-        latent_figures=LATENT_FIGURES,
+        latent_metrics=LATENT_METRICS,
+        unreadable=[file.problem for file in files.values() if file.problem],
         settings="" if record.settings is None else json.dumps(record.settings, indent=2, ensure_ascii=False),
     )
 
 
-def render(template: str, **content: object) -> str:
-    """Fill one of this package's templates; text is escaped, and a missing name is an error."""
-    environment = Environment(
-        loader=PackageLoader("aral.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(content)
-
-
-def chart(draw: Callable[[Theme], Figure | None], alternative: str) -> Chart | None:
-    """Draw something on light and on dark paper; None if there is nothing to draw."""
-    light, dark = draw(LIGHT), draw(DARK)
-    if light is None or dark is None:
-        return None
-    addresses = [file_address(svg_bytes(figure), "image/svg+xml") for figure in (light, dark)]
-    return Chart(addresses[0], addresses[1], alternative, round(96 * light.get_figwidth()))
-
-
-def _last_with(record: RunRecord, has: Callable[[RoundRecord], bool]) -> RoundRecord | None:
-    return next((each for each in reversed(record.rounds) if has(each)), None)
-
-
-def _query(record: RunRecord, asked: RoundRecord, selection: Selection) -> Query:
-    kept = asked.pictures.chosen if asked.pictures else None
-    whole = kept is not None and len(kept) == min(len(selection), MOST_CHOSEN)
-    chosen = (
-        [] if kept is None or not whole else list(kept)
-    )  # pictures of nobody knows whom are worse than none
-    shown = list(zip(selection.ids.tolist(), selection.scores.tolist(), selection.reasons, strict=True))
-    images = tuple(
+def _query(record: RunRecord, of: RoundRecord, selection: Selection, pictures: Pictures | None) -> Query:
+    kept = pictures.chosen if pictures else None
+    # Pictures that may be of other images are worse than none.
+    complete = kept is not None and len(kept) == min(len(selection), MOST_CHOSEN)
+    images = list(kept) if kept is not None and complete else []
+    listed = list(zip(selection.ids.tolist(), selection.scores.tolist(), selection.reasons, strict=True))
+    shown = tuple(
         ChosenImage(
-            address=picture_address(chosen[place]) if place < len(chosen) else "",
+            address=picture_address(images[place]) if place < len(images) else "",
             image_id=image_id,
             score=f"{score:.4g}",
             reason=reason,
-            answer=_answer_text(record, asked.answers.get(image_id)),
+            answer=_answer_text(record, of.answers.get(image_id)),
         )
-        for place, (image_id, score, reason) in enumerate(shown[:IMAGES_SHOWN])
+        for place, (image_id, score, reason) in enumerate(listed[:IMAGES_SHOWN])
     )
-    return Query(asked.round, selection.acquisition, len(selection), images, len(selection) - len(images))
+    return Query(of.round, selection.acquisition, len(selection), shown, len(selection) - len(shown))
 
 
 def _answer_text(record: RunRecord, answer: Answer | None) -> str:
@@ -182,20 +331,18 @@ def _answer_text(record: RunRecord, answer: Answer | None) -> str:
             return answer.reason.value
 
 
-def _generated(record: RunRecord, gallery: RoundRecord | None) -> Sequence[NamedPicture]:
-    pictures = gallery.pictures.generated if gallery and gallery.pictures else None
-    if pictures is None or not pictures.shape[1]:
+def _generated(record: RunRecord, pictures: Pictures) -> Sequence[NamedPicture]:
+    if pictures.generated is None or not pictures.generated.shape[1]:
         return ()
     return tuple(
         NamedPicture(record.class_name(index), sheet_address(row, across=True))
-        for index, row in enumerate(pictures[:CLASSES_SHOWN])
+        for index, row in enumerate(pictures.generated[:CLASSES_SHOWN])
     )
 
 
-def _reconstructed(copies: RoundRecord | None) -> Sequence[NamedPicture]:
+def _reconstructed(pictures: Pictures) -> Sequence[NamedPicture]:
     """Each original above its reconstruction, as one picture."""
-    pictures = copies.pictures if copies else None
-    if pictures is None or pictures.originals is None or pictures.reconstructions is None:
+    if pictures.originals is None or pictures.reconstructions is None:
         return ()
     pairs: UInt8[np.ndarray, "N two C H W"] = np.stack([pictures.originals, pictures.reconstructions], axis=1)
     return tuple(

@@ -1,4 +1,4 @@
-"""Pictures that a round has left, and pictures as ``data:`` addresses that a page can hold."""
+"""Pictures that were kept of a round, and pictures as ``data:`` addresses inside a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 LARGEST_SIDE = 128
-"""Larger pictures are shown smaller, so that a page of many stays of a size that opens."""
+"""Larger pictures are shown smaller, so that a page with many of them stays small."""
 
 GAP = 1
 """Empty pixels between the pictures of a sheet."""
@@ -38,8 +38,8 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found where a round's pictures belong.
+class PictureFile:
+    """The file with a round's pictures.
 
     Attributes:
         pictures: None if there is no file or it cannot be used.
@@ -50,22 +50,22 @@ class Look:
     problem: str = ""
 
 
-def read_pictures(folder: Path, round_number: int) -> Look:
-    """Read ``round-RRR.safetensors``; a file that cannot be used is described, not raised.
+def read_pictures(folder: Path, round_number: int) -> PictureFile:
+    """Read ``round-RRR.safetensors``; a damaged file is described, not raised.
 
-    Numbers must be readable although a picture file was cut off, for instance by a full disk.
+    A report must be possible although a picture file was cut off, for instance by a full disk.
     """
     path = folder / f"round-{round_number:03d}.safetensors"
     try:
         tensors = load_file(path)
     except FileNotFoundError:
-        return Look(None)
+        return PictureFile(None)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        return Look(None, f"{path.name} cannot be read: {error}")
+        return PictureFile(None, f"{path.name} cannot be read: {error}")
     for name, dimensions in (("chosen", 4), ("generated", 5), ("originals", 4), ("reconstructions", 4)):
         tensor = tensors.get(name)
         if tensor is not None and (tensor.dtype != np.uint8 or tensor.ndim != dimensions):
-            return Look(None, f"{path.name}: '{name}' is {tensor.dtype} of shape {tensor.shape}")
+            return PictureFile(None, f"{path.name}: '{name}' is {tensor.dtype} of shape {tensor.shape}")
     pictures = Pictures(
         *(tensors.get(name) for name in ("chosen", "generated", "originals", "reconstructions"))
     )
@@ -74,8 +74,8 @@ def read_pictures(folder: Path, round_number: int) -> Look:
         and pictures.reconstructions is not None
         and pictures.originals.shape != pictures.reconstructions.shape
     ):
-        return Look(None, f"{path.name}: originals and reconstructions do not belong together")
-    return Look(pictures)
+        return PictureFile(None, f"{path.name}: originals and reconstructions do not belong together")
+    return PictureFile(pictures)
 
 
 def picture_address(pixels: UInt8[np.ndarray, "C H W"]) -> str:

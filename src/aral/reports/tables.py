@@ -1,120 +1,30 @@
-"""Numbers of runs as rows: for curves, for people and for other programs."""
+"""Tables of a comparison: text in rows and columns, with a note on each column where it needs one.
+
+Nothing is computed here; the numbers come from :class:`aral.benchmarking.Comparison`.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from io import StringIO
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from aral.errors import BadInput
-from aral.reports.record import RunRecord
-from aral.reports.statistics import Interval, t_interval
-
-
-@dataclass(frozen=True)
-class CurveRow:
-    """One point of one run: test accuracy, in [0, 1], of the classifier trained on so many labels."""
-
-    method: str
-    seed: int
-    labelled: int
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One point of a method over its seeds.
-
-    Attributes:
-        method: the method.
-        labelled: the number of labels.
-        mean: mean test accuracy over the seeds, in [0, 1].
-        deviation: sample standard deviation over the seeds (n − 1 in the denominator), in the same unit; None
-            for a single seed.
-        seeds: how many seeds have reached this number of labels.
-    """
-
-    method: str
-    labelled: int
-    mean: float
-    deviation: float | None
-    seeds: int
-
-    @property
-    def interval(self) -> Interval | None:
-        """The 95 % t-interval of the mean; None for a single seed."""
-        return None if self.deviation is None else t_interval(self.mean, self.deviation, self.seeds)
-
-
-@dataclass(frozen=True)
-class TidyRow:
-    """One number with all that identifies it; the value is NaN or infinite where the run's was."""
-
-    run: str
-    seed: int
-    method: str
-    round: int
-    n_labelled: int
-    metric: str
-    value: float
-
-
-def check_comparable(records: Sequence[RunRecord]) -> None:
-    """Refuse what must not stand in one table.
-
-    Raises:
-        BadInput: there is no run, the runs are of different data sets (their notes count), or two of them
-            are of the same method and seed.
-    """
-    if not records:
-        raise BadInput("There is no run to compare.", "Give at least one run folder.")
-    seen: dict[tuple[str, int], RunRecord] = {}
-    for record in records:
-        if record.data_title != records[0].data_title:
-            raise BadInput(
-                f"Run {records[0].folder} is on {records[0].data_title}, "
-                f"but run {record.folder} on {record.data_title}.",
-                "Compare runs on one data set at a time.",
-            )
-        twin = seen.setdefault((record.method, record.seed), record)
-        if twin is not record:
-            raise BadInput(
-                f"Runs {twin.folder} and {record.folder} are both of {record.method}, seed {record.seed}.",
-                "Leave one of them out.",
-            )
-
-
-def curve_rows(records: Iterable[RunRecord]) -> list[CurveRow]:
-    """The points of learning curves, in the order of the runs and of their rounds."""
-    return [
-        CurveRow(record.method, record.seed, round_record.labelled, round_record.accuracy)
-        for record in records
-        for round_record in record.rounds
-        if round_record.accuracy is not None
-    ]
-
-
-def curve_points(rows: Iterable[CurveRow]) -> list[CurvePoint]:
-    """Means and deviations over seeds: methods in order of appearance, numbers of labels ascending.
-
-    A number of labels that a seed reached twice counts with its last value.
-    """
-    methods: dict[str, dict[int, dict[int, float]]] = {}
-    for row in rows:
-        methods.setdefault(row.method, defaultdict(dict))[row.labelled][row.seed] = row.accuracy
-    points = []
-    for method, by_labels in methods.items():
-        for labelled, by_seed in sorted(by_labels.items()):
-            values = np.array(list(by_seed.values()))
-            deviation = float(values.std(ddof=1)) if values.size > 1 else None
-            points.append(CurvePoint(method, labelled, float(values.mean()), deviation, values.size))
-    return points
+from aral.benchmarking import (
+    MINIMUM_SEEDS,
+    SIGNIFICANCE,
+    Comparison,
+    CurvePoint,
+    FullTrainingResult,
+    RunRecord,
+    VerdictRow,
+)
+from aral.reports.text import (
+    NONE,
+    full_training_in_words,
+    needed_in_words,
+    percent,
+    points,
+    saved_in_words,
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +32,11 @@ class Table:
     """Text in rows and columns; the first column heads the rows.
 
     Attributes:
-        head: one text a column.
+        head: one text for each column.
         rows: as many texts each.
+
+    Raises:
+        ValueError: a row has another number of texts.
     """
 
     head: tuple[str, ...]
@@ -135,7 +48,7 @@ class Table:
                 raise ValueError(f"a row of {len(row)} cells under {len(self.head)} heads")
 
     def plain_text(self) -> str:
-        """The table in columns of fixed width, numbers to the right, without blanks at the ends of lines."""
+        """The table in columns of fixed width, aligned to the right, without trailing blanks."""
         lines = [self.head, *self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.head))]
         rule = tuple("-" * width for width in widths)
@@ -145,63 +58,242 @@ class Table:
         )
 
 
-def comparison_table(records: Sequence[RunRecord]) -> Table:
-    """Test accuracy in per cent: a column a method, a row a number of labels, a dash where there is none.
+@dataclass(frozen=True)
+class ColumnNote:
+    """One sentence on a column."""
+
+    column: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with its title and explanation.
+
+    Attributes:
+        title: its heading.
+        text: what the numbers mean, as plain text; may be empty.
+        table: the numbers.
+        notes: on single columns.
+    """
+
+    title: str
+    text: str
+    table: Table
+    notes: tuple[ColumnNote, ...] = ()
+
+
+def accuracy_table(curves: Sequence[CurvePoint]) -> Table:
+    """Test accuracy in per cent: a column for each method, a row for each number of labels, a dash if unknown.
 
     Where a method has several seeds, a cell reads ``mean ± sample standard deviation (seeds)``.
     """
-    points = curve_points(curve_rows(records))
-    methods = tuple(dict.fromkeys(record.method for record in records))
-    cells = {(point.method, point.labelled): _accuracy_text(point) for point in points}
+    methods = tuple(dict.fromkeys(point.method for point in curves))
+    cells = {(point.method, point.labelled): _accuracy_cell(point) for point in curves}
     return Table(
         ("labels", *methods),
         tuple(
-            (str(labelled), *(cells.get((method, labelled), "–") for method in methods))
-            for labelled in sorted({point.labelled for point in points})
+            (str(labelled), *(cells.get((method, labelled), NONE) for method in methods))
+            for labelled in sorted({point.labelled for point in curves})
         ),
     )
 
 
-def side_by_side(records: Sequence[RunRecord]) -> str:
-    """The comparison of runs as plain text; see :func:`comparison_table`."""
-    return comparison_table(records).plain_text()
-
-
-def _accuracy_text(point: CurvePoint) -> str:
+def _accuracy_cell(point: CurvePoint) -> str:
     mean = f"{100 * point.mean:.2f}"
     return mean if point.deviation is None else f"{mean} ± {100 * point.deviation:.2f} ({point.seeds})"
 
 
-def tidy_rows(records: Iterable[RunRecord]) -> list[TidyRow]:
-    """Every figure of the end of every round, one a row; traces of losses stay in the store."""
-    return [
-        TidyRow(
-            record.name, record.seed, record.method, round_record.round, round_record.labelled, metric, value
+# The numbers behind the verdicts
+
+
+def number_sections(comparison: Comparison) -> list[Section]:
+    """The numbers behind the verdicts; tables without rows are left out."""
+    sections = (_differences(comparison), _targets(comparison), _areas(comparison), _wins(comparison))
+    return [section for section in sections if section.table.rows]
+
+
+def _differences(comparison: Comparison) -> Section:
+    head = (
+        "method", "baseline", "measure", "seeds", "mean", "s.d.", "95 % interval", "p", "corrected p",
+        "sign-flip p", "corrected sign-flip p",
+    )  # fmt: skip
+    notes = (
+        ColumnNote("measure", "the area is the mean accuracy along the curve, the final accuracy that at its end."),
+        ColumnNote("mean", "method minus baseline in percentage points, averaged over the seeds."),
+        ColumnNote("s.d.", "sample standard deviation of these differences, in percentage points."),
+        ColumnNote("95 % interval", "confidence interval of the mean difference, by Student's t."),
+        ColumnNote("p", "p-value of the two-sided paired t-test."),
+        ColumnNote("corrected p", "p after Holm's correction for the number of methods; verdicts use it."),
+        ColumnNote(
+            "sign-flip p",
+            "p-value of the sign-flip test, which assumes no normal distribution. With n seeds it cannot be below "
+            "2 / 2ⁿ: with five seeds never below 0.0625.",
+        ),
+        ColumnNote("corrected sign-flip p", "the same after Holm's correction."),
+    )  # fmt: skip
+    rows = tuple(_difference_row(row) for row in comparison.verdicts)
+    return Section("Paired differences", "", Table(head, rows), notes)
+
+
+def _difference_row(row: VerdictRow) -> tuple[str, ...]:
+    head = (row.method, row.baseline, row.measure.value, str(len(row.seeds)))
+    if row.test is None:
+        return (*head, *7 * (NONE,))
+    spread = row.test.spread
+    if spread is None:
+        return (*head, points(row.test.mean), *6 * (NONE,))
+    return (
+        *head,
+        points(row.test.mean),
+        f"{100 * spread.deviation:.2f}",
+        f"{points(spread.interval.low)} to {points(spread.interval.high)}",
+        *(_p(p) for p in (spread.t_p, row.corrected_t_p, row.test.flip_p, row.corrected_flip_p)),
+    )
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _targets(comparison: Comparison) -> Section:
+    head = (
+        "method", "target accuracy, %", "labels needed", "labels needed by the baseline", "labels saved",
+        "runs reaching it", "baseline runs reaching it",
+    )  # fmt: skip
+    notes = (
+        ColumnNote("target accuracy, %", "the first one is the baseline's own final accuracy."),
+        ColumnNote(
+            "labels needed",
+            "where the mean curve of the shared seeds first reaches the target, interpolated between rounds.",
+        ),
+        ColumnNote("labels saved", "labels needed by the baseline minus labels needed by the method."),
+        ColumnNote("runs reaching it", "single runs that reach the target, because a mean hides the others."),
+    )
+    rows = tuple(
+        (
+            row.method,
+            f"{100 * row.target:.2f}",
+            needed_in_words(row.needed),
+            needed_in_words(row.baseline_needed),
+            saved_in_words(row.saved),
+            f"{row.runs_reaching} of {row.seeds}",
+            f"{row.baseline_runs_reaching} of {row.seeds}",
         )
-        for record in records
-        for round_record in record.rounds
-        for metric, value in sorted(round_record.numbers.items())
-    ]
+        for row in comparison.targets
+    )
+    return Section("Labels needed for a target accuracy", "", Table(head, rows), notes)
 
 
-def csv_text(rows: Iterable[TidyRow]) -> str:
-    """Rows as CSV, numbers so that they read back exactly."""
-    return csv_lines([field.name for field in fields(TidyRow)], (asdict(row) for row in rows))
+def _areas(comparison: Comparison) -> Section:
+    rows = tuple(
+        (row.run, row.method, str(row.seed), f"{row.first} to {row.last}", percent(row.area), percent(row.final))
+        for row in comparison.runs
+    )  # fmt: skip
+    notes = (
+        ColumnNote("labels", "first and last number of labels with a known accuracy."),
+        ColumnNote(
+            "area, %",
+            "area under the learning curve by trapezoids, divided by its range of labels: a mean accuracy.",
+        ),
+        ColumnNote("final accuracy, %", "accuracy with the last number of labels."),
+    )
+    head = ("run", "method", "seed", "labels", "area, %", "final accuracy, %")
+    return Section("Area under the learning curve of each run", "", Table(head, rows), notes)
 
 
-def csv_lines(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field."""
-    buffer = StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+def _wins(comparison: Comparison) -> Section:
+    wins = comparison.wins
+    compared = any(value is not None for shares in wins.shares for value in shares)
+    rows = zip(wins.methods, wins.shares, strict=True) if compared else ()
+    text = (
+        "Share of the numbers of labels at which the method of the row is significantly better than that of the "
+        f"column: paired t-test over at least {MINIMUM_SEEDS} seeds, p below {SIGNIFICANCE:g}, not corrected."
+    )
+    return Section(
+        "Pairwise penalty matrix",
+        text,
+        Table(("method", *wins.methods), tuple((method, *map(_share, row)) for method, row in rows)),
+    )
 
 
-def json_text(rows: Iterable[TidyRow]) -> str:
-    """Rows as a JSON list of objects; JSON knows no NaN and no infinity, so such a value is null."""
-    objects = [asdict(row) for row in rows]
-    for entry in objects:
-        if not math.isfinite(entry["value"]):
-            entry["value"] = None
-    return json.dumps(objects, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
+
+
+# The conditions of the runs
+
+
+def condition_sections(comparison: Comparison) -> list[Section]:
+    """Equal conditions, differences from the paper, settings, full training, validation, and failures."""
+    sections = []
+    if comparison.parity:
+        sections.append(_parity(comparison))
+    if comparison.differences:
+        rows = tuple((each.what, each.paper, each.here) for each in comparison.differences)
+        sections.append(
+            Section(
+                "Differences from the paper",
+                "All known differences between this experiment and the paper's.",
+                Table(("what", "paper", "here"), rows),
+            )
+        )
+    if comparison.method_settings:
+        own = tuple((name, ", ".join(each)) for name, each in comparison.method_settings.items())
+        text = "Settings that were changed for one method only."
+        sections.append(Section("Settings of single methods", text, Table(("method", "settings"), own)))
+    if comparison.full_training:
+        sections.append(_full_training(comparison.full_training))
+    validated = [record for record in comparison.records if _at_best(record) is not None]
+    if validated:
+        sections.append(_validation(validated))
+    if comparison.failures:
+        failed = tuple((unit.name, unit.problem) for unit in comparison.failures)
+        text = "These runs failed and are missing above."
+        sections.append(Section("Failed runs", text, Table(("run", "reason"), failed)))
+    return sections
+
+
+def _parity(comparison: Comparison) -> Section:
+    unequal = any(parity.differences for parity in comparison.parity)
+    text = (
+        "These methods were NOT run under equal conditions: the differences listed here may explain a difference "
+        "of accuracy. To compare the queries of one learner: aral compare DATASET --methods LEARNER+random,LEARNER"
+        if unequal
+        else "Within a seed, all methods had the same data, first labels, budget, training steps, pretraining "
+        "steps, labelled batches and their augmentation, classifier, learning rates, precision, evaluation, and "
+        "versions of aral and PyTorch; the hash covers all of these. What else a method trains, and on which other "
+        "images, belongs to the method."
+    )
+    rows = tuple(
+        (str(each.seed), each.hash or NONE, str(each.verified), "; ".join(each.differences) or "none")
+        for each in comparison.parity
+    )
+    return Section("Parity", text, Table(("seed", "hash", "runs verified", "differences"), rows))
+
+
+def _full_training(full: FullTrainingResult) -> Section:
+    rows = tuple((unit.name, percent(unit.accuracy), unit.state) for unit in full.units)
+    text = f"Training on all labels of the pool, drawn as a horizontal line ({full_training_in_words(full)})."
+    return Section("Full training", text, Table(("run", "accuracy, %", "state"), rows))
+
+
+def _validation(records: Sequence[RunRecord]) -> Section:
+    text = (
+        "A share of the labels was kept from training for validation; it counts as spent. Test accuracy with the "
+        "weights of the last step, and with the best ones on the validation labels. Curves show the last step."
+    )
+    rows = []
+    for record in records:
+        last = record.last_evaluated
+        assert last is not None
+        rows.append((record.name, str(last.labelled), percent(last.accuracy), percent(_at_best(record))))
+    head = ("run", "labels", "last step, %", "best validation, %")
+    return Section("Last step and best validation", text, Table(head, tuple(rows)))
+
+
+def _at_best(record: RunRecord) -> float | None:
+    last = record.last_evaluated
+    return None if last is None else last.numbers.get("accuracy at best validation")

@@ -1,23 +1,20 @@
-"""Copies of a run's numbers for TensorBoard, an optional sink: the store stays the only source.
-
-TensorBoard is not needed to use this package; it is imported only when something is exported.
-"""
+"""Export of a run's metrics to TensorBoard, which is optional and imported only for an export."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from aral.benchmarking import RunRecord, read_run
 from aral.errors import BadInput
 from aral.reports.curves import round_starts
-from aral.reports.record import RunRecord, read_run
 
 EVENT_FILES = "events.out.tfevents.*"
 
 
 @runtime_checkable
 class ScalarWriter(Protocol):
-    """What is used of ``torch.utils.tensorboard.SummaryWriter``."""
+    """The part of ``torch.utils.tensorboard.SummaryWriter`` that is used."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
         """Record one number."""
@@ -26,15 +23,15 @@ class ScalarWriter(Protocol):
         """Record a text, read as Markdown."""
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Flush and close the file."""
 
 
 def export_tensorboard(folder: Path, target: Path) -> Path:
-    """Write the numbers of a run, finished or running, as one TensorBoard run.
+    """Write the metrics of a run, finished or running, as one TensorBoard run.
 
     Args:
         folder: the run folder.
-        target: TensorBoard's log folder; the run gets a folder of its own name in it.
+        target: TensorBoard's log folder; the run gets a subfolder of its own name.
 
     Returns:
         The folder of the TensorBoard run.
@@ -47,7 +44,7 @@ def export_tensorboard(folder: Path, target: Path) -> Path:
     place = target / record.name
     if any(place.glob(EVENT_FILES)):
         raise BadInput(
-            f"{place} holds an export already.", "Remove that folder, or give another one to export to."
+            f"{place} already holds an export.", "Remove that folder, or give another one to export to."
         )
     writer = _summary_writer(place)
     try:
@@ -58,13 +55,13 @@ def export_tensorboard(folder: Path, target: Path) -> Path:
 
 
 def write_scalars(record: RunRecord, writer: ScalarWriter) -> None:
-    """Hand every number of a run to a writer.
+    """Pass every metric of a run to a writer.
 
-    Figures of the end of a round become ``round/NAME`` with the number of labels as step, losses become
-    ``loss/NAME`` with the training step, counted over the whole run; values that are not finite go along.
+    Metrics of a round become ``round/NAME`` with the number of labels as step, losses become ``loss/NAME`` with
+    the training step, counted over the whole run; values that are not finite are included.
     """
     about = f"{record.method} on {record.data_title}, seed {record.seed}"
-    writer.add_text("run", f"    {about}", 0)  # indented: Markdown shows it as it is
+    writer.add_text("run", f"    {about}", 0)  # indented, so that Markdown shows it verbatim
     for start, each in zip(round_starts(record), record.rounds, strict=True):
         for name, trace in sorted(each.losses.items()):
             for step, value in zip(trace.steps, trace.values, strict=True):

@@ -1,4 +1,4 @@
-"""The labelling server: every route behind the same checks."""
+"""The application: the page, the routes, and the security middleware in front of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from aral.annotation import Project
-from aral.web import answers, cards, classes, grid, label_studio, pictures, rounds, status
-from aral.web.guards import Guards
-from aral.web.replies import Json, explain_errors
-from aral.web.security import Security
+from aral.web import classes, grid, images, label_studio, labelling, progress
+from aral.web.responses import Json, add_error_handlers
+from aral.web.security import Security, SecurityMiddleware
 
 HERE = Path(__file__).parent
 
@@ -22,14 +21,14 @@ def make_app(project: Project, security: Security, annotator: str = "me") -> Fas
     """The application for one project.
 
     Args:
-        project: what is labelled; the routes call it from several threads.
-        security: who may ask.
-        annotator: the name of a person who has not given one.
+        project: the project; the routes call it from several threads.
+        security: who may use it.
+        annotator: the name of an annotator who has not given one.
     """
     app = FastAPI(title="aral", docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.add_middleware(Guards, security=security)
-    explain_errors(app)
-    name = printable(project.photos.name) or "Images"
+    app.add_middleware(SecurityMiddleware, security=security)
+    add_error_handlers(app)
+    name = _printable(project.photos.name) or "Images"
     templates = Jinja2Templates(HERE / "templates")
     modules = sorted(file.name for file in (HERE / "static").glob("*.js"))
 
@@ -40,19 +39,16 @@ def make_app(project: Project, security: Security, annotator: str = "me") -> Fas
 
     @app.post("/api/link")
     def new_link() -> Json:
-        """A link that opens the page once, for another browser or another person."""
+        """A link that opens the page once, for another browser or another annotator."""
         return Json({"path": f"/?token={security.new_link()}"})
 
-    def about() -> dict[str, object]:
-        return {"key": security.project_key, "name": name, "annotator": annotator}
-
-    classes.add_routes(app, project, about)
-    for part in (cards, answers, status, grid, rounds, pictures, label_studio):
-        part.add_routes(app, project)
+    classes.add_routes(app, project, {"key": security.project_key, "name": name, "annotator": annotator})
+    for module in (labelling, grid, progress, images, label_studio):
+        module.add_routes(app, project)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app
 
 
-def printable(name: str) -> str:
-    """A file name for people; bytes that are no valid UTF-8 become question marks."""
+def _printable(name: str) -> str:
+    """A file name to be displayed; bytes that are not valid UTF-8 become question marks."""
     return name.encode("utf-8", "replace").decode()

@@ -1,11 +1,9 @@
-"""Classes and settings: read by the page at its start, changed by people, every change recorded."""
+"""Classes and settings of a project: read by the page when it is opened, changed by annotators."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import FastAPI
@@ -13,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aral.annotation import Project, ProjectClass
 from aral.errors import BadInput
-from aral.web.answers import Name, Number
-from aral.web.pictures import links
-from aral.web.replies import Json
+from aral.web.images import picture_urls
+from aral.web.parameters import Name, Number
+from aral.web.responses import Json
 
 Text = Annotated[str, Field(max_length=5000)]
 
@@ -30,11 +28,11 @@ class AddClass(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.add_class(self.name, self.annotator)
+        project.classes.add(self.name, self.annotator)
 
 
 class RenameClass(BaseModel):
-    """Another name for a class."""
+    """A new name for a class."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     change: Literal["rename"]
@@ -44,11 +42,11 @@ class RenameClass(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.rename_class(self.class_id, self.name, self.annotator)
+        project.classes.rename(self.class_id, self.name, self.annotator)
 
 
 class MergeClasses(BaseModel):
-    """The answers of a class count for another one from now on."""
+    """Merge a class into another, which its answers count for from now on."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     change: Literal["merge"]
@@ -58,11 +56,11 @@ class MergeClasses(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.merge_classes(self.class_id, self.into_id, self.annotator)
+        project.classes.merge(self.class_id, self.into_id, self.annotator)
 
 
 class DescribeClass(BaseModel):
-    """When an image belongs to a class, with images that show it."""
+    """The guideline of a class, and images that are examples of it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     change: Literal["describe"]
@@ -73,14 +71,14 @@ class DescribeClass(BaseModel):
 
     def apply(self, project: Project) -> None:
         """Make the change."""
-        project.describe_class(self.class_id, self.guideline, self.example_ids, self.annotator)
+        project.classes.describe(self.class_id, self.guideline, self.example_ids, self.annotator)
 
 
 ClassChange = Annotated[AddClass | RenameClass | MergeClasses | DescribeClass, Field(discriminator="change")]
 
 
 class Settings(BaseModel):
-    """What is to be set; what is left out stays as it is."""
+    """New values of settings; a setting that is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     annotator: Name
@@ -91,21 +89,21 @@ class Settings(BaseModel):
     overlap: Annotated[int, Field(ge=1, le=20)] | None = None
 
 
-def add_routes(app: FastAPI, project: Project, page: Callable[[], dict[str, object]]) -> None:
-    """``/api/project``, ``/api/classes``, ``/api/settings``; each answers with the whole project.
+def add_routes(app: FastAPI, project: Project, page: Mapping[str, object]) -> None:
+    """``/api/project``, ``/api/classes``, ``/api/settings``; each responds with the whole project.
 
     Args:
-        app: gets the routes.
+        app: the application.
         project: the project.
         page: what the page needs besides classes and settings.
     """
 
     def whole() -> Json:
-        return Json({**page(), **_project_json(project)})
+        return Json({**page, **_project_json(project)})
 
     @app.get("/api/project")
     def read() -> Json:
-        """Classes, settings, names of people, counts."""
+        """Classes, settings, names of annotators, counts."""
         return whole()
 
     @app.post("/api/classes")
@@ -121,34 +119,28 @@ def add_routes(app: FastAPI, project: Project, page: Callable[[], dict[str, obje
         for name in ("keys", "shortcuts_on", "suggestions_on", "overlap"):
             if name in given and given[name] is None:
                 raise BadInput(f"'{name}' cannot be empty.", "Leave it out to keep it as it is.")
-        settings = replace(project.settings(), **given)
-        project.set_settings(replace(settings, keys=_live_keys(project, settings.keys)))
+        settings = replace(project.settings.get(), **given)
+        project.settings.set(replace(settings, keys=_live_keys(project, settings.keys)))
         return whole()
 
 
-def revision(project: Project) -> str:
-    """Changes whenever classes or settings do; a page that sees another one reads the project again."""
-    known = [[asdict(each) for each in project.classes()], asdict(project.settings())]
-    return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _live_keys(project: Project, keys: dict[str, str]) -> dict[str, str]:
-    """Without the keys of classes that were merged since the page was loaded."""
-    live = {f"class:{each.id}" for each in project.classes()}
+    """The keys without those of classes that were merged since the page was loaded."""
+    live = {f"class:{each.id}" for each in project.classes.all()}
     return {name: key for name, key in keys.items() if not name.startswith("class:") or name in live}
 
 
 def _project_json(project: Project) -> dict[str, object]:
     return {
-        "classes": [_class_json(project, each) for each in project.classes()],
-        "settings": asdict(project.settings()),
-        "annotators": [each.name for each in project.annotators()],
-        "counts": asdict(project.answered_count()),
-        "revision": revision(project),
+        "classes": [_class_json(project, each) for each in project.classes.all()],
+        "settings": asdict(project.settings.get()),
+        "annotators": [each.name for each in project.annotators.all()],
+        "counts": asdict(project.labels.counts()),
+        "revision": project.classes.revision(),
         "changes": project.changes(),
     }
 
 
 def _class_json(project: Project, each: ProjectClass) -> dict[str, object]:
-    examples = [{"image_id": id, **links(project.image(id))} for id in each.example_ids]
+    examples = [{"image_id": id, **picture_urls(project.images.get(id))} for id in each.example_ids]
     return {**asdict(each), "examples": examples}

@@ -1,13 +1,14 @@
-"""Label Studio as another front end: the routes of its ML-backend protocol, and its JSON both ways.
+"""Label Studio as another front end: the routes of its ML backend protocol.
 
-A Label Studio that is told of this server asks ``/predict`` for suggestions and reports annotations to
-``/webhook``; they become answers like those of the page. It authorises itself by basic authorisation with
-the secret of this server as password.
+A Label Studio that is connected to this server asks ``/predict`` for suggestions and reports annotations to
+``/webhook``, where they become answers like those of the page. It authenticates itself by basic authentication
+with the secret of this server as password.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from threading import Lock
 from typing import Annotated, Any
@@ -16,11 +17,24 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.annotation import ImageMatcher, Project, Suggestion
-from aral.web.label_studio_answers import Document, Webhook, take_in
-from aral.web.replies import Json
+from aral.annotation import LABEL_STUDIO, AnswerEvent, ImageMatcher, Project, Provenance, Suggestion
+from aral.errors import BadInput
+from aral.web.labelling import save_answers
+from aral.web.parameters import LARGEST_ID
+from aral.web.responses import Json
+
+_LOG = logging.getLogger(__name__)
 
 MOST_TASKS = 500
+
+PROVENANCE = Provenance(None, LABEL_STUDIO, None)
+"""Label Studio decided in which order the tasks were shown."""
+
+ANNOTATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
+DELETED = "ANNOTATIONS_DELETED"
+
+Document = dict[str, Any]
+"""A JSON object of Label Studio; its versions add fields."""
 
 
 class Predict(BaseModel):
@@ -31,26 +45,43 @@ class Predict(BaseModel):
     label_config: str | None = None
 
 
+class Webhook(BaseModel):
+    """``POST /webhook``; for several annotations at once both task and annotation are lists."""
+
+    model_config = ConfigDict(extra="allow")
+    action: str
+    task: Document | list[Document] | None = None
+    annotation: Document | list[Document] | None = None
+    annotations: list[Document] | None = None
+
+    def pairs(self) -> list[tuple[Document, Document]]:
+        """Each annotation with the task whose number it names, or with the only task."""
+        tasks = self.task if isinstance(self.task, list) else [self.task or {}]
+        annotations = self.annotation if isinstance(self.annotation, list) else [self.annotation or {}]
+        by_number = {str(task["id"]): task for task in tasks if "id" in task}
+        only = tasks[0] if len(tasks) == len(annotations) == 1 else {}
+        return [(by_number.get(str(each.get("task")), only), each) for each in annotations]
+
+
 def add_routes(app: FastAPI, project: Project) -> None:
     """``/predict``, ``/setup``, ``/webhook``, ``/health``."""
     images = ImageIndex(project)
 
     def version() -> str:
-        models = project.models()
-        return f"aral-{models[-1].number}" if models else "aral-0"
+        return f"aral-{project.models.newest_number() or 0}"
 
     @app.post("/predict")
     def predict(body: Predict) -> Json:
-        """What the newest model says of each task's image; nothing of one it does not know or that measures."""
+        """The suggestion for each task's image; none for unknown images and those of the estimate set."""
         from_name, to_name = control_names(body.label_config or "")
-        classes = {each.id: each.name for each in project.classes()}
+        classes = {each.id: each.name for each in project.classes.all()}
         found = [images.find(task) for task in body.tasks]
-        cells = project.cells([image_id for image_id in found if image_id is not None])
-        said = {cell.image_id: cell.suggestion for cell in cells}
+        cells = project.grid.cells([image_id for image_id in found if image_id is not None])
+        suggestions = {cell.image_id: cell.suggestion for cell in cells}
         newest = version()
         results = [
             prediction_json(
-                None if image_id is None else said.get(image_id), classes, newest, from_name, to_name
+                None if image_id is None else suggestions.get(image_id), classes, newest, from_name, to_name
             )
             for image_id in found
         ]
@@ -58,13 +89,13 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
     @app.post("/setup")
     def setup(body: Document) -> Json:
-        """Label Studio asks which model answers."""
+        """Label Studio asks for the version of the model."""
         return Json({"model_version": version()})
 
     @app.post("/webhook")
     def webhook(body: Webhook) -> Json:
-        """An annotation becomes an answer, a deletion takes it back; other events change nothing."""
-        recorded, refused = take_in(project, body, images.find)
+        """An annotation becomes an answer, a deletion undoes it; other events change nothing."""
+        recorded, refused = record_event(project, body, images.find)
         return Json({"recorded": recorded, "refused": refused}, 201)
 
     @app.get("/health")
@@ -74,13 +105,12 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
 
 class ImageIndex:
-    """Finds the image that a task is about, by the rules of :class:`aral.annotation.ImageMatcher`.
+    """Finds the image of a task, by the rules of :class:`aral.annotation.ImageMatcher`.
 
-    A task made by ``aral export`` carries the content hash of its image. Any other is found by the file it names,
-    which may be a path below the photos, Label Studio's address of a local file, or an upload. The number
-    ``aral_id`` counts only for a task that names no file, or names the file of that image: in another project the
-    number belongs to another image. A shortened path that a second, different path of a task ends in as well
-    is not taken any more.
+    A task made by ``aral export`` contains the content hash of its image. Any other is found by the file it names,
+    which may be a path below the photos, Label Studio's URL of a local file, or an upload. The number ``aral_id``
+    counts only for a task that names no file: in another project the number belongs to another image. A shortened
+    path that is also the end of another task's path is refused from then on.
     """
 
     def __init__(self, project: Project) -> None:
@@ -89,37 +119,37 @@ class ImageIndex:
         self._matcher = ImageMatcher((), project.photos)
         self._paths = self._matcher.import_paths()
         self._labelable: frozenset[int] = frozenset()
-        self._known = -1
+        self._count = -1
 
     def find(self, task: Mapping[str, Any]) -> int | None:
         """The image's number, or None."""
         data = task.get("data")
         if not isinstance(data, dict):
             return None
-        number, address, sha256 = data.get("aral_id"), data.get("image"), data.get("aral_sha256")
-        path = _path(address) if isinstance(address, str) else ""
+        number, url, sha256 = data.get("aral_id"), data.get("image"), data.get("aral_sha256")
+        path = _path(url) if isinstance(url, str) else ""
         content = sha256 if isinstance(sha256, str) else ""
         with self._lock:
-            self._read()
+            self._refresh()
             if not path and not content:
                 return number if isinstance(number, int) and number in self._labelable else None
             self._paths.add(path)
             found = self._matcher.match(path, content, self._paths).image_id
         return found if found in self._labelable else None
 
-    def _read(self) -> None:
-        """Read the images again when there are others."""
-        count = self._project.image_count()
-        if count == self._known:
+    def _refresh(self) -> None:
+        """Read the images again when their number has changed."""
+        count = self._project.images.count()
+        if count == self._count:
             return
-        self._matcher = ImageMatcher(self._project.images(), self._project.photos)
-        self._labelable = frozenset(int(each) for each in self._project.labelable_ids())
-        self._known = count
+        self._matcher = ImageMatcher(self._project.images.all(), self._project.photos)
+        self._labelable = frozenset(int(each) for each in self._project.images.labelable_ids())
+        self._count = count
 
 
-def _path(address: str) -> str:
-    """The path that a task's address names."""
-    parts = urlsplit(address)
+def _path(url: str) -> str:
+    """The path that a task's URL names."""
+    parts = urlsplit(url)
     local = parse_qs(parts.query).get("d")
     return local[0] if local else unquote(parts.path)
 
@@ -145,16 +175,118 @@ def control_names(label_config: str) -> tuple[str, str]:
 
 
 def prediction_json(
-    said: Suggestion | None, classes: Mapping[int, str], version: str, from_name: str, to_name: str
+    suggestion: Suggestion | None, classes: Mapping[int, str], version: str, from_name: str, to_name: str
 ) -> Document:
     """A suggestion as Label Studio's prediction; without one, a prediction with no result."""
-    if said is None or said.class_id not in classes:
+    if suggestion is None or suggestion.class_id not in classes:
         return {"model_version": version, "score": 0.0, "result": []}
     result = {
         "from_name": from_name,
         "to_name": to_name,
         "type": "choices",
-        "score": said.probability,
-        "value": {"choices": [classes[said.class_id]]},
+        "score": suggestion.probability,
+        "value": {"choices": [classes[suggestion.class_id]]},
     }
-    return {"model_version": version, "score": said.probability, "result": [result]}
+    return {"model_version": version, "score": suggestion.probability, "result": [result]}
+
+
+def record_event(
+    project: Project, event: Webhook, find: Callable[[Document], int | None]
+) -> tuple[bool, list[dict[str, str]]]:
+    """Save the annotations of an event as answers, or undo those it deletes.
+
+    Args:
+        project: gets the answers.
+        event: of Label Studio.
+        find: gives the image of a task.
+
+    Returns:
+        whether anything was recorded, and the reason for each annotation that was not.
+    """
+    if event.action == DELETED:
+        undone = [undo_annotation(project, annotation) for annotation in event.annotations or ()]
+        return any(undone), []
+    if event.action not in ANNOTATED:
+        return False, []
+    class_ids = {each.name: each.id for each in project.classes.all()}
+    answers: list[AnswerEvent] = []
+    refused: list[dict[str, str]] = []
+    for task, annotation in event.pairs():
+        image_id = find(task)
+        try:
+            answer = answer_of(event.action, annotation, image_id, class_ids)
+        except BadInput as error:
+            refused.append({"key": "", "problem": error.problem, "hint": error.hint})
+        else:
+            answers += [answer] if answer else []
+    receipts, unsaved = save_answers(project, answers) if answers else ([], [])
+    for each in refused + unsaved:  # Label Studio does not show the response to anybody
+        _LOG.warning("Label Studio: an annotation was not recorded: %r", each["problem"])
+    return bool(receipts), refused + unsaved
+
+
+def answer_of(
+    action: str, annotation: Document, image_id: int | None, class_ids: Mapping[str, int]
+) -> AnswerEvent | None:
+    """An annotation as an answer: its choice, or a skip when it was cancelled; None when it has no choice.
+
+    The key is the annotation's number with its time of change, so an event that is reported twice counts once.
+
+    Raises:
+        BadInput: the choice is no class of the project, or the image none of its images.
+    """
+    number, choice = annotation.get("id"), _choice(annotation)
+    if not isinstance(number, int) or not (choice or annotation.get("was_cancelled") is True):
+        return None
+    if image_id is None:
+        raise BadInput(
+            f"No image of the project fits annotation {number}.", "Run aral sync, or check its path."
+        )
+    stamp = annotation.get("updated_at") or annotation.get("created_at") or ""
+    key = f"{key_prefix(number)}{action}:{stamp}"[:100]
+    user = annotation.get("completed_by", "")
+    annotator = f"Label Studio {user.get('id', '') if isinstance(user, dict) else user}".strip()
+    lead_time = annotation.get("lead_time")
+    seconds = (
+        float(lead_time) if isinstance(lead_time, int | float) and 0 <= lead_time <= LARGEST_ID else None
+    )
+    if annotation.get("was_cancelled") is True:
+        return AnswerEvent(key, image_id, annotator, "skip", seconds=seconds, provenance=PROVENANCE)
+    class_id = class_ids.get(choice)
+    if class_id is None:
+        raise BadInput(f"There is no class '{choice}'.", "Add it on the page, then submit the task again.")
+    return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=seconds, provenance=PROVENANCE)
+
+
+def key_prefix(number: int) -> str:
+    """What the keys of all answers of an annotation begin with."""
+    return f"label-studio:{number}:"
+
+
+def undo_annotation(project: Project, annotation: Document) -> bool:
+    """Undo all answers of a deleted annotation; gives whether there were any.
+
+    A deletion contains nothing but the annotation's number.
+    """
+    number = annotation.get("id")
+    found = False
+    while isinstance(number, int) and (
+        current := project.annotations.current_with_prefix(key_prefix(number))
+    ):
+        seq, image_id, annotator = current
+        project.annotations.append(
+            AnswerEvent(f"label-studio-undo:{number}:{seq}", image_id, annotator, "undo")
+        )
+        found = True
+    return found
+
+
+def _choice(annotation: Mapping[str, Any]) -> str:
+    """The choice of an annotation, empty when there is not exactly one."""
+    results = annotation.get("result")
+    for result in results if isinstance(results, list) else []:
+        value = result.get("value") if isinstance(result, dict) else None
+        choices = value.get("choices") if isinstance(value, dict) else None
+        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], str):
+            return choices[0]
+    return ""

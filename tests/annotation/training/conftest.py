@@ -60,8 +60,8 @@ def given(image_id: int, answer: int | str, annotator: str = "Ann") -> AnswerEve
 
 def answer_cards(project: Project, count: int) -> int:
     """Answer the next cards truthfully; gives how many there were."""
-    cards = project.next_cards("Ann", count)
-    project.answers([given(card.image_id, class_of(card.name)) for card in cards])
+    cards = project.queue.next_cards("Ann", count)
+    project.annotations.append_many([given(card.image_id, class_of(card.name)) for card in cards])
     return len(cards)
 
 
@@ -87,8 +87,8 @@ def make_project(photos: Path) -> Iterator[MakeProject]:
         save_digits(photos, count)
         project = Project.create_or_open(photos, class_names=CLASSES, budget=budget)
         opened.append(project)
-        project.set_settings(replace(project.settings(), estimate_share=estimate_share))
-        project.import_images()
+        project.settings.set(replace(project.settings.get(), estimate_share=estimate_share))
+        project.images.sync()
         return project
 
     yield make
@@ -108,7 +108,7 @@ def imported_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = tmp_path_factory.mktemp("imported") / "photos"
     save_digits(photos, 60)
     with Project.create_or_open(photos, class_names=CLASSES, budget=40) as project:
-        project.import_images()
+        project.images.sync()
     return photos
 
 
@@ -119,11 +119,11 @@ def trained_photos(imported_photos: Path, tmp_path_factory: pytest.TempPathFacto
     with Project.open(photos) as project:
         trainer = Trainer(project, OPTIONS)
         work(trainer)
-        while project.answered_count().for_training < 5:
+        while project.labels.counts().for_training < 5:
             answer_cards(project, 2)
         work(trainer)
         trainer.close()
-        assert len(project.models()) == 1
+        assert len(project.models.all()) == 1
     return photos
 
 

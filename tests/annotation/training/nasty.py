@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from aral.annotation.label_rows import as_written
+from aral.annotation.formats import unescape_cell
 from tests.annotation.training.conftest import class_of, save_digits
 
 NAMES = (
@@ -89,4 +89,4 @@ def table(file: Path) -> list[dict[str, str]]:
     """A CSV file of ours as it was meant, whatever its cells hold."""
     text = file.read_bytes().decode("utf-8", "surrogateescape")
     rows = csv.DictReader(io.StringIO(text, newline=""))
-    return [{column: as_written(cell) for column, cell in row.items()} for row in rows]
+    return [{column: unescape_cell(cell) for column, cell in row.items()} for row in rows]

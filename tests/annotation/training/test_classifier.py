@@ -1,4 +1,4 @@
-"""The classifier that leaves a project: bit for bit the one that was measured, in every form."""
+"""The exported classifier: saved and loaded bit for bit, its predictions, model card, status and doctor."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tests.annotation.training.conftest import CLASSES, save_digits
 
 
 def of_project(project: Project) -> Classifier:
-    return Classifier.load(project.folder / project.models()[-1].folder)
+    return Classifier.load(project.folder / project.models.all()[-1].folder)
 
 
 def noise(count: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (count, 1, 28, 28), dtype=np.uint8)
 
 
-def test_saved_and_loaded_it_says_the_same(trained: Project, tmp_path: Path) -> None:
+def test_a_loaded_classifier_predicts_the_same(trained: Project, tmp_path: Path) -> None:
     classifier = of_project(trained)
     assert classifier.description.class_names == CLASSES
-    assert classifier.description.facts["trained_on"] == trained.models()[0].trained_on
+    assert classifier.description.facts["trained_on"] == trained.models.all()[0].trained_on
     classifier.save(tmp_path / "model")
     again = Classifier.load(tmp_path / "model")
     assert np.array_equal(again.of_pixels(noise(4)), classifier.of_pixels(noise(4)))
     assert np.allclose(classifier.of_pixels(noise(4)).sum(axis=1), 1, atol=1e-6)
     images = classifier.of_pixels(noise(4))
-    assert not np.allclose(images[0], images[1]), "it looks at the image"
+    assert not np.allclose(images[0], images[1]), "predictions depend on the image"
 
 
 @pytest.mark.parametrize("name", ["classifier.safetensors", "model.json"])
-def test_a_changed_byte_is_noticed(trained: Project, tmp_path: Path, name: str) -> None:
+def test_a_changed_byte_is_detected(trained: Project, tmp_path: Path, name: str) -> None:
     of_project(trained).save(tmp_path / "model")
     path = tmp_path / "model" / name
     content = bytearray(path.read_bytes())
@@ -63,14 +63,14 @@ def test_predicting_a_folder(trained: Project, tmp_path: Path) -> None:
         assert float(row["probability"]) == max(probabilities.values())
 
 
-def test_photos_of_the_project_are_predicted_as_suggested(trained: Project, tmp_path: Path) -> None:
+def test_predictions_of_the_photos_equal_the_suggestions(trained: Project, tmp_path: Path) -> None:
     predict(find_classifier(trained.folder), trained.photos, tmp_path / "out.csv")
-    said = {row["path"]: row for row in csv.DictReader((tmp_path / "out.csv").read_text().splitlines())}
-    names = {each.id: each.name for each in trained.classes()}
-    for image_id in trained.labelable_ids().tolist():
-        suggestion = trained.prediction(image_id)
+    by_path = {row["path"]: row for row in csv.DictReader((tmp_path / "out.csv").read_text().splitlines())}
+    names = {each.id: each.name for each in trained.classes.all()}
+    for image_id in trained.images.labelable_ids().tolist():
+        suggestion = trained.predictions.get(image_id)
         assert suggestion is not None
-        row = said[trained.image(image_id).name]
+        row = by_path[trained.images.get(image_id).name]
         assert row["class"] == names[suggestion.class_id]
         assert float(row["probability"]) == pytest.approx(suggestion.probability, abs=2e-3)
 
@@ -109,38 +109,38 @@ def test_weights_that_are_not_finite_are_refused(trained: Project, tmp_path: Pat
         Classifier.load(tmp_path / "model")
 
 
-def test_the_model_card_says_how_good_it_is_and_how_that_is_known(trained: Project) -> None:
-    trained.add_class("<script>|x", "Ann")
+def test_the_model_card_has_the_estimate_and_the_confusion_matrix(trained: Project) -> None:
+    trained.classes.add("<script>|x", "Ann")
     card = model_card(trained)
-    estimate = trained.models()[-1].estimate
+    estimate = trained.models.all()[-1].estimate
     assert estimate is not None
     assert f"on {estimate.count} images drawn at random" in card
-    assert f"95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %" in card
+    assert f"95 % confidence interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %" in card
     assert "not a fair sample" in card and "<script>" not in card.split("---")[2]
-    for figure in trained.models()[-1].per_class:
+    for figure in trained.models.all()[-1].per_class:
         assert f"| {CLASSES[figure.class_id]} | {figure.labels} |" in card
 
 
 def test_status_in_facts_and_sentences(trained: Project) -> None:
     found = status(trained)
-    assert found.facts["counts"]["labelled"] == trained.answered_count().labelled
-    assert sum(found.facts["classes"].values()) == trained.answered_count().labelled
+    assert found.facts["counts"]["labelled"] == trained.labels.counts().labelled
+    assert sum(found.facts["classes"].values()) == trained.labels.counts().labelled
     assert found.facts["models"] == 1 and found.facts["session"] == "session-1"
     text = "\n".join(found.sentences)
-    assert f"{trained.answered_count().labelled} of 40 labels" in text
-    assert "95 % interval" in text and "after 3 measured rounds" in text
+    assert f"{trained.labels.counts().labelled} of 40 labels" in text
+    assert "95 % confidence interval" in text and "after 3 measured rounds" in text
 
 
-def test_the_doctor_finds_what_is_wrong(trained: Project, tmp_path: Path) -> None:
+def test_doctor_finds_damage(trained: Project, tmp_path: Path) -> None:
     good = {check.name: check for check in examine(trained.photos)}
     assert not [check for check in good.values() if check.verdict == "bad"]
-    assert good["classifier"].verdict == good["answers"].verdict == good["pixels"].verdict == "good"
-    weights = trained.folder / trained.models()[-1].folder / "classifier.safetensors"
+    assert good["classifier"].verdict == good["database"].verdict == good["pixels"].verdict == "good"
+    weights = trained.folder / trained.models.all()[-1].folder / "classifier.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     trained.folder.chmod(0o755)
-    trained.pixels().path.write_bytes(b"")
+    trained.images.pixels().path.write_bytes(b"")
     wrong = {check.name: check for check in examine(trained.photos)}
-    assert [wrong[name].verdict for name in ("classifier", "rights", "pixels")] == ["bad", "note", "bad"]
-    assert all(wrong[name].hint for name in ("classifier", "rights", "pixels"))
+    assert [wrong[name].verdict for name in ("classifier", "permissions", "pixels")] == ["bad", "note", "bad"]
+    assert all(wrong[name].hint for name in ("classifier", "permissions", "pixels"))
     (nothing,) = [check for check in examine(tmp_path) if check.verdict == "bad"]
     assert nothing.name == "project"

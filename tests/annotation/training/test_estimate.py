@@ -73,16 +73,18 @@ def test_without_labels_nothing_is_measured() -> None:
 
 
 def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained: Project) -> None:
-    before = trained.models()[-1].estimate
+    before = trained.models.all()[-1].estimate
     assert before is not None and before.late == 0 and model_card(trained).count(FAIR) == 1
-    trained.set_settings(replace(trained.settings(), budget=60, estimate_share=0.5))
-    late = trained.late_in_slice().tolist()
+    trained.settings.set(replace(trained.settings.get(), budget=60, estimate_share=0.5))
+    late = trained.estimate.late_ids().tolist()
     assert len(late) == 10
-    trained.answers([answered(image, class_of(trained.image(image).name)) for image in late[:4]])
+    trained.annotations.append_many(
+        [answered(image, class_of(trained.images.get(image).name)) for image in late[:4]]
+    )
     trainer = Trainer(trained, OPTIONS)
     work(trainer)
     trainer.close()
-    estimate = trained.models()[-1].estimate
+    estimate = trained.models.all()[-1].estimate
     assert estimate is not None and (estimate.count, estimate.late) == (before.count + 4, 4)
     said = fairness(estimate)
     assert said.startswith(FAIR) and f"4 images of {estimate.count} came in later" in said

@@ -1,4 +1,4 @@
-"""Folders that are nearly empty, that change under the trainer's feet, or whose names are no names."""
+"""Folders with few images, with files that change during training, and with unusual file names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aral.annotation import Project, Trainer, export, import_labels, model_card, predict, status
-from aral.annotation.prediction import newest_classifier
+from aral.annotation.classifier import newest_classifier
 from aral.errors import BadInput
 from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
 
@@ -42,11 +42,13 @@ def filled(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("file", ["labels.csv", "labels.jsonl", "label-studio.json"])
-def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Path, file: str) -> None:
+def test_any_file_name_is_exported_and_imported_byte_for_byte(
+    photos: Path, tmp_path: Path, file: str
+) -> None:
     with Project.create_or_open(filled(photos), class_names=CLASSES) as project:
-        project.import_images()
-        project.answers([given(image_id, image_id % 3) for image_id in range(len(NAMES))])
-        wanted = {os.fsencode(project.image(each).name): each % 3 for each in range(len(NAMES))}
+        project.images.sync()
+        project.annotations.append_many([given(image_id, image_id % 3) for image_id in range(len(NAMES))])
+        wanted = {os.fsencode(project.images.get(each).name): each % 3 for each in range(len(NAMES))}
         assert set(wanted) == set(NAMES)
         export(project, tmp_path / "out", ["csv", "jsonl", "label-studio"])
     for line in (tmp_path / "out" / "labels.jsonl").read_text().splitlines():
@@ -57,20 +59,22 @@ def test_any_name_leaves_and_comes_back_byte_for_byte(photos: Path, tmp_path: Pa
     for number, name in enumerate(NAMES):
         (twin / os.fsdecode(name)).write_bytes((twin / os.fsdecode(name)).read_bytes() + bytes([number]))
     with Project.create_or_open(twin, class_names=CLASSES) as other:
-        other.import_images()
+        other.images.sync()
         with pytest.raises(BadInput, match="another content"):
             import_labels(other, tmp_path / "out" / file)
         labels = tmp_path / "out" / file
         labels.write_bytes(labels.read_bytes().replace(b"sha256", b"hash"))
         done = import_labels(other, labels)
-        assert (done.recorded, done.not_taken) == (len(NAMES), ())
-        found = {os.fsencode(other.image(label.image_id).name): label.class_id for label in other.labels()}
+        assert (done.recorded, done.rejected) == (len(NAMES), ())
+        found = {
+            os.fsencode(other.images.get(label.image_id).name): label.class_id for label in other.labels.all()
+        }
     assert found == wanted
 
 
-def test_a_prediction_keeps_any_name(trained: Project, tmp_path: Path) -> None:
-    predict(newest_classifier(trained), filled(tmp_path / "new"), tmp_path / "said.csv")
-    content = (tmp_path / "said.csv").read_bytes()
+def test_predictions_keep_any_file_name(trained: Project, tmp_path: Path) -> None:
+    predict(newest_classifier(trained), filled(tmp_path / "new"), tmp_path / "predictions.csv")
+    content = (tmp_path / "predictions.csv").read_bytes()
     assert all(name in content or name.replace(b'"', b'""') in content for name in NAMES)
     assert b"\n=1+1" not in content and b"\n'=1+1" in content
 
@@ -78,43 +82,45 @@ def test_a_prediction_keeps_any_name(trained: Project, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "copies", "trains"), [(1, 0, False), (1, 5, False), (2, 0, False), (3, 0, True), (4, 3, True)]
 )
-def test_a_few_images_are_trained_on_or_waited_for(
+def test_a_few_images_are_trained_on_once_two_classes_are_labelled(
     photos: Path, images: int, copies: int, trains: bool
 ) -> None:
-    """Of two images one is kept for measuring: a classifier needs labels of two classes beside it."""
+    """Of two images one is in the estimate set: a classifier needs labels of two classes besides."""
     save_digits(photos, images)
     first = min(photos.iterdir())
     for number in range(copies):
         (photos / f"copy-{number}.png").write_bytes(first.read_bytes())
     with Project.create_or_open(photos, class_names=CLASSES) as project:
-        project.import_images()
-        assert project.image_count() == images
+        project.images.sync()
+        assert project.images.count() == images
         trainer = Trainer(project, OPTIONS)
         work(trainer)
-        cards = project.next_cards("Ann", 50)
+        cards = project.queue.next_cards("Ann", 50)
         assert len(cards) == images
-        project.answers([given(card.image_id, place % 2) for place, card in enumerate(cards)])
+        project.annotations.append_many([given(card.image_id, place % 2) for place, card in enumerate(cards)])
         work(trainer)
-        state = project.training_state()
-        assert state.phase == "idle" and len(project.models()) == trains
+        state = project.models.training_state()
+        assert state.phase == "idle" and len(project.models.all()) == trains
         assert ("two classes" in state.message) != trains
         trainer.close()
         export(project, photos.parent / "out", ["csv"])
 
 
-def test_contradicting_people_and_one_label_a_class_are_trained_on(project: Project) -> None:
+def test_disagreements_are_left_out_and_one_label_per_class_is_enough(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    measured = set(project.estimate_slice().tolist())
-    free = [each for each in project.labelable_ids().tolist() if each not in measured][:8]
-    project.answers([given(each, place % 3) for place, each in enumerate(free)])
-    project.answers([given(each, (place + 1) % 3, "Bob") for place, each in enumerate(free[5:], 5)])
+    measured = set(project.estimate.image_ids().tolist())
+    free = [each for each in project.images.labelable_ids().tolist() if each not in measured][:8]
+    project.annotations.append_many([given(each, place % 3) for place, each in enumerate(free)])
+    project.annotations.append_many(
+        [given(each, (place + 1) % 3, "Bob") for place, each in enumerate(free[5:], 5)]
+    )
     work(trainer)
     trainer.close()
-    (model,) = project.models()
-    assert model.trained_on == 5, "what people disagree on is not trained on"
+    (model,) = project.models.all()
+    assert model.trained_on == 5, "disagreements are not trained on"
     assert [figure.labels for figure in model.per_class] == [2, 2, 1]
-    assert len(project.conflicts()) == 3
+    assert len(project.labels.disagreements()) == 3
 
 
 def delete(path: Path) -> None:
@@ -132,32 +138,32 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "gone", "changed"),
+    ("harm", "missing", "changed"),
     [(delete, 3, 0), (replace, 0, 3), (cut, 0, 3)],
     ids=["delete", "replace", "cut"],
 )
-def test_files_that_go_or_change_before_the_training_stop_nothing_and_are_counted(
-    project: Project, tmp_path: Path, harm: Callable[[Path], None], gone: int, changed: int
+def test_files_that_are_deleted_or_changed_before_training_are_counted(
+    project: Project, tmp_path: Path, harm: Callable[[Path], None], missing: int, changed: int
 ) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    while project.queue_left():
+    while project.queue.remaining():
         answer_cards(project, 2)
-    labelled = [label.image_id for label in project.labels() if label.use == "training"]
+    labelled = [label.image_id for label in project.labels.all() if label.use == "training"]
     for image_id in labelled[:3]:
-        harm(project.photos / project.image(image_id).name)
+        harm(project.photos / project.images.get(image_id).name)
     work(trainer)
-    assert project.models()[0].trained_on == len(labelled), "their pixels were kept at the import"
-    project.import_images()
-    counts = project.status_counts()
-    assert (counts.get("missing", 0), counts.get("changed", 0)) == (gone, changed)
-    said = f"{gone} are gone and {changed} have changed since they were read"
-    assert said in status(project).sentences[0] and said in model_card(project)
-    while project.queue_left():
+    assert project.models.all()[0].trained_on == len(labelled), "their pixels were stored by the sync"
+    project.images.sync()
+    counts = project.images.status_counts()
+    assert (counts.get("missing", 0), counts.get("changed", 0)) == (missing, changed)
+    counts_sentence = f"{missing} are missing and {changed} have changed since they were read"
+    assert counts_sentence in status(project).sentences[0] and counts_sentence in model_card(project)
+    while project.queue.remaining():
         answer_cards(project, 2)
     work(trainer)
     trainer.close()
-    assert len(project.models()) == 2 and project.training_state().phase == "off"
+    assert len(project.models.all()) == 2 and project.models.training_state().phase == "off"
     left_out = export(project, tmp_path / "out", ["imagefolder"]).left_out
     assert len(left_out) == 3
 
@@ -170,9 +176,9 @@ def test_an_imagefolder_keeps_the_longest_names_apart(photos: Path, tmp_path: Pa
     for path, name in zip(sorted(photos.iterdir()), names, strict=True):
         path.rename(photos / name)
     with Project.create_or_open(photos, class_names=(sign * 100, "two")) as project:
-        project.import_images()
-        images = {project.image(each).name: each for each in range(4)}
-        project.answers([given(each, int(each > 1)) for each in range(4)])
+        project.images.sync()
+        images = {project.images.get(each).name: each for each in range(4)}
+        project.annotations.append_many([given(each, int(each > 1)) for each in range(4)])
         assert export(project, tmp_path / "out", ["imagefolder"]).left_out == ()
     written = sorted((tmp_path / "out" / "images").glob("*/*"))
     assert len(written) == 4 and len({path.parent for path in written}) == 2
@@ -192,7 +198,7 @@ def test_every_file_that_cannot_be_read_is_listed_with_its_reason(photos: Path, 
         (photos / name).write_text("no image")
     (photos / "gone.png").symlink_to("nowhere")
     with Project.create_or_open(photos, class_names=CLASSES) as project:
-        project.import_images()
+        project.images.sync()
         found = status(project)
         files = export(project, tmp_path / "out", ["csv"]).files
     assert "unreadable.csv" in files

@@ -1,4 +1,4 @@
-"""What other people's files can make of an import: no connection, no file read, no crash, no partial file."""
+"""Hostile label files and full disks: no connection, no other file opened, no crash, no partial file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aral.annotation import AnswerEvent, Project, export, import_labels, predict
-from aral.annotation.prediction import newest_classifier, write_whole
+from aral.annotation.classifier import newest_classifier
+from aral.annotation.formats import write_exported
 from aral.errors import BadInput, RunFailed
 
 ADDRESSES = (
@@ -51,8 +52,8 @@ def forked(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def in_forms(folder: Path) -> list[Path]:
-    """The addresses as images of labels in each form."""
+def in_formats(folder: Path) -> list[Path]:
+    """The addresses as images of labels in each format."""
     tasks = [
         {
             "data": {"image": address, "text": address, "aral_id": None},
@@ -71,9 +72,9 @@ def in_forms(folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def test_addresses_in_labels_are_names_and_nothing_is_fetched(project: Project, tmp_path: Path) -> None:
+def test_addresses_in_labels_are_never_fetched(project: Project, tmp_path: Path) -> None:
     """Every attempt to connect, to look up a name or to open another file ends the process with code 3."""
-    sources = in_forms(tmp_path)
+    sources = in_formats(tmp_path)
     project.close()
     allowed = (str(tmp_path), str(Path(sys.prefix).resolve()), str(Path(os.__file__).parent), "/usr", "/proc")
 
@@ -85,16 +86,16 @@ def test_addresses_in_labels_are_names_and_nothing_is_fetched(project: Project, 
         if event == "open" and isinstance(arguments[0], str) and not arguments[0].startswith(allowed):
             os._exit(3)
 
-    def take_in() -> None:
+    def run_imports() -> None:
         with Project.open(project.folder) as again:
             sys.addaudithook(watch)
             for source in sources:
-                with pytest.raises(BadInput, match=r"None of the \d+ images|cannot be understood|no answer"):
+                with pytest.raises(BadInput, match=r"None of the \d+ labels|cannot be understood|no answer"):
                     import_labels(again, source)
-            assert again.labels() == []
+            assert again.labels.all() == []
 
-    assert forked(take_in) == 0
-    assert forked(lambda: (sys.addaudithook(watch), Path("/etc/passwd").read_text())) == 3, "it is noticed"
+    assert forked(run_imports) == 0
+    assert forked(lambda: (sys.addaudithook(watch), Path("/etc/passwd").read_text())) == 3, "the watch works"
 
 
 _CELLS = st.sampled_from(
@@ -129,7 +130,7 @@ _CELLS = st.sampled_from(
 )
 @example("json", b"[" * 5000)
 @example("json", b"1" * 5000)
-def test_any_file_of_labels_is_taken_in_or_refused(project: Project, kind: str, content: bytes) -> None:
+def test_any_label_file_is_imported_or_refused(project: Project, kind: str, content: bytes) -> None:
     path = project.folder / f"labels.{kind}"
     path.write_bytes(content)
     try:
@@ -142,7 +143,7 @@ def test_any_file_of_labels_is_taken_in_or_refused(project: Project, kind: str, 
 
 
 def limited(work: Callable[[Project], object], project: Project, bytes_free: int) -> int:
-    """As :func:`forked`, where no file may become larger than this: 7 when the failure was told in words."""
+    """As :func:`forked`, with a limit on the size of files: 7 after a RunFailed."""
 
     def run() -> None:
         with Project.open(project.folder) as opened:
@@ -159,30 +160,34 @@ def limited(work: Callable[[Project], object], project: Project, bytes_free: int
 
 def test_an_export_that_does_not_fit_leaves_the_earlier_files_whole(trained: Project, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    forms: Sequence[Any] = ["csv", "jsonl", "label-studio", "model", "imagefolder"]
-    export(trained, out, forms)
+    formats: Sequence[Any] = ["csv", "jsonl", "label-studio", "model", "imagefolder"]
+    export(trained, out, formats)
     before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(before) > 10
-    for label in trained.labels():  # from here on every file would be another one
-        trained.answer(AnswerEvent(f"again-{label.image_id}", label.image_id, "Bob", "class", label.class_id))
+    for label in trained.labels.all():  # from here on every file would be another one
+        trained.annotations.append(
+            AnswerEvent(f"again-{label.image_id}", label.image_id, "Bob", "class", label.class_id)
+        )
     trained.close()
     for bytes_free in (0, 100, 1000):
-        assert limited(lambda project: export(project, out, forms), trained, bytes_free) == 7
+        assert limited(lambda project: export(project, out, formats), trained, bytes_free) == 7
         after = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
         assert {name: content for name, content in after.items() if ".tmp-" not in str(name)} == before
     with Project.open(trained.folder) as project:
-        export(project, out, forms)
+        export(project, out, formats)
     assert (out / "labels.csv").read_bytes() != before[Path("labels.csv")]
 
 
-def test_a_table_of_predictions_that_does_not_fit_is_not_begun(trained: Project, tmp_path: Path) -> None:
-    target = tmp_path / "said.csv"
+def test_a_table_of_predictions_that_does_not_fit_leaves_the_one_before(
+    trained: Project, tmp_path: Path
+) -> None:
+    target = tmp_path / "predictions.csv"
     target.write_text("the one before")
     classifier = newest_classifier(trained)
     trained.close()
     assert limited(lambda project: predict(classifier, project.photos, target), trained, 100) == 7
     assert target.read_text() == "the one before" and {path.name for path in tmp_path.iterdir()} == {
-        "said.csv",
+        "predictions.csv",
         "photos",
     }
     predict(classifier, trained.photos, target)
@@ -190,7 +195,9 @@ def test_a_table_of_predictions_that_does_not_fit_is_not_begun(trained: Project,
 
 
 @pytest.mark.parametrize("code", ["EACCES", "EROFS", "EPERM", "EDQUOT"])
-def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
     import errno
 
     number = getattr(errno, code)
@@ -202,7 +209,7 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(
         RunFailed, match=f"a.csv was not written: .*{os.strerror(number)}; 4 bytes are needed"
     ):
-        write_whole(tmp_path / "a.csv", b"abcd")
+        write_exported(tmp_path / "a.csv", b"abcd")
 
 
 def test_nothing_is_written_by_way_of_another_file_system(
@@ -224,7 +231,7 @@ def test_nothing_is_written_by_way_of_another_file_system(
 
     monkeypatch.setattr(Path, "replace", noting)
     monkeypatch.setattr(os, "rename", refuse)
-    trained.answer(AnswerEvent("one", int(trained.labelable_ids()[0]), "Bob", "class", 0))
+    trained.annotations.append(AnswerEvent("one", int(trained.images.labelable_ids()[0]), "Bob", "class", 0))
     newest_classifier(trained).save(trained.folder / "models" / "again")
     export(trained, tmp_path / "out", ["csv", "jsonl", "model", "imagefolder"])
     assert len(moved) > 8 and all(source == target for source, target in moved)

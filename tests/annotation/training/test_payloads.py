@@ -70,21 +70,21 @@ PAYLOADS = (plain, of_torch, of_numpy, of_code)
 
 def as_weights(project: Project, content: bytes) -> None:
     """With a manifest that is correct, as whoever makes such a folder would write it."""
-    folder = project.folder / project.models()[-1].folder
+    folder = project.folder / project.models.all()[-1].folder
     files = read_sealed(folder, (TENSORS, DESCRIPTION))
     write_sealed(folder.with_name("evil"), {**files, TENSORS: content})
     Classifier.load(folder.with_name("evil"))
 
 
 def as_description(project: Project, content: bytes) -> None:
-    folder = project.folder / project.models()[-1].folder
+    folder = project.folder / project.models.all()[-1].folder
     files = read_sealed(folder, (TENSORS, DESCRIPTION))
     write_sealed(folder.with_name("evil"), {**files, DESCRIPTION: content})
     Classifier.load(folder.with_name("evil"))
 
 
 def as_manifest(project: Project, content: bytes) -> None:
-    folder = project.folder / project.models()[-1].folder
+    folder = project.folder / project.models.all()[-1].folder
     (folder / "MANIFEST.json").write_bytes(content)
     Classifier.load(folder)
 

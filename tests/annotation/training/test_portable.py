@@ -1,4 +1,4 @@
-"""The classifier in its three forms says what the original says: any count of images, in their order."""
+"""The three exported forms of the classifier predict the same: for any number of images, in their order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNTS = (1, 2, 3, 17)
 
 
 def of_project(project: Project) -> Classifier:
-    return Classifier.load(project.folder / project.models()[-1].folder)
+    return Classifier.load(project.folder / project.models.all()[-1].folder)
 
 
 def images() -> np.ndarray:
@@ -39,7 +39,7 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture
-def outspoken(trained: Project) -> Classifier:
+def confident(trained: Project) -> Classifier:
     """The project's networks under a class layer to which every image is another thing: after the few steps of a
     test, the trained one gives all of them about a third."""
     classifier = of_project(trained)
@@ -66,9 +66,9 @@ def check_parity(graph: Graph, classifier: Classifier) -> None:
     apart = np.abs(expected[:, None] - expected[None]).max(axis=2) + np.eye(len(pixels))
     assert apart.min() > 10 * TOLERANCE, "no two images are alike"
     for count in COUNTS:
-        said = graph(pixels[:count])
-        assert said.shape == (count, len(CLASSES)) and said.dtype == np.float32
-        np.testing.assert_allclose(said, expected[:count], rtol=0, atol=TOLERANCE)
+        found_probabilities = graph(pixels[:count])
+        assert found_probabilities.shape == (count, len(CLASSES)) and found_probabilities.dtype == np.float32
+        np.testing.assert_allclose(found_probabilities, expected[:count], rtol=0, atol=TOLERANCE)
     turned = np.ascontiguousarray(pixels[::-1])
     np.testing.assert_allclose(graph(turned), expected[::-1], rtol=0, atol=TOLERANCE)
 
@@ -88,57 +88,57 @@ def torch_graph(path: Path) -> Graph:
     return lambda pixels: program(torch.from_numpy(pixels)).detach().numpy()
 
 
-def test_onnx_says_the_same(outspoken: Classifier, empty: Path) -> None:
+def test_onnx_predicts_the_same(confident: Classifier, empty: Path) -> None:
     """The file is one that stands alone, passes ONNX's own checks, and is run by another program."""
     import onnx
 
-    export_onnx(outspoken, empty / "model.onnx")
+    export_onnx(confident, empty / "model.onnx")
     assert [path.name for path in empty.iterdir()] == ["model.onnx"], "no weights beside it"
     onnx.checker.check_model(onnx.load(empty / "model.onnx"), full_check=True)
-    check_parity(onnx_graph(empty / "model.onnx"), outspoken)
+    check_parity(onnx_graph(empty / "model.onnx"), confident)
 
 
-def test_torch_export_says_the_same(outspoken: Classifier, empty: Path) -> None:
-    export_torch(outspoken, empty / "model.pt2")
+def test_torch_export_predicts_the_same(confident: Classifier, empty: Path) -> None:
+    export_torch(confident, empty / "model.pt2")
     assert [path.name for path in empty.iterdir()] == ["model.pt2"]
-    check_parity(torch_graph(empty / "model.pt2"), outspoken)
+    check_parity(torch_graph(empty / "model.pt2"), confident)
 
 
-def test_safetensors_say_the_same_bit_for_bit(outspoken: Classifier, empty: Path) -> None:
-    outspoken.save(empty / "model")
+def test_safetensors_predict_the_same_bit_for_bit(confident: Classifier, empty: Path) -> None:
+    confident.save(empty / "model")
     again = Classifier.load(empty / "model")
-    check_parity(again.of_pixels, outspoken)
-    assert np.array_equal(again.of_pixels(images()), outspoken.of_pixels(images()))
+    check_parity(again.of_pixels, confident)
+    assert np.array_equal(again.of_pixels(images()), confident.of_pixels(images()))
 
 
-def test_the_comparison_itself_notices_a_wrong_graph(outspoken: Classifier) -> None:
+def test_the_comparison_detects_a_wrong_graph(confident: Classifier) -> None:
     def swapped(pixels: np.ndarray) -> np.ndarray:
-        found = outspoken.of_pixels(pixels).copy()
+        found = confident.of_pixels(pixels).copy()
         found[-2:] = found[-2:][::-1]
         return found
 
     with pytest.raises(AssertionError):
-        check_parity(swapped, outspoken)
+        check_parity(swapped, confident)
     with pytest.raises(RunFailed, match="differs"):
-        _compare(outspoken, lambda pixels: outspoken.of_pixels(255 - pixels), "wrong")
+        _compare(confident, lambda pixels: confident.of_pixels(255 - pixels), "wrong")
 
 
-def test_the_snippet_of_the_export_says_the_same(trained: Project, tmp_path: Path) -> None:
+def test_load_model_py_predicts_the_same(trained: Project, tmp_path: Path) -> None:
     """``load_model.py`` as it is written, in a Python of its own, on three photos in a known order."""
     export(trained, tmp_path / "out", ["model"])
     script = tmp_path / "out" / "load_model.py"
     assert len(script.read_text().splitlines()) <= 10
-    ids = trained.labelable_ids()[[4, 1, 7]]
-    photos = [trained.photos / trained.image(int(image_id)).name for image_id in ids]
+    ids = trained.images.labelable_ids()[[4, 1, 7]]
+    photos = [trained.photos / trained.images.get(int(image_id)).name for image_id in ids]
     ran = subprocess.run([sys.executable, script, *photos], capture_output=True, text=True, check=True)
-    expected = find_classifier(tmp_path / "out").of_pixels(trained.pixels().rows(ids))
+    expected = find_classifier(tmp_path / "out").of_pixels(trained.images.pixels().rows(ids))
     for line, photo, row in zip(ran.stdout.splitlines(), photos, expected, strict=True):
         ranked = np.argsort(-row, kind="stable")
-        said = " ".join(f"{CLASSES[place]} {row[place]:.1%}" for place in ranked)
-        assert line == f"{photo} {said}"
+        found_probabilities = " ".join(f"{CLASSES[place]} {row[place]:.1%}" for place in ranked)
+        assert line == f"{photo} {found_probabilities}"
 
 
-def test_the_lines_of_the_model_card_run(
+def test_the_code_of_the_model_card_runs(
     trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The indented Python of the card, without this package, on pixels of its own."""
@@ -149,10 +149,10 @@ def test_the_lines_of_the_model_card_run(
     monkeypatch.chdir(tmp_path / "out")
     space: dict[str, object] = {"torch": torch, "pixels": torch.from_numpy(images()[:6])}
     exec("\n".join(lines), space)
-    said = space["probabilities"]
-    assert isinstance(said, torch.Tensor)
+    found_probabilities = space["probabilities"]
+    assert isinstance(found_probabilities, torch.Tensor)
     expected = of_project(trained).of_pixels(images()[:6])
-    np.testing.assert_allclose(said.detach(), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_probabilities.detach(), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("missing", ONNX_PACKAGES)
@@ -171,7 +171,7 @@ def test_onnx_is_refused_without_its_packages(
 
 @pytest.mark.parametrize("save", [export_torch, export_onnx])
 def test_a_graph_is_there_as_a_whole_or_not_at_all(
-    outspoken: Classifier,
+    confident: Classifier,
     empty: Path,
     monkeypatch: pytest.MonkeyPatch,
     save: Callable[[Classifier, Path], None],
@@ -184,5 +184,5 @@ def test_a_graph_is_there_as_a_whole_or_not_at_all(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunFailed, match=rf"{target} was not written: .*No space left.* \d+ bytes are needed"):
-        save(outspoken, target)
+        save(confident, target)
     assert target.read_bytes() == b"the one before" and [path.name for path in empty.iterdir()] == ["model"]

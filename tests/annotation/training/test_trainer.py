@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from aral.annotation import (
-    Asking,
     Classifier,
     Project,
+    Provenance,
     Trainer,
     TrainingOptions,
     changed_options,
@@ -42,41 +42,41 @@ def session_store(project: Project, number: int = 1) -> Store:
 def test_it_asks_before_the_first_label_and_trains_when_they_are_in(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    assert project.queue_left() == 5 and not project.models()
-    assert project.training_state().phase == "idle"
+    assert project.queue.remaining() == 5 and not project.models.all()
+    assert project.models.training_state().phase == "idle"
     answer_cards(project, 4)
     work(trainer)
-    assert not project.models(), "the query is not answered yet"
-    while project.queue_left():
+    assert not project.models.all(), "the query is not answered yet"
+    while project.queue.remaining():
         answer_cards(project, 2)
     work(trainer)
-    (model,) = project.models()
+    (model,) = project.models.all()
     assert model.trained_on == 5 == sum(figure.labels for figure in model.per_class)
-    assert model.estimate is not None and model.estimate.count == project.answered_count().for_estimate
+    assert model.estimate is not None and model.estimate.count == project.labels.counts().for_estimate
     assert model.estimate.low <= model.estimate.accuracy <= model.estimate.high
     assert sum(map(sum, model.confusion)) == model.estimate.count
-    assert project.queue_left() == 5, "the next query is there"
-    assert project.prediction(int(project.labelable_ids()[0])) is not None
-    generated = project.generated()
+    assert project.queue.remaining() == 5, "the next query is there"
+    assert project.predictions.get(int(project.images.labelable_ids()[0])) is not None
+    generated = project.models.generated_images()
     assert generated is not None and generated.startswith(b"\xff\xd8")
     trainer.close()
-    assert project.training_state().phase == "off"
+    assert project.models.training_state().phase == "off"
 
 
 def test_the_last_labels_of_the_budget_are_trained_on(make_project: MakeProject) -> None:
     # Twenty images measure; 23 labels are left for training in rounds of five.
     project = make_project(budget=43)
     trainer = Trainer(project, OPTIONS)
-    while project.answered_count().labelled < 43:
+    while project.labels.counts().labelled < 43:
         work(trainer)
         answer_cards(project, 1)
-    assert [model.trained_on for model in project.models()][-1] == 20 and project.queue_left() > 0
+    assert [model.trained_on for model in project.models.all()][-1] == 20 and project.queue.remaining() > 0
     work(trainer)
-    assert project.models()[-1].trained_on == 23 == project.answered_count().for_training
+    assert project.models.all()[-1].trained_on == 23 == project.labels.counts().for_training
     answer_cards(project, 1)
     work(trainer)
     trainer.close()
-    assert project.models()[-1].trained_on == 23, "beyond the budget whole rounds are waited for again"
+    assert project.models.all()[-1].trained_on == 23, "beyond the budget whole rounds are waited for again"
 
 
 def test_the_estimate_set_is_never_trained_on(project: Project) -> None:
@@ -86,42 +86,44 @@ def test_the_estimate_set_is_never_trained_on(project: Project) -> None:
         answer_cards(project, 6)
     work(trainer)
     trainer.close()
-    measured = set(project.estimate_slice().tolist())
+    measured = set(project.estimate.image_ids().tolist())
     with session_store(project) as store:
         trained = [store.document(row.round, "training set") for row in store.rounds()]
         asked = {int(each) for row in store.rounds() for each in store.query(row.round).ids}  # type: ignore[union-attr]
     assert len(trained) >= 3
     for body in trained:
         assert isinstance(body, dict) and not measured & set(body["ids"])
-        names = [project.image(image_id).name for image_id in body["ids"]]
+        names = [project.images.get(image_id).name for image_id in body["ids"]]
         assert body["classes"] == [class_of(name) for name in names]
     assert not measured & asked
-    assert project.answered_count().for_estimate > 0
+    assert project.labels.counts().for_estimate > 0
 
 
 def test_one_class_alone_is_not_trained_on(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
     for image_id in queue_ids(project):
-        project.answer(given(image_id, 0))
+        project.annotations.append(given(image_id, 0))
     work(trainer)
-    assert not project.models()
-    rest = [int(each) for each in project.labelable_ids() if each not in project.estimate_slice()]
-    labelled = {label.image_id for label in project.labels()}
-    project.answer(given(next(each for each in rest if each not in labelled), 1))
+    assert not project.models.all()
+    rest = [int(each) for each in project.images.labelable_ids() if each not in project.estimate.image_ids()]
+    labelled = {label.image_id for label in project.labels.all()}
+    project.annotations.append(given(next(each for each in rest if each not in labelled), 1))
     work(trainer)
     trainer.close()
-    assert project.models()[0].trained_on == 6
+    assert project.models.all()[0].trained_on == 6
 
 
 def test_skips_bad_images_and_changed_minds(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
     skipped, bad, none, *rest = queue_ids(project)
-    project.answers([given(skipped, "skip"), given(bad, "bad image"), given(none, "none of these")])
-    project.answers([given(each, place % 2) for place, each in enumerate(rest)])
+    project.annotations.append_many(
+        [given(skipped, "skip"), given(bad, "bad image"), given(none, "none of these")]
+    )
+    project.annotations.append_many([given(each, place % 2) for place, each in enumerate(rest)])
     work(trainer)
-    (model,) = project.models()
+    (model,) = project.models.all()
     assert model.trained_on == len(rest)
     with run_of(trainer, project) as run:
         store, labels = run.store, run.session.labels
@@ -133,18 +135,18 @@ def test_skips_bad_images_and_changed_minds(project: Project) -> None:
         assert NoClassAnswer(skipped, NoClass.SKIP) in labels.answers()
         assert {skipped, bad, none} & {int(each) for each in store.query(1).ids} == set()  # type: ignore[union-attr]
         # A class after the skip counts, and what is undone is gone.
-        project.answer(given(skipped, 2))
-        project.answer(given(rest[0], "undo"))
+        project.annotations.append(given(skipped, 2))
+        project.annotations.append(given(rest[0], "undo"))
         run.read_labels()
         answers = {answer.image_id: answer for answer in labels.answers()}
         assert answers[skipped] == ClassAnswer(skipped, 2) and rest[0] not in answers
         assert rest[0] in run.session.candidates().ids, "it may be asked for again"
         assert run.changed_labels() == 2
         free = int(run.session.candidates().without(np.array([rest[0]])).ids[0])
-        project.answer(given(free, 1))
+        project.annotations.append(given(free, 1))
         run.read_labels()
         assert run.changed_labels() == 3
-        project.answer(given(free, "undo"))
+        project.annotations.append(given(free, "undo"))
         run.read_labels()
         assert run.changed_labels() == 2 and free not in run.labels()
 
@@ -158,19 +160,19 @@ def test_a_turn_reads_only_what_is_new_in_the_annotation_log(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[int, list[int]]] = []
-    whole = Project.consensus_since
+    whole = trained.labels.changed_since
 
-    def noted(project: Project, seq: int) -> object:
-        newest, changed = whole(project, seq)
+    def noted(seq: int) -> object:
+        newest, changed = whole(seq)
         read.append((seq, [each.image_id for each in changed]))
         return newest, changed
 
-    monkeypatch.setattr(Project, "consensus_since", noted)
+    monkeypatch.setattr(trained.labels, "changed_since", noted)
     trainer = Trainer(trained, OPTIONS)
     work(trainer)
     assert {seq for seq, _ in read[:2]} == {0}, "a new process reads the whole log once"
     image_id = queue_ids(trained)[0]
-    trained.answer(given(image_id, 1))
+    trained.annotations.append(given(image_id, 1))
     read.clear()
     trainer.turn()
     assert [images for _, images in read if images] == [[image_id]] * 2, "for training and for the estimate"
@@ -184,7 +186,7 @@ def test_the_run_of_a_project_holds_no_second_log_of_labels(trained: Project) ->
     with session_store(trained) as store:
         assert store.labels.history() == []
         body = store.document(0, "training set")
-    labels = {label.image_id: label.class_id for label in trained.labels() if label.use == "training"}
+    labels = {label.image_id: label.class_id for label in trained.labels.all() if label.use == "training"}
     assert isinstance(body, dict) and dict(zip(body["ids"], body["classes"], strict=True)) == labels
     reported = read_run(trained.folder / "session-1").rounds[0].answers
     assert {image_id: answer.class_index for image_id, answer in reported.items()} == labels  # type: ignore[union-attr]
@@ -195,124 +197,129 @@ def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
     shown, left, *answered = queue_ids(project)
-    assert shown in [card.image_id for card in project.next_cards("Ann", 2)]
-    pool = [int(each) for each in project.labelable_ids() if each not in project.estimate_slice()]
+    assert shown in [card.image_id for card in project.queue.next_cards("Ann", 2)]
+    pool = [int(each) for each in project.images.labelable_ids() if each not in project.estimate.image_ids()]
     free = [each for each in pool if each not in (shown, left, *answered)][:2]
     # As many answers as the round wants, two of them to images that nobody asked for.
-    project.answers([given(each, place % 2, "Bob") for place, each in enumerate((*answered, *free))])
+    project.annotations.append_many(
+        [given(each, place % 2, "Bob") for place, each in enumerate((*answered, *free))]
+    )
     work(trainer)
     trainer.close()
-    assert project.models()[0].trained_on == 5
-    cards = [card for card in project.next_cards("Bob", 60) if card.purpose != "estimate"]
+    assert project.models.all()[0].trained_on == 5
+    cards = [card for card in project.queue.next_cards("Bob", 60) if card.purpose != "estimate"]
     query = [each for each in queue_ids(project) if each != shown]
     assert [card.image_id for card in cards[: len(query)]] == query, "nothing comes before the new query"
     assert shown not in {card.image_id for card in cards} and {card.round for card in cards} <= {1, None}
     # What Ann sees is still hers to answer, and her answer is one to the first query.
-    project.answer(given(shown, 1, "Ann"))
-    project.answers([given(card.image_id, 0, "Bob") for card in cards])
+    project.annotations.append(given(shown, 1, "Ann"))
+    project.annotations.append_many([given(card.image_id, 0, "Bob") for card in cards])
     with session_store(project) as store:
         first, second = store.query(0), store.query(1)
     assert first is not None and second is not None
-    said = project.askings()
-    assert said[shown] == Asking(
+    said = project.labels.provenance()
+    assert said[shown] == Provenance(
         0, "typical-clusters", dict(zip(first.ids, first.scores, strict=True))[shown]
     )
     scores = dict(zip(second.ids, second.scores, strict=True))
-    assert said[query[0]] == Asking(1, "aral-graph", scores[query[0]])
+    assert said[query[0]] == Provenance(1, "aral-graph", scores[query[0]])
     reserve = [said[card.image_id] for card in cards if card.purpose == "reserve"]
     assert {(each.round, each.strategy) for each in reserve} == {(1, "aral-graph")}
     assert all(each.score is not None for each in reserve), "each was ranked by the new model"
-    assert {label.image_id: label.class_id for label in project.labels()}[shown] == 1
+    assert {label.image_id: label.class_id for label in project.labels.all()}[shown] == 1
 
 
 def test_what_was_left_over_can_be_asked_for_again(project: Project) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
     left, skipped, *answered = queue_ids(project)
-    pool = [int(each) for each in project.labelable_ids() if each not in project.estimate_slice()]
+    pool = [int(each) for each in project.images.labelable_ids() if each not in project.estimate.image_ids()]
     spare = [each for each in pool if each not in (left, skipped, *answered)][:3]
     rest = [each for each in pool if each not in (left, skipped, *spare)]
-    project.answer(given(skipped, "skip"))
-    project.answers([given(each, class_of(project.image(each).name)) for each in rest])
+    project.annotations.append(given(skipped, "skip"))
+    project.annotations.append_many([given(each, class_of(project.images.get(each).name)) for each in rest])
     work(trainer)
     trainer.close()
     assert sorted(queue_ids(project)) == sorted([left, *spare]), "all that nobody has looked at"
-    cards = {card.image_id: card for card in project.next_cards("Bob", 60) if card.purpose == "query"}
+    cards = {card.image_id: card for card in project.queue.next_cards("Bob", 60) if card.purpose == "query"}
     assert cards.keys() == {left, *spare} and {card.round for card in cards.values()} == {1}
 
 
 def test_another_class_begins_a_new_run_on_the_same_labels(trained: Project) -> None:
-    first = trained.models()[0]
-    added = trained.add_class("three", "Ann")
+    first = trained.models.all()[0]
+    added = trained.classes.add("three", "Ann")
     trainer = Trainer(trained, OPTIONS)
     work(trainer)
-    models = trained.models()
+    models = trained.models.all()
     assert [model.round for model in models] == [0, 1]
     assert models[1].class_ids == (*first.class_ids, added.id)
     assert models[1].trained_on == first.trained_on
     assert [path.name for path in sorted(trained.folder.glob("session-*"))] == ["session-1", "session-2"]
     assert not (trained.folder / "session-1" / "checkpoints").exists()
-    trained.rename_class(added.id, "drei", "Ann")
+    trained.classes.rename(added.id, "drei", "Ann")
     work(trainer)
-    assert len(trained.models()) == 2, "another name is the same class"
-    trained.merge_classes(added.id, 0, "Ann")
+    assert len(trained.models.all()) == 2, "another name is the same class"
+    trained.classes.merge(added.id, 0, "Ann")
     work(trainer)
     trainer.close()
-    assert trained.models()[-1].class_ids == first.class_ids
+    assert trained.models.all()[-1].class_ids == first.class_ids
 
 
 def test_what_was_done_is_not_done_again(trained: Project) -> None:
-    before = trained.models(), queue_ids(trained)
+    before = trained.models.all(), queue_ids(trained)
     trainer = Trainer(trained, OPTIONS)
     assert not trainer.turn()
     trainer.close()
-    assert (trained.models(), queue_ids(trained)) == before
+    assert (trained.models.all(), queue_ids(trained)) == before
 
 
 class Killed(BaseException):
     """Stands in for SIGKILL: nothing in the trainer may take it for an error of its own."""
 
 
-@pytest.mark.parametrize("place", ["record_model", "set_predictions", "set_generated", "set_queue"])
+@pytest.mark.parametrize(
+    "place", ["models.record", "predictions.replace", "models.set_generated_images", "queue.replace"]
+)
 def test_killed_at_any_write_it_ends_at_the_same(
     project: Project, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     trainer = Trainer(project, OPTIONS)
     work(trainer)
-    project.answers(
+    project.annotations.append_many(
         [
-            given(each, class_of(project.image(each).name) if turn else 1)
+            given(each, class_of(project.images.get(each).name) if turn else 1)
             for turn, each in enumerate(queue_ids(project))
         ]
     )
-    if len({label.class_id for label in project.labels()}) < 2:
-        project.answer(given(queue_answered(project)[0], 2))
+    if len({label.class_id for label in project.labels.all()}) < 2:
+        project.annotations.append(given(queue_answered(project)[0], 2))
 
     def killed(*arguments: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(project, place, killed)
+        part, method = place.split(".")
+        patched.setattr(getattr(project, part), method, killed)
         with pytest.raises(Killed):
             work(trainer)
     trainer.close()
     again = Trainer(project, OPTIONS)
     work(again)
     again.close()
-    (model,) = project.models()
+    (model,) = project.models.all()
     classifier = Classifier.load(project.folder / model.folder)
     with TrainingRun(project, identity_of(project, OPTIONS), Observer()) as run:
         everything = run.images.everything
         probabilities = classifier.probabilities(everything)
-    said = [project.prediction(int(each)) for each in everything.ids]
+    said = [project.predictions.get(int(each)) for each in everything.ids]
     assert [each.class_id for each in said if each] == [
         model.class_ids[place] for place in probabilities.argmax(axis=1)
     ]
-    assert project.queue_left() == 5
+    assert project.queue.remaining() == 5
 
 
 def queue_answered(project: Project) -> list[int]:
-    return [label.image_id for label in project.labels()]
+    return [label.image_id for label in project.labels.all()]
 
 
 def test_trouble_is_said_and_waits_for_other_answers(
@@ -325,28 +332,30 @@ def test_trouble_is_said_and_waits_for_other_answers(
 
     with monkeypatch.context() as patched:
         patched.setattr("aral.loop.Session.fit", fail)
-        while trained.queue_left():
+        while trained.queue.remaining():
             answer_cards(trained, 3)
         work(trainer)
-        state = trained.training_state()
+        state = trained.models.training_state()
         assert (state.phase, state.message) == ("failed", "The disk is full. Free some space.")
         assert not trainer.turn()
     answer_cards(trained, 3)
     work(trainer)
     trainer.close()
-    assert len(trained.models()) == 2
+    assert len(trained.models.all()) == 2
 
 
 def test_new_labels_of_the_slice_sharpen_the_newest_estimate(trained: Project) -> None:
-    before = trained.models()[0]
+    before = trained.models.all()[0]
     assert before.estimate is not None
-    done = {label.image_id for label in trained.labels()}
-    open_ids = [int(each) for each in trained.estimate_slice() if int(each) not in done]
-    trained.answers([given(each, class_of(trained.image(each).name)) for each in open_ids])
+    done = {label.image_id for label in trained.labels.all()}
+    open_ids = [int(each) for each in trained.estimate.image_ids() if int(each) not in done]
+    trained.annotations.append_many(
+        [given(each, class_of(trained.images.get(each).name)) for each in open_ids]
+    )
     trainer = Trainer(trained, OPTIONS)
     work(trainer)
     trainer.close()
-    (after,) = trained.models()
+    (after,) = trained.models.all()
     assert after.estimate is not None
     assert after.estimate.count == before.estimate.count + len(open_ids)
     assert (after.number, after.trained_on, after.seconds) == (
@@ -410,5 +419,5 @@ def test_waiting_for_classes_and_images(photos: Path) -> None:
     photos.mkdir()
     with Project.create_or_open(photos, class_names=("only",)) as project:
         trainer = Trainer(project, OPTIONS)
-        assert not trainer.turn() and "images" in project.training_state().message
+        assert not trainer.turn() and "images" in project.models.training_state().message
         trainer.close()

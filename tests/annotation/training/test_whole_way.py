@@ -1,4 +1,4 @@
-"""From zero labels to an export and predictions, with the trainer in a process that is killed on the way."""
+"""From no label to an export and predictions, with the training worker killed in between."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def answer(project: Project, truth: dict[str, int], count: int) -> None:
     """Answer the next cards truthfully."""
-    cards = project.next_cards("Ann", count)
+    cards = project.queue.next_cards("Ann", count)
     assert len(cards) == count, "images are there before the trainer has chosen any, and later on"
-    project.answers([given(card.image_id, truth[card.name]) for card in cards])
+    project.annotations.append_many([given(card.image_id, truth[card.name]) for card in cards])
 
 
 def answer_query(project: Project, truth: dict[str, int]) -> None:
     """Answer until nothing of the newest query is open."""
-    while project.queue_left():
+    while project.queue.remaining():
         answer(project, truth, 2)
 
 
 def answer_oddly_named(project: Project, truth: dict[str, int]) -> None:
     """Answer the images with odd names that have not been asked for."""
-    known = {label.image_id for label in project.labels()}
-    left = [image_id for image_id in project.labelable_ids().tolist() if image_id not in known]
-    odd = [image_id for image_id in left if project.image(image_id).name in NAMES]
-    project.answers([given(image_id, truth[project.image(image_id).name]) for image_id in odd])
+    known = {label.image_id for label in project.labels.all()}
+    left = [image_id for image_id in project.images.labelable_ids().tolist() if image_id not in known]
+    odd = [image_id for image_id in left if project.images.get(image_id).name in NAMES]
+    project.annotations.append_many(
+        [given(image_id, truth[project.images.get(image_id).name]) for image_id in odd]
+    )
 
 
 def train_twice(project: Project, truth: dict[str, int]) -> None:
@@ -50,16 +52,18 @@ def train_twice(project: Project, truth: dict[str, int]) -> None:
     write_options(project.folder, OPTIONS)
     with TrainerProcess(project) as trainer:
         answer(project, truth, 2)
-        wait_for(lambda: project.queue_left() > 0)
+        wait_for(lambda: project.queue.remaining() > 0)
         answer_query(project, truth)
-        wait_for(lambda: len(project.models()) == 1 and project.queue_left() > 0)
+        wait_for(lambda: len(project.models.all()) == 1 and project.queue.remaining() > 0)
         killed = trainer.pid
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
         answer_query(project, truth)
-        wait_for(lambda: len(project.models()) == 2 and project.queue_left() > 0)
-        wait_for(lambda: trainer.pid not in (None, killed) and project.training_state().phase == "idle")
-    assert trainer.pid is None and project.training_state().phase == "off"
+        wait_for(lambda: len(project.models.all()) == 2 and project.queue.remaining() > 0)
+        wait_for(
+            lambda: trainer.pid not in (None, killed) and project.models.training_state().phase == "idle"
+        )
+    assert trainer.pid is None and project.models.training_state().phase == "off"
 
 
 def test_a_person_and_the_trainer_on_a_folder_of_odd_names_and_broken_files(
@@ -69,29 +73,29 @@ def test_a_person_and_the_trainer_on_a_folder_of_odd_names_and_broken_files(
     assert len(truth) == 60 and len(set(truth) & set(NAMES)) >= 7
     before, out = contents(photos), tmp_path / "out"
     with Project.create_or_open(photos, class_names=CLASSES, budget=40) as project:
-        done = project.import_images()
+        done = project.images.sync()
         assert (done.readable, done.unreadable) == (60, len(BROKEN))
         train_twice(project, truth)
-        first, second = project.models()
-        assert first.trained_on < second.trained_on <= project.answered_count().for_training
+        first, second = project.models.all()
+        assert first.trained_on < second.trained_on <= project.labels.counts().for_training
         assert second.estimate is not None
-        assert second.estimate.count == project.answered_count().for_estimate
+        assert second.estimate.count == project.labels.counts().for_estimate
         answer_oddly_named(project, truth)
-        labelled = {project.image(label.image_id).name: label.class_id for label in project.labels()}
+        labelled = {project.images.get(label.image_id).name: label.class_id for label in project.labels.all()}
         export(project, out)
     assert labelled == {name: truth[name] for name in labelled} and set(labelled) >= set(truth) & set(NAMES)
-    said = {name: CLASSES[class_id] for name, class_id in labelled.items()}
-    assert {row["path"]: row["label"] for row in table(out / "labels.csv")} == said
+    by_name = {name: CLASSES[class_id] for name, class_id in labelled.items()}
+    assert {row["path"]: row["label"] for row in table(out / "labels.csv")} == by_name
     lines = (out / "labels.jsonl").read_text().splitlines()
-    assert {row["path"]: row["label"] for row in map(json.loads, lines)} == said
+    assert {row["path"]: row["label"] for row in map(json.loads, lines)} == by_name
     assert {row["path"]: row["reason"] for row in table(out / "unreadable.csv")} == BROKEN
     assert contents(photos) == before
 
     new = tmp_path / "new"
     wanted = fill(new, 12, first=100)
     before = contents(new)
-    predict(find_classifier(out), new, tmp_path / "said.csv")
-    rows = {row["path"]: row for row in table(tmp_path / "said.csv")}
+    predict(find_classifier(out), new, tmp_path / "by_name.csv")
+    rows = {row["path"]: row for row in table(tmp_path / "by_name.csv")}
     assert set(rows) == {*wanted, *BROKEN} == set(before)
     assert all(rows[name]["class"] in CLASSES and not rows[name]["problem"] for name in wanted)
     assert all(not rows[name]["class"] and rows[name]["problem"] for name in BROKEN)
@@ -110,10 +114,10 @@ def test_the_worker_ends_when_its_server_is_gone(project: Project) -> None:
         os.nice = patched
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    assert project.training_state().phase == "off"
+    assert project.models.training_state().phase == "off"
 
 
-def test_a_folder_without_a_project_is_said(tmp_path: Path, capfd: object) -> None:
+def test_a_folder_without_a_project_is_refused(tmp_path: Path, capfd: object) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     patched, os.nice = os.nice, lambda by: 0
     try:

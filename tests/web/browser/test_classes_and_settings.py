@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.hands import press, recorded, settle, shown, until
+from tests.web.browser.actions import press, recorded, settle, shown, until
 from tests.web.conftest import paint
 from tests.web.models import record_model
 
@@ -31,13 +31,13 @@ def test_a_class_is_added_described_renamed_and_merged(page: Page, project: Proj
     page.click("dialog summary:has-text('fish')")
     page.fill("dialog details[open] input", "dog")
     page.click("dialog details[open] >> text=Rename")
-    page.wait_for_selector("dialog details[open] .trouble:has-text('already')")
+    page.wait_for_selector("dialog details[open] .error:has-text('already')")
     page.select_option("dialog details[open] select", label="dog")
     page.click("dialog details[open] >> button:text-is('Merge')")
     page.click("dialog details[open] >> text=Yes, merge into dog")
     until(page, "document.querySelectorAll('#class-buttons button').length === 3")
     settle(page)
-    assert [(label.image_id, label.class_id) for label in project.labels()] == [(image, 1)]
+    assert [(label.image_id, label.class_id) for label in project.labels.all()] == [(image, 1)]
 
 
 def test_keys_can_be_changed(page: Page, project: Project) -> None:
@@ -81,13 +81,13 @@ def test_the_keys_of_the_views_can_be_changed(page: Page, project: Project) -> N
     assert rows[rows.index("Progress") - 1] == "M" and rows[rows.index("Guidelines") - 1] == "Y"
     settle(page)
     assert recorded(project) == [(image, 2)]
-    keys = project.settings().keys
+    keys = project.settings.get().keys
     assert (keys["progress"], keys["guide"], keys["class:2"]) == ("m", "y", "p")
 
 
 def test_single_keys_can_be_switched_off(page: Page, project: Project) -> None:
     page.click("#open-settings")
-    page.uncheck("dialog label:has-text('Single keys act') input")
+    page.uncheck("dialog label:has-text('Single-key shortcuts') input")
     page.click("text=Save settings")
     page.wait_for_selector("dialog", state="detached")
     until(page, "document.querySelector('#class-buttons kbd') === null")
@@ -116,12 +116,12 @@ def test_help_lists_the_keys_as_they_are(page: Page) -> None:
 
 def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], project: Project) -> None:
     # The first card of the project is replaced by a large picture, whose small version has fewer pixels.
-    first = project.next_cards("Ann", 1)[0].image_id
-    path = Path(project.photos) / project.image(first).name
+    first = project.queue.next_cards("Ann", 1)[0].image_id
+    path = Path(project.photos) / project.images.get(first).name
     kept = path.read_bytes()
     try:
         paint(path, 1000, size=(1600, 1200))
-        project.import_images()
+        project.images.sync()
         page = opens()
         image = shown(page)
         page.keyboard.press("z")
@@ -144,15 +144,17 @@ def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], p
 
 def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Project) -> None:
     record_model(project)
-    measuring = set(project.estimate_slice().tolist())  # never offered as doubtful
+    measuring = set(project.estimate.image_ids().tolist())  # never offered as doubtful
     surest, second, third = [image for image in range(66, 0, -3) if image not in measuring][:3]
     labelled = (third, second, surest)
-    project.answers([AnswerEvent(f"label-{image}", image, "Bob", "class", 1) for image in labelled])
-    project.set_settings(replace(project.settings(), keys={**project.settings().keys, "skip": "v"}))
+    project.annotations.append_many(
+        [AnswerEvent(f"label-{image}", image, "Bob", "class", 1) for image in labelled]
+    )
+    project.settings.set(replace(project.settings.get(), keys={**project.settings.get().keys, "skip": "v"}))
     page = opens("progress")
     for image, key in ((surest, "Enter"), (second, "v"), (third, "3")):
-        page.wait_for_selector(f".doubt[aria-label^='IMG_{image:03d}.png']")
-        assert page.inner_text(".doubt .plain kbd") == "V", "the key as it is set"
+        page.wait_for_selector(f".suspect[aria-label^='IMG_{image:03d}.png']")
+        assert page.inner_text(".suspect .plain kbd") == "V", "the key as it is set"
         page.keyboard.press(key)
     page.wait_for_selector("text=Nothing left")
     settle(page)
@@ -170,9 +172,9 @@ def strategies(project: Project) -> list[str]:
 
 
 def test_an_image_of_the_gallery_was_browsed_to(opens: Callable[..., Page], project: Project) -> None:
-    project.answer(AnswerEvent("by-Bob", 11, "Bob", "class", 2))
+    project.annotations.append(AnswerEvent("by-Bob", 11, "Bob", "class", 2))
     page = opens("progress")
-    page.click("[aria-label='Look at IMG_011.png']")
+    page.click("[aria-label='Show IMG_011.png']")
     page.wait_for_selector("#stage[data-shown='11']")
     page.wait_for_timeout(50)
     press(page, "1")
@@ -185,8 +187,10 @@ def test_an_image_of_the_gallery_was_browsed_to(opens: Callable[..., Page], proj
 def test_the_progress_view_shows_what_there_is(opens: Callable[..., Page], project: Project) -> None:
     record_model(project, right=6)
     record_model(project, right=8)
-    project.set_generated(2, project.thumbnail(0))
-    project.answers([AnswerEvent(f"label-{image}", image, "Ann", "class", image % 3) for image in range(9)])
+    project.models.set_generated_images(2, project.images.thumbnail(0))
+    project.annotations.append_many(
+        [AnswerEvent(f"label-{image}", image, "Ann", "class", image % 3) for image in range(9)]
+    )
     page = opens("progress")
     page.wait_for_selector("svg.curve circle >> nth=1")
     assert "20 labels, 80 %" in str(page.get_attribute("svg.curve", "aria-label"))

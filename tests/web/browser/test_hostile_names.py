@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.hands import press, settle, until
+from tests.web.browser.actions import press, settle, until
 from tests.web.conftest import paint
 from tests.web.models import record_model
 from tests.web.payloads import PAYLOADS
@@ -26,14 +26,14 @@ def project(tmp_path: Path) -> Iterator[Project]:
         paint(photos / f"z{number}.png", len(PAYLOADS) + number)
     (photos / "broken <img src=x onerror=alert(2)>.png").write_bytes(b"no image")
     with Project.create_or_open(photos, class_names=PAYLOADS) as opened:
-        opened.import_images()
-        for each in opened.classes():
-            opened.describe_class(each.id, f"{each.name} </p>", [0, 1], each.name)
+        opened.images.sync()
+        for each in opened.classes.all():
+            opened.classes.describe(each.id, f"{each.name} </p>", [0, 1], each.name)
         for number, name in enumerate(PAYLOADS):
-            opened.answer(AnswerEvent(f"key-{number}", number % 3, name, "class", number))
-        settings = opened.settings()
+            opened.annotations.append(AnswerEvent(f"key-{number}", number % 3, name, "class", number))
+        settings = opened.settings.get()
         keys = dict(zip(("zoom", "hide", "none of these"), PAYLOADS[:3], strict=True))
-        opened.set_settings(replace(settings, keys={**settings.keys, **keys}))
+        opened.settings.set(replace(settings, keys={**settings.keys, **keys}))
         record_model(opened)
         yield opened
 
@@ -51,7 +51,7 @@ def test_every_view_shows_them_as_text(page: Page, project: Project) -> None:
     page.keyboard.press("Escape")
     page.click("#edit-classes")
     page.keyboard.press("Escape")
-    page.click("#person")
+    page.click("#annotator")
     assert page.inner_text("dialog .row button:nth-child(1)") == PAYLOADS[0]
     page.fill("dialog input", PAYLOADS[0])
     page.keyboard.press("Enter")
@@ -63,7 +63,7 @@ def test_every_view_shows_them_as_text(page: Page, project: Project) -> None:
     for view, content in (("grid", ".tile"), ("progress", ".gallery img")):
         page.evaluate("view => { location.hash = view; }", view)
         page.wait_for_selector(content)
-    page.click("text=Which, and why")
+    page.click("text=List with reasons")
     assert "broken <img src=x onerror=alert(2)>.png" in page.inner_text(".files")
     page.click("#tab-label")
     settle(page)

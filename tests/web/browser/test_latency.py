@@ -13,8 +13,8 @@ from playwright.sync_api import Page
 
 from aral.annotation import Project
 
-PHOTOGRAPHS = 32
-SIZE = (3000, 2000)
+PHOTOGRAPHS = 30
+SIZE = (1500, 1000)
 
 MEASURE = """
 () => new Promise((done) => {
@@ -39,7 +39,7 @@ MEASURE = """
 
 
 def photograph(path: Path, number: int) -> None:
-    """A picture of six megapixels with detail at two scales, unlike that of any other number."""
+    """A picture larger than its thumbnail, with detail at two scales, that depends on the number."""
     draw = np.random.default_rng(number)
     rough, fine = (
         Image.fromarray(draw.integers(0, 255, (20 * scale, 30 * scale, 3), dtype=np.uint8)).resize(SIZE)
@@ -56,7 +56,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for number in range(PHOTOGRAPHS):
         photograph(photos / f"IMG_{number:03d}.jpg", number)
     with Project.create_or_open(photos, tmp_path / "large", ("cat", "dog", "bird")) as opened:
-        opened.import_images()
+        opened.images.sync()
         yield opened
 
 

@@ -1,6 +1,6 @@
-// Talking to the server. Every failure becomes a Trouble that says whether trying again can help.
+// Requests to the server. Every failure is a RequestError, which says whether trying again can help.
 
-export class Trouble extends Error {
+export class RequestError extends Error {
   /** `status` is 0 when the server could not be reached. */
   constructor(problem, hint, status) {
     super(problem);
@@ -10,37 +10,37 @@ export class Trouble extends Error {
   }
 
   /** Whether the same request may succeed later: no connection, or the server's own failure. */
-  get passing() {
+  get temporary() {
     return this.status === 0 || this.status >= 500 || this.status === 429;
   }
 }
 
-async function ask(path, options) {
-  let answer;
+async function request(path, options) {
+  let response;
   try {
-    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+    response = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
   } catch {
-    throw new Trouble("The server cannot be reached.", "Is `aral label` still running?", 0);
+    throw new RequestError("The server cannot be reached.", "Is `aral label` still running?", 0);
   }
   let body = null;
   try {
-    body = await answer.json();
+    body = await response.json();
   } catch {
-    throw new Trouble("The server's answer was cut off.", "", 0);
+    throw new RequestError("The server's response was incomplete.", "", 0);
   }
-  if (!answer.ok) throw new Trouble(body.problem ?? "The server refused.", body.hint ?? "", answer.status);
+  if (!response.ok) throw new RequestError(body.problem ?? "The server refused.", body.hint ?? "", response.status);
   return body;
 }
 
 /** GET with query parameters. */
 export function get(path, parameters = {}) {
   const query = new URLSearchParams(parameters).toString();
-  return ask(query ? `${path}?${query}` : path, {});
+  return request(query ? `${path}?${query}` : path, {});
 }
 
-/** POST a JSON body; `seconds` bounds the wait, so that a hanging server does not hold the queue. */
+/** POST a JSON body; `seconds` bounds the wait, so that a server that hangs does not block the queue. */
 export function post(path, body, seconds = 20) {
-  return ask(path, {
+  return request(path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),

@@ -1,7 +1,6 @@
-// The images of this tab in the order they are shown: answered ones behind, loaded ones ahead.
+// The cards of this tab in the order they are shown: answered ones behind the cursor, loaded ones ahead of it.
 
 import { get } from "./api.js";
-import { tabName } from "./tab.js";
 
 const AHEAD = 12;
 const LOW = 9;
@@ -12,9 +11,9 @@ const LOADING = 4;
  * One image of the deck.
  *
  * `image` is an element whose pixels are decoded once `ready` is true; `broken` says that the server has no
- * picture of it. `answer` is the event this person gave, or null.
+ * picture of it. `answer` is the annotator's answer, or null.
  */
-export class Slot {
+class Slot {
   constructor(card) {
     this.card = card;
     this.image = null;
@@ -35,39 +34,39 @@ export class Slot {
     this.image = image;
     try {
       await image.decode();
-    } catch (trouble) {
+    } catch (error) {
       this.image = null;
       const answer = await fetch(this.card.thumbnail);
-      if (answer.status < 400 || answer.status >= 500 || answer.status === 401) throw trouble;
+      if (answer.status < 400 || answer.status >= 500 || answer.status === 401) throw error;
       this.broken = true;
     }
     this.ready = true;
   }
 }
 
-/** An image of another view as a card: without what the model says of it. */
+/** An image of another view as a card without a suggestion. */
 export function asCard({ image_id, name, width, height, thumbnail, large }) {
-  return { image_id, name, width, height, thumbnail, large, purpose: "again", reason: "", round: null, suggestion: null, hidden_suggestion: false };
+  return { image_id, name, width, height, thumbnail, large, purpose: "browsing", reason: "", round: null, suggestion: null, hidden_suggestion: false };
 }
 
 export class Deck {
   /**
-   * @param project names the project.
-   * @param annotator a function giving the person's name.
-   * @param pending a function giving ids with answers that are not saved yet.
+   * @param tab resolves to the name of this tab.
+   * @param annotator a function that gives the annotator's name.
+   * @param pending a function that gives the ids of images whose answers are not saved yet.
    * @param changed called when the current slot became ready, or cards came or ran out.
    */
-  constructor(project, annotator, pending, changed) {
+  constructor(tab, annotator, pending, changed) {
     this.annotator = annotator;
     this.pending = pending;
     this.changed = changed;
     this.slots = [];
     this.cursor = 0;
     this.empty = false;
-    this.trouble = null;
+    this.error = null;
     this.filling = null;
     this.loading = 0;
-    this.tab = tabName(project);
+    this.tab = tab;
   }
 
   get current() {
@@ -118,12 +117,7 @@ export class Deck {
     return this.slots.reduce((count, slot, index) => count + (index > this.cursor && !slot.answer ? 1 : 0), 0);
   }
 
-  /** Decoded images that wait behind the current one. */
-  decoded() {
-    return this.slots.filter((slot, index) => index > this.cursor && slot.ready && !slot.answer).length;
-  }
-
-  /** Forget what was held, as when another person takes over. */
+  /** Remove all cards, as when the annotator changes. */
   clear() {
     this.slots = [];
     this.cursor = 0;
@@ -139,10 +133,10 @@ export class Deck {
   }
 
   async fetchCards() {
-    const busy = () => [...this.pending(), ...this.held()];
+    const busy = () => [...this.pending(), ...this.unanswered()];
     try {
       const annotator = this.annotator();
-      // The server knows each tab by name: two tabs of one person never hold the same image.
+      // The server knows each tab by name: two tabs of one annotator never show the same image.
       const query = { annotator, count: AHEAD - this.ahead(), holding: busy().join(","), tab: await this.tab };
       const { cards } = await get("/api/next", query);
       if (annotator !== this.annotator()) return;
@@ -151,16 +145,17 @@ export class Deck {
       this.forget(new Set(fresh.map((card) => card.image_id)));
       this.slots.push(...fresh.map((card) => new Slot(card)));
       this.empty = !fresh.length;
-      this.trouble = null;
-    } catch (trouble) {
-      this.trouble = trouble;
+      this.error = null;
+    } catch (error) {
+      this.error = error;
     }
     this.trim();
     this.loadAhead();
     this.changed();
   }
 
-  held() {
+  /** Ids of the images that wait for an answer. */
+  unanswered() {
     return this.slots.filter((slot) => !slot.answer).map((slot) => slot.card.image_id);
   }
 
@@ -184,7 +179,7 @@ export class Deck {
     if (slot === this.current) this.changed();
   }
 
-  /** Drop answered slots whose images are asked again, as skipped ones are in the end. */
+  /** Remove answered slots whose images are shown again, as skipped ones are in the end. */
   forget(ids) {
     const { current } = this;
     this.slots = this.slots.filter((slot) => slot === current || !ids.has(slot.card.image_id));

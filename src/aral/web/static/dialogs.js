@@ -1,11 +1,11 @@
 // Dialogs: the browser's own element keeps the focus inside and closes on Escape.
 
 import { button, make } from "./dom.js";
-import { Trouble } from "./api.js";
+import { RequestError } from "./api.js";
 
 let count = 0;
 
-/** Whether a dialog is open: keys then belong to it. */
+/** Whether a dialog is open; it then gets all keys. */
 export const dialogOpen = () => document.querySelector("dialog[open]") !== null;
 
 /** Open a dialog with a title; `body` is a list of elements. Gives a function that closes it. */
@@ -35,22 +35,22 @@ export function openDialog(title, body, { wide = false } = {}) {
 /** A form with one text and one button; `save` may fail, the reason is shown beside it. */
 export function smallForm({ label, value = "", action, save, placeholder = "" }) {
   const input = make("input", { type: "text", value, placeholder, "aria-label": label, autocomplete: "off", maxLength: 200 });
-  const trouble = make("p", { class: "trouble", role: "alert", hidden: true });
-  const form = make("form", { class: "small-form" }, input, make("button", { type: "submit" }, action), trouble);
+  const error = make("p", { class: "error", role: "alert", hidden: true });
+  const form = make("form", { class: "small-form" }, input, make("button", { type: "submit" }, action), error);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(trouble, () => save(input.value.trim()));
+    attempt(error, () => save(input.value.trim()));
   });
   return { form, input };
 }
 
-/** Run something; show what the server has against it in an element instead of failing. */
+/** Run something; show its error in an element. */
 export async function attempt(place, work) {
   place.hidden = true;
   try {
     await work();
-  } catch (trouble) {
-    place.textContent = trouble instanceof Trouble ? `${trouble.problem} ${trouble.hint}` : trouble.message;
+  } catch (error) {
+    place.textContent = error instanceof RequestError ? `${error.problem} ${error.hint}` : error.message;
     place.hidden = false;
   }
 }

@@ -1,6 +1,6 @@
 // Elements from plain values. Text is only ever set as text: no string becomes markup anywhere on this page.
 
-/** The element with an id that the page is known to have. */
+/** The element with an id; the page has it. */
 export const byId = (id) => document.getElementById(id);
 
 /**
@@ -31,7 +31,10 @@ export function fill(element, ...children) {
 /** A number and what it counts: 1 image, 2 images. */
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
-/** An element of an SVG picture with attributes. */
+/** A share in 0..1 in whole percent. */
+export const percent = (share) => Math.round(100 * share);
+
+/** An SVG element with attributes. */
 export function draw(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
@@ -56,8 +59,8 @@ export function afterPaint(call) {
 
 let spoken = 0;
 
-/** Say something to people who listen to the page; the same words twice in a row are said twice. */
-export function speak(text) {
+/** Have a screen reader say something; the same words twice in a row are said twice. */
+export function announce(text) {
   spoken += 1;
   byId("spoken").textContent = text + (spoken % 2 ? "" : "\u00a0");
 }

@@ -1,20 +1,18 @@
-// Many images at once: select some, press one key.
+// The grid: many images at once, selected by mouse or keyboard and answered with one key.
 
 import { get, newKey } from "./api.js";
-import { button, byId, fill, make, speak, warn } from "./dom.js";
+import { ClassSearch } from "./class_search.js";
 import { asCard } from "./deck.js";
-import { Chooser } from "./chooser.js";
 import { openDialog } from "./dialogs.js";
-import { Holding } from "./holding.js";
+import { button, byId, fill, make, announce, warn } from "./dom.js";
 import { shown } from "./keys.js";
-import { Selection } from "./selection.js";
 
 const GROUPS = { predicted: "By predicted class", near: "Near-duplicates", unlabelled: "Not answered yet" };
 const ANSWERS = new Set(["class", "unsure", "bad image", "none of these", "skip"]);
 const NOTHING = {
-  predicted: "No model has looked at the images yet. Label some, or see those not answered yet.",
-  near: "No two images are nearly the same.",
-  unlabelled: "Every image has an answer, or is on somebody's page.",
+  predicted: "There are no predictions yet. Label some images first, or choose 'Not answered yet'.",
+  near: "There are no near-duplicates.",
+  unlabelled: "Every image has an answer or is leased to another page.",
 };
 
 export class Grid {
@@ -26,7 +24,7 @@ export class Grid {
     this.offset = 0;
     this.following = null;
     this.tiles = [];
-    this.holding = new Holding();
+    this.leases = new TileLeases();
     this.columns = Number(localStorage.getItem("aral:columns") ?? 7);
     this.selection = new Selection((count) => this.counted(count));
     this.build();
@@ -36,13 +34,13 @@ export class Grid {
   build() {
     this.groupButtons = Object.entries(GROUPS).map(([group, words]) =>
       button(words, () => this.load(group, 0), { "aria-pressed": "false", class: "plain" }));
-    this.size = make("input", { type: "range", min: 3, max: 8, value: this.columns, "aria-label": "Images in a row",
+    this.size = make("input", { type: "range", min: 3, max: 8, value: this.columns, "aria-label": "Images per row",
       on: { input: () => this.resize(Number(this.size.value)) } });
     this.count = make("span", { class: "quiet", role: "status" });
     this.answers = make("div", { class: "grid-classes", role: "group", "aria-label": "Answer for the selection" });
     const place = make("div", { class: "chooser", id: "grid-chooser", hidden: true });
     this.body = make("div", { class: "grid-body" });
-    this.before = button("Page before", () => this.load(this.group, Math.max(0, this.pages.pop() ?? 0), true), { class: "plain" });
+    this.before = button("Previous page", () => this.load(this.group, Math.max(0, this.pages.pop() ?? 0), true), { class: "plain" });
     this.after = button("Next page", () => this.next(), { class: "plain" });
     fill(byId("view-grid"),
       make("div", { class: "grid-bar" },
@@ -54,7 +52,7 @@ export class Grid {
       make("div", { class: "grid-answers" }, this.answers, place),
       this.body,
       make("div", { class: "row pages" }, this.before, this.after));
-    this.chooser = new Chooser(this.state, place, (id) => this.answer({ action: "class", class_id: id }));
+    this.search = new ClassSearch(this.state, place, (id) => this.answer({ action: "class", class_id: id }));
     this.pages = [];
     this.resize(this.columns);
     this.drawClasses();
@@ -69,8 +67,8 @@ export class Grid {
 
   drawClasses() {
     const on = this.state.settings.shortcuts_on;
-    const one = (words, key, meaning, colour) => {
-      const made = button(words, () => this.answer(meaning), { class: "grid-class" });
+    const one = (words, key, command, colour) => {
+      const made = button(words, () => this.answer(command), { class: "grid-class" });
       if (colour !== undefined) made.dataset.colour = colour;
       if (on && key) made.append(make("kbd", {}, shown(key)));
       return made;
@@ -84,7 +82,7 @@ export class Grid {
   }
 
   enter() {
-    this.holding.enter();
+    this.leases.enter();
     this.load(this.group, this.offset, true);
   }
 
@@ -96,13 +94,13 @@ export class Grid {
 
   async load(group, offset, keepPages = false) {
     if (!keepPages) this.pages = [];
-    this.holding.wait();
+    this.leases.wait();
     try {
-      const { person } = this.state;
-      const page = await get("/api/grid", { group, offset, annotator: person, tab: await this.labelling.deck.tab });
-      if (person !== this.state.person) return;
+      const { annotator } = this.state;
+      const page = await get("/api/grid", { group, offset, annotator, tab: await this.labelling.deck.tab });
+      if (annotator !== this.state.annotator) return;
       if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.asked) {
-        this.asked = true;  // nothing is predicted before the first model: begin with what there is
+        this.asked = true;  // before the first model there are no predictions
         await this.load("unlabelled", 0);
         return;
       }
@@ -110,9 +108,9 @@ export class Grid {
       this.offset = offset;
       this.following = page.next;
       this.draw(page.groups);
-    } catch (trouble) {
-      this.holding.show(this.tiles);  // those of before are on screen still
-      warn(`${trouble.message} ${trouble.hint ?? ""}`);
+    } catch (error) {
+      this.leases.show(this.tiles);  // the tiles of before are still on screen
+      warn(`${error.message} ${error.hint ?? ""}`);
     }
   }
 
@@ -125,7 +123,7 @@ export class Grid {
     fill(this.body, ...sections);
     if (!sections.length) fill(this.body, make("p", { class: "quiet nothing" }, NOTHING[this.group]));
     this.selection.take(this.tiles);
-    this.holding.show(this.tiles);
+    this.leases.show(this.tiles);
     this.before.disabled = !this.pages.length;
     this.after.disabled = this.following === null;
   }
@@ -146,25 +144,25 @@ export class Grid {
       list);
   }
 
-  /** Whether the tiles on screen lie by what the model says of them. */
+  /** Whether the tiles on screen are grouped by their suggestions. */
   get predicts() {
     return this.group === "predicted";
   }
 
   title(group, index) {
-    if (this.group === "near") return `Alike ${index + 1}`;
+    if (this.group === "near") return `Near-duplicates ${index + 1}`;
     if (this.group === "unlabelled") return "Not answered yet";
-    return `Predicted: ${this.state.byId.get(group.class_id)?.name ?? "none"}`;
+    return `Predicted: ${this.state.classById.get(group.class_id)?.name ?? "none"}`;
   }
 
   tile(cell, answered) {
     const image = make("img", { src: cell.thumbnail, alt: "", loading: "lazy", draggable: false });
     const words = make("span", { class: "tile-words" }, answered ? "answered" : "");
-    const sure = cell.suggestion ? `, ${Math.round(100 * cell.suggestion.probability)} %` : "";
+    const probability = cell.suggestion ? `, ${Math.round(100 * cell.suggestion.probability)} %` : "";
     const element = make("div", {
       class: answered ? "tile answered" : "tile", role: "option", "aria-selected": "false", tabIndex: -1,
-      title: cell.name, "aria-label": `${cell.name}${sure}`,
-      on: { dblclick: () => this.peek(cell) },
+      title: cell.name, "aria-label": `${cell.name}${probability}`,
+      on: { dblclick: () => this.showLarge(cell) },
     }, image, words);
     this.tiles.push({ cell, element, words });
     return element;
@@ -175,68 +173,207 @@ export class Grid {
     byId("view-grid").classList.toggle("selecting", count > 0);
   }
 
-  ownKey(event) {
+  handleKey(event) {
     return this.selection.key(event);
   }
 
-  act(meaning) {
-    if (ANSWERS.has(meaning.action) || meaning.action === "accept") this.answer(meaning);
-    else if (meaning.action === "undo") this.labelling.undo().then((step) => this.reopen(step));
-    else if (meaning.action === "zoom") this.peek(this.selection.current?.cell);
-    else if (meaning.action === "search") this.chooser.open();
+  act(command) {
+    if (ANSWERS.has(command.action) || command.action === "accept") this.answer(command);
+    else if (command.action === "undo") this.labelling.undo().then((step) => this.reopen(step));
+    else if (command.action === "zoom") this.showLarge(this.selection.current?.cell);
+    else if (command.action === "search") this.search.open();
   }
 
-  /** One answer for everything that is selected. */
-  answer(meaning) {
+  /** Answer all selected images at once. */
+  answer(command) {
     const selected = this.selection.chosen();
-    if (meaning.action === "accept" && !this.predicts) {
-      speak("There is no suggestion to accept.");
-      warn("Nothing is suggested here: answer with a class, or accept where images lie by predicted class.", 4);
+    if (command.action === "accept" && !this.predicts) {
+      announce("There is no suggestion to accept.");
+      warn("There are no suggestions in this view. Choose a class, or change to 'By predicted class'.", 4);
       return;
     }
     if (!selected.length) {
-      speak("Nothing is selected.");
+      announce("Nothing is selected.");
       warn("Select images first: click, Shift click, or arrow keys and Space.", 4);
       return;
     }
     const step = [];
     for (const tile of selected) {
-      const answer = this.event(tile.cell, meaning);
+      const answer = this.event(tile.cell, command);
       if (!answer) continue;
       step.push({ card: asCard(tile.cell), answer });
       tile.element.classList.add("answered");
-      tile.words.textContent = this.state.words(answer);
+      tile.words.textContent = this.state.answerText(answer);
     }
     this.selection.none();
     if (!step.length) return;
     this.outbox.add(step.map(({ answer }) => answer));
-    this.labelling.drop(step);
+    this.labelling.markAnswered(step);
     this.labelling.remember(step);
     this.selection.move(this.tiles.findIndex((tile) => !tile.element.classList.contains("answered")));
   }
 
-  /** Tiles whose answers were taken back. */
+  /** Show the tiles whose answers were undone as they are now. */
   reopen(step) {
     const ids = new Set(step.map(({ card }) => card.image_id));
     for (const tile of this.tiles.filter(({ cell }) => ids.has(cell.image_id))) {
-      const standing = this.labelling.past.standing(tile.cell.image_id);
-      tile.element.classList.toggle("answered", standing !== null);
-      tile.words.textContent = standing ? this.state.words(standing) : "";
+      const answer = this.labelling.history.answerOf(tile.cell.image_id);
+      tile.element.classList.toggle("answered", answer !== null);
+      tile.words.textContent = answer ? this.state.answerText(answer) : "";
     }
   }
 
-  event(cell, meaning) {
-    const accepted = meaning.action === "accept";
-    if (accepted && !this.state.byId.has(cell.suggestion?.class_id)) return null;
+  event(cell, command) {
+    const accepted = command.action === "accept";
+    if (accepted && !this.state.classById.has(cell.suggestion?.class_id)) return null;
     return {
-      key: newKey(), image_id: cell.image_id, annotator: this.state.person,
-      action: accepted ? "class" : meaning.action,
-      class_id: accepted ? cell.suggestion.class_id : meaning.class_id ?? null,
+      key: newKey(), image_id: cell.image_id, annotator: this.state.annotator,
+      action: accepted ? "class" : command.action,
+      class_id: accepted ? cell.suggestion.class_id : command.class_id ?? null,
       suggestion_shown: this.predicts && cell.suggestion !== null, seconds: null, browsed: true, accepted,
     };
   }
 
-  peek(cell) {
-    if (cell) openDialog(cell.name, [make("img", { class: "peek", src: cell.large, alt: `Image ${cell.name}` })], { wide: true });
+  showLarge(cell) {
+    if (cell) openDialog(cell.name, [make("img", { class: "showLarge", src: cell.large, alt: `Image ${cell.name}` })], { wide: true });
+  }
+}
+
+/** Which tiles are selected, by mouse and by keyboard. */
+class Selection {
+  /** @param counted called with the number of selected tiles after every change. */
+  constructor(counted) {
+    this.counted = counted;
+    this.columns = 6;
+    this.tiles = [];
+    this.selected = new Set();
+    this.anchor = 0;
+    this.at = 0;
+  }
+
+  /** Start again with other tiles: [{element, …}]. */
+  take(tiles) {
+    this.tiles = tiles;
+    this.selected = new Set();
+    this.anchor = 0;
+    this.at = 0;
+    tiles.forEach((tile, index) => {
+      tile.element.addEventListener("click", (event) => this.click(index, event));
+      tile.element.tabIndex = index ? -1 : 0;
+    });
+    this.counted(0);
+  }
+
+  get current() {
+    return this.tiles[this.at];
+  }
+
+  chosen() {
+    return [...this.selected].sort((a, b) => a - b).map((index) => this.tiles[index]);
+  }
+
+  set(index, on) {
+    if (!this.tiles[index]) return;
+    if (on) this.selected.add(index);
+    else this.selected.delete(index);
+    this.tiles[index].element.setAttribute("aria-selected", String(on));
+  }
+
+  range(first, last) {
+    for (let index = Math.min(first, last); index <= Math.max(first, last); index += 1) this.set(index, true);
+    this.counted(this.selected.size);
+  }
+
+  all() {
+    this.tiles.forEach((tile, index) => this.set(index, !tile.element.classList.contains("answered")));
+    this.counted(this.selected.size);
+  }
+
+  none() {
+    for (const index of [...this.selected]) this.set(index, false);
+    this.counted(0);
+  }
+
+  click(index, event) {
+    if (event.shiftKey) this.range(this.anchor, index);
+    else {
+      this.set(index, !this.selected.has(index));
+      this.anchor = index;
+    }
+    this.move(index);
+    this.counted(this.selected.size);
+  }
+
+  /** Move the focus; only one tile can be reached by Tab. */
+  move(index) {
+    if (!this.tiles[index]) return false;
+    if (this.current) this.current.element.tabIndex = -1;
+    this.at = index;
+    this.current.element.tabIndex = 0;
+    this.current.element.focus();
+    return true;
+  }
+
+  /** Arrow keys, Space, Home, End, Ctrl A, Escape. Whether the key was one of them. */
+  key(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns }[event.key];
+    if (event.altKey) return false;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "a") this.all();
+    else if (event.ctrlKey || event.metaKey) return false;
+    else if (by !== undefined) this.step(this.at + by, event.shiftKey);
+    else if (event.key === "Home") this.step(0, event.shiftKey);
+    else if (event.key === "End") this.step(this.tiles.length - 1, event.shiftKey);
+    else if (event.key === " " && !event.repeat) this.toggle();
+    else if (event.key === "Escape") this.none();
+    else return event.key === " ";
+    return true;
+  }
+
+  step(index, selecting) {
+    const target = Math.min(this.tiles.length - 1, Math.max(0, index));
+    if (selecting) this.range(this.anchor, target);
+    else this.anchor = target;
+    this.move(target);
+  }
+
+  toggle() {
+    this.set(this.at, !this.selected.has(this.at));
+    this.anchor = this.at;
+    this.counted(this.selected.size);
+  }
+}
+
+/** The tiles on screen, as they are reported to the server, which leases them to this tab. */
+class TileLeases {
+  constructor() {
+    this.onScreen = false;
+    this.tiles = null;  // null: nothing to report
+  }
+
+  enter() {
+    this.onScreen = true;
+    this.tiles = null;
+  }
+
+  leave() {
+    this.onScreen = false;
+    this.tiles = [];
+  }
+
+  /** A page was requested: the server leases its tiles and ends the leases of the one before. */
+  wait() {
+    this.tiles = null;
+  }
+
+  /** These tiles are on screen, unless the view was left meanwhile. */
+  show(tiles) {
+    this.tiles = this.onScreen ? tiles : [];
+  }
+
+  /** Ids of the tiles without an answer; null when there is nothing to report. That the view was left is reported once. */
+  ids() {
+    const { tiles } = this;
+    if (!this.onScreen) this.tiles = null;
+    return tiles && tiles.filter(({ element }) => !element.classList.contains("answered")).map(({ cell }) => cell.image_id);
   }
 }

@@ -1,4 +1,4 @@
-// What every key does, as it is set now.
+// The help: every key with what it does at present.
 
 import { make } from "./dom.js";
 import { openDialog } from "./dialogs.js";
@@ -6,7 +6,7 @@ import { ACTIONS, shown } from "./keys.js";
 
 const ELSEWHERE = [
   ["Wheel, + and −", "Zoom; drag or arrow keys move the image"],
-  ["Esc", "Whole image again; close a dialog; give up a selection"],
+  ["Esc", "Whole image; close a dialog; clear the selection"],
   ["Ctrl Z", "Undo"],
 ];
 
@@ -15,7 +15,7 @@ const GRID = [
   ["Arrow keys", "Move; with Shift select on the way"],
   ["Space", "Select or deselect"],
   ["Ctrl A", "Select all"],
-  ["A class's key", "Answer with it for the whole selection"],
+  ["A class's key", "Give all selected images this class"],
 ];
 
 export function openHelp(state) {
@@ -25,11 +25,11 @@ export function openHelp(state) {
   const actions = Object.entries(ACTIONS).filter(([action]) => state.keys.forAction(action))
     .map(([action, [words]]) => [shown(state.keys.forAction(action)), words]);
   openDialog("Keys", [
-    on ? null : make("p", { class: "notice" }, "Single keys are switched off in the settings; every button works."),
+    on ? null : make("p", { class: "notice" }, "Single-key shortcuts are switched off in the settings; every button works."),
     make("div", { class: "help-columns" },
       keyTable("One image", [...actions, ...ELSEWHERE]),
       make("div", {}, keyTable("Classes", classes), keyTable("In the grid", GRID))),
-    make("p", { class: "quiet" }, "A held key counts once. Every answer is saved at once, and can be taken back at any time."),
+    make("p", { class: "quiet" }, "A key that is held down counts once. Every answer is saved at once and can be undone at any time."),
   ].filter(Boolean), { wide: true });
 }
 

@@ -1,11 +1,11 @@
-// Which key does what. Pure: an event goes in, the name of an action comes out.
+// Which key does what: from a keyboard event to a command, {action, class_id}.
 
 /**
- * What the page can do by key, with the words for it and the keys it has unless they were changed.
+ * The actions with their descriptions and default keys.
  * Keys are named as in `KeyboardEvent.key`, letters in lower case.
  */
 export const ACTIONS = {
-  "skip": ["Skip: ask again later", " "],
+  "skip": ["Skip: show again later", " "],
   "unsure": ["Unsure", "u"],
   "bad image": ["Bad image", "x"],
   "none of these": ["None of these", "n"],
@@ -25,7 +25,7 @@ export const ACTIONS = {
 const SHOWN = { " ": "Space", "ArrowLeft": "←", "ArrowRight": "→", "ArrowUp": "↑", "ArrowDown": "↓",
   "Backspace": "⌫", "Enter": "↵", "Escape": "Esc", "Delete": "Del" };
 
-/** A key as people read it on a badge. */
+/** A key as it is displayed. */
 export function shown(key) {
   if (!key) return "";
   return SHOWN[key] ?? (key.length === 1 ? key.toUpperCase() : key);
@@ -44,20 +44,20 @@ function digitOf(event) {
 export class KeyMap {
   /**
    * @param classes live classes in order, each with its `key`, or an empty one.
-   * @param chosen {action: key} where it differs from the usual one; an empty key switches it off.
+   * @param chosen {action: key} where it differs from the default; an empty key switches it off.
    */
   constructor(classes, chosen) {
     this.keys = new Map();
-    this.meaning = new Map();
-    for (const [action, [, usual]] of Object.entries(ACTIONS)) this.bind({ action }, chosen[action] ?? usual);
+    this.commands = new Map();
+    for (const [action, [, preset]] of Object.entries(ACTIONS)) this.bind({ action }, chosen[action] ?? preset);
     for (const each of classes) this.bind({ action: "class", class_id: each.id }, each.key);
   }
 
-  bind(meaning, name) {
+  bind(command, name) {
     const key = name.length === 1 ? name.toLowerCase() : name;
-    if (!key || this.meaning.has(key)) return;
-    this.meaning.set(key, meaning);
-    this.keys.set(meaning.action === "class" ? `class:${meaning.class_id}` : meaning.action, key);
+    if (!key || this.commands.has(key)) return;
+    this.commands.set(key, command);
+    this.keys.set(command.action === "class" ? `class:${command.class_id}` : command.action, key);
   }
 
   /** The key of an action, empty when it has none. */
@@ -70,12 +70,12 @@ export class KeyMap {
     return this.keys.get(`class:${id}`) ?? "";
   }
 
-  /** What an event asks for, or null: combinations belong to the browser, except the usual one for undo. */
+  /** The command of an event, or null: key combinations belong to the browser, except Ctrl Z. */
   lookup(event) {
     const key = keyOf(event);
     if (event.ctrlKey || event.metaKey) return key === "z" && !event.altKey ? { action: "undo" } : null;
     if (event.altKey) return null;
-    return this.meaning.get(key) ?? this.meaning.get(digitOf(event)) ?? null;
+    return this.commands.get(key) ?? this.commands.get(digitOf(event)) ?? null;
   }
 }
 

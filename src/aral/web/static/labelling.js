@@ -1,11 +1,11 @@
-// One image, one key: the answer is kept and the next image is painted in the same frame.
+// The labelling view: one key stores the answer and shows the next image in the same frame.
 
 import { newKey } from "./api.js";
-import { afterPaint, byId, counted, speak, warn } from "./dom.js";
+import { afterPaint, byId, counted, announce, warn } from "./dom.js";
 import { Deck } from "./deck.js";
-import { Past } from "./past.js";
-import { Stage } from "./stage.js";
-import { Trail } from "./trail.js";
+import { AnswerHistory } from "./history.js";
+import { Viewer } from "./viewer.js";
+import { RecentAnswers } from "./history.js";
 
 const ANSWERS = new Set(["class", "skip", "unsure", "bad image", "none of these"]);
 const PAN = 60;
@@ -15,24 +15,24 @@ export class Labelling {
     this.state = state;
     this.outbox = outbox;
     this.panel = panel;
-    this.stage = new Stage();
-    this.past = new Past(state, () => outbox.settled());
-    this.deck = new Deck(state.key, () => state.person, () => outbox.images(), () => this.changed());
-    this.trail = new Trail(state, this.past, (card, answer) => this.open(card, answer));
+    this.viewer = new Viewer();
+    this.history = new AnswerHistory(state, () => outbox.settled());
+    this.deck = new Deck(state.tab, () => state.annotator, () => outbox.images(), () => this.changed());
+    this.recent = new RecentAnswers(state, this.history, (card, answer) => this.open(card, answer));
     this.undoing = Promise.resolve();
     this.hidden = sessionStorage.getItem("aral:hidden") === "yes";
-    state.addEventListener("change", () => { this.describe(); this.trail.draw(); });
-    state.addEventListener("person", () => this.restart());
+    state.addEventListener("change", () => { this.describe(); this.recent.draw(); });
+    state.addEventListener("annotator", () => this.restart());
     this.restart();
   }
 
-  /** Begin anew for the person: their cards, their answers. */
+  /** Start again for another annotator: their cards, their answers. */
   restart() {
     this.deck.clear();
-    this.past.forget();
+    this.history.forget();
     this.present();
     this.deck.refill();
-    this.past.readMore().then(() => this.trail.draw(), () => {});
+    this.history.readMore().then(() => this.recent.draw(), () => {});
   }
 
   /** The view comes on screen. */
@@ -41,8 +41,8 @@ export class Labelling {
     this.deck.refill();
   }
 
-  /** Answers that were given in another view: their images are not shown again here. */
-  drop(step) {
+  /** Note answers of another view: their images are not shown again here. */
+  markAnswered(step) {
     for (const { card, answer } of step) {
       const slot = this.deck.find(card.image_id);
       if (slot) slot.answer = answer;
@@ -51,16 +51,16 @@ export class Labelling {
   }
 
   /** Keys of this view alone: zoom by + and −, arrows while zoomed, Escape. */
-  ownKey(event) {
+  handleKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
-    const { stage } = this;
-    if (event.key === "+" || event.key === "=") stage.zoom(1.5);
-    else if (event.key === "-") stage.zoom(1 / 1.5);
-    else if (stage.zoomed && event.key === "Escape") stage.reset();
-    else if (stage.zoomed && event.key === "ArrowUp") stage.pan(0, PAN);
-    else if (stage.zoomed && event.key === "ArrowDown") stage.pan(0, -PAN);
-    else if (stage.zoomed && event.key === "ArrowLeft") stage.pan(PAN, 0);
-    else if (stage.zoomed && event.key === "ArrowRight") stage.pan(-PAN, 0);
+    const { viewer } = this;
+    if (event.key === "+" || event.key === "=") viewer.zoom(1.5);
+    else if (event.key === "-") viewer.zoom(1 / 1.5);
+    else if (viewer.zoomed && event.key === "Escape") viewer.reset();
+    else if (viewer.zoomed && event.key === "ArrowUp") viewer.pan(0, PAN);
+    else if (viewer.zoomed && event.key === "ArrowDown") viewer.pan(0, -PAN);
+    else if (viewer.zoomed && event.key === "ArrowLeft") viewer.pan(PAN, 0);
+    else if (viewer.zoomed && event.key === "ArrowRight") viewer.pan(-PAN, 0);
     else return false;
     return true;
   }
@@ -68,18 +68,18 @@ export class Labelling {
   /** The deck's current image arrived, or cards came or ran out. */
   changed() {
     const slot = this.deck.current;
-    if (slot !== this.stage.slot || (slot?.ready && this.stage.shownAt === Infinity)) this.present();
+    if (slot !== this.viewer.slot || (slot?.ready && this.viewer.shownAt === Infinity)) this.present();
     else if (!slot) this.present();
   }
 
-  /** Do what a key or a button asks for; `at` is when it was pressed. */
-  act(meaning, at) {
-    const { action } = meaning;
-    if (ANSWERS.has(action)) this.answer(action, meaning.class_id ?? null, at);
+  /** Carry out a command; `at` is the time of the key or click. */
+  act(command, at) {
+    const { action } = command;
+    if (ANSWERS.has(action)) this.answer(action, command.class_id ?? null, at);
     else if (action === "accept") this.accept(at);
     else if (action === "undo") this.undo();
     else if (action === "hide") this.hide();
-    else if (action === "zoom") this.stage.toggle();
+    else if (action === "zoom") this.viewer.toggle();
     else if (action === "previous" || action === "next") this.browse(action === "next" ? 1 : -1);
     else return false;
     return true;
@@ -88,18 +88,18 @@ export class Labelling {
   /** Save an answer about the image that was on screen when the key was pressed, and show the next. */
   answer(action, classId, at, accepted = false) {
     const slot = this.deck.current;
-    if (!slot || at < this.stage.shownAt) {
-      if (slot) speak("Too early: the image was not on screen yet.");
+    if (!slot || at < this.viewer.shownAt) {
+      if (slot) announce("Too early: the image was not on screen yet.");
       return;
     }
     if (slot.broken && action === "class") {
-      warn("There is no picture to judge: mark it as a bad image, or skip it.");
+      warn("This image cannot be shown: answer bad image, or skip it.");
       return;
     }
     const event = {
-      key: newKey(), image_id: slot.card.image_id, annotator: this.state.person, action, class_id: classId,
-      suggestion_shown: this.suggestion(slot) !== null, seconds: (at - this.stage.shownAt) / 1000,
-      browsed: slot.card.purpose === "again" || slot.card.purpose === "history", accepted,
+      key: newKey(), image_id: slot.card.image_id, annotator: this.state.annotator, action, class_id: classId,
+      suggestion_shown: this.suggestion(slot) !== null, seconds: (at - this.viewer.shownAt) / 1000,
+      browsed: slot.card.purpose === "browsing" || slot.card.purpose === "history", accepted,
     };
     this.outbox.add([event]);
     slot.answer = event;
@@ -108,13 +108,13 @@ export class Labelling {
     this.remember([{ card: slot.card, answer: event }]);
   }
 
-  /** What follows an answer and may wait until the next image is on screen. */
+  /** What follows an answer, once the next image is on screen. */
   remember(step) {
-    this.past.add(step);
+    this.history.add(step);
     afterPaint(() => {
-      this.trail.draw();
-      const words = this.state.words(step[0].answer);
-      speak(`${step.length === 1 ? step[0].card.name : counted(step.length, "image")}: ${words}`);
+      this.recent.draw();
+      const words = this.state.answerText(step[0].answer);
+      announce(`${step.length === 1 ? step[0].card.name : counted(step.length, "image")}: ${words}`);
       this.deck.refill();
     });
   }
@@ -122,40 +122,40 @@ export class Labelling {
   accept(at) {
     const suggestion = this.deck.current && this.suggestion(this.deck.current);
     if (suggestion) this.answer("class", suggestion.class_id, at, true);
-    else speak("There is no suggestion to accept.");
+    else announce("There is no suggestion to accept.");
   }
 
-  /** Take back the last answer and show its image again; resolves to what was taken back. */
+  /** Undo the last step and show its image again; resolves to the step. */
   undo() {
-    this.undoing = this.undoing.then(() => this.undoStep()).catch((trouble) => {
-      warn(trouble.message);
+    this.undoing = this.undoing.then(() => this.undoStep()).catch((error) => {
+      warn(error.message);
       return [];
     });
     return this.undoing;
   }
 
   async undoStep() {
-    const step = await this.past.take();
+    const step = await this.history.take();
     if (!step) {
-      speak("There is nothing to undo.");
+      announce("There is nothing to undo.");
       return [];
     }
     this.outbox.add(step.toReversed().map(({ card }) => ({
-      key: newKey(), image_id: card.image_id, annotator: this.state.person, action: "undo", class_id: null,
+      key: newKey(), image_id: card.image_id, annotator: this.state.annotator, action: "undo", class_id: null,
       suggestion_shown: false, seconds: null,
     })));
-    // What was said before a correction stands again; the server's receipt tells where this tab does not know.
-    for (const { card } of step.toReversed()) this.deck.bring(card).answer = this.past.standing(card.image_id);
+    // The answer before a correction counts again; the server's receipt names it if this tab does not know it.
+    for (const { card } of step.toReversed()) this.deck.bring(card).answer = this.history.answerOf(card.image_id);
     this.present();
-    this.trail.draw();
-    const words = this.state.words(step[0].answer);
-    speak(`Undone: ${step.length === 1 ? step[0].card.name : counted(step.length, "image")}, ${words}`);
+    this.recent.draw();
+    const words = this.state.answerText(step[0].answer);
+    announce(`Undone: ${step.length === 1 ? step[0].card.name : counted(step.length, "image")}, ${words}`);
     return step;
   }
 
-  /** The server has acknowledged events: after an undo it tells what stands, however long ago it was said. */
+  /** The server has saved events: after an undo its receipt names the answer that counts now. */
   acknowledge(events, receipts) {
-    this.past.acknowledge(receipts);
+    this.history.acknowledge(receipts);
     const undone = new Set(events.filter(({ action }) => action === "undo").map(({ key }) => key));
     const waiting = new Set(this.outbox.images());
     for (const { key, image_id: image, stands } of receipts) {
@@ -171,68 +171,68 @@ export class Labelling {
     const slot = this.deck.bring(card);
     slot.answer ??= answer;
     this.present();
-    this.stage.place.focus({ preventScroll: true });
+    this.viewer.place.focus({ preventScroll: true });
   }
 
   browse(by) {
     if (!this.deck.step(by) && (by > 0 || !this.older())) {
-      speak(by > 0 ? "This is the last image that is loaded." : "This is the first image.");
+      announce(by > 0 ? "This is the last image that is loaded." : "This is the first image.");
       return;
     }
     this.deck.loadAhead();
     this.present();
   }
 
-  /** Put answers of earlier days before the deck and go to the newest of them. */
+  /** Put older answers before the deck and go to the newest of them. */
   older() {
-    const items = this.past.newest(200).filter(({ card }) => !this.deck.find(card.image_id)).slice(0, 20).reverse();
+    const items = this.history.newest(200).filter(({ card }) => !this.deck.find(card.image_id)).slice(0, 20).reverse();
     if (!items.length) return false;
     this.deck.prepend(items.map(({ card }) => card), new Map(items.map(({ card, answer }) => [card.image_id, answer])));
-    this.past.readMore().catch(() => {});
+    this.history.readMore().catch(() => {});
     return this.deck.step(-1);
   }
 
   hide() {
     this.hidden = !this.hidden;
     sessionStorage.setItem("aral:hidden", this.hidden ? "yes" : "no");
-    speak(this.hidden ? "Suggestions are hidden." : "Suggestions are shown.");
+    announce(this.hidden ? "Suggestions are hidden." : "Suggestions are shown.");
     this.describe();
   }
 
-  /** The suggestion people see for a slot, or null. */
+  /** The suggestion that is shown for a slot, or null. */
   suggestion(slot) {
     const { suggestion, hidden_suggestion: withheld } = slot.card;
     const shown = suggestion && !withheld && !this.hidden && this.state.settings.suggestions_on;
-    return shown && this.state.byId.has(suggestion.class_id) ? suggestion : null;
+    return shown && this.state.classById.has(suggestion.class_id) ? suggestion : null;
   }
 
   /** Put the deck's current image on screen. */
   present() {
     const slot = this.deck.current;
     if (slot?.image) slot.image.alt = `Image ${slot.card.name}`;
-    this.stage.show(slot);
-    if (!slot) this.stage.say(this.deck.trouble ? `Waiting for the server. ${this.deck.trouble.message}`
-      : this.deck.empty ? "No image is left for you just now. Thank you." : "Loading …");
-    else if (!slot.ready) this.stage.say("Loading …");
-    else if (slot.broken) this.stage.say("This image cannot be shown any more.");
+    this.viewer.show(slot);
+    if (!slot) this.viewer.showMessage(this.deck.error ? `Waiting for the server. ${this.deck.error.message}`
+      : this.deck.empty ? "No image is left for you at the moment." : "Loading …");
+    else if (!slot.ready) this.viewer.showMessage("Loading …");
+    else if (slot.broken) this.viewer.showMessage("This image cannot be shown any more.");
     this.describe();
     this.deck.loadAhead();
   }
 
-  /** The words around the image. */
+  /** The texts around the image. */
   describe() {
     const slot = this.deck.current;
     const chip = byId("chip");
     chip.hidden = !slot?.answer;
     if (slot?.answer) {
-      chip.textContent = `Answer: ${this.state.words(slot.answer)}`;
+      chip.textContent = `Answer: ${this.state.answerText(slot.answer)}`;
     }
     byId("caption").textContent = slot ? caption(slot.card) : "";
-    this.panel.mark(slot?.answer ?? null, slot ? this.suggestion(slot) : null, slot?.card ?? null, this.hidden);
+    this.panel.update(slot?.answer ?? null, slot ? this.suggestion(slot) : null, slot?.card ?? null, this.hidden);
   }
 }
 
 function caption(card) {
-  const why = card.purpose === "estimate" ? "drawn at random, to measure the accuracy" : card.reason;
+  const why = card.purpose === "estimate" ? "estimate set: drawn at random to measure the accuracy" : card.reason;
   return [card.name, `${card.width} × ${card.height}`, why].filter(Boolean).join(" · ");
 }

@@ -1,6 +1,6 @@
-// Answers that are not saved yet. Each lies in the browser's own storage from the moment of its key until the
-// server has acknowledged it, so neither a stopped server nor a closed tab loses one. Every answer has a key
-// of its own and the server saves a key once: sending it twice, from two tabs as well, does no harm.
+// Answers that are not saved yet. Each is in the browser's local storage from the key press until the server has
+// saved it, so neither a stopped server nor a closed tab loses one. Every answer has a key of its own and the
+// server saves a key once: sending it twice, even from two tabs, does no harm.
 
 import { post } from "./api.js";
 
@@ -11,26 +11,26 @@ const LONGEST_WAIT = 5000;
 export class Outbox {
   /**
    * @param project names the project, so that another one on the same port never gets these answers.
-   * @param listen called with {waiting, trouble} after every change.
+   * @param listen called with {waiting, error} after every change.
    * @param saved called with (events, answer) when the server has acknowledged events.
    */
   constructor(project, listen, saved) {
     this.prefix = `aral:${project}:answer:`;
-    this.aside = `aral:${project}:aside:`;  // answers that the server could not read
+    this.rejected = `aral:${project}:rejected:`;  // answers that the server could not read
     this.lock = `aral:${project}:sending`;
     this.listen = listen;
     this.saved = saved;
     this.memory = new Map();
     this.wait = FIRST_WAIT;
-    this.trouble = null;
+    this.error = null;
     this.timer = 0;
     this.sending = false;
     this.last = Number(this.names().at(-1)?.slice(this.prefix.length).split(":")[0] ?? 0);
-    addEventListener("storage", (event) => { if (event.key?.startsWith(this.prefix)) this.tell(); });
-    addEventListener("online", () => this.hurry());
+    addEventListener("storage", (event) => { if (event.key?.startsWith(this.prefix)) this.notify(); });
+    addEventListener("online", () => this.retry());
   }
 
-  /** Keep an answer and send it soon. Runs within the frame of the key, so it does nothing slow. */
+  /** Store answers and send them soon. Runs within the frame of the key press, so it does nothing slow. */
   add(events) {
     for (const event of events) {
       // Names sort in the order of the answers, across tabs and restarts of the page as well.
@@ -39,10 +39,10 @@ export class Outbox {
       try {
         localStorage.setItem(name, JSON.stringify(event));
       } catch {
-        this.memory.set(name, event);  // storage full or switched off: kept as long as the tab is open
+        this.memory.set(name, event);  // storage full or switched off: stored as long as the tab is open
       }
     }
-    this.tell();
+    this.notify();
     this.schedule(0);
   }
 
@@ -80,10 +80,10 @@ export class Outbox {
     return new Map(this.entries().map(([, event]) => [event.image_id, event]));
   }
 
-  /** Resolves when nothing waits; fails with the trouble that keeps answers from being saved. */
+  /** Resolves when nothing waits; fails with the error that prevents saving. */
   async settled() {
     while (this.names().length) {
-      if (this.trouble) throw this.trouble;
+      if (this.error) throw this.error;
       await new Promise((done) => setTimeout(done, 30));
     }
   }
@@ -94,7 +94,7 @@ export class Outbox {
   }
 
   /** Try at once, for instance after the connection came back. */
-  hurry() {
+  retry() {
     this.wait = FIRST_WAIT;
     this.schedule(0);
   }
@@ -111,17 +111,17 @@ export class Outbox {
       // One tab sends at a time, so answers of one person arrive in the order they were given.
       if (navigator.locks) await navigator.locks.request(this.lock, () => this.drain());
       else await this.drain();
-      this.trouble = null;
+      this.error = null;
       this.wait = FIRST_WAIT;
-    } catch (trouble) {
-      this.trouble = trouble;
+    } catch (error) {
+      this.error = error;
       this.schedule(this.wait);
       this.wait = Math.min(2 * this.wait, LONGEST_WAIT);
     } finally {
       this.sending = false;
-      this.tell();
+      this.notify();
     }
-    if (!this.trouble && this.names().length) this.schedule(0);
+    if (!this.error && this.names().length) this.schedule(0);
   }
 
   async drain() {
@@ -130,8 +130,8 @@ export class Outbox {
       let answer;
       try {
         answer = await post("/api/answers", { events });
-      } catch (trouble) {
-        if (trouble.status !== 422) throw trouble;
+      } catch (error) {
+        if (error.status !== 422) throw error;
         await this.sendSingly(batch);
         continue;
       }
@@ -139,30 +139,30 @@ export class Outbox {
       for (const [name, event] of batch) if (settled.has(event.key)) this.forget(name);
       if (!events.some((event) => settled.has(event.key))) throw new Error("The server acknowledged no answer.");
       this.saved(events, answer);
-      this.tell();
+      this.notify();
     }
   }
 
-  /** One of them cannot be read by the server: the others are saved, and it is set aside with its reason. */
+  /** The server cannot read one of them: the others are saved, and it is set aside with the reason. */
   async sendSingly(batch) {
     for (const [name, event] of batch) {
       let answer;
       try {
         answer = await post("/api/answers", { events: [event] });
-      } catch (trouble) {
-        if (trouble.status !== 422) throw trouble;
+      } catch (error) {
+        if (error.status !== 422) throw error;
         try {
-          localStorage.setItem(name.replace(this.prefix, this.aside), JSON.stringify(event));
-        } catch { /* no room to keep it: the warning names its trouble all the same */ }
-        answer = { receipts: [], refused: [{ key: event.key, problem: trouble.problem, hint: "It is set aside; answer the image again." }] };
+          localStorage.setItem(name.replace(this.prefix, this.rejected), JSON.stringify(event));
+        } catch { /* no room: the warning names the reason all the same */ }
+        answer = { receipts: [], refused: [{ key: event.key, problem: error.problem, hint: "It is set aside; answer the image again." }] };
       }
       this.forget(name);
       this.saved([event], answer);
-      this.tell();
+      this.notify();
     }
   }
 
-  tell() {
-    this.listen({ waiting: this.names().length, trouble: this.trouble });
+  notify() {
+    this.listen({ waiting: this.names().length, error: this.error });
   }
 }

@@ -1,28 +1,28 @@
-// The page: brings the parts together and gives each key to the view that is on screen.
+// The page: creates its parts and passes each key to the view on screen.
 
-import { afterPaint, byId, make, speak, warn } from "./dom.js";
+import { afterPaint, byId, make, announce, warn } from "./dom.js";
 import { belongsToFocus } from "./keys.js";
-import { addClass, editClasses } from "./class_dialog.js";
+import { addClass, editClasses } from "./classes.js";
 import { dialogOpen } from "./dialogs.js";
 import { Grid } from "./grid.js";
 import { Labelling } from "./labelling.js";
 import { openHelp } from "./help.js";
-import { openPerson, openSettings } from "./settings.js";
+import { openAnnotator, openSettings } from "./settings.js";
 import { Outbox } from "./outbox.js";
-import { Panel } from "./panel.js";
+import { ClassPanel } from "./classes.js";
 import { Progress } from "./progress.js";
 import { State } from "./state.js";
 import { Status } from "./status.js";
 
 const VIEWS = ["label", "grid", "progress"];
-const PATIENCE = 700;
+const UNSAVED_AFTER = 700;
 
 class Page {
   constructor(state) {
     this.state = state;
     this.late = 0;
-    this.outbox = new Outbox(state.key, (news) => this.unsaved(news), (events, answer) => this.saved(events, answer));
-    this.panel = new Panel(state, (meaning, at) => this.act(meaning, at));
+    this.outbox = new Outbox(state.key, (queue) => this.unsaved(queue), (events, answer) => this.saved(events, answer));
+    this.panel = new ClassPanel(state, (command, at) => this.act(command, at));
     this.labelling = new Labelling(state, this.outbox, this.panel);
     this.grid = new Grid(state, this.outbox, this.labelling);
     this.progress = new Progress(state, this.outbox, this.labelling, () => {
@@ -30,29 +30,29 @@ class Page {
       this.grid.offset = 0;
       this.go("grid");
     });
-    this.status = new Status(state, () => this.held(), (status) => this.noticed(status));
-    this.wire();
-    this.turn();
-    this.outbox.hurry();
+    this.status = new Status(state, () => this.shownImages(), (status) => this.statusChanged(status));
+    this.addListeners();
+    this.showView();
+    this.outbox.retry();
   }
 
-  wire() {
+  addListeners() {
     document.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("click", (event) => letGo(event));
-    addEventListener("hashchange", () => this.turn());
+    document.addEventListener("click", (event) => dropFocus(event));
+    addEventListener("hashchange", () => this.showView());
     byId("open-help").addEventListener("click", () => openHelp(this.state));
     byId("open-settings").addEventListener("click", () => openSettings(this.state));
-    byId("person").addEventListener("click", () => openPerson(this.state));
+    byId("annotator").addEventListener("click", () => openAnnotator(this.state));
     byId("add-class").addEventListener("click", () => addClass(this.state));
     byId("edit-classes").addEventListener("click", () => editClasses(this.state, () => this.labelling.deck.current?.card ?? null));
-    const name = () => { byId("person").textContent = this.state.person; };
+    const name = () => { byId("annotator").textContent = this.state.annotator; };
     this.state.addEventListener("change", name);
-    this.state.addEventListener("person", () => { if (this.view === "grid") this.grid.enter(); });
+    this.state.addEventListener("annotator", () => { if (this.view === "grid") this.grid.enter(); });
     name();
   }
 
   /** Show the view that the address names. */
-  turn() {
+  showView() {
     const wanted = location.hash.slice(1);
     const before = this.view;
     this.view = VIEWS.includes(wanted) ? wanted : "label";
@@ -66,17 +66,17 @@ class Page {
     if (this.view === "progress") this.progress.enter();
     if (this.view === "label") this.labelling.enter();
     if (before === "grid" && this.view !== "grid") {
-      this.grid.holding.leave();
+      this.grid.leases.leave();
       this.status.poll();
     }
   }
 
-  /** Which images this page shows or is about to show; the server keeps them from others. */
-  async held() {
+  /** The images this page shows or is about to show; the server renews their leases. */
+  async shownImages() {
     const { deck } = this.labelling;
     const tab = await deck.tab;
-    const tiles = this.grid.holding.ids();
-    return { tab, holding: deck.held().join(","), ...(tiles ? { tiles: tiles.join(",") } : {}) };
+    const tiles = this.grid.leases.ids();
+    return { tab, holding: deck.unanswered().join(","), ...(tiles ? { tiles: tiles.join(",") } : {}) };
   }
 
   go(view) {
@@ -85,29 +85,29 @@ class Page {
 
   key(event) {
     if (dialogOpen() || belongsToFocus(event)) return;
-    // Switched off, no single key acts; arrows, Space and Escape still move about in what has the focus.
+    // With shortcuts switched off, arrows, Space and Escape still work in the element that has the focus.
     const on = this.state.settings.shortcuts_on || event.ctrlKey || event.metaKey;
     const character = event.key.length === 1 && event.key !== " ";
-    if ((on || !character) && this.current.ownKey(event)) {
+    if ((on || !character) && this.current.handleKey(event)) {
       event.preventDefault();
       return;
     }
-    const meaning = on ? this.state.keys.lookup(event) : null;
-    if (!meaning) return;
+    const command = on ? this.state.keys.lookup(event) : null;
+    if (!command) return;
     event.preventDefault();
-    if (!event.repeat) this.act(meaning, event.timeStamp);
+    if (!event.repeat) this.act(command, event.timeStamp);
   }
 
-  act(meaning, at) {
-    const { action } = meaning;
+  act(command, at) {
+    const { action } = command;
     if (action === "help") openHelp(this.state);
     else if (action === "grid" || action === "progress") this.go(action);
     else if (action === "guide") this.guide();
-    else if (this.view === "label" && action === "search") this.panel.chooser.open();
-    else this.current.act(meaning, at);
+    else if (this.view === "label" && action === "search") this.panel.search.open();
+    else this.current.act(command, at);
   }
 
-  /** The part that fills the screen. */
+  /** The view on screen. */
   get current() {
     return { label: this.labelling, grid: this.grid, progress: this.progress }[this.view];
   }
@@ -118,20 +118,20 @@ class Page {
     if (guide.open && this.view === "label") guide.scrollIntoView({ block: "nearest" });
   }
 
-  /** The badge that says how many answers are not saved yet; not for those that only just were given. */
-  unsaved({ waiting, trouble }) {
+  /** The number of unsaved answers; shown after a moment only, because most are saved at once. */
+  unsaved({ waiting, error }) {
     const badge = byId("unsaved");
     badge.dataset.waiting = waiting;
     badge.textContent = `${waiting} not yet saved`;
-    badge.classList.toggle("stuck", trouble !== null);
-    badge.title = trouble ? trouble.message : "";
+    badge.classList.toggle("stuck", error !== null);
+    badge.title = error ? error.message : "";
     if (!waiting) {
       clearTimeout(this.late);
       this.late = 0;
       badge.hidden = true;
-    } else if (trouble) badge.hidden = false;
-    else this.late ||= setTimeout(() => { badge.hidden = badge.dataset.waiting === "0"; }, PATIENCE);
-    if (trouble && trouble.status && !trouble.passing) warn(`${trouble.problem} ${trouble.hint ?? ""}`, 0);
+    } else if (error) badge.hidden = false;
+    else this.late ||= setTimeout(() => { badge.hidden = badge.dataset.waiting === "0"; }, UNSAVED_AFTER);
+    if (error && error.status && !error.temporary) warn(`${error.problem} ${error.hint ?? ""}`, 0);
   }
 
   saved(events, { receipts, refused }) {
@@ -140,29 +140,29 @@ class Page {
     afterPaint(() => this.status.poll());
   }
 
-  noticed(status) {
+  statusChanged(status) {
     this.state.project.counts = status.counts;
     if (status.model !== this.state.model) {
       this.state.model = status.model;
-      this.state.tell();
+      this.state.notify();
     }
     if (status.revision !== this.state.project.revision) this.state.reload().catch(() => {});
     this.labelling.deck.refill();
-    if (this.view === "progress") this.progress.noticed(status);
-    if (this.outbox.trouble) this.outbox.hurry();
+    if (this.view === "progress") this.progress.statusChanged(status);
+    if (this.outbox.error) this.outbox.retry();
   }
 }
 
-/** After a press by mouse a button gives up the focus: Space and Enter are keys of the view again. */
-function letGo(event) {
+/** After a mouse click a button loses the focus: Space and Enter are keys of the view again. */
+function dropFocus(event) {
   const pressed = event.detail > 0 && event.target instanceof Element && event.target.closest("button, a, summary");
   if (pressed && pressed === document.activeElement && !dialogOpen()) pressed.blur();
 }
 
 State.load().then(
   (state) => new Page(state),
-  (trouble) => {
-    document.body.append(make("p", { class: "alert" }, `${trouble.message} ${trouble.hint ?? ""}`));
-    speak(trouble.message);
+  (error) => {
+    document.body.append(make("p", { class: "alert" }, `${error.message} ${error.hint ?? ""}`));
+    announce(error.message);
   },
 );

@@ -1,33 +1,33 @@
-// Settings of the project: keys, shortcuts, suggestions, budget, people per image.
+// The dialogs for the settings of the project, with its keys, and for the annotator's name.
 
-import { button, make, speak } from "./dom.js";
+import { button, make, announce } from "./dom.js";
 import { attempt, openDialog, smallForm } from "./dialogs.js";
 import { ACTIONS, keyOf, shown } from "./keys.js";
 
 const UNUSABLE = new Set(["Shift", "Control", "Alt", "Meta", "Dead", "CapsLock", "AltGraph"]);
 
 export function openSettings(state) {
-  const trouble = make("p", { class: "trouble", role: "alert", hidden: true });
-  const live = (name) => !name.startsWith("class:") || state.byId.has(Number(name.slice(6)));
+  const error = make("p", { class: "error", role: "alert", hidden: true });
+  const live = (name) => !name.startsWith("class:") || state.classById.has(Number(name.slice(6)));
   const keys = Object.fromEntries(Object.entries(state.settings.keys).filter(([name]) => live(name)));
-  const shortcuts = check("Single keys act", state.settings.shortcuts_on);
-  const suggestions = check("Show suggestions of the model", state.settings.suggestions_on);
-  const budget = number("Labels in all (empty: no limit)", state.settings.budget, 1, 10_000_000);
-  const overlap = number("People who answer each image", state.settings.overlap, 1, 20);
-  const save = button("Save settings", () => attempt(trouble, async () => {
+  const shortcuts = check("Single-key shortcuts", state.settings.shortcuts_on);
+  const suggestions = check("Show the model's suggestions", state.settings.suggestions_on);
+  const budget = number("Budget in labels (empty: no limit)", state.settings.budget, 1, 10_000_000);
+  const overlap = number("Annotators per image", state.settings.overlap, 1, 20);
+  const save = button("Save settings", () => attempt(error, async () => {
     await state.change("/api/settings", {
       keys, shortcuts_on: shortcuts.input.checked, suggestions_on: suggestions.input.checked,
       budget: budget.input.value ? Number(budget.input.value) : null, overlap: Number(overlap.input.value || 1),
     });
-    speak("The settings were saved.");
+    announce("The settings were saved.");
     close();
   }), { class: "main" });
   const close = openDialog("Settings", [
     make("div", { class: "fields" }, shortcuts.field, suggestions.field, budget.field, overlap.field),
     make("h3", {}, "Keys"),
-    make("p", { class: "quiet" }, "Press a button, then the new key. Delete takes the key away, Escape leaves it."),
+    make("p", { class: "quiet" }, "Press a button, then the new key. Delete removes the key, Escape keeps it."),
     keyFields(state, keys),
-    trouble, save,
+    error, save,
   ], { wide: true });
 }
 
@@ -82,7 +82,7 @@ function label(press, words, key) {
   press.setAttribute("aria-label", `Key for ${words}: ${shown(key) || "none"}`);
 }
 
-/** A key while a button waits for one: Delete takes the key away, Escape and Tab leave it. */
+/** A key while a button waits for one: Delete removes the key, Escape and Tab keep it. */
 function take(event, press, choose, stop) {
   if (!press.classList.contains("waiting") || event.repeat || event.key === "Tab") return;
   event.preventDefault();
@@ -92,19 +92,19 @@ function take(event, press, choose, stop) {
   stop();
 }
 
-/** Who is answering. */
-export function openPerson(state) {
-  const close = openDialog("Who is answering?", [
-    make("p", { class: "quiet" }, "Every answer carries this name. There are no accounts; use a name of your own on each computer."),
+/** Ask for the annotator's name. */
+export function openAnnotator(state) {
+  const close = openDialog("Annotator", [
+    make("p", { class: "quiet" }, "Every answer is recorded with this name. There are no accounts: choose a name that nobody else uses."),
     nameForm(),
-    make("div", { class: "row" }, ...state.project.annotators.filter((name) => name !== state.person)
-      .map((name) => button(name, () => become(name), { class: "plain" }))),
+    make("div", { class: "row" }, ...state.project.annotators.filter((name) => name !== state.annotator)
+      .map((name) => button(name, () => choose(name), { class: "plain" }))),
   ]);
   function nameForm() {
-    return smallForm({ label: "Your name", value: state.person, action: "Go on", save: (name) => become(name) }).form;
+    return smallForm({ label: "Your name", value: state.annotator, action: "Save", save: (name) => choose(name) }).form;
   }
-  function become(name) {
-    if (name && name !== state.person) state.become(name);
+  function choose(name) {
+    if (name && name !== state.annotator) state.setAnnotator(name);
     close();
   }
 }

@@ -1,4 +1,4 @@
-// What the whole page knows: the project, its classes and settings, who is answering.
+// What the whole page shares: the project with its classes and settings, the annotator, the name of this tab.
 
 import { get, post } from "./api.js";
 import { KeyMap } from "./keys.js";
@@ -8,7 +8,8 @@ export class State extends EventTarget {
     super();
     this.key = project.key;
     this.model = null;  // number of the newest model
-    this.person = localStorage.getItem(`aral:${this.key}:person`) ?? project.annotator;
+    this.tab = tabName(project.key);
+    this.annotator = localStorage.getItem(`aral:${this.key}:person`) ?? project.annotator;
     this.take(project);
   }
 
@@ -19,7 +20,7 @@ export class State extends EventTarget {
   take(project) {
     this.project = project;
     this.keys = new KeyMap(project.classes, project.settings.keys);
-    this.byId = new Map(project.classes.map((each) => [each.id, each]));
+    this.classById = new Map(project.classes.map((each) => [each.id, each]));
   }
 
   get classes() {
@@ -30,40 +31,70 @@ export class State extends EventTarget {
     return this.project.settings;
   }
 
-  /** Tell every part of the page that classes, settings or the person changed. */
-  tell() {
+  /** Tell every part of the page that classes, settings or the annotator changed. */
+  notify() {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Read the project again, as after another person added a class. */
+  /** Read the project again, as after another annotator added a class. */
   async reload() {
     this.take(await get("/api/project"));
-    this.tell();
+    this.notify();
   }
 
-  /** Change something on the server and take over the project it answers with. */
+  /** Change something on the server and take over the project of its response. */
   async change(path, body) {
-    this.take(await post(path, { ...body, annotator: this.person }));
-    this.tell();
+    this.take(await post(path, { ...body, annotator: this.annotator }));
+    this.notify();
   }
 
-  become(person) {
-    this.person = person;
+  setAnnotator(name) {
+    this.annotator = name;
     try {
-      localStorage.setItem(`aral:${this.key}:person`, person);
-    } catch { /* kept for this page only */ }
-    this.dispatchEvent(new Event("person"));
-    this.tell();
+      localStorage.setItem(`aral:${this.key}:person`, name);
+    } catch { /* stored for this page only */ }
+    this.dispatchEvent(new Event("annotator"));
+    this.notify();
   }
 
-  /** What people read for an answer. */
-  words(answer) {
-    if (answer.action === "class") return this.byId.get(answer.class_id)?.name ?? "a class that was merged";
+  /** An answer as it is displayed. */
+  answerText(answer) {
+    if (answer.action === "class") return this.classById.get(answer.class_id)?.name ?? "a class that was merged";
     return { skip: "skipped", unsure: "unsure" }[answer.action] ?? answer.action;
   }
 
   /** The number of a class's colour, for `data-colour` in the style sheet. */
   colour(id) {
-    return (this.byId.get(id)?.colour ?? 0) % 12;
+    return (this.classById.get(id)?.colour ?? 0) % 12;
   }
+}
+
+const TRIES = 5;
+const PAUSE = 60;
+
+/** Resolves to a name for this tab that a reload keeps, and that a copy of the tab does not share. */
+async function tabName(project) {
+  const place = `aral:${project}:tab`;
+  const kept = sessionStorage.getItem(place);
+  // A copied tab has the name of the original; the lock shows that it is in use. Right after a reload the old page
+  // may hold the lock for a moment.
+  for (let attempt = 0; kept && attempt < TRIES; attempt += 1) {
+    if (await claimed(`${place}:${kept}`)) return kept;
+    await new Promise((done) => setTimeout(done, PAUSE));
+  }
+  const fresh = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  sessionStorage.setItem(place, fresh);
+  await claimed(`${place}:${fresh}`);
+  return fresh;
+}
+
+/** Take a lock for as long as the page is open; whether it was free. */
+function claimed(name) {
+  if (!navigator.locks) return Promise.resolve(true);
+  return new Promise((answer) => {
+    navigator.locks.request(name, { ifAvailable: true }, (lock) => {
+      answer(lock !== null);
+      return lock ? new Promise(() => {}) : null;
+    });
+  });
 }

@@ -1,27 +1,27 @@
-// What is always in sight: the budget, the pace, the time left, the estimate, what the model does.
+// The status bar: the budget, the pace, the time left, the estimate, what the trainer does.
 
 import { get } from "./api.js";
-import { byId, counted, fill, make } from "./dom.js";
+import { byId, counted, fill, make, percent } from "./dom.js";
 
-const EVERY = 2000;
-const LATE = "Some came in later, drawn from what had no answer yet: if the difficult images had been chosen already, the accuracy is too high.";
+const POLL_MILLISECONDS = 2000;
+const LATE = "Some images joined it later, drawn from those without an answer. If the difficult images had been queried before, the accuracy is too high.";
 
 export class Status {
   /**
-   * @param held a function that resolves to what this page shows: nobody else is to get it meanwhile.
-   * @param noticed called with every new status.
+   * @param shownImages a function that resolves to the images on this page, whose leases are renewed.
+   * @param statusChanged called with every new status.
    */
-  constructor(state, held, noticed) {
+  constructor(state, shownImages, statusChanged) {
     this.state = state;
-    this.held = held;
-    this.noticed = noticed;
+    this.shownImages = shownImages;
+    this.statusChanged = statusChanged;
     this.changes = 0;
     this.reached = true;
-    // What stays on top below it, and what is scrolled to, keeps clear of it, however many lines it takes.
+    // Sticky elements and scroll targets stay below the bar, however many lines it has.
     new ResizeObserver(([{ target }]) =>
       document.documentElement.style.setProperty("--status-height", `${target.offsetHeight}px`)).observe(byId("status"));
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.poll(); });
-    state.addEventListener("person", () => this.poll());
+    state.addEventListener("annotator", () => this.poll());
     this.poll();
   }
 
@@ -29,22 +29,22 @@ export class Status {
     clearTimeout(this.timer);
     if (!document.hidden) {
       try {
-        const status = await get("/api/status", { ...await this.held(), since: this.changes, annotator: this.state.person });
+        const status = await get("/api/status", { ...await this.shownImages(), since: this.changes, annotator: this.state.annotator });
         this.reached = true;
         this.changes = status.changes;
         this.draw(status);
-        this.noticed(status);
-      } catch (trouble) {
+        this.statusChanged(status);
+      } catch (error) {
         this.reached = false;
-        this.drawTrouble(trouble);
+        this.showError(error);
       }
     }
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.poll(), EVERY);
+    this.timer = setTimeout(() => this.poll(), POLL_MILLISECONDS);
   }
 
-  drawTrouble(trouble) {
-    fill(byId("model"), make("span", { class: "trouble" }, trouble.status === 401 ? `${trouble.problem} ${trouble.hint}` : "The server cannot be reached."));
+  showError(error) {
+    fill(byId("model"), make("span", { class: "error" }, error.status === 401 ? `${error.problem} ${error.hint}` : "The server cannot be reached."));
   }
 
   draw(status) {
@@ -54,9 +54,9 @@ export class Status {
     figure("pace", value, `${unit} a minute`, timeLeft(pace, status));
     if (estimate) {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
-      const late = estimate.late ? `, ${estimate.late} of them drawn late: may be too high` : "";
+      const late = estimate.late ? `, ${estimate.late} of them added late: may be too high` : "";
       figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}${late}`);
-      byId("estimate").title = "Measured on images drawn at random that are never trained on; the range holds the true accuracy in 95 of 100 cases."
+      byId("estimate").title = "Measured on the estimate set: images drawn at random that are never trained on. The range is the exact 95 % confidence interval."
         + (late ? ` ${LATE}` : "");
     } else {
       figure("estimate", "–", "accuracy", "not measured yet");
@@ -66,7 +66,7 @@ export class Status {
     this.drawAdvice(advice, training.message);
   }
 
-  /** What the next labels would bring; in a small window also what the model says, which has no room above. */
+  /** The advice; in a small window also the trainer's message, which has no room above. */
   drawAdvice(advice, message) {
     const place = byId("advice");
     fill(place, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
@@ -78,7 +78,7 @@ export class Status {
     const bar = byId("budget-bar");
     bar.max = Math.max(1, budget);
     bar.value = Math.min(counts.labelled, budget);
-    byId("budget-text").title = [[counts.skipped, "skipped"], [counts.unsure, "unsure"], [counts.bad, "bad"], [counts.none, "none of these"], [counts.conflicts, "in conflict"]]
+    byId("budget-text").title = [[counts.skipped, "skipped"], [counts.unsure, "unsure"], [counts.bad, "bad"], [counts.none, "none of these"], [counts.conflicts, "with disagreement"]]
       .filter(([count]) => count).map(([count, words]) => `${count} ${words}`).join(", ");
     fill(byId("budget-text"), make("strong", {}, `${counts.labelled} / ${budget}`), " labelled");
   }
@@ -86,16 +86,16 @@ export class Status {
   drawModel(training, queueLeft) {
     const round = training.round === null ? "" : ` round ${training.round}`;
     const words = {
-      idle: "Model waits for answers", training: `Training${round}`, choosing: "Choosing the next images",
-      failed: "Training failed", off: "No training",
+      idle: "Waiting for labels", training: `Training${round}`, choosing: "Choosing the next query",
+      failed: "Training failed", off: "Training is off",
     }[training.phase];
-    const share = `${Math.round(100 * training.fraction)} %`;
+    const share = `${percent(training.fraction)} %`;
     const busy = training.phase === "training" || training.phase === "choosing";
     fill(
       byId("model"),
       make("span", { class: `lamp ${training.phase}`, "aria-hidden": "true" }),
       make("span", {}, busy ? `${words}, ${share}` : words),
-      busy ? null : make("span", { class: "quiet message" }, training.message || counted(queueLeft, "chosen image waits", "chosen images wait")),
+      busy ? null : make("span", { class: "quiet message" }, training.message || counted(queueLeft, "queried image left", "queried images left")),
     );
   }
 }
@@ -104,10 +104,7 @@ function figure(id, value, unit, rest) {
   fill(byId(id), make("strong", {}, value), ` ${unit}`, rest ? make("span", { class: "quiet" }, ` · ${rest}`) : null);
 }
 
-/** A share in 0..1 in whole percent. */
-export const percent = (share) => Math.round(100 * share);
-
-/** How long this round and the whole budget take at the present pace, or that nothing is left of it. */
+/** How long this round and the whole budget take at the present pace, or that nothing is left. */
 function timeLeft({ left, seconds_left: all, round_seconds_left: round }, { budget, counts, queue_left: waiting }) {
   if (budget !== null && counts.labelled >= budget) return "the budget is spent";
   if (!left) return "every image is answered";

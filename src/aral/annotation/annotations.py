@@ -1,0 +1,368 @@
+"""Annotation events: an append-only log, each event recorded once, however often it is sent.
+
+The life of an answer: a page sends an :class:`AnswerEvent`; :meth:`Annotations.append` adds it to the table
+``answers`` with its provenance, updates the annotator's current answer (table ``standing``) and the consensus of
+the image (``consensus.py``); :meth:`aral.annotation.labels.Labels.all` reads the labels.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aral.annotation.annotators import annotator_id, known_annotator
+from aral.annotation.consensus import Action, update_consensus
+from aral.annotation.database import ProjectDatabase, clock, clock_now, utc_now
+from aral.annotation.predictions import (
+    Predictions,
+    PredictionTable,
+    is_suggestion_hidden,
+    suggestion_columns,
+)
+from aral.annotation.provenance import Provenance, Purpose
+from aral.annotation.queue import PROVENANCE, WITH_QUERY, end_lease
+from aral.errors import BadInput
+from aral.words import counted
+
+MOST_AT_ONCE = 10_000
+
+RATE_SECONDS = 300.0
+_LEAST_SECONDS = 10.0
+
+NOT_UNDONE = "NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)"
+"""SQL: event ``a`` was not undone."""
+
+_ENTRY = f"""SELECT a.seq, a.image_id, i.name, a.action, a.class_id, p.name, a.answered_at, NOT {NOT_UNDONE}
+    FROM answers a JOIN images i ON i.id = a.image_id JOIN annotators p ON p.id = a.annotator_id"""
+
+
+@dataclass(frozen=True)
+class AnswerEvent:
+    """An answer or an undo as the page sends it; sent twice under the same key, it counts once.
+
+    Attributes:
+        key: made by the sender, unique for each event, such as a UUID.
+        image_id: the image that was shown; for ``undo`` the image whose answer is undone.
+        annotator: the annotator's name.
+        action: what was done.
+        class_id: for ``class`` the class, otherwise None.
+        suggestion_shown: a suggestion was visible when the answer was given.
+        seconds: how long the image was shown, if known.
+        provenance: why the image was shown when it was no card of this project; None for a card. A further
+            answer of an annotator to the same image keeps the provenance of the first.
+        accepted: the class is the suggestion, accepted as it was shown.
+    """
+
+    key: str
+    image_id: int
+    annotator: str
+    action: Action
+    class_id: int | None = None
+    suggestion_shown: bool = False
+    seconds: float | None = None
+    provenance: Provenance | None = None
+    accepted: bool = False
+
+
+@dataclass(frozen=True)
+class AnswerReceipt:
+    """An event is on the disk.
+
+    Attributes:
+        key: that of the event.
+        seq: its position in the log.
+        image_id: the image it counts for: of exact copies the first.
+        repeated: it had been recorded before; nothing was added.
+        cancels: for ``undo`` the ``seq`` of the answer that was undone.
+        stands: action and class of the annotator's current answer to the image; None without one.
+    """
+
+    key: str
+    seq: int
+    image_id: int
+    repeated: bool
+    cancels: int | None
+    stands: tuple[Action, int | None] | None = None
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """An answer in an annotator's history.
+
+    Attributes:
+        seq: its position in the log.
+        image_id: the image.
+        name: its file.
+        action: never ``undo``.
+        class_id: for ``class`` the class as it was chosen, which may have been merged since.
+        annotator: who answered.
+        answered_at: UTC in ISO 8601, for display; nothing is ordered by it.
+        cancelled: it was undone.
+    """
+
+    seq: int
+    image_id: int
+    name: str
+    action: Action
+    class_id: int | None
+    annotator: str
+    answered_at: str
+    cancelled: bool
+
+
+class Annotations:
+    """The event log."""
+
+    def __init__(self, database: ProjectDatabase, predictions: Predictions) -> None:
+        self._database = database
+        self._predictions = predictions
+
+    def append(self, event: AnswerEvent) -> AnswerReceipt:
+        """Record one event; see :meth:`append_many`."""
+        return self.append_many([event])[0]
+
+    def append_many(self, events: Sequence[AnswerEvent]) -> list[AnswerReceipt]:
+        """Record events in one transaction, all or none of them; each key counts once.
+
+        ``undo`` cancels the annotator's current answer to the image; the one before it becomes current again.
+        An answer to an exact copy counts for the first of the copies; one with a merged class counts for the
+        class it was merged into.
+
+        Raises:
+            BadInput: an event is invalid, so none is recorded: its key is empty or that of another event, its
+                image or class is unknown, there is no answer to undo, or it accepts a hidden suggestion.
+            RunFailed: the disk is full; none is recorded.
+        """
+        predictions = self._predictions.table()
+        for event in events:
+            _check(event)
+        if len(events) > MOST_AT_ONCE:
+            raise BadInput(
+                f"{counted(len(events), 'answer')} at once are too many.", f"Send up to {MOST_AT_ONCE}."
+            )
+        with self._database.transaction() as connection:
+            return [_record(connection, event, predictions) for event in events]
+
+    def newest_seq(self) -> int:
+        """``seq`` of the newest event; 0 without any."""
+        return int(self._database.row("SELECT coalesce(max(seq), 0) FROM answers")[0])
+
+    def current(self) -> list[HistoryEntry]:
+        """Every annotator's current answer to every image, in the order of image ids, then of answers."""
+        return _entries(
+            self._database.rows(f"""{_ENTRY} JOIN standing s ON s.seq = a.seq ORDER BY a.image_id, a.seq""")
+        )
+
+    def undoable(self, annotator: str, count: int = 50) -> list[HistoryEntry]:
+        """An annotator's answers that were not undone, the newest first."""
+        return self._page(annotator, NOT_UNDONE, None, count)
+
+    def history(self, annotator: str, before_seq: int | None = None, count: int = 50) -> list[HistoryEntry]:
+        """An annotator's answers, undone ones too, the newest first; ``before_seq`` gives the next page."""
+        return self._page(annotator, "1", before_seq, count)
+
+    def _page(self, annotator: str, condition: str, before_seq: int | None, count: int) -> list[HistoryEntry]:
+        with self._database.snapshot() as connection:
+            rows = connection.execute(
+                f"""{_ENTRY} WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND (?2 IS NULL OR a.seq < ?2)
+                    AND {condition}
+                ORDER BY a.seq DESC LIMIT ?3""",
+                (known_annotator(connection, annotator), before_seq, max(0, count)),
+            ).fetchall()
+        return _entries(rows)
+
+    def current_with_prefix(self, prefix: str) -> tuple[int, int, str] | None:
+        """``seq``, image and annotator of a current answer whose key begins with a prefix; None without one."""
+        rows = self._database.rows(
+            """SELECT a.seq, a.image_id, p.name
+            FROM answers a JOIN standing s ON s.seq = a.seq JOIN annotators p ON p.id = a.annotator_id
+            WHERE a.key >= ? AND a.key < ? LIMIT 1""",
+            (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
+        )
+        return rows[0] if rows else None
+
+    def labels_per_minute(self, annotator: str) -> float:
+        """An annotator's labels per minute over the last five minutes; 0 with fewer than two labels in them."""
+        with self._database.snapshot() as connection:
+            now = clock_now(connection)
+            first, labels = connection.execute(
+                f"""SELECT min(answered_clock), count(*) FROM answers a
+                WHERE annotator_id = ? AND action = 'class' AND answered_clock > ? AND {NOT_UNDONE}""",
+                (known_annotator(connection, annotator), now - RATE_SECONDS),
+            ).fetchone()
+        return 0.0 if labels < 2 else 60 * (labels - 1) / max(now - first, _LEAST_SECONDS)
+
+
+def _entries(rows: Iterable[tuple[Any, ...]]) -> list[HistoryEntry]:
+    """Rows of :data:`_ENTRY` as records."""
+    return [
+        HistoryEntry(seq, image_id, os.fsdecode(name), action, class_id, person, at, bool(cancelled))
+        for seq, image_id, name, action, class_id, person, at, cancelled in rows
+    ]
+
+
+def _check(event: AnswerEvent) -> None:
+    if not event.key.strip():
+        raise BadInput("An answer came without a key.", "Give every answer a key of its own, such as a UUID.")
+    if event.action not in ("class", "skip", "unsure", "bad image", "none of these", "undo"):
+        raise BadInput(f"There is no action '{event.action}'.")
+    if (event.action == "class") != (event.class_id is not None):
+        raise BadInput(f"The action '{event.action}' was sent with class {event.class_id}.")
+    if event.accepted and not (event.action == "class" and event.suggestion_shown):
+        raise BadInput("A suggestion was accepted that was not shown.", "Answer with a class.")
+
+
+def _record(
+    connection: sqlite3.Connection, event: AnswerEvent, predictions: PredictionTable
+) -> AnswerReceipt:
+    person = annotator_id(connection, event.annotator)
+    image_id = _answered_image(connection, event.image_id)
+    recorded = connection.execute(
+        "SELECT seq, cancels, image_id, annotator_id, action, class_id FROM answers WHERE key = ?",
+        (event.key,),
+    ).fetchone()
+    if recorded is not None:
+        seq, cancels, *content = recorded
+        if content != [image_id, person, event.action, event.class_id]:
+            raise BadInput(
+                f"The key '{event.key}' was used already, for another answer.",
+                "Give every answer a key of its own.",
+            )
+        return AnswerReceipt(event.key, seq, image_id, True, cancels, _current(connection, image_id, person))
+    if (
+        event.class_id is not None
+        and not connection.execute(
+            "SELECT 1 FROM classes WHERE id = ? AND removed = 0", (event.class_id,)
+        ).fetchone()
+    ):
+        raise BadInput(f"There is no class {event.class_id}.", "Load the classes again.")
+    if event.accepted and is_suggestion_hidden(connection, image_id):
+        raise BadInput(
+            f"The suggestion for image {image_id} is hidden, so it cannot be accepted.",
+            "Answer with a class.",
+        )
+    cancels = _answer_to_undo(connection, event, image_id, person) if event.action == "undo" else None
+    seq = insert_event(connection, event, image_id, person, cancels, predictions)
+    update_current_answer(connection, image_id, person)
+    end_lease(connection, image_id, person)
+    update_consensus(connection, [image_id])
+    return AnswerReceipt(event.key, seq, image_id, False, cancels, _current(connection, image_id, person))
+
+
+def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
+    """The image an answer counts for: of exact copies the first. Its file may have gone since."""
+    row = connection.execute(
+        "SELECT coalesce(duplicate_of, id) FROM images WHERE id = ? "
+        "AND status IN ('ready', 'missing', 'changed')",
+        (image_id,),
+    ).fetchone()
+    if row is None:
+        raise BadInput(f"There is no image {image_id} to answer.", "Load the page again.")
+    return int(row[0])
+
+
+def _answer_to_undo(connection: sqlite3.Connection, event: AnswerEvent, image_id: int, person: int) -> int:
+    row = connection.execute(
+        "SELECT seq FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person)
+    ).fetchone()
+    if row is None:
+        raise BadInput(f"{event.annotator} has no answer to image {image_id} to undo.")
+    return int(row[0])
+
+
+def insert_event(
+    connection: sqlite3.Connection,
+    event: AnswerEvent,
+    image_id: int,
+    person: int,
+    cancels: int | None,
+    predictions: PredictionTable,
+) -> int:
+    """Append a checked event with its provenance and the suggestion at that time; returns its ``seq``."""
+    lease = connection.execute(
+        """SELECT purpose, round, strategy, score, suggested_class, suggested_probability, suggested_by
+        FROM leases WHERE image_id = ? AND annotator_id = ?""",
+        (image_id, person),
+    ).fetchone()
+    suggested = suggestion_columns(predictions.of(image_id)) if lease is None else lease[4:]
+    purpose, provenance = _provenance(
+        connection, event, image_id, person, None if lease is None else lease[:4]
+    )
+    seconds = event.seconds
+    if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+        seconds = None
+    cursor = connection.execute(
+        """INSERT INTO answers (key, image_id, annotator_id, action, class_id, cancels, suggestion_shown,
+            seconds, answered_at, answered_clock, purpose, round, strategy, score,
+            suggested_class, suggested_probability, suggested_by)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            event.key,
+            image_id,
+            person,
+            event.action,
+            event.class_id,
+            cancels,
+            event.suggestion_shown,
+            seconds,
+            utc_now(),
+            clock(connection),
+            purpose,
+            provenance.round,
+            provenance.strategy,
+            provenance.score,
+            *suggested,
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _provenance(
+    connection: sqlite3.Connection,
+    event: AnswerEvent,
+    image_id: int,
+    person: int,
+    lease: tuple[Purpose, int | None, str, float | None] | None,
+) -> tuple[Purpose, Provenance]:
+    """Why the image of an event was shown.
+
+    That of its card, while it is leased. Otherwise that of the annotator's earlier answer, which the event
+    corrects or repeats; then what the event itself states; last that of the newest query with the image, whose
+    card may have been on a page for longer than a lease.
+    """
+    purpose, *card = (
+        lease
+        or connection.execute(f"SELECT {PROVENANCE} FROM {WITH_QUERY} WHERE i.id = ?", (image_id,)).fetchone()
+    )
+    if lease is not None and event.provenance is None:
+        return purpose, Provenance(*card)
+    before = connection.execute(
+        """SELECT round, strategy, score FROM answers
+        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' ORDER BY seq DESC LIMIT 1""",
+        (image_id, person),
+    ).fetchone()
+    if before is not None:
+        return purpose, Provenance(*before)
+    return purpose, event.provenance or Provenance(*card)
+
+
+def update_current_answer(connection: sqlite3.Connection, image_id: int, person: int) -> None:
+    """Recompute an annotator's current answer to an image: the newest one that was not undone."""
+    connection.execute("DELETE FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person))
+    connection.execute(
+        f"""INSERT INTO standing SELECT image_id, annotator_id, seq, action, class_id FROM answers a
+        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {NOT_UNDONE}
+        ORDER BY seq DESC LIMIT 1""",
+        (image_id, person),
+    )
+
+
+def _current(connection: sqlite3.Connection, image_id: int, person: int) -> tuple[Action, int | None] | None:
+    row: tuple[Action, int | None] | None = connection.execute(
+        "SELECT action, class_id FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person)
+    ).fetchone()
+    return row

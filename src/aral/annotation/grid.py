@@ -1,0 +1,188 @@
+"""The grid: pages of many images, each leased to the annotator who sees it, as cards are."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Int64
+
+from aral.annotation.annotators import annotator_id
+from aral.annotation.database import ProjectDatabase, clock
+from aral.annotation.predictions import (
+    Predictions,
+    PredictionTable,
+    Suggestion,
+    hides_suggestion,
+    is_suggestion_hidden,
+)
+from aral.annotation.queue import GRID, Holder, end_old_leases, lease_grid
+from aral.annotation.settings import read_settings
+
+PLACES = 2**53
+"""The random number of an image is a multiple of 1/PLACES; the numerator is its place in the random order."""
+
+_LEASED_ELSEWHERE = """i.open = 1 AND (
+    i.verdicts + (SELECT count(*) FROM leases l
+        WHERE l.image_id = i.id AND l.annotator_id <> :person) >= :overlap
+    OR NOT :any_tab AND EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :person
+        AND l.tab NOT IN (:tab, :grid)))"""
+"""SQL: an open image ``i`` is leased to other annotators, or to another tab of the same one."""
+
+_THIS_IS_LEASED_ELSEWHERE = f"SELECT 1 FROM images i WHERE i.id = :image AND {_LEASED_ELSEWHERE}"
+_UNLABELLED = f"""SELECT i.id, i.shuffle FROM images i
+    WHERE i.open = 1 AND i.estimate = 0 AND i.shuffle >= :least AND NOT ({_LEASED_ELSEWHERE})
+    ORDER BY i.shuffle, i.id LIMIT :count"""
+
+_Found: TypeAlias = tuple[list[int], int | None]
+"""Images for a page, and where the next page begins."""
+
+_Find: TypeAlias = Callable[[sqlite3.Connection, dict[str, object]], _Found]
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """An image on a page of the grid.
+
+    Attributes:
+        image_id: the image.
+        name: its file.
+        suggestion: the newest model's; None before there is one, and where it is hidden.
+        answered: it was answered since the order was fixed; cells keep their places meanwhile.
+    """
+
+    image_id: int
+    name: str
+    suggestion: Suggestion | None
+    answered: bool
+
+
+@dataclass(frozen=True)
+class GridPage:
+    """A page of the grid.
+
+    Attributes:
+        cells: the images, in order.
+        next: where the next page begins, to be passed on as it is; None after the last page.
+    """
+
+    cells: list[GridCell]
+    next: int | None
+
+
+class Grid:
+    """Pages of the grid. What a tab's grid shows is leased to it until its next page."""
+
+    def __init__(self, database: ProjectDatabase, predictions: Predictions) -> None:
+        self._database = database
+        self._predictions = predictions
+        self._lock = Lock()
+        self._sorted: tuple[int, Int64[np.ndarray, " N"]] = (0, np.empty(0, np.int64))
+
+    def predictions_page(self, annotator: str, offset: int = 0, count: int = 64, tab: str = "") -> GridPage:
+        """Open images by predicted class, the most probable first, without those with a hidden suggestion.
+
+        The order is fixed once for each model; images answered meanwhile stay in their places. Images leased
+        elsewhere are left out, as long as there are others. What is shown is leased to this tab, and what its
+        grid showed before no longer is.
+        """
+        order = self._order()
+
+        def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
+            free = (
+                place
+                for place in range(max(0, offset), order.size)
+                if connection.execute(
+                    _THIS_IS_LEASED_ELSEWHERE, {**values, "image": int(order[place])}
+                ).fetchone()
+                is None
+            )
+            places = list(islice(free, max(0, count) + 1))
+            return order[places[:count]].tolist(), places[count] if len(places) > count else None
+
+        return self._page(annotator, tab, find)
+
+    def unlabelled_page(self, annotator: str, place: int = 0, count: int = 64, tab: str = "") -> GridPage:
+        """Open images in a fixed random order, without the estimate set; leased as above.
+
+        A place is one in the order of all images, so neither answers nor leases move what comes after it.
+        """
+
+        def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
+            limits = {**values, "least": place / PLACES, "count": max(0, count) + 1}
+            rows = connection.execute(_UNLABELLED, limits).fetchall()
+            following = int(rows[count][1] * PLACES) if len(rows) > count else None
+            return [image_id for image_id, _ in rows[:count]], following
+
+        return self._page(annotator, tab, find)
+
+    def lease(self, annotator: str, image_ids: Sequence[int], tab: str = "") -> list[GridCell]:
+        """Cells of those of these images that are leased to nobody else; leased as above."""
+
+        def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
+            return [
+                image_id
+                for image_id in image_ids
+                if connection.execute(_THIS_IS_LEASED_ELSEWHERE, {**values, "image": image_id}).fetchone()
+                is None
+            ], None
+
+        return self._page(annotator, tab, find).cells
+
+    def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
+        """Cells of these images, in this order, without a lease; unknown images are left out."""
+        table = self._predictions.table()
+        found = {}
+        with self._database.snapshot() as connection:
+            for image_id in image_ids:
+                row = connection.execute(
+                    "SELECT name, verdicts > 0 FROM images WHERE id = ?", (image_id,)
+                ).fetchone()
+                if row is not None:
+                    hidden = is_suggestion_hidden(connection, image_id)
+                    suggestion = None if hidden else table.of(image_id)
+                    found[image_id] = GridCell(image_id, os.fsdecode(row[0]), suggestion, bool(row[1]))
+        return [found[image_id] for image_id in image_ids if image_id in found]
+
+    def _page(self, annotator: str, tab: str, find: _Find) -> GridPage:
+        """Find images that are leased to nobody else, and lease them; those of the annotator's other tabs only
+        if there are no others."""
+        table = self._predictions.table()
+        with self._database.transaction(noticed=False, durable=False) as connection:
+            overlap = read_settings(connection).overlap
+            holder = Holder(annotator_id(connection, annotator), tab, overlap, clock(connection))
+            end_old_leases(connection, holder.now)
+            values = {
+                "person": holder.annotator_id,
+                "overlap": overlap,
+                "tab": tab,
+                "grid": GRID + tab,
+            }
+            ids, following = find(connection, {**values, "any_tab": False})
+            if not ids:
+                ids, following = find(connection, {**values, "any_tab": True})
+            lease_grid(connection, holder, ids, table)
+        return GridPage(self.cells(ids), following)
+
+    def _order(self) -> Int64[np.ndarray, " N"]:
+        """The order of the newest model's predictions, computed once."""
+        table = self._predictions.table()
+        with self._lock:
+            if self._sorted[0] != table.model_number:
+                self._sorted = (table.model_number, self._sort(table))
+            return self._sorted[1]
+
+    def _sort(self, table: PredictionTable) -> Int64[np.ndarray, " N"]:
+        """The open images whose suggestion is not hidden, by predicted class and falling probability."""
+        rows = self._database.rows("SELECT id FROM images WHERE open = 1 AND estimate = 0")
+        ids = np.array([image_id for (image_id,) in rows], dtype=np.int64)
+        is_shown = np.isin(table.ids, ids[~np.array(hides_suggestion(ids.tolist()), dtype=bool)])
+        classes = np.array([table.merges[class_id] for class_id in table.classes.tolist()], dtype=np.int64)
+        order = np.lexsort((table.ids, -table.probabilities, classes))
+        return table.ids[order[is_shown[order]]]

@@ -1,0 +1,661 @@
+"""Imports of labels as units: each is one transaction, is listed, and can be undone.
+
+Which imported labels are new is decided here; see :meth:`_Log.holds`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aral.annotation.annotations import NOT_UNDONE
+from aral.annotation.annotators import annotator_id
+from aral.annotation.classes import insert_class, remove_class
+from aral.annotation.consensus import Action, Vote, live_class_of, update_consensus, with_live_class
+from aral.annotation.database import ProjectDatabase, clock, utc_now
+from aral.annotation.matching import Rejected
+from aral.annotation.names import checked_name, composed
+from aral.annotation.predictions import Predictions, PredictionTable, suggestion_columns
+from aral.annotation.provenance import IMPORT, IMPORT_KEY, Provenance
+from aral.annotation.queue import PROVENANCE, WITH_QUERY
+from aral.errors import BadInput
+
+
+@dataclass(frozen=True)
+class ImportedLabel:
+    """A label, or an answer without a class, to be imported; its image has been found.
+
+    Attributes:
+        image_id: the image; of exact copies any.
+        annotator: who gave it; empty if unknown.
+        action: never ``undo``.
+        label: for ``class`` the name of the class, otherwise empty.
+        provenance: why the image was labelled.
+        event_id: identity of the exported event, as :meth:`LabelImports.event_ids` gives it; empty for a label
+            that was not exported by aral.
+    """
+
+    image_id: int
+    annotator: str
+    action: Action
+    label: str
+    provenance: Provenance
+    event_id: str = ""
+
+
+@dataclass(frozen=True)
+class LabelImportResult:
+    """What an import of labels changed.
+
+    Attributes:
+        number: of the import, for its undo; None if it added nothing.
+        recorded: labels that are new.
+        repeated: labels that the project held already.
+        changed_since: those of ``repeated`` that were changed in the project since; the newer label stays.
+        replaced: labels that a later one by the same annotator on the same image replaced.
+        rejected: rows and files that were not imported, in the order they were found.
+        new_classes: names of the classes that were added.
+        notes: how the source was read, as sentences.
+    """
+
+    number: int | None
+    recorded: int
+    repeated: int
+    changed_since: int
+    replaced: int
+    rejected: tuple[Rejected, ...]
+    new_classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many rows and files were rejected, by reason, the most frequent first."""
+        return dict(Counter(each.reason for each in self.rejected).most_common())
+
+
+@dataclass(frozen=True)
+class UndoneImport:
+    """What the undo of an import changed.
+
+    Attributes:
+        number: of the undo, in the list of imports.
+        undoes: number of the import that was undone.
+        source: of that import.
+        undone: labels of the import that counted until now.
+        changed_since: images that keep a label that was given after the import.
+        undone_before: labels of the import that an annotator had undone already.
+        removed_classes: classes that only this import had added and nothing else uses.
+        kept_classes: classes that it had added and that stay, because something else uses them.
+    """
+
+    number: int
+    undoes: int
+    source: str
+    undone: int
+    changed_since: int
+    undone_before: int
+    removed_classes: tuple[str, ...]
+    kept_classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelImport:
+    """An entry of the list of imports.
+
+    Attributes:
+        number: its place in the list.
+        undoes: number of the import that it undoes; None for an import.
+        undone_by: number of the entry that undid it; None for one that is in force.
+        source: the file or folder.
+        imported_at: UTC in ISO 8601.
+        counts: what was counted, by name.
+        events: ``seq`` of the first and of the last event that it appended; None without any.
+        new_classes: names of the classes that it added, as they are now.
+    """
+
+    number: int
+    undoes: int | None
+    undone_by: int | None
+    source: str
+    imported_at: str
+    counts: Mapping[str, int]
+    events: tuple[int, int] | None
+    new_classes: tuple[str, ...]
+
+
+class LabelImports:
+    """The imports of labels of a project.
+
+    Args:
+        database: of the project.
+        predictions: the newest model's predictions, recorded with every event.
+    """
+
+    def __init__(self, database: ProjectDatabase, predictions: Predictions) -> None:
+        self._database = database
+        self._predictions = predictions
+
+    def event_ids(self) -> dict[int, str]:
+        """The identity of every current answer by its ``seq``; the same in every project it is imported into."""
+        rows = self._database.rows("SELECT a.seq, a.key FROM standing s JOIN answers a ON a.seq = s.seq")
+        return {seq: event_id_of(key) for seq, key in rows}
+
+    def record(
+        self,
+        source: str,
+        labels: Sequence[ImportedLabel],
+        rejected: Sequence[Rejected] = (),
+        notes: Sequence[str] = (),
+    ) -> LabelImportResult:
+        """Append the labels that the project does not hold yet, with the classes they need, in one transaction.
+
+        Args:
+            source: the file or folder, for the list.
+            labels: of several by one annotator on one image the last counts.
+            rejected: what the source holds besides; it is counted and returned.
+            notes: how the source was read; returned.
+
+        Raises:
+            BadInput: a name is empty or not valid Unicode, or an image is unknown; nothing is imported.
+            RunFailed: the disk is full; nothing is imported.
+        """
+        entries = [_Entry.of(label) for label in labels]
+        predictions = self._predictions.table()
+        with self._database.transaction() as connection:
+            last, replaced = _last_of_each(connection, entries)
+            number = _next_number(connection)
+            log, classes = _Log(connection), _Classes(connection)
+            rows: list[_NewEvent] = []
+            repeated = changed_since = 0
+            for image_id, entry in last:
+                person = log.annotators.get(entry.annotator, 0)
+                known_vote = classes.vote(entry)
+                vote: Vote = known_vote or ("class", classes.add(entry))
+                if known_vote and log.holds(image_id, person, vote, entry):
+                    repeated += 1
+                    changed_since += not log.is_current(image_id, person, vote, entry)
+                    continue
+                if not person:
+                    person = log.annotators[entry.annotator] = annotator_id(connection, entry.annotator)
+                key = log.free_key(image_id, entry, number)
+                log.add(event_id_of(key), image_id, person, vote, current=True)
+                rows.append(_NewEvent(key, image_id, person, vote, entry.provenance))
+            result = LabelImportResult(
+                number if rows else None,
+                len(rows),
+                repeated,
+                changed_since,
+                replaced,
+                tuple(rejected),
+                tuple(classes.added.values()),
+                tuple(notes),
+            )
+            if rows:
+                first = _append(connection, rows, log, predictions)
+                counts = {
+                    "recorded": result.recorded,
+                    "repeated": repeated,
+                    "changed since": changed_since,
+                    "replaced": replaced,
+                    "rejected": len(rejected),
+                }
+                _insert_unit(connection, number, None, source, counts, first)
+                connection.executemany(
+                    "INSERT INTO label_import_classes VALUES (?, ?)",
+                    [(class_id, number) for class_id in classes.added],
+                )
+        return result
+
+    def undo(self, number: int | None = None) -> UndoneImport:
+        """Undo an import: its labels by further events, and the classes that only it needed.
+
+        A label of the import that its annotator has changed since is undone as well, so that it never counts
+        again, but the newer one stays.
+
+        Args:
+            number: of the import; None for the last one in force.
+
+        Raises:
+            BadInput: there is no such import, it was undone already, or it is an undo itself.
+        """
+        with self._database.transaction() as connection:
+            number, source = _to_undo(connection, number)
+            undo_number = _next_number(connection)
+            labels, undone_before, undone = connection.execute(
+                f"""SELECT count(*), coalesce(sum(NOT {NOT_UNDONE}), 0), count(s.seq) FROM label_import_events e
+                JOIN answers a ON a.seq = e.seq
+                LEFT JOIN standing s ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id
+                    AND s.seq = a.seq
+                WHERE e.import_id = ?""",
+                (number,),
+            ).fetchone()
+            image_ids = _append_undos(connection, number, undo_number)
+            first = _last_seq(connection) + 1 - (labels - undone_before)
+            removed, kept = _remove_classes(connection, number)
+            result = UndoneImport(
+                undo_number,
+                number,
+                source,
+                undone,
+                _images_changed_since(connection, number),
+                undone_before,
+                removed,
+                kept,
+            )
+            update_consensus(connection, image_ids)
+            counts = {
+                "undone": result.undone,
+                "changed since": result.changed_since,
+                "undone before": result.undone_before,
+                "classes removed": len(removed),
+                "classes kept": len(kept),
+            }
+            _insert_unit(connection, undo_number, number, source, counts, first)
+        return result
+
+    def entries(self) -> list[LabelImport]:
+        """All imports and undos, the oldest first; an import that added nothing is not listed."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(
+                """SELECT i.id, i.undoes, u.id, i.source, i.imported_at, i.counts,
+                    (SELECT min(seq) FROM label_import_events WHERE import_id = i.id),
+                    (SELECT max(seq) FROM label_import_events WHERE import_id = i.id)
+                FROM label_imports i LEFT JOIN label_imports u ON u.undoes = i.id ORDER BY i.id"""
+            ).fetchall()
+            classes: defaultdict[int, list[str]] = defaultdict(list)
+            for number, name in connection.execute(
+                """SELECT import_id, name FROM label_import_classes JOIN classes ON classes.id = class_id
+                ORDER BY class_id"""
+            ):
+                classes[number].append(name)
+        return [
+            LabelImport(
+                number,
+                undoes,
+                undone_by,
+                os.fsdecode(source),
+                imported_at,
+                json.loads(counts),
+                None if first is None else (first, last),
+                tuple(classes[number]),
+            )
+            for number, undoes, undone_by, source, imported_at, counts, first, last in rows
+        ]
+
+
+def event_id_of(key: str) -> str:
+    """The identity of the event with this key, the same in every project it is imported into."""
+    if key.startswith(IMPORT_KEY):
+        return key.removeprefix(IMPORT_KEY).partition(":")[0]
+    return hashlib.sha256(key.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A label with its names checked and in the form in which they are compared.
+
+    Attributes:
+        annotator: :data:`IMPORT` if unknown.
+        named: the source names the annotator.
+        name: the class as it is added if it is new.
+        composed_name: the class as it is looked up.
+    """
+
+    image_id: int
+    annotator: str
+    named: bool
+    action: Action
+    name: str
+    composed_name: str
+    provenance: Provenance
+    event_id: str
+
+    @staticmethod
+    def of(label: ImportedLabel) -> _Entry:
+        """Raises BadInput for a name that is empty or not valid Unicode."""
+        annotator = composed(checked_name("an annotator", label.annotator or IMPORT))
+        name = checked_name("a class", label.label) if label.action == "class" else ""
+        return _Entry(
+            label.image_id,
+            annotator,
+            bool(label.annotator),
+            label.action,
+            name,
+            composed(name),
+            label.provenance,
+            label.event_id,
+        )
+
+
+@dataclass(frozen=True)
+class _NewEvent:
+    """A label that is to be appended."""
+
+    key: str
+    image_id: int
+    annotator_id: int
+    vote: Vote
+    provenance: Provenance
+
+
+class _Log:
+    """The answers of a project that were not undone, in memory."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        merges = live_class_of(connection)
+        self.annotators: dict[str, int] = dict(connection.execute("SELECT name, id FROM annotators"))
+        self.provenance: dict[tuple[int, int], tuple[int | None, str, float | None]] = {}
+        self._sha256 = dict(connection.execute("SELECT id, sha256 FROM images"))
+        self._keys = {key for (key,) in connection.execute("SELECT key FROM answers")}
+        self._by_event_id: dict[str, tuple[int, int, Vote]] = {}
+        self._ever: set[tuple[int, int, Vote]] = set()
+        self._current: dict[tuple[int, int], Vote] = {}
+        self._of_image: defaultdict[int, dict[int, Vote]] = defaultdict(dict)
+        rows = connection.execute(
+            f"""SELECT a.key, a.image_id, a.annotator_id, a.action, a.class_id, a.round, a.strategy, a.score,
+                s.seq IS NOT NULL, {NOT_UNDONE}
+            FROM answers a LEFT JOIN standing s
+                    ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id AND s.seq = a.seq
+            WHERE a.action <> 'undo' ORDER BY a.seq"""
+        )
+        for key, image_id, person, action, class_id, round, strategy, score, current, in_force in rows:
+            self.provenance[image_id, person] = (round, strategy, score)
+            if in_force:
+                vote = with_live_class((action, class_id), merges)
+                self.add(event_id_of(key), image_id, person, vote, bool(current))
+
+    def add(self, event_id: str, image_id: int, person: int, vote: Vote, current: bool) -> None:
+        """Note an answer; ``current`` if it is the annotator's newest."""
+        self._by_event_id[event_id] = (image_id, person, vote)
+        self._ever.add((image_id, person, vote))
+        if current:
+            self._current[image_id, person] = vote
+            self._of_image[image_id][person] = vote
+
+    def holds(self, image_id: int, person: int, vote: Vote, entry: _Entry) -> bool:
+        """Whether the project holds a label already.
+
+        One with the identity of an event: if an event of this identity, on the same image, by the same annotator,
+        has the same action and class; or if the annotator's current answer has. One that was edited after its
+        export also if it was imported before.
+        One without: if any answer of the annotator to the image, not undone, has. One without an annotator also
+        if the current answer of any annotator has.
+        """
+        if not entry.event_id:
+            if (image_id, person, vote) in self._ever:
+                return True
+            return not entry.named and vote in self._of_image[image_id].values()
+        if self._current.get((image_id, person)) == vote:
+            return True
+        known = self._by_event_id.get(entry.event_id)
+        if known is None:
+            return False
+        if known[0] == image_id and known[2] == vote:
+            return not entry.named or known[1] == person
+        return self._by_event_id.get(self._content_id(image_id, entry)) == (image_id, person, vote)
+
+    def is_current(self, image_id: int, person: int, vote: Vote, entry: _Entry) -> bool:
+        """Whether a label that is held counts now."""
+        if not entry.named and vote in self._of_image[image_id].values():
+            return True
+        return self._current.get((image_id, person)) == vote
+
+    def free_key(self, image_id: int, entry: _Entry, number: int) -> str:
+        """A key for a new event: made of its identity, or else of its content."""
+        event_id = entry.event_id
+        if not event_id or event_id in self._by_event_id:
+            event_id = self._content_id(image_id, entry)
+        key = f"{IMPORT_KEY}{event_id}"
+        if key in self._keys:  # recorded before, and undone or changed since
+            key = f"{key}:{number}:{image_id}"
+        self._keys.add(key)
+        return key
+
+    def _content_id(self, image_id: int, entry: _Entry) -> str:
+        """The identity of a label that was not exported, or was edited since: a hash of its content."""
+        content = [self._sha256[image_id], entry.annotator, entry.action, entry.composed_name]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+
+
+class _Classes:
+    """The live classes by every name that they, and classes merged into them, ever had."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.added: dict[int, str] = {}
+        merges = live_class_of(connection)
+        rows = connection.execute("SELECT id, name, merged_into, removed FROM classes").fetchall()
+        removed = {class_id for class_id, _, _, is_removed in rows if is_removed}
+        former: defaultdict[str, set[int]] = defaultdict(set)
+        for class_id, change, detail in connection.execute(
+            "SELECT class_id, change, detail FROM class_changes"
+        ):
+            if change in ("add", "rename"):
+                names = json.loads(detail)
+                for name in {names.get("name"), names.get("from"), names.get("to")} - {None}:
+                    former[composed(name)].add(merges[class_id])
+        self._by_name = {name: min(ids - removed) for name, ids in former.items() if len(ids - removed) == 1}
+        for class_id, name, merged_into, is_removed in rows:
+            if merged_into is None and not is_removed:
+                self._by_name[composed(name)] = class_id
+
+    def vote(self, entry: _Entry) -> Vote | None:
+        """Action and class of a label; None if its class is new."""
+        if entry.action != "class":
+            return entry.action, None
+        class_id = self._by_name.get(entry.composed_name)
+        return None if class_id is None else ("class", class_id)
+
+    def add(self, entry: _Entry) -> int:
+        """Add the class of a label."""
+        added = insert_class(self._connection, entry.name, entry.annotator)
+        self._by_name[entry.composed_name] = added.id
+        self.added[added.id] = added.name
+        return added.id
+
+
+def _last_of_each(
+    connection: sqlite3.Connection, entries: Sequence[_Entry]
+) -> tuple[list[tuple[int, _Entry]], int]:
+    """Of each annotator on each image the last label, with the image that it counts for, which of exact copies is
+    the first; and how many labels with another action or class these replace."""
+    first_of = dict(
+        connection.execute(
+            """SELECT id, coalesce(duplicate_of, id) FROM images
+            WHERE status IN ('ready', 'missing', 'changed')"""
+        )
+    )
+    unknown = next((entry.image_id for entry in entries if entry.image_id not in first_of), None)
+    if unknown is not None:
+        raise BadInput(f"There is no image {unknown} to label.", "Run aral sync, then import again.")
+    last: dict[tuple[int, str], _Entry] = {}
+    votes: Counter[tuple[int, str, Action, str]] = Counter()
+    for entry in entries:
+        place = (first_of[entry.image_id], entry.annotator if entry.named else "")
+        last.pop(place, None)
+        last[place] = entry
+        votes[(*place, entry.action, entry.composed_name)] += 1
+    same = sum(votes[(*place, entry.action, entry.composed_name)] for place, entry in last.items())
+    return [(image_id, entry) for (image_id, _), entry in last.items()], len(entries) - same
+
+
+def _append(
+    connection: sqlite3.Connection, rows: Sequence[_NewEvent], log: _Log, predictions: PredictionTable
+) -> int:
+    """Append new events at once, make them the current answers, and end their leases.
+
+    Each keeps the provenance of the annotator's earlier answer to the image, as any further answer does.
+
+    Returns:
+        ``seq`` of the first; the others follow.
+    """
+    image_ids = sorted({row.image_id for row in rows})
+    leases = {
+        (image_id, person): columns
+        for image_id, person, *columns in connection.execute(
+            "SELECT image_id, annotator_id, purpose, suggested_class, suggested_probability, suggested_by "
+            "FROM leases"
+        )
+    }
+    purposes = {
+        image_id: purpose
+        for image_id, purpose, *_ in connection.execute(
+            f"SELECT i.id, {PROVENANCE} FROM {WITH_QUERY} WHERE i.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(image_ids),),
+        )
+    }
+    first, now, at = _last_seq(connection) + 1, utc_now(), clock(connection)
+    table = []
+    for seq, row in enumerate(rows, first):
+        place = (row.image_id, row.annotator_id)
+        asked = row.provenance
+        purpose, *suggested = leases.get(place) or (
+            purposes[row.image_id],
+            *suggestion_columns(predictions.of(row.image_id)),
+        )
+        table.append(
+            (
+                seq,
+                row.key,
+                *place,
+                *row.vote,
+                now,
+                at,
+                purpose,
+                *log.provenance.get(place, (asked.round, asked.strategy, asked.score)),
+                *suggested,
+            )
+        )
+    connection.executemany(
+        """INSERT INTO answers (seq, key, image_id, annotator_id, action, class_id, suggestion_shown, answered_at,
+            answered_clock, purpose, round, strategy, score, suggested_class, suggested_probability, suggested_by)
+        VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        table,
+    )
+    connection.execute(
+        """INSERT OR REPLACE INTO standing
+        SELECT image_id, annotator_id, seq, action, class_id FROM answers WHERE seq >= ?""",
+        (first,),
+    )
+    connection.executemany(
+        "DELETE FROM leases WHERE image_id = ? AND annotator_id = ?",
+        [place for place in {(row.image_id, row.annotator_id) for row in rows} if place in leases],
+    )
+    update_consensus(connection, image_ids)
+    return first
+
+
+def _append_undos(connection: sqlite3.Connection, number: int, undo_number: int) -> list[int]:
+    """Append an undo for every event of an import that was not undone, and make the answers before current again.
+
+    Returns:
+        the images of the import.
+    """
+    now, at = utc_now(), clock(connection)
+    connection.execute(
+        f"""INSERT INTO answers (key, image_id, annotator_id, action, cancels, suggestion_shown, answered_at,
+            answered_clock, purpose, round, strategy, score)
+        SELECT 'import-undo:' || ? || ':' || a.seq, a.image_id, a.annotator_id, 'undo', a.seq, 0, ?, ?,
+            a.purpose, a.round, a.strategy, a.score
+        FROM label_import_events e JOIN answers a ON a.seq = e.seq
+        WHERE e.import_id = ? AND {NOT_UNDONE} ORDER BY a.seq""",
+        (undo_number, now, at, number),
+    )
+    places = connection.execute(
+        """SELECT DISTINCT a.image_id, a.annotator_id
+        FROM label_import_events e JOIN answers a ON a.seq = e.seq WHERE e.import_id = ?""",
+        (number,),
+    ).fetchall()
+    connection.execute(
+        "DELETE FROM standing WHERE seq IN (SELECT seq FROM label_import_events WHERE import_id = ?)",
+        (number,),
+    )
+    # Where a newer answer is current, nothing changes. With max(), SQLite takes the other columns from its row.
+    connection.executemany(
+        f"""INSERT OR IGNORE INTO standing
+        SELECT image_id, annotator_id, max(seq), action, class_id FROM answers a
+        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {NOT_UNDONE} GROUP BY image_id""",
+        places,
+    )
+    return sorted({image_id for image_id, _ in places})
+
+
+def _last_seq(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM answers").fetchone()[0])
+
+
+def _next_number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM label_imports").fetchone()[0])
+
+
+def _insert_unit(
+    connection: sqlite3.Connection,
+    number: int,
+    undoes: int | None,
+    source: str,
+    counts: Mapping[str, int],
+    first: int,
+) -> None:
+    """List a unit, with the events that it appended: all since ``first``."""
+    connection.execute(
+        "INSERT INTO label_imports (id, undoes, source, imported_at, counts) VALUES (?, ?, ?, ?, ?)",
+        (number, undoes, os.fsencode(source), utc_now(), json.dumps(dict(counts))),
+    )
+    connection.execute(
+        "INSERT INTO label_import_events (seq, import_id) SELECT seq, ? FROM answers WHERE seq >= ?",
+        (number, first),
+    )
+
+
+def _to_undo(connection: sqlite3.Connection, number: int | None) -> tuple[int, str]:
+    """Number and source of the import to undo."""
+    row = connection.execute(
+        """SELECT i.id, i.source, i.undoes, u.id FROM label_imports i LEFT JOIN label_imports u ON u.undoes = i.id
+        WHERE i.id = ?1 OR (?1 IS NULL AND i.undoes IS NULL AND u.id IS NULL) ORDER BY i.id DESC LIMIT 1""",
+        (number,),
+    ).fetchone()
+    if row is None:
+        raise BadInput(
+            "There is no import to undo." if number is None else f"There is no import {number}.",
+            "See the list: aral import PROJECT --list",
+        )
+    found, source, undoes, undone_by = row
+    if undoes is not None:
+        raise BadInput(f"Entry {found} is the undo of import {undoes}.", "Import the labels again instead.")
+    if undone_by is not None:
+        raise BadInput(f"Import {found} was undone already, by entry {undone_by}.")
+    return int(found), os.fsdecode(source)
+
+
+def _images_changed_since(connection: sqlite3.Connection, number: int) -> int:
+    """How many images of an import have a current answer that is newer than the import's."""
+    (count,) = connection.execute(
+        """SELECT count(*) FROM (
+            SELECT a.image_id, max(a.seq) AS newest FROM label_import_events e JOIN answers a ON a.seq = e.seq
+            WHERE e.import_id = ? GROUP BY a.image_id) i
+        WHERE EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.image_id AND s.seq > i.newest)""",
+        (number,),
+    ).fetchone()
+    return int(count)
+
+
+def _remove_classes(connection: sqlite3.Connection, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Remove the classes that an import added and nothing else uses; names of the removed and the kept ones."""
+    rows = connection.execute(
+        f"""SELECT c.id, c.name,
+            EXISTS (SELECT 1 FROM answers a WHERE a.class_id = c.id AND {NOT_UNDONE})
+            OR EXISTS (SELECT 1 FROM classes m WHERE m.merged_into = c.id)
+            OR EXISTS (SELECT 1 FROM class_changes h WHERE h.class_id = c.id AND h.change <> 'add')
+        FROM label_import_classes l JOIN classes c ON c.id = l.class_id
+        WHERE l.import_id = ? AND c.merged_into IS NULL AND c.removed = 0 ORDER BY c.id""",
+        (number,),
+    ).fetchall()
+    for class_id, _, used in rows:
+        if not used:
+            remove_class(connection, class_id, IMPORT)
+    return tuple(name for _, name, used in rows if not used), tuple(name for _, name, used in rows if used)

@@ -1,0 +1,545 @@
+"""Sync: bring the list of images up to date with the folder of photos, and read every new file once.
+
+First the folder is compared with the list (:func:`update_image_list`): new files become pending images, others are
+marked. Then the pending files are read by several threads and committed batch by batch: pixels and thumbnails
+first, then the rows that refer to them. After a kill at any moment the next sync continues with the first image
+whose batch was not committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+import warnings
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from aral.annotation.consensus import update_consensus
+from aral.annotation.database import ProjectDatabase, read_setting, write_setting
+from aral.annotation.estimate import image_stream, resize_estimate_set
+from aral.annotation.pictures import (
+    SAMPLE,
+    Photo,
+    PixelFile,
+    PixelWriter,
+    choose_pixels,
+    read_photo,
+    write_thumbnail,
+)
+from aral.annotation.settings import read_settings
+from aral.data.decode import Channels
+from aral.data.image_file import read_image_bytes
+from aral.data.scan import Found, scan
+from aral.data.unreadable import Reason, Refused
+from aral.errors import BadInput, RunFailed
+from aral.loop.lock import FolderLock
+from aral.randomness import Stream
+
+MOST_THREADS = 4
+AHEAD = 48
+"""Images read and not yet committed; together they take some megabytes."""
+
+BATCH_IMAGES = 128
+BATCH_SECONDS = 0.3
+
+STEPS_AT_ONCE = 500
+"""Changes of the list in one transaction: a few milliseconds, so that annotators can answer meanwhile."""
+
+_RETRIED = (Reason.NO_PERMISSION, Reason.MISSING, Reason.TOO_LARGE)
+"""Reasons that may no longer hold though the file looks the same."""
+
+_Read: TypeAlias = tuple[int, Photo | Refused]
+"""An image id, and what reading its file gave."""
+
+_Step: TypeAlias = Callable[[sqlite3.Connection], object]
+"""A change of the list of images, made inside a transaction."""
+
+
+@dataclass(frozen=True)
+class SyncProgress:
+    """Progress of a sync.
+
+    Attributes:
+        done: files processed, those of earlier syncs included.
+        total: files found.
+        readable: images that can be used, copies included.
+        duplicates: exact copies among them.
+        unreadable: files and folders left out, each listed with its reason.
+    """
+
+    done: int
+    total: int
+    readable: int
+    duplicates: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class SyncResult(SyncProgress):
+    """Result of a sync.
+
+    Attributes:
+        added: images that were read for the first time.
+        missing: images whose file has gone.
+        changed: images whose file has other content now.
+        seconds: how long it took.
+        first_frames: names of the animations, of which the first frame counts.
+        complete: False when it was stopped before the end.
+    """
+
+    added: int
+    missing: int
+    changed: int
+    seconds: float
+    first_frames: tuple[str, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """The arguments of :meth:`aral.annotation.images.Images.sync`, with ``max_pixels`` resolved."""
+
+    observer: Callable[[SyncProgress], None]
+    stopping: Callable[[], bool]
+    follow_links: bool
+    max_pixels: int
+    side: int | None
+    channels: Channels | None
+
+
+def run_sync(database: ProjectDatabase, folder: Path, photos: Path, request: SyncRequest) -> SyncResult:
+    """As :meth:`aral.annotation.images.Images.sync`.
+
+    Args:
+        database: the project's.
+        folder: of the project.
+        photos: the user's images.
+        request: the arguments.
+    """
+    started = time.monotonic()
+    if not photos.is_dir():
+        raise BadInput(f"There is no folder {photos}.", "Is the drive with the photos connected?")
+    lock = FolderLock(folder, "import.lock", "The import into")
+    try:
+        update_image_list(database, photos, scan(photos, request.follow_links))
+        _resize_estimate_set(database)
+        pending = database.rows(
+            """SELECT id, name FROM images WHERE status = 'pending'
+            ORDER BY estimate DESC, CASE estimate WHEN 1 THEN shuffle ELSE id END"""
+        )
+        files = [(image_id, os.fsdecode(name)) for image_id, name in pending]
+        before = _progress(database)
+        complete = _read_files(database, folder, photos, files, request) if files else True
+        _resize_estimate_set(database)
+    finally:
+        lock.release()
+    progress = _progress(database)
+    request.observer(progress)
+    return SyncResult(
+        **asdict(progress),
+        added=progress.readable - before.readable,
+        missing=_count(database, "status = 'missing'"),
+        changed=_count(database, "status = 'changed'"),
+        seconds=time.monotonic() - started,
+        first_frames=_first_frames(database),
+        complete=complete,
+    )
+
+
+def pixel_file(database: ProjectDatabase, folder: Path) -> PixelFile | None:
+    """The pixel file of a project; None before its first sync."""
+    with database.snapshot() as connection:
+        stored = read_setting(connection, "pixels", None)
+    if stored is None:
+        return None
+    side, channels = stored
+    return PixelFile(folder / f"pixels-{side}x{channels}.u8", side, channels)
+
+
+def _resize_estimate_set(database: ProjectDatabase) -> None:
+    with database.transaction() as connection:
+        settings = read_settings(connection)
+        resize_estimate_set(connection, settings.budget, settings.estimate_share)
+
+
+def _progress(database: ProjectDatabase) -> SyncProgress:
+    total, pending, readable, duplicates, unreadable = database.row(
+        """SELECT count(*), sum(status = 'pending'), sum(status = 'ready'),
+            sum(status = 'ready' AND duplicate_of IS NOT NULL), sum(status = 'unreadable')
+        FROM images WHERE status IN ('pending', 'ready', 'unreadable')"""
+    )
+    left_out = database.row("SELECT count(*) FROM left_out")[0]
+    done = total - (pending or 0)
+    return SyncProgress(done, total, readable or 0, duplicates or 0, (unreadable or 0) + left_out)
+
+
+def _count(database: ProjectDatabase, condition: str) -> int:
+    return int(database.row(f"SELECT count(*) FROM images WHERE {condition}")[0])
+
+
+def _first_frames(database: ProjectDatabase) -> tuple[str, ...]:
+    rows = database.rows("SELECT name FROM images WHERE animated = 1 AND status = 'ready' ORDER BY name")
+    return tuple(os.fsdecode(name) for (name,) in rows)
+
+
+# Comparing the folder with the list of images
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the list holds of a file."""
+
+    id: int
+    status: str
+    size: int
+    time: int
+    sha256: str
+    reason: str | None
+
+
+@dataclass
+class _Comparison:
+    """The steps that bring the list of images up to date with the folder.
+
+    Attributes:
+        photos: the folder.
+        stream: the random numbers of images.
+        next_id: of the next new image.
+        present: by name what the list holds as being in the folder; found files are removed from it.
+        gone: by name what the list holds as missing or changed.
+        steps: the changes.
+    """
+
+    photos: Path
+    stream: Stream
+    next_id: int
+    present: dict[str, _Known] = field(default_factory=dict)
+    gone: dict[str, list[_Known]] = field(default_factory=lambda: defaultdict(list))
+    steps: list[_Step] = field(default_factory=list)
+
+    def compare(self, name: str) -> None:
+        """Compare a file of the folder with the list. Its content is read only if size or time differ."""
+        try:
+            status = (self.photos / name).stat()
+        except OSError:
+            return  # it has gone since; the next sync will mark it
+        size, time = status.st_size, status.st_mtime_ns
+        known = self.present.pop(name, None)
+        if known is None:
+            self.add_or_restore(name, size, time, self.known_content(name, size, time))
+        elif known.status == "unreadable":
+            if (known.size, known.time) != (size, time) or known.reason in _RETRIED:
+                self.steps.append(_set_status(known.id, "pending", size, time))
+        elif known.status == "ready" and (known.size, known.time) != (size, time):
+            content = _content(self.photos / name)
+            if content == known.sha256:
+                self.steps.append(_set_status(known.id, "ready", size, time))
+            else:
+                self.steps.append(_set_status(known.id, "changed"))
+                self.add_or_restore(name, size, time, content)
+
+    def known_content(self, name: str, size: int, time: int) -> str:
+        """The SHA-256 of a file that is back; empty for a new name, whose file is hashed when it is read."""
+        known = self.gone.get(name, ())
+        same = next((one for one in known if (one.size, one.time) == (size, time)), None)
+        if same is not None and same.status == "missing":
+            return same.sha256
+        return _content(self.photos / name) if known else ""
+
+    def add_or_restore(self, name: str, size: int, time: int, content: str) -> None:
+        """A file that was not there: restore the image of the same name and content, or add a new one."""
+        back = next((known for known in self.gone.get(name, ()) if known.sha256 == content), None)
+        if back is not None:
+            self.steps.append(_set_status(back.id, "ready", size, time))
+            return
+        shuffle = float(self.stream.uniform(np.array([self.next_id], dtype=np.int64))[0])
+        self.steps.append(_add(self.next_id, name, size, time, shuffle))
+        self.next_id += 1
+
+    def mark_missing(self) -> None:
+        """Images whose file was not found are missing; those that were never read are deleted."""
+        for known in self.present.values():
+            if known.status == "ready":
+                self.steps.append(_set_status(known.id, "missing"))
+            else:
+                self.steps.append(_delete(known.id))
+
+
+def update_image_list(database: ProjectDatabase, photos: Path, found: Found) -> None:
+    """Bring the list of images up to date with the files found; may be repeated after a kill at any moment.
+
+    A changed file becomes a new image; the old one keeps its answers. When the first of several exact copies has
+    gone, the next one takes its place.
+    """
+    with database.snapshot() as connection:
+        stream = image_stream(connection)
+    rows = database.rows("SELECT id, name, status, file_size, file_time, sha256, reason FROM images")
+    comparison = _Comparison(photos, stream, max((row[0] for row in rows), default=-1) + 1)
+    for image_id, name, status, size, time_, sha256, reason in rows:
+        known = _Known(image_id, status, size, time_, sha256, reason)
+        if status in ("missing", "changed"):
+            comparison.gone[os.fsdecode(name)].append(known)
+        else:
+            comparison.present[os.fsdecode(name)] = known
+    for name in found.files:
+        comparison.compare(name)
+    comparison.mark_missing()
+    for start in range(0, len(comparison.steps), STEPS_AT_ONCE):
+        with database.transaction() as connection:
+            for step in comparison.steps[start : start + STEPS_AT_ONCE]:
+                step(connection)
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM left_out")
+        connection.executemany(
+            "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)",
+            [(os.fsencode(bad.path), bad.reason.value, bad.detail) for bad in found.left_out],
+        )
+        _replace_missing_by_copies(connection)
+
+
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_image_bytes(path)).hexdigest()
+    except Refused:
+        return "unreadable"
+
+
+def _add(image_id: int, name: str, size: int, time: int, shuffle: float) -> _Step:
+    return lambda connection: connection.execute(
+        "INSERT INTO images (id, name, status, file_size, file_time, shuffle) "
+        "VALUES (?, ?, 'pending', ?, ?, ?)",
+        (image_id, os.fsencode(name), size, time, shuffle),
+    )
+
+
+def _set_status(image_id: int, status: str, size: int | None = None, time: int | None = None) -> _Step:
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            """UPDATE images SET status = ?2, reason = NULL, detail = NULL,
+                file_size = coalesce(?3, file_size), file_time = coalesce(?4, file_time) WHERE id = ?1""",
+            (image_id, status, size, time),
+        )
+        update_consensus(connection, [image_id])
+
+    return step
+
+
+def _delete(image_id: int) -> _Step:
+    return lambda connection: connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
+
+
+def _replace_missing_by_copies(connection: sqlite3.Connection) -> None:
+    """Swap the names of a first copy that has gone and its next copy that is there: the answers stay usable."""
+    pairs = connection.execute(
+        """SELECT f.id, min(c.id) FROM images c JOIN images f ON f.id = c.duplicate_of
+        WHERE c.duplicate_of IS NOT NULL AND c.status = 'ready' AND f.status IN ('missing', 'changed')
+        GROUP BY f.id"""
+    ).fetchall()
+    for first, copy in pairs:
+        files = [
+            connection.execute(
+                "SELECT name, file_size, file_time, status FROM images WHERE id = ?", (image_id,)
+            ).fetchone()
+            for image_id in (first, copy)
+        ]
+        # In this order no two present images have the same name at any moment.
+        connection.execute("UPDATE images SET status = ? WHERE id = ?", (files[0][3], copy))
+        for image_id, file in ((first, files[1]), (copy, files[0])):
+            connection.execute(
+                "UPDATE images SET name = ?, file_size = ?, file_time = ?, status = ? WHERE id = ?",
+                (*file, image_id),
+            )
+        update_consensus(connection, [first, copy])
+
+
+# Reading the pending files
+
+
+def _read_files(
+    database: ProjectDatabase,
+    folder: Path,
+    photos: Path,
+    files: Sequence[tuple[int, str]],
+    request: SyncRequest,
+) -> bool:
+    """Read the pending files and commit them batch by batch; False when stopped before the end."""
+    pixels = _choose_pixel_file(database, folder, photos, files, request)
+    (rows,) = database.row("SELECT max(id) + 1 FROM images")
+    writer = PixelWriter(pixels, rows)
+
+    def read(path: Path) -> Photo | Refused:
+        try:
+            return read_photo(path, pixels, request.max_pixels)
+        except Refused as refused:
+            return refused
+
+    batch: list[_Read] = []
+    progress = _progress(database)
+    committed = time.monotonic()
+    try:
+        for image_id, photo in _read_ahead(read, photos, files, request.stopping):
+            batch.append((image_id, photo))
+            if len(batch) >= BATCH_IMAGES or time.monotonic() - committed > BATCH_SECONDS:
+                progress = _commit(database, folder, writer, batch, progress)
+                request.observer(progress)
+                batch, committed = [], time.monotonic()
+        _commit(database, folder, writer, batch, progress)
+    finally:
+        writer.close()
+    return _count(database, "status = 'pending'") == 0
+
+
+def _read_ahead(
+    read: Callable[[Path], Photo | Refused],
+    photos: Path,
+    files: Sequence[tuple[int, str]],
+    stopping: Callable[[], bool],
+) -> Iterator[_Read]:
+    """The files in their order, read by several threads, up to :data:`AHEAD` of them in advance."""
+    waiting: deque[tuple[int, Future[Photo | Refused]]] = deque()
+    # Pillow's warnings (odd metadata, size) are handled by open_image; Python's filters belong to all threads.
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
+        warnings.simplefilter("ignore")
+        try:
+            for image_id, name in files:
+                if stopping():
+                    break
+                waiting.append((image_id, threads.submit(read, photos / name)))
+                if len(waiting) >= AHEAD:
+                    first, photo = waiting.popleft()
+                    yield first, photo.result()
+            while waiting:
+                first, photo = waiting.popleft()
+                yield first, photo.result()
+        finally:
+            for _, photo in waiting:
+                photo.cancel()
+
+
+def _choose_pixel_file(
+    database: ProjectDatabase,
+    folder: Path,
+    photos: Path,
+    files: Sequence[tuple[int, str]],
+    request: SyncRequest,
+) -> PixelFile:
+    """The pixel file of the project; its shape is chosen at the first sync and stays."""
+    known = pixel_file(database, folder)
+    if known is not None:
+        if request.side not in (None, known.side) or request.channels not in (None, known.channels):
+            raise BadInput(
+                f"The images of this project are kept at {known.channels}×{known.side}×{known.side}.",
+                "Start a new project for another size.",
+            )
+        return known
+    names = [name for _, name in files[:: len(files) // SAMPLE + 1]]
+    side, channels = choose_pixels(photos, names, len(files), request.side, request.channels)
+    with database.transaction() as connection:
+        write_setting(connection, "pixels", [side, channels])
+    return PixelFile(folder / f"pixels-{side}x{channels}.u8", side, channels)
+
+
+def _commit(
+    database: ProjectDatabase,
+    folder: Path,
+    writer: PixelWriter,
+    batch: Sequence[_Read],
+    progress: SyncProgress,
+) -> SyncProgress:
+    """Write a batch of files that were read: pixels and thumbnails first, then the rows.
+
+    Args:
+        database: the project's.
+        folder: the project's folder.
+        writer: of the pixel file.
+        batch: images that are pending.
+        progress: before this batch.
+
+    Returns:
+        the progress after this batch.
+
+    Raises:
+        RunFailed: the disk is full or not writable; the images of the batch stay pending.
+    """
+    try:
+        for image_id, photo in batch:
+            if isinstance(photo, Photo):
+                writer.write(image_id, photo.square)
+                write_thumbnail(folder, image_id, photo.thumbnail)
+        writer.flush()
+    except OSError as error:
+        free = shutil.disk_usage(folder).free
+        raise RunFailed(
+            f"The import into {folder} stopped: {error.strerror} ({free} bytes free).",
+            "Free some space and give the same command again: it goes on where it stopped.",
+        ) from error
+    with database.transaction() as connection:
+        for image_id, photo in batch:
+            if isinstance(photo, Photo):
+                progress = _record_photo(connection, image_id, photo, progress)
+            else:
+                progress = _record_refused(connection, image_id, photo, progress)
+    return progress
+
+
+def _record_refused(
+    connection: sqlite3.Connection, image_id: int, refused: Refused, progress: SyncProgress
+) -> SyncProgress:
+    if refused.reason is Reason.MISSING:
+        connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        return replace(progress, total=progress.total - 1)
+    connection.execute(
+        "UPDATE images SET status = 'unreadable', estimate = 0, reason = ?, detail = ? WHERE id = ?",
+        (refused.reason.value, refused.detail, image_id),
+    )
+    return replace(progress, done=progress.done + 1, unreadable=progress.unreadable + 1)
+
+
+def _record_photo(
+    connection: sqlite3.Connection, image_id: int, photo: Photo, progress: SyncProgress
+) -> SyncProgress:
+    """Record a file that was read: a new image, an exact copy, or a known image under another name."""
+    progress = replace(progress, done=progress.done + 1, readable=progress.readable + 1)
+    twin = connection.execute(
+        """SELECT id, status FROM images WHERE sha256 = ? AND sha256 <> '' AND duplicate_of IS NULL AND id <> ?
+            AND status IN ('ready', 'missing', 'changed') ORDER BY status <> 'ready', id LIMIT 1""",
+        (photo.sha256, image_id),
+    ).fetchone()
+    if twin is not None and twin[1] != "ready":
+        file = connection.execute(
+            "SELECT name, file_size, file_time FROM images WHERE id = ?", (image_id,)
+        ).fetchone()
+        connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        connection.execute(
+            "UPDATE images SET status = 'ready', name = ?, file_size = ?, file_time = ? WHERE id = ?",
+            (*file, twin[0]),
+        )
+        update_consensus(connection, [twin[0]])
+        return progress
+    first = None if twin is None else twin[0]
+    connection.execute(
+        """UPDATE images SET status = 'ready', width = ?, height = ?, format = ?, animated = ?, sha256 = ?,
+            likeness = ?, duplicate_of = ?, estimate = estimate * ?, open = ? WHERE id = ?""",
+        (
+            photo.width,
+            photo.height,
+            photo.format,
+            photo.animated,
+            photo.sha256,
+            photo.difference_hash,
+            first,
+            first is None,
+            first is None,
+            image_id,
+        ),
+    )
+    return progress if first is None else replace(progress, duplicates=progress.duplicates + 1)

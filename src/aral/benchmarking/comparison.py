@@ -1,0 +1,532 @@
+"""One comparison of methods over seeds: curves, areas, labels needed, verdicts, and the conditions of the runs.
+
+Everything is computed here once; :mod:`aral.reports` shows it as text, HTML, JSON and CSV. Accuracies, areas and
+their differences are shares of the test images, in [0, 1] and [−1, 1]. A difference is method minus baseline of
+one seed, because runs of one seed start from the same first labels. docs/verdicts.md explains the rule.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Float64
+
+from aral.benchmarking.parity import Parity
+from aral.benchmarking.records import RunRecord, read_run
+from aral.benchmarking.results import Difference, GridResult, UnitResult
+from aral.benchmarking.statistics import (
+    MINIMUM_SEEDS,
+    SIGNIFICANCE,
+    Curve,
+    Interval,
+    LabelsNeeded,
+    NotReached,
+    PairedTest,
+    common_range,
+    holm,
+    labels_needed,
+    labels_saved,
+    mean_curve,
+    normalised_area,
+    paired_test,
+    seeds_needed,
+    t_interval,
+    win_share,
+)
+from aral.benchmarking.workers import State
+from aral.errors import BadInput, unknown_name
+
+MARGIN = 0.005
+"""Half a percentage point: a smaller difference of accuracy has no practical relevance."""
+
+PLAIN_BASELINE = "supervised+random"
+
+
+class Verdict(Enum):
+    """The outcome for a method against its baseline."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NO_DIFFERENCE = "no practical difference"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Measure(Enum):
+    """The quantity that is tested. The area under the learning curve is the primary one, fixed before any run."""
+
+    AREA = "area"
+    FINAL = "final accuracy"
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a method's learning curve, over its seeds.
+
+    Attributes:
+        method: the method.
+        labelled: the number of labels.
+        mean: mean test accuracy over the seeds, in [0, 1].
+        deviation: sample standard deviation over the seeds (n − 1 in the denominator), in the same unit; None
+            for a single seed.
+        seeds: how many seeds have reached this number of labels.
+        interval: the 95 % t-interval of the mean; None for a single seed.
+    """
+
+    method: str
+    labelled: int
+    mean: float
+    deviation: float | None
+    seeds: int
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One method against its baseline in one measure.
+
+    Attributes:
+        method: the method.
+        baseline: the method it is compared with.
+        measure: the quantity that is tested.
+        seeds: the seeds that both have, ascending.
+        span: smallest and largest number of labels that all these runs cover; None without such a range.
+        test: the paired differences; None if there are none.
+        corrected_t_p: p-value of the t-test, corrected after Holm over the methods; None below three seeds.
+        corrected_flip_p: that of the sign-flip test.
+        verdict: the outcome.
+        seeds_needed: seeds needed for a clear verdict; None if it is clear, if there are fewer than three, or
+            if more than a thousand were needed.
+        different_starts: seeds whose two runs did not start from the same first labels.
+    """
+
+    method: str
+    baseline: str
+    measure: Measure
+    seeds: tuple[int, ...]
+    span: tuple[int, int] | None
+    test: PairedTest | None
+    corrected_t_p: float | None
+    corrected_flip_p: float | None
+    verdict: Verdict
+    seeds_needed: int | None
+    different_starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """Labels that the mean curves of a method and its baseline need for a target accuracy.
+
+    Attributes:
+        method: the method.
+        baseline: the method it is compared with.
+        target: the accuracy, in [0, 1].
+        seeds: how many seeds both have; the curves are means over these.
+        needed: labels the method needs.
+        baseline_needed: labels the baseline needs.
+        saved: bounds of the labels saved against the baseline.
+        runs_reaching: how many single runs of the method reach the target.
+        baseline_runs_reaching: how many of the baseline's do.
+    """
+
+    method: str
+    baseline: str
+    target: float
+    seeds: int
+    needed: LabelsNeeded
+    baseline_needed: LabelsNeeded
+    saved: Interval
+    runs_reaching: int
+    baseline_runs_reaching: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run: labels of its first and last round, area under the curve between them, final accuracy."""
+
+    run: str
+    method: str
+    seed: int
+    first: int
+    last: int
+    area: float
+    final: float
+
+
+@dataclass(frozen=True)
+class Wins:
+    """The pairwise penalty matrix.
+
+    Attributes:
+        methods: names of the rows and of the columns.
+        shares: entry i, j is the share of the numbers of labels at which method i is significantly better
+            than method j; None where they cannot be compared.
+    """
+
+    methods: tuple[str, ...]
+    shares: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class FullTrainingResult:
+    """Training on all labels of the pool: the upper line of a comparison.
+
+    Attributes:
+        learner: its learner.
+        steps: training steps; None: as many as a compared run takes in all its rounds.
+        units: its runs.
+        accuracy: mean test accuracy, in [0, 1]; None unless all of its runs are done.
+    """
+
+    learner: str
+    steps: int | None
+    units: tuple[UnitResult, ...]
+    accuracy: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A comparison of methods on one data set.
+
+    Attributes:
+        data: the data set with its note.
+        measure: the name of the accuracies.
+        methods: in order of appearance.
+        seeds: ascending.
+        records: what the runs have recorded.
+        curves: mean learning curves with their spread.
+        verdicts: one for each method and measure, methods in order of appearance, the area first.
+        targets: one for each method and target accuracy.
+        without_baseline: methods that have no baseline here and are none themselves.
+        runs: one for each run that has an accuracy.
+        wins: the pairwise penalty matrix.
+        parity: for each seed, whether its runs had equal conditions; empty if it was not checked.
+        full_training: None if it was not asked for.
+        differences: from the paper's experiment.
+        failures: units that failed.
+        method_settings: settings that only one method has, by method.
+    """
+
+    data: str
+    measure: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    records: tuple[RunRecord, ...]
+    curves: tuple[CurvePoint, ...]
+    verdicts: tuple[VerdictRow, ...]
+    targets: tuple[TargetRow, ...]
+    without_baseline: tuple[str, ...]
+    runs: tuple[RunRow, ...]
+    wins: Wins
+    parity: tuple[Parity, ...] = ()
+    full_training: FullTrainingResult | None = None
+    differences: tuple[Difference, ...] = ()
+    failures: tuple[UnitResult, ...] = ()
+    method_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> float | None:
+        """Mean test accuracy of full training, in [0, 1]; None if it is unknown."""
+        return self.full_training.accuracy if self.full_training else None
+
+
+def compare_runs(
+    records: Sequence[RunRecord],
+    baseline: str | None = None,
+    targets: Sequence[float] = (),
+    parity: Iterable[Parity] = (),
+) -> Comparison:
+    """Compare each method with its baseline.
+
+    Args:
+        records: runs on one data set.
+        baseline: the method all others are compared with; None for random queries with the method's own
+            learner where there are such runs, else supervised learning with random queries.
+        targets: accuracies, in (0, 1], for which to count labels; the baseline's final one is always added.
+        parity: whether the runs had equal conditions, if that was checked.
+
+    Raises:
+        BadInput: there is no run, the data sets (or their notes) differ, two runs are of one method and seed, no
+            run is of the baseline, or a target is not in (0, 1].
+    """
+    check_comparable(records)
+    methods = tuple(dict.fromkeys(record.method for record in records))
+    if baseline is not None and baseline not in methods:
+        raise unknown_name("baseline", baseline, methods)
+    for target in targets:
+        if not 0 < target <= 1:
+            raise BadInput(f"The target accuracy {target:g} is not in (0, 1].", "Give 0.9 for 90 %.")
+    learners = {record.method: record.learner for record in records}
+    baselines = {method: baseline or _baseline_of(method, learners[method], methods) for method in methods}
+    runs: _Runs = {method: {} for method in methods}
+    for record in records:
+        curve = _run_curve(record)
+        if curve is not None:
+            runs[record.method][record.seed] = _Run(record, curve)
+    pairs = [(method, base) for method, base in baselines.items() if base is not None and base != method]
+    return Comparison(
+        data=records[0].data_title,
+        measure=records[0].measure,
+        methods=methods,
+        seeds=tuple(sorted({record.seed for record in records})),
+        records=tuple(records),
+        curves=curve_points(records),
+        verdicts=_verdict_rows(pairs, runs),
+        targets=tuple(row for pair in pairs for row in _target_rows(pair, runs, targets)),
+        without_baseline=tuple(
+            m for m, base in baselines.items() if base is None and m not in baselines.values()
+        ),
+        runs=tuple(_run_row(run) for by_seed in runs.values() for run in by_seed.values()),
+        wins=_wins(methods, runs),
+        parity=tuple(parity),
+    )
+
+
+def compare_grid(
+    result: GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+) -> Comparison | None:
+    """Compare the finished and running units of a grid.
+
+    Args:
+        result: of the grid.
+        baseline: as for :func:`compare_runs`; if none of its runs has begun, the usual baseline is used.
+        targets: as for :func:`compare_runs`.
+
+    Returns:
+        None if no unit has begun.
+
+    Raises:
+        BadInput: as for :func:`compare_runs`.
+    """
+    begun = (State.DONE, State.RUNNING)
+    records = [read_run(result.folder / unit.name) for unit in result.units if unit.state in begun]
+    if not records:
+        return None
+    if not any(record.method == baseline for record in records):
+        baseline = None
+    return replace(
+        compare_runs(records, baseline, targets, result.parity),
+        full_training=_full_training(result),
+        differences=result.differences,
+        failures=result.failures,
+        method_settings=result.grid.method_settings,
+    )
+
+
+def _full_training(result: GridResult) -> FullTrainingResult | None:
+    full = result.grid.full
+    return FullTrainingResult(full.learner, full.steps, result.full, result.reference) if full else None
+
+
+def check_comparable(records: Sequence[RunRecord]) -> None:
+    """Refuse runs that cannot be compared.
+
+    Raises:
+        BadInput: there is no run, the runs are of different data sets (their notes count), or two of them
+            are of the same method and seed.
+    """
+    if not records:
+        raise BadInput("There is no run to compare.", "Give at least one run folder.")
+    seen: dict[tuple[str, int], RunRecord] = {}
+    for record in records:
+        if record.data_title != records[0].data_title:
+            raise BadInput(
+                f"Run {records[0].folder} is on {records[0].data_title}, "
+                f"but run {record.folder} on {record.data_title}.",
+                "Compare runs on one data set at a time.",
+            )
+        twin = seen.setdefault((record.method, record.seed), record)
+        if twin is not record:
+            raise BadInput(
+                f"Runs {twin.folder} and {record.folder} are both of {record.method}, seed {record.seed}.",
+                "Leave one of them out.",
+            )
+
+
+def curve_points(records: Iterable[RunRecord]) -> tuple[CurvePoint, ...]:
+    """Mean learning curves: methods in order of appearance, numbers of labels ascending.
+
+    If a run evaluates the same number of labels twice, the last accuracy counts.
+    """
+    methods: dict[str, dict[int, dict[int, float]]] = {}
+    for record in records:
+        for each in record.rounds:
+            if each.accuracy is not None:
+                by_labels = methods.setdefault(record.method, defaultdict(dict))
+                by_labels[each.labelled][record.seed] = each.accuracy
+    return tuple(
+        _curve_point(method, labelled, np.array(list(by_seed.values())))
+        for method, by_labels in methods.items()
+        for labelled, by_seed in sorted(by_labels.items())
+    )
+
+
+def _curve_point(method: str, labelled: int, accuracies: Float64[np.ndarray, " n"]) -> CurvePoint:
+    mean, count = float(accuracies.mean()), accuracies.size
+    if count == 1:
+        return CurvePoint(method, labelled, mean, None, 1, None)
+    deviation = float(accuracies.std(ddof=1))
+    return CurvePoint(method, labelled, mean, deviation, count, t_interval(mean, deviation, count))
+
+
+# Verdicts
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    record: RunRecord
+    curve: Curve
+
+
+_Runs = dict[str, dict[int, _Run]]
+
+
+def _run_curve(record: RunRecord) -> Curve | None:
+    """The learning curve of a run, None without any accuracy; of a repeated number of labels the last counts."""
+    points = {each.labelled: each.accuracy for each in record.rounds if each.accuracy is not None}
+    if not points:
+        return None
+    labelled = np.array(sorted(points), dtype=np.int64)
+    return Curve(labelled, np.array([points[count] for count in labelled.tolist()], dtype=np.float64))
+
+
+def _baseline_of(method: str, learner: str, methods: Sequence[str]) -> str | None:
+    """Random queries with the same learner, else supervised learning with random queries, which has none."""
+    own = f"{learner}+random"
+    if own in methods and own != method:
+        return own
+    return PLAIN_BASELINE if PLAIN_BASELINE in methods else None
+
+
+def _shared(pair: tuple[str, str], runs: _Runs) -> list[tuple[_Run, _Run]]:
+    method, baseline = (runs[name] for name in pair)
+    return [(method[seed], baseline[seed]) for seed in sorted(method.keys() & baseline.keys())]
+
+
+def _verdict_rows(pairs: Sequence[tuple[str, str]], runs: _Runs) -> tuple[VerdictRow, ...]:
+    """Both measures of each pair; for each measure, p-values are corrected over the pairs that are tested."""
+    rows: dict[tuple[str, Measure], VerdictRow] = {}
+    for measure in Measure:
+        tests = {pair: _paired(_shared(pair, runs), measure) for pair in pairs}
+        enough = {pair: test for pair, test in tests.items() if test and test.count >= MINIMUM_SEEDS}
+        t_ps = holm([test.spread.t_p for test in enough.values() if test.spread])
+        flip_ps = holm([test.flip_p for test in enough.values()])
+        corrected = dict(zip(enough, zip(t_ps, flip_ps, strict=True), strict=True))
+        for pair, test in tests.items():
+            t_p, flip_p = corrected.get(pair, (None, None))
+            shared, verdict = _shared(pair, runs), verdict_of(test, t_p)
+            rows[pair[0], measure] = VerdictRow(
+                *pair,
+                measure=measure,
+                seeds=tuple(run.record.seed for run, _ in shared),
+                span=common_range([run.curve for both in shared for run in both]),
+                test=test,
+                corrected_t_p=t_p,
+                corrected_flip_p=flip_p,
+                verdict=verdict,
+                seeds_needed=_seeds_needed(verdict, test, len(enough)),
+                different_starts=tuple(run.record.seed for run, base in shared if not _same_start(run, base)),
+            )
+    return tuple(rows[pair[0], measure] for pair in pairs for measure in Measure)
+
+
+def verdict_of(test: PairedTest | None, corrected_p: float | None) -> Verdict:
+    """The rule of verdicts.
+
+    Better or worse if the corrected p-value of the paired t-test is significant, by the sign of the mean; no
+    practical difference if the t-interval lies inside ± :data:`MARGIN`; else, and always with fewer than three
+    seeds, inconclusive.
+    """
+    if test is None or test.spread is None or corrected_p is None:
+        return Verdict.INCONCLUSIVE
+    if corrected_p < SIGNIFICANCE:
+        return Verdict.BETTER if test.mean > 0 else Verdict.WORSE
+    if within_margin(test.spread.interval):
+        return Verdict.NO_DIFFERENCE
+    return Verdict.INCONCLUSIVE
+
+
+def within_margin(interval: Interval) -> bool:
+    """Whether an interval of differences lies inside ± :data:`MARGIN`."""
+    return -MARGIN < interval.low and interval.high < MARGIN
+
+
+def _seeds_needed(verdict: Verdict, test: PairedTest | None, tests: int) -> int | None:
+    if verdict is not Verdict.INCONCLUSIVE or test is None or test.spread is None:
+        return None
+    if test.count < MINIMUM_SEEDS:
+        return None
+    return seeds_needed(test.mean, test.spread.deviation, MARGIN, tests)
+
+
+def _paired(shared: Sequence[tuple[_Run, _Run]], measure: Measure) -> PairedTest | None:
+    span = common_range([run.curve for both in shared for run in both])
+    if span is None:
+        return None
+    scores = np.array([[_score(run.curve, measure, *span) for run in both] for both in shared])
+    return paired_test(scores[:, 0], scores[:, 1])
+
+
+def _score(curve: Curve, measure: Measure, start: int, stop: int) -> float:
+    match measure:
+        case Measure.AREA:
+            return normalised_area(curve, start, stop)
+        case Measure.FINAL:
+            return float(curve.at(np.array([stop]))[0])
+
+
+def _same_start(run: _Run, other: _Run) -> bool:
+    """Whether the first queries of two runs are the same images; unknown counts as the same."""
+    first, second = run.record.rounds[0].selection, other.record.rounds[0].selection
+    return first is None or second is None or set(first.ids.tolist()) == set(second.ids.tolist())
+
+
+def _target_rows(pair: tuple[str, str], runs: _Runs, targets: Sequence[float]) -> list[TargetRow]:
+    shared = _shared(pair, runs)
+    own, base = ([both[place].curve for both in shared] for place in (0, 1))
+    mean, base_mean = mean_curve(own), mean_curve(base)
+    if mean is None or base_mean is None:
+        return []
+    rows = []
+    for target in dict.fromkeys((float(base_mean.accuracy[-1]), *targets)):
+        needed, base_needed = labels_needed(mean, target), labels_needed(base_mean, target)
+        saved = labels_saved(needed, base_needed)
+        reaching = [sum(_reaches(curve, target) for curve in curves) for curves in (own, base)]
+        rows.append(TargetRow(*pair, target, len(shared), needed, base_needed, saved, *reaching))
+    return rows
+
+
+def _reaches(curve: Curve, target: float) -> bool:
+    return not isinstance(labels_needed(curve, target), NotReached)
+
+
+def _run_row(run: _Run) -> RunRow:
+    curve, record = run.curve, run.record
+    area = normalised_area(curve, curve.first, curve.last)
+    return RunRow(
+        record.name, record.method, record.seed, curve.first, curve.last, area, float(curve.accuracy[-1])
+    )
+
+
+def _wins(methods: tuple[str, ...], runs: _Runs) -> Wins:
+    return Wins(
+        methods,
+        tuple(
+            tuple(None if row == column else win_share(_by_labels(row, column, runs)) for column in methods)
+            for row in methods
+        ),
+    )
+
+
+def _by_labels(first: str, second: str, runs: _Runs) -> list[Float64[np.ndarray, " _"]]:
+    """Differences over seeds at each number of labels that both methods have; nothing is interpolated."""
+    found: dict[int, list[float]] = {}
+    for run, other in _shared((first, second), runs):
+        of_other = dict(zip(other.curve.labelled.tolist(), other.curve.accuracy.tolist(), strict=True))
+        for count, accuracy in zip(run.curve.labelled.tolist(), run.curve.accuracy.tolist(), strict=True):
+            if count in of_other:
+                found.setdefault(count, []).append(accuracy - of_other[count])
+    return [np.array(found[count]) for count in sorted(found)]

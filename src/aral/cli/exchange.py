@@ -1,0 +1,211 @@
+"""``aral export`` and ``aral import``: labels and classifiers out, labels in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aral import annotation, benchmarking, reports
+from aral.annotation import LabelImport, LabelImportResult, Project, UndoneImport
+from aral.cli.options import AsJson
+from aral.errors import BadInput
+from aral.words import counted
+
+REPORT = "report.html"
+MAX_REASONS, MAX_PATHS = 5, 3
+"""Reasons, and paths of each, that are printed for labels that were not imported."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("export")(export_command)
+    app.command("import")(import_command)
+
+
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write to.")],
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"One of {', '.join(annotation.FORMATS)}; may be repeated. "
+            f"Default: {', '.join(annotation.DEFAULT_FORMATS)}."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All formats; ONNX needs the extra aral[onnx].")
+    ] = False,
+    images: Annotated[annotation.Placing, typer.Option(help="How images get into an ImageFolder.")] = "copy",
+    as_json: AsJson = False,
+) -> None:
+    """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
+    with Project.open(folder) as project:
+        done = annotation.export(
+            project,
+            target,
+            annotation.FORMATS if everything else format or annotation.DEFAULT_FORMATS,
+            images,
+        )
+        report = export_report(project, target)
+    files = [*done.files, *([REPORT] if report else [])]
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "target": str(target), "files": files}, indent=2))
+        return
+    _print_export(done, files)
+
+
+def export_report(project: Project, target: Path) -> bool:
+    """The HTML report of the newest session with a trained round; False when there is none.
+
+    A new session is created when classes or options change, long before it has trained anything.
+    """
+    for number, folder in reversed(annotation.session_folders(project.folder)):
+        if not any(each.stage is not None for each in benchmarking.read_run(folder).rounds):
+            continue
+        trained = [
+            model for model in project.models.all() if Path(model.folder).name.startswith(f"{number:02d}-")
+        ]
+        shutil.copyfile(
+            reports.write_report(folder, estimate=trained[-1].estimate if trained else None), target / REPORT
+        )
+        return True
+    return False
+
+
+def _print_export(done: annotation.Exported, files: list[str]) -> None:
+    typer.echo(
+        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(files)}"
+    )
+    for note in done.notes:
+        typer.echo(note)
+    if done.left_out:
+        left_out = counted(len(done.left_out), "image is", "images are")
+        typer.echo(f"{left_out} missing or changed, and not exported.")
+
+
+def import_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    labels: Annotated[
+        Path | None,
+        typer.Argument(
+            help=".csv, .tsv, .jsonl, Label Studio's .json, class folders, or an export folder. "
+            "With --undo: number of the import; default: the last one."
+        ),
+    ] = None,
+    annotator: Annotated[str, typer.Option(help="Annotator of labels for which the source names none.")] = "",
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="For a folder: which sub-folders are classes, even if they look like splits or dates."
+        ),
+    ] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Undo an import of labels.")] = False,
+    list_imports: Annotated[bool, typer.Option("--list", help="List the imports of labels.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import labels into a project, list the imports, or undo one. A label that is imported twice counts once."""
+    if undo and list_imports:
+        raise BadInput("--undo and --list were given together.", "Give one of them.")
+    with Project.open(folder) as project:
+        if list_imports:
+            _list_imports(project, as_json)
+        elif undo:
+            undone = project.label_imports.undo(_import_number(labels))
+            typer.echo(json.dumps(asdict(undone), indent=2) if as_json else undo_text(undone))
+        elif labels is None:
+            raise BadInput("No labels were named.", f"Give a file or folder: aral import {folder} labels.csv")
+        else:
+            names = tuple(name.strip() for name in classes.split(",") if name.strip())
+            done = annotation.import_labels(project, labels, annotator, names)
+            facts = {**asdict(done), "reasons": done.reasons}
+            typer.echo(json.dumps(facts, indent=2) if as_json else label_import_text(done))
+
+
+def _list_imports(project: Project, as_json: bool) -> None:
+    entries = project.label_imports.entries()
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return
+    for entry in entries:
+        typer.echo(entry_text(entry))
+    if not entries:
+        typer.echo("No labels were imported.")
+
+
+def _import_number(given: Path | None) -> int | None:
+    """The number of the import to undo.
+
+    Raises:
+        BadInput: it is not a number.
+    """
+    if given is None:
+        return None
+    text = str(given)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise BadInput(
+            f"{text!r} is not the number of an import.", "See the list: aral import PROJECT --list"
+        )
+    return int(text)
+
+
+def label_import_text(done: LabelImportResult) -> str:
+    """The result of an import of labels in words, with counts and reasons."""
+    parts = [
+        *done.notes,
+        f"{counted(done.recorded, 'label')} imported; "
+        f"{counted(done.repeated, 'was', 'were')} in the project already.",
+    ]
+    if done.changed_since:
+        changed = counted(done.changed_since, "of them was", "of them were")
+        parts.append(f"{changed} changed since; the newer label is kept.")
+    if done.replaced:
+        lines = counted(done.replaced, "label was", "labels were")
+        parts.append(f"{lines} replaced by a later line on the same image.")
+    if done.new_classes:
+        parts.append(f"New classes: {', '.join(done.new_classes)}.")
+    for reason, count in list(done.reasons.items())[:MAX_REASONS]:
+        paths = [repr(each.path) for each in done.rejected if each.reason == reason]
+        shown = ", ".join(paths[:MAX_PATHS]) + (" and others" if count > MAX_PATHS else "")
+        parts.append(f"{counted(count, 'label was', 'labels were')} not imported, because {reason}: {shown}")
+    left = len(done.reasons) - MAX_REASONS
+    if left > 0:
+        parts.append(
+            f"Further labels were not imported, for {counted(left, 'more reason')} (--json lists all)."
+        )
+    if done.number is not None:
+        parts.append(f"This is import {done.number}; aral import PROJECT --undo {done.number} undoes it.")
+    return "\n".join(parts)
+
+
+def undo_text(done: UndoneImport) -> str:
+    """The result of undoing an import in words."""
+    parts = [
+        f"Import {done.undoes} ({_printable(done.source)}) is undone: "
+        f"{counted(done.undone, 'label')} removed; {counted(done.changed_since, 'image keeps', 'images keep')} "
+        "a label that was given since."
+    ]
+    if done.undone_before:
+        parts.append(f"{counted(done.undone_before, 'label was', 'labels were')} removed before.")
+    if done.removed_classes:
+        parts.append(f"Removed classes: {', '.join(done.removed_classes)}.")
+    if done.kept_classes:
+        parts.append(f"Classes that are kept, because they are used: {', '.join(done.kept_classes)}.")
+    return " ".join(parts)
+
+
+def entry_text(entry: LabelImport) -> str:
+    """One import as a line of the list."""
+    counts = ", ".join(f"{name} {count}" for name, count in entry.counts.items() if count)
+    what = f"undo of {entry.undoes}" if entry.undoes is not None else _printable(entry.source)
+    undone = f"; undone by {entry.undone_by}" if entry.undone_by is not None else ""
+    classes = f"; new classes: {', '.join(entry.new_classes)}" if entry.new_classes else ""
+    return f"{entry.number}  {entry.imported_at}  {what}: {counts or 'nothing'}{classes}{undone}"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)

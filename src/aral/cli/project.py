@@ -1,0 +1,78 @@
+"""``aral status``, ``aral predict`` and ``aral doctor``: how a project is, and what its classifier predicts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aral import annotation, web
+from aral.annotation import Project
+from aral.cli.options import AsJson, MaxPixels, in_pixels
+from aral.data.image_file import MAX_PIXELS
+from aral.words import counted
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("status")(status_command)
+    app.command("predict")(predict_command)
+    app.command("doctor")(doctor_command)
+
+
+def status_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the state of labelling and training, the estimated accuracy, and the address of the page."""
+    with Project.open(folder) as project:
+        found = annotation.status(project)
+        if as_json:  # programs poll this: no login link is made for each
+            page = web.url_of_running_server(project.folder)
+            typer.echo(json.dumps({**found.facts, "page": page}, indent=2))
+            return
+        link = web.link_of_running_server(project.folder)
+    for sentence in found.sentences:
+        typer.echo(sentence)
+    typer.echo(f"The page is open at {link}" if link else f"The page is not open: aral label {folder}")
+
+
+def predict_command(
+    model: Annotated[Path, typer.Argument(help="An export, a model folder, or a project: its newest model.")],
+    photos: Annotated[Path, typer.Argument(help="The folder of new images.")],
+    target: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("predictions.csv"),
+    max_pixels: MaxPixels = None,
+    as_json: AsJson = False,
+) -> None:
+    """Classify every image below a folder and write a CSV file with all probabilities."""
+    done = annotation.predict(
+        annotation.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS
+    )
+    if as_json:
+        typer.echo(json.dumps({**asdict(done), "target": str(target)}))
+        return
+    classified = counted(done.images, "image is", "images are")
+    typer.echo(f"{classified} classified, {counted(done.unreadable, 'file')} could not be read: {target}")
+
+
+def doctor_command(
+    folder: Annotated[Path | None, typer.Argument(help="A project, or its photos, to check too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check versions, disk, memory, permissions and, with a folder, the files of its project.
+
+    Exit code 1 if something prevents work.
+    """
+    checks = annotation.examine(folder)
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            typer.echo(f"{check.verdict:5}{check.name}: {check.found}")
+            if check.hint:
+                typer.echo(f"     {check.hint}")
+    if any(check.verdict == "bad" for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,301 @@
+"""Serving a project: its page, the import of its photos and the training worker, until Ctrl+C."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from aral.annotation import (
+    Project,
+    SyncProgress,
+    SyncResult,
+    TrainerProcess,
+    TrainingState,
+    changed_options,
+    class_names_of,
+    import_labels,
+    read_options,
+    write_options,
+)
+from aral.annotation.project import FOLDER_NAME
+from aral.cli.exchange import label_import_text
+from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.errors import AralError, BadInput, RunFailed
+from aral.web import Served, link_of_running_server, serve
+from aral.words import counted
+
+FILES_PER_LINE = 2000
+"""Files between two lines on the progress of an import."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How a project is served.
+
+    Attributes:
+        host: address to listen on.
+        port: None to choose a free one.
+        allow_remote: accept requests from other machines.
+        hosts: further host names of this server.
+        annotator: name of an annotator who gives none.
+        browser: open the page in a browser.
+        training: train while people label.
+        label_studio: print what Label Studio needs to connect.
+        follow_links: import links that lead out of the folder of photos.
+        max_pixels: images with more pixels are not imported; None uses the project's setting.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    allow_remote: bool = False
+    hosts: tuple[str, ...] = ()
+    annotator: str = ""
+    browser: bool = True
+    training: bool = True
+    label_studio: bool = False
+    follow_links: bool = False
+    max_pixels: int | None = None
+
+
+@dataclass(frozen=True)
+class ProjectChanges:
+    """What a project is created with, or changed to.
+
+    Attributes:
+        class_names: classes to add; if empty, a new project has those of the folders or of the imported labels.
+        budget: number of labels in all; None leaves it as it is.
+        labels: a file or folder of labels to import; None for none.
+        options: fields of the training options that were given.
+        estimate_share: share of the budget in the estimate set; None leaves it as it is.
+    """
+
+    class_names: tuple[str, ...] = ()
+    budget: int | None = None
+    labels: Path | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    estimate_share: float | None = None
+
+
+def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
+    """Create or open a project and serve its page. If its page is served already, print the address instead.
+
+    Raises:
+        BadInput: an argument is not possible.
+        RunFailed: the disk is full, or the server does not start.
+    """
+    place = folder or (photos if photos.name == FOLDER_NAME else photos / FOLDER_NAME)
+    link = link_of_running_server(place.resolve())
+    if link is not None:
+        typer.echo(f"The page of this project is open already: {link}")
+        if options.browser:
+            webbrowser.open(link)
+        return
+    seed = changes.options.get("seed")
+    with Project.create_or_open(
+        photos, folder, changes.class_names, changes.budget, seed if isinstance(seed, int) else None
+    ) as project:
+        _set_options(project, changes.options)
+        if changes.estimate_share is not None:
+            project.settings.set(replace(project.settings.get(), estimate_share=changes.estimate_share))
+        _add_classes(project, changes)
+        serve_project(project, options, changes.labels)
+
+
+def serve_project(project: Project, options: ServeOptions, labels: Path | None = None) -> None:
+    """Import new photos, serve the page and train, until Ctrl+C.
+
+    Raises:
+        BadInput: the address cannot be used, or the photos or labels do not exist.
+        RunFailed: the disk is full, or the server does not start.
+    """
+    with stopping_on_signals() as stop_requested:
+        work = BackgroundWork(project, options, labels, stop_requested)
+        try:
+            serve(
+                project,
+                options.host,
+                options.port,
+                opened=work.begin,
+                stopping=lambda: (stop_requested() or work.error is not None) and work.request_stop(),
+                allow_remote=options.allow_remote,
+                hosts=options.hosts,
+                annotator=options.annotator,
+            )
+        finally:
+            work.end()
+    if work.error is not None:
+        raise work.error
+    typer.echo("Everything is saved. Run the same command to continue.")
+    raise typer.Exit(exit_code_of_signal())
+
+
+class BackgroundWork:
+    """What runs while the page is served: first the import, in a thread, then the training worker.
+
+    Args:
+        project: the project.
+        options: how it is served.
+        labels: labels to import after the photos.
+        stop_requested: true once the command is to end.
+    """
+
+    def __init__(
+        self, project: Project, options: ServeOptions, labels: Path | None, stop_requested: Callable[[], bool]
+    ) -> None:
+        self._project = project
+        self._options = options
+        self._labels = labels
+        self._stop_requested = stop_requested
+        self._ending = threading.Event()
+        self._trainer: TrainerProcess | None = None
+        self._thread = threading.Thread(target=self.run, name="aral-import")
+        self._reported = 0
+        self.error: AralError | None = None
+
+    def begin(self, running: Served) -> None:
+        """Print the address of the page and changes."""
+        typer.echo(f"The page is open at {running.link()}")
+        if self._options.label_studio:
+            typer.echo(
+                f"Label Studio: add {running.url} as model, with the user 'aral' and the password "
+                f"{running.security.secret}; set its webhook to {running.url}webhook, with the header "
+                f"Authorization: Bearer {running.security.secret}"
+            )
+        typer.echo("Ctrl+C ends it. Every answer is saved when it is given.")
+        if self._options.browser:
+            webbrowser.open(running.link())
+        self._thread.start()
+
+    def request_stop(self) -> Literal[True]:
+        """Ask the import and the training worker to stop, while the server is still ending."""
+        self._ending.set()
+        if self._trainer is not None:
+            self._trainer.ask_to_stop()
+        return True
+
+    def end(self) -> None:
+        """Wait for the import to stop, and stop the training worker."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._trainer is not None:
+            self._trainer.stop()
+
+    def _stopping(self) -> bool:
+        return self._ending.is_set() or self._stop_requested()
+
+    def run(self) -> None:
+        """Import photos and labels, then start the training worker; an error is kept in ``error``."""
+        try:
+            self._project.models.set_training_state(TrainingState("idle", message="Waiting for the import."))
+            result = self._project.images.sync(
+                self._progress,
+                self._stopping,
+                follow_links=self._options.follow_links,
+                max_pixels=self._options.max_pixels,
+            )
+            typer.echo(import_text(result))
+            if result.complete:
+                check_images(self._project)
+                typer.echo(estimate_set_text(self._project))
+            if self._labels is not None and result.complete:
+                typer.echo(label_import_text(import_labels(self._project, self._labels)))
+        except AralError as error:
+            self._fail(error)
+            return
+        except Exception as error:  # otherwise the thread ends unseen and the page waits for ever
+            failure = RunFailed(
+                f"The import failed: {type(error).__name__}: {error}.", "Run the same command again."
+            )
+            failure.__cause__ = error
+            self._fail(failure)
+            return
+        if self._options.training and not self._stopping():
+            self._trainer = TrainerProcess(self._project).__enter__()
+        else:
+            self._project.models.set_training_state(TrainingState("off", message="Training is off."))
+
+    def _fail(self, error: AralError) -> None:
+        """End the command with this error; the page shows it too while it is served."""
+        self.error = error
+        with suppress(Exception):  # the cause of the failure may prevent this write too
+            self._project.models.set_training_state(TrainingState("failed", message=error.problem))
+
+    def _progress(self, progress: SyncProgress) -> None:
+        if progress.done - self._reported >= FILES_PER_LINE:
+            self._reported = progress.done
+            typer.echo(f"{progress.done} of {counted(progress.total, 'file')} read.")
+
+
+def _set_options(project: Project, given: Mapping[str, object]) -> None:
+    options = read_options(project.folder)
+    changed = changed_options(options, given)
+    if changed != options:
+        write_options(project.folder, changed)
+
+
+def _add_classes(project: Project, changes: ProjectChanges) -> None:
+    """Add the classes of the folders to a project that has none; an import of labels adds its own."""
+    if project.classes.all():
+        return
+    if changes.labels is not None:
+        found = class_names_of(changes.labels)
+        if found.names:
+            typer.echo(f"Classes of the labels, which are added by the import: {', '.join(found.names)}.")
+        return
+    found = class_names_of(project.photos)
+    for note in found.notes:
+        typer.echo(note)
+    for name in found.names:
+        project.classes.add(name, "aral label")
+    if found.names:
+        typer.echo(
+            f"Classes from the folders: {', '.join(found.names)}. The folders are not imported as labels;"
+        )
+        typer.echo(f"to do so: aral import {project.photos} {project.photos}")
+    else:
+        typer.echo(f"There are no classes yet, because {found.reason}.")
+        typer.echo("Add them on the page, or with --classes NAME,NAME.")
+
+
+def import_text(result: SyncResult) -> str:
+    """The result of an import of photos in words."""
+    copies = counted(result.duplicates, "of them a copy", "of them copies")
+    unreadable = f"{counted(result.unreadable, 'file')} could not be read."
+    animated = counted(len(result.first_frames), "animation")
+    frames = f" Of {animated} only the first frame is used." if result.first_frames else ""
+    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}"
+
+
+def estimate_set_text(project: Project) -> str:
+    """The size of the estimate set, and how to change it."""
+    size, budget = project.estimate.image_ids().size, project.settings.get().budget
+    if not size:
+        return "There is no estimate set, so the accuracy stays unknown (--estimate-share 0.2 makes one)."
+    spent = min(budget or project.images.count(), project.images.count())
+    return (
+        f"{size} of {counted(spent, 'label')} are for the estimate set: random images that measure the accuracy "
+        "and are never trained on (--estimate-share changes the number)."
+    )
+
+
+def check_images(project: Project) -> None:
+    """Refuse to serve a project without images.
+
+    Raises:
+        BadInput: no image could be read; the message names the first files and the reasons.
+    """
+    if project.images.count():
+        return
+    shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.images.unreadable()[:3])
+    raise BadInput(
+        f"{project.photos} contains no readable image{f'; not imported: {shown}' if shown else ''}.",
+        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
+    )

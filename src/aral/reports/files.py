@@ -1,0 +1,272 @@
+"""The files of a report: HTML pages, pictures, CSV and JSON, each written atomically."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+from uuid import uuid4
+
+from matplotlib.figure import Figure
+
+from aral.annotation import Estimate
+from aral.benchmarking import (
+    Comparison,
+    LabelsNeeded,
+    NotReached,
+    Reached,
+    ReachedAtStart,
+    RunRecord,
+    TargetRow,
+    VerdictRow,
+    curve_points,
+    read_run,
+)
+from aral.durable import Json
+from aral.errors import RunFailed
+from aral.reports.curves import learning_curves, png_bytes, run_curve, svg_bytes
+from aral.reports.html import REPORT_NAME, comparison_page, report_page
+from aral.reports.tables import accuracy_table
+from aral.reports.text import needed_in_words, saved_in_words, target_lines, verdict_in_words, verdict_lines
+
+
+def write_report(folder: Path, reference: float | None = None, estimate: Estimate | None = None) -> Path:
+    """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into a run folder.
+
+    Args:
+        folder: the folder of a run, finished or running; another process may hold it.
+        reference: accuracy of training on all labels, in [0, 1], drawn as a line.
+        estimate: the newest accuracy on the estimate set of an annotation project.
+
+    Returns:
+        The page. The pictures of the curve are missing until an accuracy is known.
+
+    Raises:
+        BadInput: the folder holds no run, or a damaged one.
+        RunFailed: the files cannot be written.
+    """
+    record = read_run(folder)
+    files = {
+        **_curve_files("curve", run_curve(record, reference)),
+        "rounds.csv": rounds_csv([record]).encode(),
+        "rounds.json": rounds_json([record]).encode(),
+        REPORT_NAME: report_page(record, reference, estimate).encode(),
+    }
+    write_files(folder, files)
+    return folder / REPORT_NAME
+
+
+def write_comparison(comparison: Comparison, target: Path) -> Path:
+    """Write comparison.html, .txt, .csv and .json, verdicts.csv and .json, curves.csv, .png and .svg.
+
+    comparison.csv and .json hold every metric of every round; verdicts.json everything that was computed from
+    them; curves.csv the mean learning curves.
+
+    Args:
+        comparison: what to write.
+        target: the folder to write into; made if missing. Runs that have a report are linked.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunFailed: the files cannot be written.
+    """
+    files = {
+        **_curve_files("curves", learning_curves(comparison)),
+        "curves.csv": curves_csv(comparison).encode(),
+        "comparison.csv": rounds_csv(comparison.records).encode(),
+        "comparison.json": rounds_json(comparison.records).encode(),
+        "comparison.txt": f"{comparison_text(comparison)}\n".encode(),
+        "comparison.html": comparison_page(comparison, target).encode(),
+        "verdicts.csv": verdicts_csv(comparison).encode(),
+        "verdicts.json": (
+            json.dumps(comparison_json(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        ).encode(),
+    }
+    write_files(target, files)
+    return target / "comparison.html"
+
+
+def _curve_files(name: str, figure: Figure | None) -> dict[str, bytes]:
+    return {f"{name}.png": png_bytes(figure), f"{name}.svg": svg_bytes(figure)} if figure else {}
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put each file in its place in one step, so that no reader ever finds half a file.
+
+    Args:
+        folder: made if missing.
+        files: contents by name.
+
+    Raises:
+        RunFailed: they cannot be written; old files stay as they are.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            partial = folder / f".{name}.{uuid4().hex}.partial"
+            try:
+                partial.write_bytes(content)
+                partial.replace(folder / name)
+            finally:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFailed(
+            f"The report cannot be written to {folder}: {error}.", "Free some space or check the permissions."
+        ) from error
+
+
+# Text
+
+
+def side_by_side(records: Sequence[RunRecord]) -> str:
+    """Test accuracy of runs by number of labels as plain text; see :func:`aral.reports.tables.accuracy_table`."""
+    return accuracy_table(curve_points(records)).plain_text()
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """The table of accuracies, the verdicts, and the labels needed, as plain text."""
+    table = accuracy_table(comparison.curves).plain_text()
+    parts = [[table], verdict_lines(comparison), target_lines(comparison)]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+# CSV and JSON
+
+ROUND_NAMES = ("run", "seed", "method", "round", "n_labelled", "metric", "value")
+
+
+def _round_rows(records: Iterable[RunRecord]) -> list[dict[str, Json]]:
+    """Every metric at the end of every round, one a row; the traces of losses stay in the store."""
+    return [
+        dict(
+            zip(
+                ROUND_NAMES,
+                (record.name, record.seed, record.method, each.round, each.labelled, metric, value),
+                strict=True,
+            )
+        )
+        for record in records
+        for each in record.rounds
+        for metric, value in sorted(each.numbers.items())
+    ]
+
+
+def rounds_csv(records: Iterable[RunRecord]) -> str:
+    """Every metric of every round as CSV; numbers are written so that they read back exactly."""
+    return csv_text(ROUND_NAMES, _round_rows(records))
+
+
+def rounds_json(records: Iterable[RunRecord]) -> str:
+    """The same as a JSON list of objects; a value that is not finite is null, as JSON has no such number."""
+    rows = _round_rows(records)
+    for row in rows:
+        value = row["value"]
+        row["value"] = value if isinstance(value, float) and math.isfinite(value) else None
+    return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+CURVE_NAMES = ("method", "labels", "mean", "sd", "low", "high", "seeds")
+
+
+def curves_csv(comparison: Comparison) -> str:
+    """The mean learning curves as CSV: mean, standard deviation and 95 % interval of the accuracy, in [0, 1]."""
+    rows = [
+        (
+            point.method,
+            point.labelled,
+            point.mean,
+            point.deviation,
+            *((point.interval.low, point.interval.high) if point.interval else (None, None)),
+            point.seeds,
+        )
+        for point in comparison.curves
+    ]
+    return csv_text(CURVE_NAMES, [dict(zip(CURVE_NAMES, row, strict=True)) for row in rows])
+
+
+VERDICT_NAMES = (
+    "method", "baseline", "measure", "verdict", "words", "seeds", "first_labelled", "last_labelled", "mean",
+    "deviation", "low", "high", "t_p", "corrected_t_p", "flip_p", "corrected_flip_p", "seeds_needed",
+    "different_starts",
+)  # fmt: skip
+
+
+def verdicts_csv(comparison: Comparison) -> str:
+    """The verdicts as CSV, one row for each method and measure; an unknown value is an empty field."""
+    return csv_text(VERDICT_NAMES, [_verdict_row(row) for row in comparison.verdicts])
+
+
+def _verdict_row(row: VerdictRow) -> dict[str, Json]:
+    spread = row.test.spread if row.test else None
+    values: Sequence[Json] = (
+        row.method, row.baseline, row.measure.value, row.verdict.value, verdict_in_words(row),
+        " ".join(str(seed) for seed in row.seeds),
+        *(row.span or (None, None)),
+        row.test.mean if row.test else None,
+        *((spread.deviation, spread.interval.low, spread.interval.high, spread.t_p) if spread else 4 * (None,)),
+        row.corrected_t_p, row.test.flip_p if row.test else None, row.corrected_flip_p, row.seeds_needed,
+        " ".join(str(seed) for seed in row.different_starts),
+    )  # fmt: skip
+    return dict(zip(VERDICT_NAMES, values, strict=True))
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field."""
+    buffer = StringIO()
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Json]:
+    """Everything that a comparison found, as a JSON object; an unknown value is null."""
+    full = comparison.full_training
+    return {
+        "data": comparison.data,
+        "methods": list(comparison.methods),
+        "seeds": list(comparison.seeds),
+        "verdicts": [
+            {**_verdict_row(row), "differences": list(row.test.differences) if row.test else []}
+            for row in comparison.verdicts
+        ],
+        "targets": [_target_row(row) for row in comparison.targets],
+        "without_baseline": list(comparison.without_baseline),
+        "curves": [asdict(point) for point in comparison.curves],
+        "runs": [asdict(row) for row in comparison.runs],
+        "wins": asdict(comparison.wins),
+        "parity": [asdict(parity) for parity in comparison.parity],
+        "full_training": None if full is None else asdict(full),
+        "differences": [asdict(each) for each in comparison.differences],
+        "failures": [asdict(unit) for unit in comparison.failures],
+    }
+
+
+def _target_row(row: TargetRow) -> dict[str, Json]:
+    return {
+        "method": row.method,
+        "baseline": row.baseline,
+        "target": row.target,
+        "seeds": row.seeds,
+        "needed": _needed(row.needed),
+        "baseline_needed": _needed(row.baseline_needed),
+        "saved": {"low": _finite(row.saved.low), "high": _finite(row.saved.high)},
+        "saved_words": saved_in_words(row.saved),
+        "runs_reaching": row.runs_reaching,
+        "baseline_runs_reaching": row.baseline_runs_reaching,
+    }
+
+
+def _needed(needed: LabelsNeeded) -> dict[str, Json]:
+    known = {Reached: "reached", ReachedAtStart: "reached at the start", NotReached: "not reached"}
+    return {"labels": needed.labels, "known": known[type(needed)], "words": needed_in_words(needed)}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

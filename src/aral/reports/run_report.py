@@ -1,0 +1,294 @@
+"""What the report of one run says beside its charts: key figures, tables, confusion matrix, latent codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from aral.annotation import Estimate
+from aral.annotation.accuracy_estimate import exact_interval
+from aral.annotation.advice import fairness
+from aral.annotation.model_cards import in_words
+from aral.benchmarking import RoundRecord, RunRecord
+from aral.durable import Json
+from aral.loop import Stage
+from aral.reports.tables import Table
+from aral.reports.text import NONE, duration
+from aral.words import counted
+
+FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
+LAST_COLUMNS = ("train seconds", "query seconds")
+
+LARGEST_CONFUSION_TABLE = 30
+"""With more classes than this, lists replace the confusion matrix."""
+
+MISTAKES_SHOWN = 20
+
+STRONGEST_COLOUR = 0.75
+"""Opacity of a cell with all images of its row: text on it stays readable in both colour schemes."""
+
+
+# Key figures
+
+
+def state(record: RunRecord) -> str:
+    """The progress of a run as a sentence."""
+    if not record.rounds:
+        return "No round has begun."
+    last = record.rounds[-1]
+    match last.stage:
+        case Stage.EVALUATED:
+            return f"{counted(len(record.rounds), 'round is', 'rounds are')} complete."
+        case Stage.TRAINED:
+            return f"Round {last.round} is trained, but not yet evaluated."
+        case None:
+            return f"Round {last.round} is being labelled or trained."
+
+
+def key_figures(record: RunRecord, estimate: Estimate | None = None) -> list[tuple[str, str]]:
+    """The most important numbers, with their names.
+
+    Args:
+        record: the run.
+        estimate: the newest accuracy estimate of an annotation project, where it is newer than the run's own.
+    """
+    last = record.last_evaluated
+    spent = record.rounds[-1].labelled if record.rounds else 0
+    accuracy = "not known" if last is None or last.accuracy is None else f"{100 * last.accuracy:.2f} %"
+    if record.of_project:
+        estimate = estimate or _own_estimate(record)
+        accuracy = "not known" if estimate is None else f"{100 * estimate.accuracy:.1f} %"
+    return [
+        (record.measure, accuracy),
+        ("labels", f"{spent} of {record.budget}" if record.budget is not None else str(spent)),
+        ("rounds", str(len(record.rounds))),
+        ("time for training and queries", duration(record.seconds) if record.seconds else "not known"),
+    ]
+
+
+def _own_estimate(record: RunRecord) -> Estimate | None:
+    """The last accuracy on the estimate set, with its interval; None before the first."""
+    last = record.last_evaluated
+    if last is None or last.confusion is None or not last.confusion.sum():
+        return None
+    return exact_interval(int(last.confusion.trace()), int(last.confusion.sum()))
+
+
+def estimate_in_words(record: RunRecord, estimate: Estimate | None = None) -> str:
+    """How reliable an accuracy on the estimate set is; empty for a run with a test set."""
+    if not record.of_project:
+        return ""
+    estimate = estimate or _own_estimate(record)
+    return f"{in_words(estimate)} {fairness(estimate)}"
+
+
+def curve_in_words(record: RunRecord) -> str:
+    """The learning curve, for readers who cannot see the chart."""
+    points = [
+        f"{100 * each.accuracy:.1f} % with {counted(each.labelled, 'label')}"
+        for each in record.rounds
+        if each.accuracy is not None
+    ]
+    return f"Learning curve, {record.measure}: {', '.join(points)}."
+
+
+def as_json(record: RunRecord) -> dict[str, Json]:
+    """A run as JSON: its identity and the metrics of each evaluated round, without durations."""
+    rounds = [
+        {
+            "round": each.round,
+            "labelled": each.labelled,
+            **{name: value for name, value in each.numbers.items() if not name.endswith("seconds")},
+        }
+        for each in record.rounds
+        if each.accuracy is not None
+    ]
+    return {
+        "run": record.name,
+        "data": record.data,
+        "note": record.note,
+        "method": record.method,
+        "seed": record.seed,
+        "seconds": round(record.seconds, 1),
+        "rounds": rounds,
+    }
+
+
+# Tables
+
+
+def rounds_table(record: RunRecord) -> Table:
+    """All metrics of all rounds: accuracy in per cent, the rest to four digits, a dash if unknown."""
+    names = {name for each in record.rounds for name in each.numbers}
+    middle = sorted(names - {*FIRST_COLUMNS, *LAST_COLUMNS})
+    columns = [name for name in (*FIRST_COLUMNS, *middle, *LAST_COLUMNS) if name in names]
+    heads = ("accuracy, %" if name == "accuracy" else name for name in columns)
+    return Table(
+        ("round", "labels", *heads),
+        tuple(
+            (str(each.round), str(each.labelled), *(_metric_text(each, name) for name in columns))
+            for each in record.rounds
+        ),
+    )
+
+
+def _metric_text(record: RoundRecord, name: str) -> str:
+    if name not in record.numbers:
+        return NONE
+    value = record.numbers[name]
+    return f"{100 * value:.2f}" if name == "accuracy" else f"{value:.4g}"
+
+
+def losses_table(record: RunRecord) -> Table:
+    """The last value of every loss in every round."""
+    names = tuple(dict.fromkeys(name for each in record.rounds for name in each.losses))
+    trained = [each for each in record.rounds if each.losses]
+    return Table(
+        ("round", *names),
+        tuple(
+            (
+                str(each.round),
+                *(f"{each.losses[name].values[-1]:.4g}" if name in each.losses else NONE for name in names),
+            )
+            for each in trained
+        ),
+    )
+
+
+# Confusion matrix
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """One count; the opacity of its colour is its share of the true class."""
+
+    count: int
+    opacity: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class ConfusionRow:
+    """The test images of one true class.
+
+    Attributes:
+        name: the class.
+        cells: counts by predicted class; empty with too many classes for a matrix.
+        total: number of images.
+        recall: share of them that is classified correctly, in per cent; a dash without images.
+    """
+
+    name: str
+    cells: tuple[ConfusionCell, ...]
+    total: int
+    recall: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """How many images of one class were classified as another."""
+
+    count: int
+    true: str
+    predicted: str
+
+
+@dataclass(frozen=True)
+class ConfusionView:
+    """A confusion matrix as it is shown.
+
+    Attributes:
+        heads: the predicted classes; empty with too many classes for a matrix.
+        rows: one for each true class.
+        mistakes: the most frequent confusions, in descending order.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[ConfusionRow, ...]
+    mistakes: tuple[Mistake, ...]
+
+
+def confusion_view(confusion: Int64[np.ndarray, "K K"], names: Sequence[str]) -> ConfusionView:
+    """A confusion matrix as it is shown.
+
+    Args:
+        confusion: counts, row = true class, column = predicted class.
+        names: K class names.
+    """
+    matrix = len(names) <= LARGEST_CONFUSION_TABLE
+    rows = []
+    for index, (name, counts) in enumerate(zip(names, confusion.tolist(), strict=True)):
+        total = sum(counts)
+        cells = tuple(
+            ConfusionCell(count, f"{STRONGEST_COLOUR * count / max(total, 1):.3f}", place == index)
+            for place, count in enumerate(counts)
+        )
+        recall = f"{100 * counts[index] / total:.1f}" if total else NONE
+        rows.append(ConfusionRow(name, cells if matrix else (), total, recall))
+    return ConfusionView(tuple(names) if matrix else (), tuple(rows), _mistakes(confusion, names))
+
+
+def _mistakes(confusion: Int64[np.ndarray, "K K"], names: Sequence[str]) -> tuple[Mistake, ...]:
+    """Off-diagonal counts above zero in descending order, equal ones in order of class."""
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES_SHOWN]
+    return tuple(
+        Mistake(int(wrong[true, predicted]), names[true], names[predicted])
+        for true, predicted in (divmod(int(place), len(names)) for place in order)
+        if wrong[true, predicted]
+    )
+
+
+# Latent codes
+
+
+@dataclass(frozen=True)
+class LatentMetric:
+    """A metric of the latent codes that is recorded each round.
+
+    Attributes:
+        name: its name among the metrics of a round.
+        unit: its unit; empty for a number without one.
+        bound: below it the latent codes have collapsed; None without such a bound.
+        meaning: what it measures.
+    """
+
+    name: str
+    unit: str
+    bound: float | None
+    meaning: str
+
+
+LATENT_METRICS = (
+    LatentMetric("latent std", "", 0.1, "spread of the latent means over different images"),
+    LatentMetric("latent KL", "nats", 1.0, "information of the latent code about its image"),
+    LatentMetric(
+        "sampler AUC", "", None,
+        "how well the sampler separates unlabelled from labelled images: 0.5 is chance, 1 is perfect",
+    ),
+)  # fmt: skip
+
+
+def collapse_warning(record: RoundRecord) -> str:
+    """A warning if a metric of the latent codes is below its bound or not finite; else empty.
+
+    An encoder whose posterior is close to the prior for every image has collapsed: the sampler network sees the
+    same noise for labelled and unlabelled images, and a query by its scores is close to a random one.
+    """
+    signs = []
+    for metric in LATENT_METRICS:
+        value = record.numbers.get(metric.name)
+        # `not >=` so that a NaN warns as well.
+        if value is not None and metric.bound is not None and not value >= metric.bound:
+            signs.append(f"{metric.name} is {value:.3g}, below {metric.bound:g} {metric.unit}".rstrip())
+    if not signs:
+        return ""
+    return (
+        f"The latent codes have collapsed in round {record.round}: {'; '.join(signs)}. The encoder gives nearly "
+        "the same code to every image, so a query by the sampler's scores is close to a random one. Lower the "
+        "weight of the KL divergence or raise that of the reconstruction."
+    )

@@ -1,0 +1,219 @@
+"""A comparison as plain text, and the words that all reports use for its numbers.
+
+Nothing is computed here. Differences of accuracy are shown in percentage points, called points.
+"""
+
+from __future__ import annotations
+
+import math
+
+from aral.benchmarking import (
+    LEVEL,
+    MARGIN,
+    MINIMUM_SEEDS,
+    MOST_SEEDS,
+    SIGNIFICANCE,
+    Comparison,
+    FullTrainingResult,
+    Interval,
+    LabelsNeeded,
+    Measure,
+    NotReached,
+    Parity,
+    Reached,
+    ReachedAtStart,
+    Verdict,
+    VerdictRow,
+    within_margin,
+)
+from aral.words import counted
+
+NONE = "–"
+
+MEASURES = {Measure.AREA: "area under the curve", Measure.FINAL: "final accuracy"}
+
+NO_BASELINE = (
+    "No verdict: there is no baseline to compare with. Add runs of supervised+random, or of the same learner with "
+    "+random, with the same seeds."
+)
+
+RULE = (
+    f"Better: the mean difference over the seeds is above zero, with a corrected p-value below {SIGNIFICANCE:g}. "
+    f"Worse: the same below zero. No practical difference: otherwise, if the {100 * LEVEL:g} % interval lies "
+    f"within ± {100 * MARGIN:g} points. Inconclusive: otherwise, and always with fewer than {MINIMUM_SEEDS} seeds."
+)
+
+
+# Words for numbers
+
+
+def points(difference: float) -> str:
+    """A difference in percentage points with its sign, such as ``+2.10``."""
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent with two decimals; a dash if unknown."""
+    return NONE if value is None else f"{100 * value:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """A duration: ``8.4 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def verdict_in_words(row: VerdictRow) -> str:
+    """The verdict with what qualifies it, such as ``better`` or ``inconclusive with 2 seeds``."""
+    match row.verdict:
+        case Verdict.BETTER:
+            spread = row.test.spread if row.test else None
+            small = spread is not None and within_margin(spread.interval)
+            return f"better, but by less than {100 * MARGIN:g} points" if small else "better"
+        case Verdict.WORSE:
+            return "worse"
+        case Verdict.NO_DIFFERENCE:
+            return f"no practical difference (within ± {100 * MARGIN:g} points)"
+        case Verdict.INCONCLUSIVE:
+            return f"inconclusive with {counted(len(row.seeds), 'seed')}"
+
+
+def numbers_in_words(row: VerdictRow) -> str:
+    """The mean difference, its interval and its p-values as one sentence."""
+    if row.test is None or row.span is None:
+        return "No seed in common." if not row.seeds else "No number of labels that all runs cover."
+    start, stop = row.span
+    labels = counted(stop, "label")
+    where = f"with {labels}" if row.measure is Measure.FINAL else f"from {start} to {labels}"
+    parts = [f"{points(row.test.mean)} points on average {where}"]
+    if row.test.spread is not None:
+        interval = row.test.spread.interval
+        parts.append(f"95 % interval {points(interval.low)} to {points(interval.high)}")
+    if row.corrected_t_p is not None and row.corrected_flip_p is not None:
+        parts.append(f"corrected p {_p(row.corrected_t_p)} (sign-flip test {_p(row.corrected_flip_p)})")
+    sentence = f"{'; '.join(parts)}."
+    if row.different_starts:
+        seeds = ", ".join(str(seed) for seed in row.different_starts)
+        sentence += f" First labels differ in seed{'s' * (len(row.different_starts) > 1)} {seeds}."
+    return sentence
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def seeds_in_words(row: VerdictRow) -> str:
+    """How many seeds are needed for a clear verdict; a dash if it is clear."""
+    if row.verdict is not Verdict.INCONCLUSIVE:
+        return NONE
+    if row.test is None or row.test.count < MINIMUM_SEEDS:
+        return f"at least {MINIMUM_SEEDS}"
+    return f"more than {MOST_SEEDS}" if row.seeds_needed is None else f"about {row.seeds_needed}"
+
+
+def needed_in_words(needed: LabelsNeeded) -> str:
+    """Labels needed as whole labels, rounded up."""
+    match needed:
+        case Reached(labels):
+            return str(math.ceil(labels - 1e-9))
+        case ReachedAtStart(labels):
+            return f"at most {labels}"
+        case NotReached(labels):
+            return f"not reached with {labels}"
+
+
+def saved_in_words(saved: Interval) -> str:
+    """Labels saved, as far as they are known."""
+    if saved.low >= 0 and saved.high > 0:
+        return f"{_between(saved.low, saved.high)} saved"
+    if saved.high <= 0 and saved.low < 0:
+        return f"{_between(-saved.high, -saved.low)} more needed"
+    return "none saved" if saved.low == saved.high else "saving unknown"
+
+
+def _between(least: float, most: float) -> str:
+    if math.isinf(most):
+        return f"more than {round(least)}"
+    return f"{round(least)}" if round(least) == round(most) else f"{round(least)} to {round(most)}"
+
+
+def full_training_in_words(full: FullTrainingResult) -> str:
+    """How full training was done."""
+    steps = f"{full.steps:,} steps" if full.steps else "as many steps as a compared run takes in all rounds"
+    return f"{full.learner}, all labels in one round, {steps}, mean of {counted(len(full.units), 'run')}"
+
+
+def curves_in_words(comparison: Comparison) -> str:
+    """The ends of the learning curves, for readers who cannot see the chart."""
+    ends = {point.method: point for point in comparison.curves}
+    words = [
+        f"{method} {100 * end.mean:.1f} % with {counted(end.labelled, 'label')}"
+        for method, end in ends.items()
+    ]
+    return f"Learning curves, {comparison.measure} at their ends: {'; '.join(words)}."
+
+
+# Plain text
+
+
+def verdict_lines(comparison: Comparison) -> list[str]:
+    """A line for each method and measure."""
+    lines = [
+        f"{row.method} against {row.baseline}, {MEASURES[row.measure]}: {verdict_in_words(row)}. "
+        f"{numbers_in_words(row)}"
+        for row in comparison.verdicts
+    ]
+    return lines or [NO_BASELINE]
+
+
+def target_lines(comparison: Comparison) -> list[str]:
+    """A line for each method and target accuracy: the labels needed."""
+    return [
+        f"{row.method}, labels for {100 * row.target:.1f} %: {needed_in_words(row.needed)} ({row.baseline}: "
+        f"{needed_in_words(row.baseline_needed)}; {saved_in_words(row.saved)}; "
+        f"{counted(row.seeds, 'seed')})."
+        for row in comparison.targets
+    ]
+
+
+def condition_lines(comparison: Comparison) -> list[str]:
+    """A line for each finding on the conditions: parity, full training, differences from the paper, failures."""
+    lines = [_parity_line(parity) for parity in comparison.parity]
+    full = comparison.full_training
+    if full and full.accuracy is not None:
+        lines.append(f"Full training ({full_training_in_words(full)}): {percent(full.accuracy)} %")
+    lines += [f"{each.what}: paper: {each.paper} / here: {each.here}" for each in comparison.differences]
+    return lines + [f"Failed: {unit.name}: {unit.problem}" for unit in comparison.failures]
+
+
+def _parity_line(parity: Parity) -> str:
+    unequal = "; ".join(parity.differences)
+    state = f"UNEQUAL: {unequal}" if unequal else f"{counted(parity.verified, 'run')} verified"
+    return f"Parity of seed {parity.seed}: {parity.hash or 'not known yet'} ({state})"
+
+
+def unequal_settings_line(comparison: Comparison) -> str:
+    """One line on the settings that the methods do not share; empty if they share all that they should.
+
+    The names of the settings are grouped, as the report lists each with its values.
+    """
+    names = dict.fromkeys(
+        line.partition(": ")[0] for parity in comparison.parity for line in parity.differences
+    )
+    if not names:
+        return ""
+    groups = ", ".join(dict.fromkeys(_group(name) for name in names))
+    return f"The methods do not share {counted(len(names), 'setting')} ({groups}); the report lists them."
+
+
+def _group(name: str) -> str:
+    """``learner.networks.widths`` is of the networks, ``rounds.first_query`` the first query."""
+    parts = name.split(".")
+    if parts[0] in ("learner", "model", "rounds") and len(parts) > 1:
+        parts = parts[1:]
+    return parts[0].replace("_", " ")

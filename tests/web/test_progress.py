@@ -1,0 +1,146 @@
+"""The progress view and the status bar."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from aral.annotation import Advice, AnswerEvent, Pace, Project, TrainingState
+from tests.web.events import event
+from tests.web.models import record_model
+
+
+def test_before_any_model_there_is_an_empty_view(client: TestClient) -> None:
+    view = client.get("/api/round").json()
+    assert view["curve"] == []
+    assert view["model"] is None
+    assert [group["count"] for group in view["gallery"]] == [0, 0, 0]
+    assert view["generated"] is None
+
+
+def test_the_curve_has_a_point_for_each_model(client: TestClient, project: Project) -> None:
+    record_model(project, right=6)
+    record_model(project, right=8)
+    view = client.get("/api/round").json()
+    assert [(point["labels"], point["accuracy"]) for point in view["curve"]] == [(10, 0.6), (20, 0.8)]
+    assert view["curve"][1]["low"] == 0.49
+    assert view["model"]["number"] == 2
+    assert view["model"]["confusion"] == [[5, 0, 0], [1, 5, 1], [2, 2, 5]]
+    assert view["model"]["per_class"][0]["recall"] is None
+    assert view["model"]["per_class"][1]["recall"]["count"] == 10
+
+
+def test_the_gallery_shows_the_newest_labels_first(client: TestClient) -> None:
+    client.post("/api/answers", json={"events": [event(image, class_id=1) for image in (3, 4, 5)]})
+    dogs = client.get("/api/round").json()["gallery"][1]
+    assert dogs["count"] == 3
+    assert [cell["image_id"] for cell in dogs["cells"]] == [5, 4, 3]
+
+
+def test_labels_that_the_model_contradicts_are_suspects(client: TestClient, project: Project) -> None:
+    record_model(project)
+    client.post("/api/answers", json={"events": [event(60, class_id=1), event(61, class_id=1)]})
+    (suspect,) = client.get("/api/round").json()["suspects"]
+    assert (suspect["image_id"], suspect["class_id"], suspect["suggestion"]["class_id"]) == (60, 1, 0)
+    assert suspect["annotators"] == ["Ann"]
+    client.post("/api/answers", json={"events": [event(60, class_id=1)]})
+    assert client.get("/api/round").json()["suspects"] == []
+
+
+def test_annotators_who_disagree_are_listed_with_their_votes(client: TestClient) -> None:
+    client.post("/api/settings", json={"annotator": "Ann", "overlap": 2})
+    bob = {**event(7, class_id=2), "annotator": "Bob"}
+    client.post("/api/answers", json={"events": [event(7, class_id=1), bob]})
+    (found,) = client.get("/api/disagreements").json()["disagreements"]
+    assert found["image_id"] == 7
+    assert found["votes"] == [
+        {"annotator": "Ann", "action": "class", "class_id": 1},
+        {"annotator": "Bob", "action": "class", "class_id": 2},
+    ]
+
+
+def status(client: TestClient, since: int | None = None) -> dict[str, object]:
+    query = {"annotator": "Ann"} if since is None else {"annotator": "Ann", "since": since}
+    return dict(client.get("/api/status", params=query).json())
+
+
+def test_the_status_bar(client: TestClient, project: Project) -> None:
+    first = status(client)
+    assert first["training"]["phase"] == "off"  # type: ignore[index]
+    assert (first["estimate"], first["advice"], first["model"]) == (None, None, None)
+    record_model(project)
+    project.models.set_training_state(TrainingState("training", 3, 0.4, "step 40 of 100"))
+    project.models.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
+    client.post("/api/answers", json={"events": [event(1), event(2, "unsure")]})
+    then = status(client)
+    assert then["counts"]["labelled"] == 1  # type: ignore[index]
+    assert then["estimate"]["accuracy"] == 0.8  # type: ignore[index]
+    assert then["training"]["fraction"] == 0.4  # type: ignore[index]
+    assert then["advice"]["sentence"].startswith("The next 50 labels")  # type: ignore[index]
+    assert then["model"] == 1
+    assert then["changed"] is True
+    assert status(client, since=int(str(then["changes"])))["changed"] is False
+
+
+def test_a_change_of_classes_or_settings_is_noticed_and_an_answer_is_not(client: TestClient) -> None:
+    first = status(client)["revision"]
+    client.post("/api/answers", json={"events": [event(1)]})
+    assert status(client)["revision"] == first
+    client.post("/api/classes", json={"annotator": "Ann", "change": "add", "name": "fish"})
+    second = status(client)["revision"]
+    assert second != first
+    client.post("/api/settings", json={"annotator": "Ann", "shortcuts_on": False})
+    assert status(client)["revision"] != second
+
+
+def test_a_poll_without_a_change_reads_nothing_again(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every open page polls the status every two seconds."""
+    for _ in range(3):
+        record_model(project)
+    reads: Counter[str] = Counter()
+    for part, name in (
+        (project.models, "all"),
+        (project.models, "newest_estimate"),
+        (project.models, "advice"),
+        (project.classes, "revision"),
+        (project.images, "count"),
+    ):
+        monkeypatch.setattr(part, name, counting(getattr(part, name), name, reads))
+    monkeypatch.setattr(project, "pace", lambda annotator: Pace(0.0, 0, None, None))  # depends on the time
+    polls = [status(client, since=since) for since in (None, *[0] * 9)]
+    assert all(each["model"] == 3 for each in polls)
+    once = {"newest_estimate": 1, "advice": 1, "revision": 1, "count": 1}
+    assert reads == once, "and no list of models is parsed at all"
+    client.post("/api/answers", json={"events": [event(1)]})
+    project.models.set_training_state(TrainingState("training", 3, 0.5))
+    reads.clear()
+    polls = [status(client) for _ in range(10)]
+    assert {each["counts"]["labelled"] for each in polls} == {1}  # type: ignore[index]
+    assert {each["training"]["fraction"] for each in polls} == {0.5}  # type: ignore[index]
+    assert reads == once
+
+
+def counting(function: Callable[..., Any], name: str, calls: Counter[str]) -> Callable[..., Any]:
+    """The function, whose calls are counted."""
+
+    def wrapped(*arguments: Any) -> Any:
+        calls[name] += 1
+        return function(*arguments)
+
+    return wrapped
+
+
+def test_another_process_changes_the_status_too(client: TestClient, project: Project) -> None:
+    first = status(client)
+    with Project.open(project.folder) as other:
+        other.annotations.append(AnswerEvent("from-elsewhere", 5, "Bob", "class", 1))
+        record_model(other)
+    second = status(client, since=int(str(first["changes"])))
+    assert second["changed"] is True
+    assert (second["model"], second["counts"]["labelled"]) == (1, 1)  # type: ignore[index]
