@@ -22,13 +22,13 @@ from aral.benchmarking.capacity import (
     worker_count,
 )
 from aral.benchmarking.executor import execute
-from aral.benchmarking.methods import LEARNERS, Method, make_learner
+from aral.benchmarking.methods import Method, learner_titles, make_learner
 from aral.benchmarking.runs import load_data
 from aral.benchmarking.spec import resolve
 from aral.benchmarking.unit import wait_for_folder
 from aral.data.named import digits
 from aral.errors import BadInput, Stopped
-from aral.learners import PhasedLearner
+from aral.learners import Engine
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
 from aral.randomness import Stream
@@ -38,13 +38,13 @@ TINY = (
     "pool_size=100",
     "test_size=60",
     "rounds.budget=20",
-    "model.training.steps=3",
-    "model.training.labelled_batch=8",
-    "model.training.unlabelled_batch=8",
-    "model.latent_size=4",
-    "model.networks.encoder_sizes=[16]",
-    "model.networks.generator_sizes=[16]",
-    "model.networks.discriminator_sizes=[16, 16]",
+    "learner.training.steps=3",
+    "learner.training.labelled_batch=8",
+    "learner.training.unlabelled_batch=8",
+    "learner.latent_size=4",
+    "learner.networks.encoder_sizes=[16]",
+    "learner.networks.generator_sizes=[16]",
+    "learner.networks.discriminator_sizes=[16, 16]",
     'rounds.first_query="random"',
 )
 
@@ -213,7 +213,7 @@ def _kill(process: int) -> bool:
 
 @pytest.mark.slow
 def test_twenty_units_survive_kills_of_workers_and_of_the_coordinator(tmp_path: Path) -> None:
-    methods = ("random", "supervised+max-entropy", "vaal", "aral-released+aral-diverse")
+    methods = ("random", "supervised+max-entropy", "vaal", "aral:released+aral-diverse")
     grid = GridSpec(name="kills", data="digits", methods=methods, seeds=(0, 1, 2, 3, 4), settings=TINY)
     calm = run_grid(grid, tmp_path / "calm", Resources(workers=2))
     assert [unit.state for unit in calm.units] == [State.DONE] * 20
@@ -283,19 +283,19 @@ def test_free_memory_is_the_least_of_machine_and_container(tmp_path: Path) -> No
     assert free_bytes(tmp_path / "none", tmp_path) is None
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
+@pytest.mark.parametrize("name", learner_titles())
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_no_learner_has_more_weights_than_are_reckoned_with(name: str, data: str) -> None:
     spec = resolve(data, Method.parse(name))
     images = digits()
-    learner = make_learner(name, spec.model, images.pool, images.class_count, Stream.root(0))
-    assert isinstance(learner, PhasedLearner)
+    learner = make_learner(spec.learner, images.pool, images.class_count, Stream.root(0))
+    assert isinstance(learner, Engine)
     nets = learner.nets.modules.values()
     assert sum(weight.numel() for net in nets for weight in net.parameters()) <= parameter_count(spec, images)
 
 
 def test_the_largest_unit_decides_how_many_fit() -> None:
-    small, large = (resolve("digits", Method.parse(name)) for name in ("random", "aral"))
+    small, large = (resolve("digits", Method.parse(name)) for name in ("random", "graph-ssl"))
     images = digits()
     needed = [bytes_needed(spec, images) for spec in (small, large)]
     assert needed[0] != needed[1]
@@ -303,10 +303,10 @@ def test_the_largest_unit_decides_how_many_fit() -> None:
 
 
 def test_memory_grows_with_images_and_networks() -> None:
-    grid = GridSpec(name="x", data="digits", methods=("random",), seeds=(0,), settings=TINY)
+    grid = GridSpec(name="x", data="digits", methods=("vaal",), seeds=(0,), settings=TINY)
     spec = units(grid)[0].spec
     data = load_data(spec)
-    large = units(grid.model_copy(update={"settings": (*TINY, "model.networks.encoder_sizes=[2000]")}))[
+    large = units(grid.model_copy(update={"settings": (*TINY, "learner.networks.encoder_sizes=[2000]")}))[
         0
     ].spec
     # E gains (64 + 10) * 1984 weights and 1984 biases, batch norm 2 * 1984, and 8 outputs of 1984 weights.

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from aral import benchmarking
 from aral.benchmarking import GridSpec, figure_names, full_units, read_figure, scaled, units
-from aral.benchmarking.figures import OF_RELEASED_CODE, Figure, Panel, Stated
+from aral.benchmarking.figures import Figure, Panel, Stated
 from aral.benchmarking.parity import check_equal
+from aral.benchmarking.ramps import ramps_of
 from aral.benchmarking.spec import flattened
 from aral.cli.app import app
 from aral.errors import BadInput
@@ -21,7 +22,7 @@ from aral.errors import BadInput
 PANELS = [(name, panel.name) for name in ("fig3", "fig4", "fig5") for panel in read_figure(name).panels]
 
 WORDS = {
-    "model.training.steps": "training steps a round",
+    "learner.training.steps": "training steps a round",
     "pool_size": "images in the pool",
     "test_size": "images in the test set",
     "rounds.query_size": "labels a round",
@@ -83,29 +84,28 @@ def test_every_setting_that_was_shrunk_is_said(figure: str, name: str, scale: fl
         assert changed - ramps <= set(WORDS)
         for key in ramps:
             ramp = key.rpartition(".")[0]
-            assert f"{one[key]:,}" in said[f"{ramp} of {here.spec.learner}"].here
+            assert f"{one[key]:,}" in said[f"{ramp} of {here.spec.learner.title}"].here
         for key in changed - ramps:
             assert said[WORDS[key]].here == f"{one[key]:,}"
             assert said[WORDS[key]].paper != said[WORDS[key]].here
     assert said["seeds"].paper == said["Monte-Carlo passes"].paper == "not stated"
     assert said["Monte-Carlo passes"].here == "20"
-    learners = {unit.spec.learner for unit in units(plan.grid)}
-    assert ("aral-released" in learners) == ("objective of ARAL" in said)
+    learners = {unit.spec.learner.title for unit in units(plan.grid)}
+    assert ("aral:released" in learners) == ("objective of ARAL" in said)
     if "objective of ARAL" in said:
         assert said["objective of ARAL"].paper == "eq. 7 to 10"
-        assert set(OF_RELEASED_CODE) & learners == {
-            name for name in OF_RELEASED_CODE if name in said["objective of ARAL"].here
-        }
-    precision = units(plan.grid)[0].spec.model.training.precision
+        released = {title for title in learners if title.startswith("aral:released")}
+        assert all(title in said["objective of ARAL"].here for title in released)
+    precision = units(plan.grid)[0].spec.learner.training.precision
     assert (precision == "bfloat16") == ("precision of products" in said)
 
 
 def test_a_tenth_of_mnist_worked_out_by_hand() -> None:
     (unit, *_) = units(grid_of("fig3", "mnist", 0.1))
-    assert unit.spec.model.training.steps == 120_000
+    assert unit.spec.learner.training.steps == 120_000
     assert (unit.spec.pool_size, unit.spec.test_size) == (6000, 2000)  # 1,000 test images are too few
     (tiny, *_) = units(grid_of("fig3", "mnist", 0.001))
-    assert (tiny.spec.model.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
+    assert (tiny.spec.learner.training.steps, tiny.spec.pool_size) == (1200, 1000)  # ten images a label
 
 
 def test_labels_given_as_a_share_of_the_pool_shrink_with_it() -> None:
@@ -119,7 +119,7 @@ def test_any_scale_leaves_a_pool_that_holds_the_budget(place: tuple[str, str], s
     spec = units(grid_of(*place, scale))[0].spec
     pool = spec.pool_size or panel_of(*place).pool
     assert 1 <= spec.rounds.query_size <= spec.rounds.budget <= pool
-    assert spec.model.training.steps >= 1
+    assert spec.learner.training.steps >= 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -128,25 +128,25 @@ def test_a_ramp_ends_within_the_run_at_any_scale(place: tuple[str, str], scale: 
     grid = grid_of(*place, scale)
     for unit in (*units(grid), *full_units(grid, panel_of(*place).pool)):
         rounds = -(-unit.spec.rounds.budget // unit.spec.rounds.query_size)
-        weights = unit.spec.model.weights
-        for ramp in (weights.generated_ramp, weights.self_training_ramp):
-            assert ramp.end <= rounds * unit.spec.model.training.steps
+        for ramp in ramps_of(unit.spec):
+            assert ramp.ramp.end <= rounds * unit.spec.learner.training.steps
 
 
 def test_a_ramp_keeps_its_place_in_a_round() -> None:
     """The preset has 10,000 to 25,000 of 50,000 steps a round; the line of full training gets the same."""
     plan = scaled(read_figure("fig4"), panel_of("fig4", "imagenet"), 0.001)
-    (learned,) = [unit for unit in units(plan.grid) if unit.spec.learner == "no-co-training"]
+    (learned,) = [unit for unit in units(plan.grid) if unit.spec.learner.name == "no-co-training"]
     (full,) = full_units(plan.grid, 1281)
     for spec in (learned.spec, full.spec):
-        ramp = spec.model.weights.generated_ramp
+        ramp = spec.learner.weights.generated_ramp
         assert (ramp.begin, ramp.end) == (10, 25)
-    assert learned.spec.model.training.steps == 50
+    assert learned.spec.learner.training.steps == 50
     (said,) = [each for each in plan.differences if "generated_ramp of no-co-training" in each.what]
     assert "from 10,000 to 25,000" in said.paper and said.here == "steps 10 to 25"
-    other = ("model.weights.generated_ramp.begin=3", "model.weights.generated_ramp.end=4")
+    other = ("learner.weights.generated_ramp.begin=3", "learner.weights.generated_ramp.end=4")
     changed = scaled(read_figure("fig4"), panel_of("fig4", "imagenet"), 0.001, extra=other)
-    assert {unit.spec.model.weights.generated_ramp.end for unit in units(changed.grid)} == {4}
+    ends = {ramp.ramp.end for unit in units(changed.grid) for ramp in ramps_of(unit.spec)}
+    assert ends == {4}
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1.5])
@@ -158,14 +158,14 @@ def test_a_scale_outside_its_range_is_refused(scale: float) -> None:
 def test_the_methods_are_the_papers() -> None:
     baselines = ["supervised+random", "supervised+max-entropy", "supervised+bald", "vaal+vaal"]
     wanted = {
-        ("fig3", "mnist"): [*baselines, "aral-released+aral"],
+        ("fig3", "mnist"): [*baselines, "aral:released+aral"],
         ("fig4", "imagenet"): [*baselines, "no-co-training+vaal"],
         ("fig5", "cifar10"): [
             "supervised+random",
-            "aral-no-active+random",
-            "aral-no-encoder+bald",
+            "aral:released,no-sampler+random",
+            "aral:released,no-encoder+bald",
             "no-co-training+vaal",
-            "aral-released+aral",
+            "aral:released+aral",
         ],
     }
     for place, methods in wanted.items():

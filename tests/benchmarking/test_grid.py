@@ -88,7 +88,7 @@ def test_full_training_has_all_labels_in_one_round_and_as_many_steps_as_all_roun
         assert unit.spec.learner.training.steps == 14  # 2 rounds of 7
     stated = GRID.model_copy(update={"full": FullTraining(learner="aral:released", steps=99)})
     (unit,) = full_units(stated, 10)
-    assert (unit.spec.learner, unit.spec.learner.training.steps) == ("aral-released", 99)
+    assert (unit.spec.learner.title, unit.spec.learner.training.steps) == ("aral:released", 99)
 
 
 TEXT = st.text(min_size=1, max_size=8)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from aral.acquisition import make_acquisition
+from aral.acquisition import Predictions, make_acquisition
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.runs import drive, run, validation_of
 from aral.benchmarking.spec import Rounds, RunSpec
@@ -111,9 +110,8 @@ class Planned(FakeLearner):
         share = self.shares[(self.steps_taken - 1) % len(self.shares)]
         right = torch.from_numpy(images.ids % 3)
         wrong = torch.arange(len(images)) >= round(share * len(images))
-        found = super().predict(images, needs, stream)
         chosen = torch.where(wrong, (right + 1) % 3, right)
-        return replace(found, probabilities=torch.eye(3)[chosen] * 0.8 + 0.0667)
+        return Predictions(images.ids, probabilities=torch.eye(3)[chosen] * 0.8 + 0.0667)
 
 
 def test_the_first_of_the_best_weights_are_kept_and_the_learner_is_left_as_it_was(tmp_path: Path) -> None:

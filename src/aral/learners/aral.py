@@ -328,7 +328,7 @@ def vae_terms(
 
 def encoder_generator_phase(nets: Nets, terms: list[Term]) -> Phase:
     """E and G together, or G alone where there is no E."""
-    trains = frozenset({E, G}) & nets.modules.keys()
+    trains = frozenset({E, G}.intersection(nets.modules))
     return Phase("E+G" if E in trains else "G", trains, tuple(terms))
 
 
