@@ -13,8 +13,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from aral.acquisition import ACQUISITIONS
-from aral.benchmarking import LEARNERS
 from aral.cli.app import app
+from aral.learners import LEARNERS
 from aral.loop.reading import store_reading
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_every_strategy_and_learner_is_described() -> None:
 def test_code_in_extending_runs_and_works() -> None:
     from aral.acquisition import PoolView, Predictions
     from aral.randomness import Stream
-    from aral.testing import planted_data, tiny_model
+    from aral.testing import planted_data
 
     space: dict[str, object] = {}
     for block in blocks(ROOT / "docs" / "extending.md", "python"):
@@ -121,19 +121,13 @@ def test_code_in_extending_runs_and_works() -> None:
         if name == "SECOND_GUESS":
             assert selection.ids[0] == 5
 
-    from aral.learners.spec import Net
-
-    from aral.learners import Blueprint, PhasedLearner
-    from aral.learners.supervised import supervised
+    from aral.learners import Task
     from aral.types import LabelledSet
 
-    cpu = torch.device("cpu")
-    plain = supervised(tiny_model(), data.pool.shape, 3, Stream.root(0), cpu)
-    blueprint = Blueprint(tiny_model(), data.pool.shape, 3, frozenset({Net.DISCRIMINATOR}), False, cpu)
-    learner = PhasedLearner("own", blueprint, (*plain.phases, space["CONFIDENCE"]), Stream.root(0))
+    learner = space["entropy_minimisation"](Task(data.pool.shape, 3, Stream.root(0)))  # type: ignore[operator]
     labelled = LabelledSet(data.pool.subset(data.pool.ids[:6]), data.pool_classes[:6], 3)
     learner.start_round(0, labelled, data.pool.without(data.pool.ids[:6]), Stream.root(0))
-    assert learner.step(0).values["confident"] > 0
+    assert learner.step(0).values["entropy"] > 0
 
 
 def test_the_strategy_in_extending_runs_in_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +139,7 @@ def test_the_strategy_in_extending_runs_in_a_grid(tmp_path: Path, monkeypatch: p
     short = ["budget=4", "query_size=2"]
     settings = [
         *(f"rounds.{each}" for each in short),
-        "model.training.steps=1",
+        "learner.training.steps=1",
         "pool_size=60",
         "test_size=20",
     ]

@@ -8,30 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from aral.learners.few_labels import few_labels
-from aral.learners.spec import Partitioning
 
 from aral.acquisition import make_acquisition
+from aral.benchmarking import make_learner
 from aral.benchmarking.runs import drive
 from aral.errors import BadInput, RunFailed, Stopped
 from aral.learners import Learner
-from aral.learners.supervised import supervised
 from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy, Validation
 from aral.loop.training import PRETRAINING
 from aral.randomness import Stream
-from aral.testing import FakeLearner, planted_data, tiny_model
+from aral.testing import FakeLearner, planted_data, tiny_settings
 from aral.types import ClassAnswer
 
 DATA = planted_data()
-CPU = torch.device("cpu")
 STEPS_BEFORE, STEPS = 6, 4
 EAGER = Pace(checkpoint_seconds=0.0, log_steps=1)
 RARE = Pace(checkpoint_seconds=1e9, log_steps=1)
 
 
 def real() -> Learner:
-    model = tiny_model(STEPS).model_copy(update={"partitioning": Partitioning(steps=STEPS_BEFORE)})
-    return few_labels(model, DATA.pool.shape, 3, Stream.root(2), CPU)
+    settings = tiny_settings("graph-ssl", STEPS, pretraining={"steps": STEPS_BEFORE})
+    return make_learner(settings, DATA.pool, 3, Stream.root(2))
 
 
 def session(
@@ -113,7 +110,7 @@ def test_a_learner_without_it_is_left_alone(store: Store) -> None:
     assert {row.round for row in store.checkpoints()} == {0}
     with pytest.raises(ValueError, match="'fake' does not train without labels"):
         learner.start_pretraining(Stream.root(0))
-    plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
+    plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
     assert plain.pretraining_steps == 0
     with pytest.raises(ValueError, match="'supervised' does not train without labels"):
         plain.start_pretraining(Stream.root(0))
@@ -139,7 +136,7 @@ def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(sto
     with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs groups"):
         session(store, FakeLearner(3))
     session(store, FakeLearner(3, pretraining_steps=1), first="bald")
-    plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), CPU)
+    plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
     with pytest.raises(BadInput, match="needs groups, and 'supervised' has not trained yet"):
         session(store, plain, then="random")
     with pytest.raises(BadInput, match="needs groups, which learner 'supervised' does not supply"):

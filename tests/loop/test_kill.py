@@ -25,17 +25,17 @@ SERVER.set_forkserver_preload(["aral.benchmarking", "aral.testing"])
 def spec():
     return resolve(
         "digits",
-        Method.parse("aral-paper"),
+        Method.parse("aral"),
         [
             "rounds.query_size=5",
             "rounds.budget=20",
-            "model.latent_size=4",
-            "model.training.steps=60",
-            "model.training.labelled_batch=8",
-            "model.training.unlabelled_batch=8",
-            "model.networks.encoder_sizes=[16]",
-            "model.networks.generator_sizes=[16]",
-            "model.networks.discriminator_sizes=[16, 16]",
+            "learner.latent_size=4",
+            "learner.training.steps=60",
+            "learner.training.labelled_batch=8",
+            "learner.training.unlabelled_batch=8",
+            "learner.networks.encoder_sizes=[16]",
+            "learner.networks.generator_sizes=[16]",
+            "learner.networks.discriminator_sizes=[16, 16]",
         ],
         threads=1,
     )

@@ -127,7 +127,7 @@ def test_too_little_memory_is_named_with_what_to_lower(tmp_path: Path, trouble: 
         active.tell([ClassAnswer(int(i), 0) for i in active.waiting()], "test")
         with pytest.raises(RunFailed, match="not enough memory for a training step in round 0") as failed:
             active.fit()
-        assert "model.training.unlabelled_batch" in failed.value.hint
+        assert "learner.training.unlabelled_batch" in failed.value.hint
         # The same run goes on with a learner that needs less.
         again = opened(store)
         again.fit()

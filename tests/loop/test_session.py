@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from aral.acquisition import make_acquisition
+from aral.benchmarking import make_learner
 from aral.errors import BadInput, RunFailed, Stopped
-from aral.learners import Objective
-from aral.learners.aral import aral
-from aral.learners.vaal import vaal
 from aral.loop import GroundTruth, Observer, Pace, Session, Store, Strategy
 from aral.randomness import Stream
-from aral.testing import FakeLearner, planted_data, tiny_model
+from aral.testing import FakeLearner, planted_data, tiny_settings
 from aral.types import ClassAnswer, ImageSet, NoClass, NoClassAnswer
 
 DATA = planted_data()
@@ -101,7 +99,7 @@ def test_the_learner_trains_on_what_was_told_and_sees_the_rest_unlabelled(store:
     assert [found.tolist() for found in learner.ood] == [[ids[3]]] * 2, "the round's, then the query's"
     active.tell([NoClassAnswer(asked[0], NoClass.NONE_OF_THESE), ClassAnswer(asked[1], 0)], "test")
     active.fit()
-    assert learner.foreign[-1].tolist() == sorted([ids[3], asked[0]])
+    assert learner.ood[-1].tolist() == sorted([ids[3], asked[0]])
 
 
 def test_answers_that_arrive_during_training_wait_for_the_next_round(store: Store) -> None:
@@ -129,7 +127,7 @@ def test_hidden_labels_change_nothing_before_the_oracle_is_asked(tmp_path: Path)
     for number in range(2):
         shuffled = np.random.default_rng(number).permutation(DATA.pool_classes)
         with Store.open(tmp_path / str(number), create=True) as opened:
-            learner = aral(tiny_model(), Objective.PAPER, DATA.pool.shape, 3, Stream.root(2), _cpu())
+            learner = make_learner(tiny_settings("aral"), DATA.pool, 3, Stream.root(2))
             active = session(opened, learner)
             first = active.ask(6)
             oracle = GroundTruth(DATA.pool.ids, DATA.pool_classes.copy())
@@ -150,12 +148,8 @@ def test_listing_the_pool_in_another_order_selects_the_same_images(tmp_path: Pat
     for number in range(2):
         order = np.random.default_rng(number).permutation(DATA.pool.ids)
         pool = DATA.pool.subset(order)
-        model = tiny_model()
-        learner = (
-            aral(model, Objective.RELEASED, pool.shape, 3, Stream.root(2), _cpu())
-            if make == "aral"
-            else vaal(model, pool.shape, 3, Stream.root(2), _cpu())
-        )
+        title = "aral:released" if make == "aral" else make
+        learner = make_learner(tiny_settings(title), pool, 3, Stream.root(2))
         with Store.open(tmp_path / str(number), create=True) as opened:
             active = session(opened, learner, make, pool)
             active.ask(6)
@@ -252,10 +246,8 @@ def test_endless_trouble_stops_with_the_cause(store: Store) -> None:
 
 
 def test_impossible_compositions_are_refused_before_training(store: Store) -> None:
-    from aral.learners.supervised import supervised
-
-    plain = supervised(tiny_model(), DATA.pool.shape, 3, Stream.root(0), _cpu())
-    with pytest.raises(BadInput, match="needs sampler logits, which learner 'supervised' does not supply"):
+    plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
+    with pytest.raises(BadInput, match=r"needs sampler.logits, which learner 'supervised' does not supply"):
         session(store, plain, "vaal")
     with pytest.raises(BadInput, match="cannot make the first query"):
         Session(
@@ -288,10 +280,4 @@ def test_bad_requests_are_refused_and_leave_no_trace(store: Store) -> None:
 
 
 def _learner(steps: int):
-    return aral(tiny_model(steps=steps), Objective.RELEASED, DATA.pool.shape, 3, Stream.root(2), _cpu())
-
-
-def _cpu():
-    import torch
-
-    return torch.device("cpu")
+    return make_learner(tiny_settings("aral:released", steps), DATA.pool, 3, Stream.root(2))
