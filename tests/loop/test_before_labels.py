@@ -108,11 +108,11 @@ def test_a_learner_without_it_is_left_alone(store: Store) -> None:
     assert min(number for number, _, _ in heard.steps) == 0
     assert {row.round for row in store.metrics()} == {0}
     assert {row.round for row in store.checkpoints()} == {0}
-    with pytest.raises(ValueError, match="'fake' does not train without labels"):
+    with pytest.raises(ValueError, match="'fake' has no pretraining"):
         learner.start_pretraining(Stream.root(0))
     plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
     assert plain.pretraining_steps == 0
-    with pytest.raises(ValueError, match="'supervised' does not train without labels"):
+    with pytest.raises(ValueError, match="'supervised' has no pretraining"):
         plain.start_pretraining(Stream.root(0))
 
 
@@ -133,11 +133,11 @@ def test_the_first_query_sees_what_was_learned(store: Store) -> None:
 
 
 def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(store: Store) -> None:
-    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs groups"):
+    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs clusters"):
         session(store, FakeLearner(3))
     session(store, FakeLearner(3, pretraining_steps=1), first="bald")
     plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
-    with pytest.raises(BadInput, match="needs groups, and 'supervised' has not trained yet"):
+    with pytest.raises(BadInput, match="needs clusters, and 'supervised' has not trained yet"):
         session(store, plain, then="random")
     with pytest.raises(BadInput, match="needs groups, which learner 'supervised' does not supply"):
         session(store, plain, first="random", then="typical-groups")

@@ -10,7 +10,7 @@ import torch
 
 from aral.benchmarking.spec import RunSpec
 from aral.data import DataSet
-from aral.learners import Task
+from aral.learners import Engine, Task
 from aral.randomness import Stream
 
 PROCESS_BYTES = 400 << 20
@@ -28,7 +28,8 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
     device = torch.device("meta")
     with device:
         learner = spec.learner.build(Task(data.pool.shape, data.class_count, Stream.root(0), device))
-    return sum(value.numel() for value in learner.state_dict().values())
+    assert isinstance(learner, Engine)  # as every learner of the catalogue is
+    return learner.parameter_count
 
 
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:

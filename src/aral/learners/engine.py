@@ -469,6 +469,11 @@ class Engine(Learner):
         return self._nets
 
     @property
+    def parameter_count(self) -> int:
+        """Weights of the networks and of their averages."""
+        return sum(weight.numel() for module in self._modules().values() for weight in module.parameters())
+
+    @property
     def supplies(self) -> frozenset[Need]:
         """What the networks can compute, and what comes from the neighbour graph."""
         return self._predictor.supplies | self.supplied_by_graph
