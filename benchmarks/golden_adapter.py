@@ -410,7 +410,8 @@ def weights_of(learner: Learner) -> dict[str, list[np.ndarray]]:
 
 def select(running: Running, name: str, count: int) -> tuple[list[int], list[float]] | None:
     """Ids and scores of an acquisition on the trained learner; None where the learner cannot supply its needs."""
-    chosen, learner, pool = make_acquisition(name), running.learner, running.data.pool
+    asked = name.replace("typical-groups", "typical-clusters")
+    chosen, learner, pool = make_acquisition(asked), running.learner, running.data.pool
     if chosen.needs - learner.supplies:
         return None
     labelled = running.session.labelled()
@@ -433,9 +434,14 @@ def grid_accuracies(
     settings = [f"{SETTINGS[name]}={_toml(value)}" for name, value in changes.items()]
     settings += ["pool_size=200", "test_size=100", *ALWAYS]
     spec = GridSpec(
-        name="golden", data=data, methods=tuple(str(method_of(name)) for name in methods), seeds=tuple(seeds), settings=tuple(settings), threads=1,
+        name="golden",
+        data=data,
+        methods=tuple(str(method_of(name)) for name in methods),
+        seeds=tuple(seeds),
+        settings=tuple(settings),
+        threads=1,
         full={"learner": "supervised", "steps": 4},
-    )  # fmt: skip
+    )
     result = run_grid(spec, folder, Resources(workers=1))
     asked = dict(zip((str(method_of(name)) for name in methods), methods, strict=True))
     found = {f"{asked[unit.method]} seed {unit.seed}": unit.accuracy for unit in result.units}

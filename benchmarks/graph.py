@@ -20,16 +20,14 @@ import scipy.sparse as sparse
 import torch
 
 from aral import Stream, load
-from aral.acquisition.clusters import k_means
-from aral.acquisition.confidence import margin_scores
-from aral.acquisition.groups import directions
+from aral.acquisition.geometry import k_means, unit_length
 from aral.acquisition.interface import PoolView, Predictions
-from aral.acquisition.typical_doubts import TypicalDoubts
+from aral.acquisition.typicality import TypicalUncertain
+from aral.acquisition.uncertainty import margin_scores
 from aral.data import DataSet
 from aral.representations.components import half_whitened, leading_components, principal_components
 from aral.representations.gradients import gradient_features
-from aral.representations.graph import affinity_matrix, propagate_labels
-from aral.representations.neighbours import nearest_neighbours
+from aral.representations.graph import affinity_matrix, nearest_neighbours, propagate_labels
 from kept_rows import KeptRows
 
 POOLS = {"mnist": 50_000, "cifar10": 10_000}
@@ -104,7 +102,7 @@ def asked(
     graph: sparse.csr_matrix, classes: np.ndarray, features: np.ndarray, stream: Stream
 ) -> Iterator[np.ndarray]:
     """The labelled rows after every query."""
-    doubts = TypicalDoubts(margin_scores)
+    uncertain = TypicalUncertain(margin_scores)
     labelled = first_query(features, stream)
     yield labelled
     while labelled.size < max(BUDGETS):
@@ -114,13 +112,13 @@ def asked(
             rest, probabilities=torch.from_numpy(spread), features=torch.from_numpy(features[rest])
         )
         view = PoolView(seen, Predictions(labelled), classes[labelled], spread.shape[1])
-        labelled = np.r_[labelled, rest[doubts(view, 10, stream.child(labelled.size)).rows]]
+        labelled = np.r_[labelled, rest[uncertain(view, 10, stream.child(labelled.size)).rows]]
         yield labelled
 
 
 def first_query(features: np.ndarray, stream: Stream) -> np.ndarray:
     """The image nearest to the middle of each of ten clusters."""
-    points = directions(features)
+    points = unit_length(features)
     parts = k_means(points, 10, stream)
     found = []
     for part in range(10):

@@ -1,7 +1,8 @@
-"""A folder of files that is complete or not there, and proves it: the form in which checkpoints are kept.
+"""Files and folders that are written completely or not at all, whenever the process is killed.
 
-The files are written beside their final place, pushed to the disk, described by a manifest with the size and
-SHA-256 of each, and renamed. A kill at any moment leaves the old or the new folder, never half of one.
+:func:`write_file` replaces one file. :func:`write_sealed` writes a folder, the form of checkpoints: the files are
+written to a temporary folder, flushed to the disk with a manifest that holds the size and SHA-256 of each, and the
+folder is renamed. :func:`read_sealed` verifies every byte against the manifest.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ STAGED = ".tmp-"
 SET_ASIDE = ".old-"
 
 SPARE_BYTES = 1 << 20
-"""Room for the folder and the manifest, asked for on top of the files."""
+"""Space that must be free for the folder and the manifest, beside the files."""
 
 
 class DamagedCheckpoint(RunFailed):
-    """A checkpoint is not what was saved; another one must be used.
+    """The files of a checkpoint differ from what was saved; another checkpoint must be used.
 
     Args:
         path: the checkpoint's folder.
@@ -42,11 +43,26 @@ class DamagedCheckpoint(RunFailed):
         self.path = path
 
 
-def write_sealed(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder; when this returns it is on the disk.
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, replacing an older one in one step; when this returns it is on the disk.
 
-    A folder of this name that is intact and identical stays as it is; any other is set aside until the new
-    one is in its place.
+    Raises:
+        OSError: the disk is full or refuses; the older file, if any, is in place, unchanged.
+    """
+    staged = path.with_name(f".{path.name}{STAGED}{uuid4().hex}")
+    try:
+        _write_to_disk(staged, content)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def write_sealed(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files; when this returns it is on the disk.
+
+    An intact, identical folder of this name stays as it is; any other is renamed until the new one is in its place,
+    then removed.
 
     Raises:
         RunFailed: the disk is full or refuses; the old folder or the new one is in place, complete.
@@ -74,11 +90,11 @@ def write_sealed(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def read_sealed(path: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """The content of the files of a folder, every byte verified against its manifest.
+    """The contents of the files of a folder by name, every byte verified against its manifest.
 
     Args:
         path: the folder.
-        names: the files that it must hold, no more and no fewer.
+        names: of all its files.
 
     Raises:
         DamagedCheckpoint: a file is missing, unreadable, of another size or content than was saved, or the
@@ -94,13 +110,13 @@ def read_sealed(path: Path, names: Sequence[str]) -> dict[str, bytes]:
 
 
 def prune(parent: Path, keep: Set[str]) -> list[str]:
-    """Remove every checkpoint that is not kept, and what interrupted saves left behind.
+    """Remove every checkpoint that is not in ``keep``, and the temporary folders of interrupted saves.
 
-    A checkpoint first loses its name, so that a kill on the way leaves no half of one.
+    A checkpoint is renamed first, so a kill leaves no incomplete one under its name.
 
     Args:
-        parent: the folder of checkpoints; files in it that are no folders are left alone.
-        keep: names of the checkpoints that stay.
+        parent: the folder of the checkpoints; only folders in it are removed.
+        keep: names of the checkpoints to keep.
 
     Returns:
         Names of the folders that were removed, in order.
@@ -130,7 +146,7 @@ def prune(parent: Path, keep: Set[str]) -> list[str]:
 
 
 def _manifest(files: Mapping[str, bytes]) -> bytes:
-    """The one manifest of these files: equal files have equal manifests, byte for byte."""
+    """The manifest of these files, the same bytes for the same files."""
     described = {name: _description(content) for name, content in files.items()}
     return json.dumps({"format": FORMAT, "files": described}, indent=1, sort_keys=True).encode()
 
@@ -176,7 +192,7 @@ def _read(path: Path, place: Path, name: str) -> bytes:
 
 
 def _place(path: Path) -> Path:
-    """Where a folder is: under its name, or set aside by a save that was killed between two renames."""
+    """The path of a folder: its own, or the one that a save left when it was killed between two renames."""
     return path if path.exists() else next(iter(_set_aside(path)), path)
 
 
@@ -195,10 +211,7 @@ def _is_intact_copy(path: Path, files: Mapping[str, bytes]) -> bool:
 def _stage(staged: Path, files: Mapping[str, bytes]) -> None:
     staged.mkdir(mode=0o700)
     for name, content in {**files, MANIFEST: _manifest(files)}.items():
-        with (staged / name).open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_to_disk(staged / name, content)
     _sync(staged)
 
 
@@ -217,8 +230,15 @@ def _publish(staged: Path, path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _write_to_disk(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _sync(folder: Path) -> None:
-    """Push a folder's list of names to the disk."""
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

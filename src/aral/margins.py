@@ -1,26 +1,26 @@
-"""How far ahead the likeliest class is."""
+"""The margin of a prediction: the largest minus the second largest probability."""
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, maximum
 
-SURE = 0.2
-"""The lead from which an opinion is sure; the default of ``model.spreading.margin``."""
+CONFIDENT_MARGIN = 0.2
+"""The smallest margin at which a propagated label counts as confident."""
 
-HEARD = 0.25
-"""The share of the pool of which a graph must be sure to be heard; the default of ``model.spreading.heard``."""
+MIN_CONFIDENT_SHARE = 0.25
+"""The smallest share of the pool with a confident propagated label from which the neighbour graph is used."""
 
 
 def margin_of(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
-    """By how much the likeliest class of an image is ahead of the second and of none at all, in [−1, 1].
+    """The largest probability minus the second largest one, in [−1, 1].
 
-    A row may have a sum below 1; the rest is the chance that the image is of none of the classes. Where that is
-    the greatest, the result is negative: by how much none is ahead of the likeliest class.
+    The sum of a row may be below 1; one minus the sum is the probability that the image is out of
+    distribution, and it takes part as one more class. Where it is the largest, the result is negative: minus
+    the margin between it and the most probable class.
 
     Args:
-        class_probs: rows of at least two classes, each with a sum of at most 1.
+        class_probs: at least two columns; each row has a sum of at most 1.
     """
     first, second = class_probs.topk(2, dim=1).values.unbind(dim=1)
-    return first - torch.maximum(second, 1 - class_probs.sum(dim=1))
+    return first - maximum(second, 1 - class_probs.sum(dim=1))

@@ -1,7 +1,7 @@
 """Named, stateless random streams: every draw is a function of the seed and of names.
 
-A stream is a key, not a state. ``root.child("round", 3).child("step", 17)`` gives the same numbers whenever
-and wherever it is asked, so a killed run resumes exactly and no generator has to be saved.
+A stream is a key without a state. ``root.child("round", 3).child("step", 17)`` gives the same numbers whenever and
+wherever it is used, so a killed run resumes exactly and no generator has to be saved.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Stream:
-    """A place in the tree of random streams.
+    """A node in the tree of random streams.
 
     Attributes:
-        key: 64 bits that fix every number drawn from this stream.
+        key: 64 bits that decide every number drawn from this stream.
     """
 
     key: int
@@ -54,7 +54,7 @@ class Stream:
         return generator
 
     def uniform(self, ids: Int64[np.ndarray, " N"]) -> Float64[np.ndarray, " N"]:
-        """One number in [0, 1) for each image id, whatever the order or company of the ids.
+        """One number in [0, 1) for each image id, independent of the order of the ids and of the other ids.
 
         The ids are mixed with the key by the SplitMix64 finaliser (Steele, Lea and Flood 2014).
         """
@@ -67,7 +67,7 @@ class Stream:
 
     @contextmanager
     def governs_torch(self) -> Iterator[None]:
-        """Let this stream decide PyTorch's global draws (dropout, noise) inside a ``with`` block."""
+        """Seed PyTorch's global generator (dropout, noise) with this stream inside a ``with`` block."""
         import torch
 
         with torch.random.fork_rng(devices=[]):

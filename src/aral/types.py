@@ -1,7 +1,7 @@
-"""The nouns that every layer shares: images with ids, answers, selections.
+"""Types that all layers share: sets and batches of images, answers, selections.
 
-An image is named by its *id*: its row in the pool's pixel tensor. Ids travel with everything that is said
-of an image; no position inside a temporary subset leaves a function.
+The *id* of an image is its row in the pixel tensor of the pool. Every value that belongs to an image is kept
+with its id; no function returns positions within a temporary subset.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_IDS = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images without labels: there is no field in which a label could hide.
+    """Images without labels; there is no field for a label.
 
     Attributes:
         pixels: M×C×H×W, uint8, shared between all subsets of one pool; an id is a row of it.
@@ -99,9 +99,9 @@ class LabelledSet:
 
     @property
     def class_shares(self) -> Float[np.ndarray, " K"]:
-        """How frequent each class may be, (n_k + 1)/(n + K) (Laplace): of few labels hardly unequal.
+        """Estimated share of each class, (n_k + 1)/(n + K) (Laplace's rule): nearly uniform with few labels.
 
-        What was asked for on purpose is frequent here whether or not it is in the pool.
+        Queries are not a random sample, so the shares in the labels need not be those in the pool.
         """
         counts = np.bincount(self.classes, minlength=self.class_count)
         found: Float[np.ndarray, " K"] = (counts + 1) / (counts.sum() + self.class_count)
@@ -145,7 +145,7 @@ class UnlabelledBatch:
 
 
 class NoClass(StrEnum):
-    """Why an annotator gave no class; each is a record of its own."""
+    """Why an annotator gave no class."""
 
     SKIP = "skip"
     UNSURE = "unsure"
@@ -155,7 +155,7 @@ class NoClass(StrEnum):
 
 @dataclass(frozen=True)
 class ClassAnswer:
-    """An annotator named the class of an image."""
+    """An annotator gave the class of an image."""
 
     image_id: int
     class_index: int
@@ -163,7 +163,7 @@ class ClassAnswer:
 
 @dataclass(frozen=True)
 class NoClassAnswer:
-    """An annotator looked at an image and named no class."""
+    """An annotator saw an image and gave no class."""
 
     image_id: int
     reason: NoClass
@@ -174,13 +174,13 @@ Answer: TypeAlias = ClassAnswer | NoClassAnswer
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Images to be labelled next, the most wanted first.
+    """Images to be labelled next, the most useful first.
 
     Attributes:
         ids: image ids.
         scores: one finite number an image, higher = label first; comparable within one selection only.
-        acquisition: the name of the strategy that chose.
-        reasons: one short sentence an image, for people.
+        acquisition: name of the acquisition that chose them.
+        reasons: one short sentence an image, to show.
     """
 
     ids: Int64[np.ndarray, " n"]
@@ -207,5 +207,5 @@ class Selection:
 
 
 def one_hot(classes: Int64[np.ndarray, " N"], class_count: int) -> Float[Tensor, "N K"]:
-    """Class indices as rows of probabilities: human labels and predictions share this one type."""
+    """Class indices as rows of probabilities, the type that labels and predictions share."""
     return torch.nn.functional.one_hot(torch.from_numpy(classes), class_count).float()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from aral.acquisition import ACQUISITIONS, Predictions
+from aral.acquisition import ACQUISITIONS, Need, Predictions
 from aral.acquisition.acs_fw import FrankWolfe, log_likelihood_vectors
 from aral.randomness import Stream
 
@@ -45,16 +45,16 @@ def search(vectors: list[list[float]]) -> FrankWolfe:
 
 
 def test_frank_wolfe_by_hand() -> None:
-    """Rows (−3, 0), (0, −2), (−1, 0): L = (−4, −2), σ = 6, directions −e₁, −e₂, −e₁.
+    """Rows (−3, 0), (0, −2), (−1, 0): L = (−4, −2), σ = 6, unit_length −e₁, −e₂, −e₁.
 
     First the alignments are 4, 2, 4: row 0, line search 6·4 / 36 = 2/3, so L(w) = (−4, 0). Then (0, −2) is
-    missing: row 1 with alignment 2. The way is (4, −6), so the step is 12/52 of it. Of the new ones row 2 is left.
+    residual: row 1 with alignment 2. The way is (4, −6), so the step is 12/52 of it. Of the new ones row 2 is left.
     """
     wolfe = search([[-3, 0], [0, -2], [-1, 0]])
     wolfe.step(only_new=False)
-    assert wolfe.missing.tolist() == pytest.approx([0, -2])
+    assert wolfe.residual.tolist() == pytest.approx([0, -2])
     wolfe.step(only_new=False)
-    assert wolfe.missing.tolist() == pytest.approx([-48 / 52, -2 + 72 / 52])
+    assert wolfe.residual.tolist() == pytest.approx([-48 / 52, -2 + 72 / 52])
     assert wolfe.chosen == [0, 1] and wolfe.scores == pytest.approx([4, 2])
     wolfe.step(only_new=True)
     assert wolfe.chosen == [0, 1, 2] and wolfe.scores[2] == pytest.approx(48 / 52)
@@ -62,10 +62,10 @@ def test_frank_wolfe_by_hand() -> None:
 
 def test_each_step_comes_closer_to_the_pool() -> None:
     wolfe = search((-np.random.default_rng(1).exponential(size=(60, 8))).tolist())
-    distances = [float(np.linalg.norm(wolfe.missing))]
+    distances = [float(np.linalg.norm(wolfe.residual))]
     for _ in range(200):
         wolfe.step(only_new=False)
-        distances.append(float(np.linalg.norm(wolfe.missing)))
+        distances.append(float(np.linalg.norm(wolfe.residual)))
     assert (np.diff(distances) <= 1e-9).all()
     assert distances[-1] < 0.01 * distances[0]
 
@@ -81,8 +81,7 @@ def test_two_groups_of_passes_are_both_answered() -> None:
 
 def test_agreed_images_come_last_and_more_than_passes_can_be_had() -> None:
     pool = view_of(list(range(12)), [])
-    passes = pool.unlabelled.mc_probabilities
-    assert passes is not None
+    passes = pool.unlabelled.get(Need.MC_PROBABILITIES)
     passes[[3, 8]] = passes[[3, 8]].mean(dim=1, keepdim=True).expand(-1, 5, -1)
     found = ACQUISITIONS["acs-fw"](pool, 12, STREAM)
     assert sorted(found.ids.tolist()) == list(range(12))

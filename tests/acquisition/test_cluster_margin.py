@@ -8,7 +8,7 @@ import torch
 
 from aral.acquisition import ACQUISITIONS, PoolView, Predictions
 from aral.acquisition.cluster_margin import CLUSTER_MARGIN, ClusterMargin, average_linkage, round_robin
-from aral.acquisition.joint import JointBatch
+from aral.acquisition.interface import JointBatch
 from aral.randomness import Stream
 
 from .pools import id_array, view

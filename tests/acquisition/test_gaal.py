@@ -57,6 +57,6 @@ def test_the_listing_does_not_matter_even_among_equals() -> None:
 def test_without_synthesised_images_it_says_so() -> None:
     array = np.arange(3, dtype=np.int64)
     pool = Predictions(array, features=torch.zeros(3, 1))
-    with pytest.raises(ValueError, match="synthesised images were not computed"):
+    with pytest.raises(ValueError, match="synthesised was not computed"):
         GAAL(PoolView(pool, Predictions(array[:0]), array[:0], 2), 2, STREAM)
     assert ACQUISITIONS["gaal"] is GAAL

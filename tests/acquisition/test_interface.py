@@ -10,12 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aral.acquisition import Need, Predictions, TopScores, as_scores, check_query_size, top_scores
+from aral.acquisition import Choice, JointBatch, Need, PoolView, Predictions, TopScores
+from aral.acquisition.interface import (
+    argmax_with_ties,
+    as_scores,
+    check_query_size,
+    sorted_by_id,
+    top_scores,
+)
 from aral.errors import BadInput
 from aral.randomness import Stream
 from aral.types import Selection
 
-from .pools import id_array, view
+from .pools import id_array, predictions, view, view_of
 
 STREAM = Stream.root(0)
 
@@ -97,10 +104,10 @@ def test_get_gives_the_output_that_was_asked_for() -> None:
         Need.REPRESENTATION: torch.rand(2, 8),
     }
     assert outputs.keys() == set(Need)
-    full = Predictions(id_array(0, 1), *outputs.values())
+    full = Predictions(id_array(0, 1), outputs)
     for need, value in outputs.items():
         assert full.get(need) is value
-        with pytest.raises(ValueError, match="were not computed"):
+        with pytest.raises(ValueError, match="was not computed"):
             Predictions(id_array(0, 1)).get(need)
 
 
@@ -108,3 +115,32 @@ def test_as_scores_detaches_and_keeps_the_numbers() -> None:
     found = as_scores(torch.tensor([1.5, -2.0], requires_grad=True))
     assert found.dtype == np.float64
     assert found.tolist() == [1.5, -2.0]
+
+
+def test_sorted_by_id_keeps_rows_with_their_ids() -> None:
+    pool = sorted_by_id(view_of([30, 10, 20], [7, 5]))
+    assert pool.unlabelled.ids.tolist() == [10, 20, 30] and pool.labelled.ids.tolist() == [5, 7]
+    assert pool.labelled_classes.tolist() == [5 % 4, 7 % 4]
+    straight = predictions(id_array(10, 20, 30))
+    for need in straight.needs:
+        assert torch.equal(pool.unlabelled.get(need), straight.get(need))
+
+
+def test_argmax_with_ties() -> None:
+    values, ties = np.array([1.0, 3.0, 2.9, 3.0]), np.array([0.1, 0.8, 0.2, 0.7])
+    assert argmax_with_ties(values, ties) == 3
+    assert argmax_with_ties(values, ties, tolerance=0.2) == 2
+
+
+def test_a_strategy_of_ones_own() -> None:
+    """One function is enough: here, the images in order of id."""
+
+    def lowest(pool: PoolView, n: int, stream: Stream) -> Choice:
+        return Choice.of(list(range(n)), [0.0] * n, "number {:.0f}".format)
+
+    found = JointBatch("lowest", frozenset(), lowest)(view_of([9, 2, 5], []), 2, STREAM)
+    assert found.ids.tolist() == [2, 5] and found.reasons == ("number 0", "number 0")
+    with pytest.raises(ValueError, match="chose 1 images instead of 2"):
+        JointBatch("short", frozenset(), lambda pool, n, stream: lowest(pool, 1, stream))(
+            view_of([9, 2, 5], []), 2, STREAM
+        )

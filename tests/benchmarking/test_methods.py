@@ -67,9 +67,10 @@ def test_a_name_of_a_learner_and_an_acquisition_means_the_learner(text: str) -> 
         ("vaal:no-sampler", "'vaal' has no variants", "Write 'vaal'"),
         ("supervised+", "names no acquisition", "Try 'supervised+random'"),
         ("ceal+bald", "Unknown method 'ceal+bald'", "Did you mean '"),
+        ("random+bald", "'random' is an acquisition, not a learner", "Try 'supervised+random'"),
         ("aral:paper,released", "'aral:paper,released' contradict", "Name one of them"),
         ("aral:released,paper", "'aral:released,paper' contradict", "Name one of them"),
-        ("aral:released,generated-only", "contradict", "Name one of them"),
+        ("aral:released,generated-only", "do not fit together: the released", "Name one of them"),
     ],
 )
 def test_wrong_names(text: str, problem: str, hint: str) -> None:

@@ -85,7 +85,7 @@ def test_a_learner_takes_the_settings_of_the_data_that_it_has() -> None:
 def test_a_learners_own_preset_arrives_on_every_data_set(data: str) -> None:
     """It wins over the data's, but for the data's part for that learner; labels a round stay the data's."""
     own = leaves(read_learner_preset("graph-ssl"))
-    assert own["rounds.first_query"] == "typical-groups" and own["learner.networks.scale"] == "compact"
+    assert own["rounds.first_query"] == "typical-clusters" and own["learner.networks.scale"] == "compact"
     own |= leaves(read_preset(data).get("learners", {}).get("graph-ssl", {}))
     found, plain = flattened(resolve(data, GRAPH_SSL)), flattened(resolve(data, RELEASED))
     assert {name: found[name] for name in own} == own

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from aral.data import NAMES, data_root, load
-from aral.data.celeba import read_celeba
+from aral.data.torchvision_sets import read_celeba
 from aral.errors import BadInput, RunFailed
 
 

@@ -13,8 +13,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from aral.acquisition import ACQUISITIONS
+from aral.benchmarking import learner_titles
 from aral.cli.app import app
-from aral.learners import LEARNERS
 from aral.loop.reading import store_reading
 
 ROOT = Path(__file__).parents[2]
@@ -95,17 +95,17 @@ def test_every_strategy_and_learner_is_described() -> None:
     strategies = (ROOT / "docs" / "strategies.md").read_text()
     assert not [name for name in ACQUISITIONS if f"`{name}`" not in strategies]
     learners = (ROOT / "docs" / "learners.md").read_text()
-    assert not [name for name in LEARNERS if f"`{name}`" not in learners]
+    assert not [name for name in learner_titles() if f"`{name}`" not in learners]
 
 
 def test_code_in_extending_runs_and_works() -> None:
     from aral.acquisition import PoolView, Predictions
     from aral.randomness import Stream
-    from aral.testing import planted_data
+    from aral.testing import planted_data, tiny_settings
 
     space: dict[str, object] = {}
     for block in blocks(ROOT / "docs" / "extending.md", "python"):
-        exec(block, space)
+        exec(compile(block, "extending.md", "exec", dont_inherit=True), space)
     data = planted_data()
     probabilities = torch.eye(3)[torch.from_numpy(data.pool_classes)] * 0.7 + 0.1
     probabilities[5] = torch.tensor([0.5, 0.45, 0.05])
@@ -124,7 +124,8 @@ def test_code_in_extending_runs_and_works() -> None:
     from aral.learners import Task
     from aral.types import LabelledSet
 
-    learner = space["entropy_minimisation"](Task(data.pool.shape, 3, Stream.root(0)))  # type: ignore[operator]
+    settings = space["ConfidentSettings"].model_validate({"networks": tiny_settings().networks})
+    learner = settings.build(Task(data.pool.shape, 3, Stream.root(0)))
     labelled = LabelledSet(data.pool.subset(data.pool.ids[:6]), data.pool_classes[:6], 3)
     learner.start_round(0, labelled, data.pool.without(data.pool.ids[:6]), Stream.root(0))
     assert learner.step(0).values["entropy"] > 0

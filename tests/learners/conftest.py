@@ -23,7 +23,7 @@ from aral.learners.supervised import Supervised
 from aral.learners.vaal import Vaal
 from aral.networks.interface import PixelRange
 from aral.randomness import Stream
-from aral.representations.neighbours import NeighbourGraph, PropagatedLabels
+from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.testing import planted_data
 from aral.types import ImageSet, LabelledSet
 
@@ -166,7 +166,7 @@ def one_step(data: DataSet, labels: Labels) -> Callable[..., OneStep]:
                 Stream.root(2),
                 unlabelled,
                 LabelledBatches(known, training.labelled_batch, symmetric, Stream.root(2)),
-                lambda: propagated or graph.spread(known),
+                lambda: propagated or graph.propagate(known),
                 pool.ids,
                 known.class_shares,
             )

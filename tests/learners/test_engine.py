@@ -32,8 +32,8 @@ from aral.learners import (
 from aral.learners.engine import Ema, NetOptimisers, in_memory_order_of, rate_factor
 from aral.learners.settings import Adam, Training
 from aral.loop import Pace, Session, Store, Strategy
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator
 from aral.networks.layers import ChannelsLast, GlobalMean
+from aral.networks.parts import RealnessHead, TrunkDiscriminator
 from aral.randomness import Stream
 from aral.testing import planted_data, planted_pool, tiny_settings
 from aral.types import ClassAnswer, ImageSet, LabelledSet

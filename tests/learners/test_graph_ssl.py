@@ -17,11 +17,11 @@ from aral.data.mixing import Mixture
 from aral.learners import GraphSslSettings, Net, Task, evaluate
 from aral.learners.engine import FirstLabels
 from aral.learners.graph_ssl import UNSEEN_CLASS, classifier_from_clusters
-from aral.networks import Partition, RealnessHead
-from aral.networks.discriminators import TrunkDiscriminator
+from aral.networks import ClusterHeads, RealnessHead
 from aral.networks.layers import weight_normalised
+from aral.networks.parts import TrunkDiscriminator
 from aral.randomness import Stream
-from aral.representations.neighbours import NeighbourGraph, PropagatedLabels, nearest_neighbours
+from aral.representations.graph import NeighbourGraph, PropagatedLabels, nearest_neighbours
 from aral.testing import planted_pool, tiny_settings
 from aral.types import NO_IDS, Ids, UnlabelledBatch
 
@@ -74,7 +74,7 @@ def test_communities_are_imitated_by_an_image_and_its_neighbour(one_step) -> Non
     )
     (phase,) = step.stage.step(step.nets, step.batch)
     heads, disc, batch = step.nets.modules[Net.CLUSTERS], step.nets.discriminator, step.batch
-    found = torch.from_numpy(batch.graph.communities(batch.unlabelled.ids, 6))
+    found = torch.from_numpy(batch.graph.clusters(batch.unlabelled.ids, 6))
     logits = [heads(disc.features(part.images))[-1] for part in (batch.unlabelled, batch.neighbours)]
     assert logits[0].shape[1] == 6
     by_hand = -torch.cat([log_softmax(part, dim=1)[torch.arange(8), found] for part in logits]).mean()
@@ -156,7 +156,7 @@ def test_a_neighbour_that_may_not_be_trained_on_is_replaced_by_the_image_itself(
         found = np.where(np.arange(len(ids)) % 2 == 0, hidden[0], known.ids[0])
         return UnlabelledBatch(found, gather(data.pool, found, False))
 
-    monkeypatch.setattr(NeighbourGraph, "__call__", planted)
+    monkeypatch.setattr(NeighbourGraph, "neighbour_batch", planted)
     shown: list[Tensor] = []
     disc = learner.nets.discriminator
     features = disc.features
@@ -239,12 +239,12 @@ EXPECTED = [[2 / 3, 2 / 3], [-3.0, 1.0], [0.0, 0.0], [0.0, 2.0]]
 EXPECTED_BIASES = [0.4 / 3, 0.7, (0.4 / 3 + 0.7 + 0.2) / 3 - UNSEEN_CLASS, 0.2]
 
 
-def planted_heads(normalised: bool) -> tuple[TrunkDiscriminator, Partition]:
+def planted_heads(normalised: bool) -> tuple[TrunkDiscriminator, ClusterHeads]:
     layer: nn.Module = nn.Linear(2, 4)
     if normalised:
         layer = weight_normalised(nn.Sequential(layer))[0]
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
-    classifier, clusters = TrunkDiscriminator(trunk, 2, layer, RealnessHead(2, 1, 4)), Partition(2, (4, 2))
+    classifier, clusters = TrunkDiscriminator(trunk, 2, layer, RealnessHead(2, 1, 4)), ClusterHeads(2, (4, 2))
     with torch.no_grad():
         clusters.layer.weight.copy_(torch.tensor(WEIGHTS))
         clusters.layer.bias.copy_(torch.tensor(BIASES))
@@ -384,7 +384,7 @@ def test_propagated_labels_are_of_the_round_and_of_the_last_labels_for_queries(s
         known = labels(ids)
         learner.set_labels(known, ood)
         found = learner.predict(asked, [Need.PROPAGATED, Need.PROBABILITIES], Stream.root(0))
-        wanted = graph.spread(known, ood)
+        wanted = graph.propagate(known, ood)
         assert found.ids.tolist() == [7, 21, 40]
         assert torch.equal(found.get(Need.PROPAGATED), wanted(np.array([7, 21, 40])))
         assert bool((wanted.class_probs.sum(axis=1) < 0.9).any()) == bool(ood.size)
@@ -398,7 +398,7 @@ def test_the_representation_is_that_in_which_neighbours_are_found(start, data) -
     whole = learner.predict(data.pool, need, Stream.root(0)).get(Need.REPRESENTATION)
     assert torch.equal(found, whole[[7, 21, 40]])
     graph = NeighbourGraph(data.pool, "gradients", 50, 5, False, Stream.root(3).child("neighbours"))
-    assert graph.table.tolist() == data.pool.ids[nearest_neighbours(whole, 5)[0]].tolist()
+    assert graph.neighbour_ids.tolist() == data.pool.ids[nearest_neighbours(whole, 5)[0]].tolist()
 
 
 # Mixup

@@ -8,7 +8,7 @@ import torch
 
 from aral.learners import LearnerSettings, Net
 from aral.randomness import Stream
-from aral.representations.neighbours import PropagatedLabels
+from aral.representations.graph import PropagatedLabels
 from aral.testing import planted_data, tiny_settings
 
 E, G, D, S = Net.ENCODER, Net.GENERATOR, Net.DISCRIMINATOR, Net.SAMPLER

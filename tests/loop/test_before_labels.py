@@ -34,7 +34,7 @@ def real() -> Learner:
 def session(
     store: Store,
     learner: Learner,
-    first: str = "typical-groups",
+    first: str = "typical-clusters",
     then: str = "aral-typical",
     **arguments: object,
 ) -> Session:
@@ -133,14 +133,14 @@ def test_the_first_query_sees_what_was_learned(store: Store) -> None:
 
 
 def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(store: Store) -> None:
-    with pytest.raises(BadInput, match="'typical-groups' cannot make the first query: it needs clusters"):
+    with pytest.raises(BadInput, match="'typical-clusters' cannot make the first query: it needs clusters"):
         session(store, FakeLearner(3))
     session(store, FakeLearner(3, pretraining_steps=1), first="bald")
     plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
     with pytest.raises(BadInput, match="needs clusters, and 'supervised' has not trained yet"):
         session(store, plain, then="random")
     with pytest.raises(BadInput, match="needs groups, which learner 'supervised' does not supply"):
-        session(store, plain, first="random", then="typical-groups")
+        session(store, plain, first="random", then="typical-clusters")
 
 
 def finished(active: Session) -> dict[str, object]:
@@ -275,7 +275,7 @@ def test_a_run_asks_to_stop_before_labels_too(store: Store) -> None:
 
 def test_listing_the_pool_in_another_order_selects_the_same_images(tmp_path: Path, undisturbed) -> None:
     order = np.random.default_rng(5).permutation(DATA.pool.ids)
-    strategy = Strategy(make_acquisition("aral-typical"), make_acquisition("typical-groups"))
+    strategy = Strategy(make_acquisition("aral-typical"), make_acquisition("typical-clusters"))
     with Store.open(tmp_path / "run", create=True) as opened:
         pool = DATA.pool.subset(order)
         active = Session(opened, pool, 3, real(), strategy, Stream.root(3), EAGER)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aral.networks import BigganFamily, CompactFamily, GaussianNoise, Partition, RealnessHead
-from aral.networks.encoders import LOG_VARIANCE_BOUND, bounded_gaussian
+from aral.networks import BigganFamily, ClusterHeads, CompactFamily, GaussianNoise, RealnessHead
 from aral.networks.layers import (
     ChannelsLast,
     append_class_maps,
@@ -20,6 +19,7 @@ from aral.networks.layers import (
     statistics_of,
     weight_normalised,
 )
+from aral.networks.parts import LOG_VARIANCE_BOUND, bounded_gaussian
 from aral.networks.residual import ConditionalBatchNorm, ResidualDown, SelfAttention
 
 
@@ -218,7 +218,7 @@ def test_the_rotation_head_reads_the_shared_features() -> None:
 
 def test_heads_of_a_partition_by_hand() -> None:
     """Two features, heads of one and of two groups: the rows of one layer, in order."""
-    partition = Partition(2, (1, 2))
+    partition = ClusterHeads(2, (1, 2))
     set_weight(partition.layer, [[1.0, 2.0], [0.0, 3.0], [-1.0, 0.0]])
     with torch.no_grad():
         partition.layer.bias.copy_(torch.tensor([0.0, 10.0, 20.0]))
@@ -228,12 +228,12 @@ def test_heads_of_a_partition_by_hand() -> None:
 
 
 def test_heads_of_a_partition_are_as_many_as_asked_for_and_float32() -> None:
-    partition = Partition(5, (3, 9, 4))
+    partition = ClusterHeads(5, (3, 9, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         heads = partition(torch.randn(7, 5))
     assert [tuple(head.shape) for head in heads] == [(7, 3), (7, 9), (7, 4)]
     assert {head.dtype for head in heads} == {torch.float32}
-    (only,) = Partition(5, (3,))(torch.randn(7, 5))
+    (only,) = ClusterHeads(5, (3,))(torch.randn(7, 5))
     assert only.shape == (7, 3)
 
 

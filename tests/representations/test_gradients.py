@@ -9,7 +9,7 @@ import torch
 from aral.randomness import Stream
 from aral.representations.components import leading_components
 from aral.representations.gradients import DIRECTIONS, FEW_DIRECTIONS, gradient_features, oriented_gradients
-from aral.representations.neighbours import nearest_neighbours
+from aral.representations.graph import nearest_neighbours
 from aral.types import ImageSet
 
 

@@ -1,4 +1,4 @@
-"""Strategies: which images to label next. Scores are apart from choosing; higher = label first."""
+"""Acquisitions: which images to label next. Scores are higher = label first."""
 
 import lazy_loader
 

@@ -1,6 +1,8 @@
 from .catalogue import ACQUISITIONS, make_acquisition
 from .interface import (
     Acquisition,
+    Choice,
+    JointBatch,
     Need,
     PoolView,
     Predictions,
@@ -10,8 +12,7 @@ from .interface import (
     check_query_size,
     top_scores,
 )
-from .joint import Choice, JointBatch
-from .own import is_own
+from .user_defined import is_user_defined
 
 __all__ = [
     "ACQUISITIONS",
@@ -25,7 +26,7 @@ __all__ = [
     "TopScores",
     "as_scores",
     "check_query_size",
-    "is_own",
+    "is_user_defined",
     "make_acquisition",
     "top_scores",
 ]

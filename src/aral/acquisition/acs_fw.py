@@ -6,15 +6,16 @@ under the M Monte-Carlo passes ω_m ~ p(ω | labels so far), with the entropy th
     L_i[m] = (E over y ~ p̄_i of log p_m(y | x_i) + H[p̄_i]) / √M = −KL(p̄_i ‖ p_m(· | x_i)) / √M,  p̄ = mean p_m.
 
 That is the paper's random projection for its weighted Euclidean inner product ⟨L_i, L_j⟩ =
-E_ω[L_i(ω)·L_j(ω)], with the passes for projections. Wanted is a sparse w ≥ 0 with Σ w_i·L_i ≈ L = Σ L_i.
+E_ω[L_i(ω)·L_j(ω)], with the passes as projections. The batch is the support of a sparse w ≥ 0 with
+Σ w_i·L_i ≈ L = Σ L_i.
 Frank-Wolfe on the polytope Σ w_i·σ_i = σ, σ_i = ‖L_i‖, σ = Σ σ_i (Campbell & Broderick 2018): each step
-goes, by an exact line search, towards the vertex σ·L_i/σ_i most aligned with what is still missing.
+goes, by an exact line search, towards the vertex σ·L_i/σ_i most aligned with the residual L − L(w).
 
 A step may return to an image that it already holds, so n steps can give fewer than n images (and do as n
 nears M, the rank of the L). Then further steps are taken towards images not yet held, until there are n.
 
-Passes are N×M×K; a score is the alignment ⟨L − L(w), L_i/σ_i⟩ when an image was first chosen. Probabilities
-below 10⁻¹² count as 10⁻¹², or one pass could make a vector infinite. Cost N·M·(K + 2n), memory N·M·K.
+Passes are N×M×K; a score is the alignment ⟨L − L(w), L_i/σ_i⟩ when an image was first chosen, higher = label first.
+Probabilities below 10⁻¹² count as 10⁻¹², or one pass could make a vector infinite. Cost N·M·(K + 2n), memory N·M·K.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
-from aral.acquisition.interface import Need, PoolView
-from aral.acquisition.joint import Choice, JointBatch, first_of_best
-from aral.acquisition.uncertainty import MC
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.uncertainty import MC_PASSES
 from aral.randomness import Stream
 
 SMALLEST = 1e-12
-"""The lowest probability that is told from zero."""
+"""Lower probabilities are raised to this."""
 
 Vectors = Float64[np.ndarray, "N M"]
 
@@ -45,13 +45,13 @@ def log_likelihood_vectors(passes: Float64[Tensor, "N M K"]) -> Vectors:
 
 @dataclass
 class FrankWolfe:
-    """The search for w; only L(w) is kept, for w itself is not needed.
+    """The search for w. Only L(w) is kept: w itself is not needed.
 
     Attributes:
         vectors: L_i, N×M.
         ties: a random number of each image.
-        chosen: rows with a positive weight at some time, in order of their first choice.
-        scores: their alignment then.
+        chosen: rows in the order in which they were first chosen.
+        scores: their alignment when first chosen.
     """
 
     vectors: Vectors
@@ -62,28 +62,28 @@ class FrankWolfe:
     def __post_init__(self) -> None:
         norms = np.linalg.norm(self.vectors, axis=1)
         self._length = float(norms.sum())
-        # A vector of length zero has no direction: aligned with nothing, hence chosen last.
+        # A vector of length zero has no direction, an alignment of 0, and is chosen last.
         self._directions = self.vectors / np.where(norms > 0, norms, np.inf)[:, None]
         self._target = self.vectors.sum(axis=0)
         self._reached = np.zeros(self.vectors.shape[1])
 
     @property
-    def missing(self) -> Float64[np.ndarray, " M"]:
-        """L − L(w): what the weighted batch does not yet say."""
+    def residual(self) -> Float64[np.ndarray, " M"]:
+        """L − L(w), M."""
         return self._target - self._reached
 
     def step(self, only_new: bool) -> None:
         """One step; with ``only_new`` towards an image that is not yet chosen."""
-        missing = self.missing
-        alignment = self._directions @ missing
-        open_rows = alignment.copy()
+        residual = self.residual
+        alignment = self._directions @ residual
+        allowed = alignment.copy()
         if only_new:
-            open_rows[self.chosen] = -np.inf
-        row = first_of_best(open_rows, self.ties)
-        way = self._length * self._directions[row] - self._reached
-        squared = float(way @ way)
-        size = float(np.clip(way @ missing / squared, 0.0, 1.0)) if squared > 0 else 0.0
-        self._reached = self._reached + size * way
+            allowed[self.chosen] = -np.inf
+        row = argmax_with_ties(allowed, self.ties)
+        direction = self._length * self._directions[row] - self._reached
+        squared = float(direction @ direction)
+        size = float(np.clip(direction @ residual / squared, 0.0, 1.0)) if squared > 0 else 0.0
+        self._reached = self._reached + size * direction
         if row not in self.chosen:
             self.chosen.append(row)
             self.scores.append(float(alignment[row]))
@@ -98,8 +98,8 @@ def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
     while len(search.chosen) < n:
         search.step(only_new=True)
     return Choice.of(
-        search.chosen, search.scores, "pulls the network like the rest of the pool ({:.3g})".format
+        search.chosen, search.scores, "alignment with the log-likelihood of the pool {:.3g}".format
     )
 
 
-ACS_FW = JointBatch("acs-fw", MC, choose)
+ACS_FW = JointBatch("acs-fw", MC_PASSES, choose)

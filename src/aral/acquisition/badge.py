@@ -1,16 +1,16 @@
 """BADGE: uncertain and diverse by the gradient of the last layer (Ash, Zhang, Krishnamurthy et al. 2020).
 
-If the classifier's own best guess were the label, the loss would pull at the last layer's weights with
+The gradient of the loss in the last layer's weights, if the most probable class were the label:
 
     g = (p − onehot(argmax p)) ⊗ f = a ⊗ f,   K×F.
 
 The batch is drawn by k-means++ (Arthur & Vassilvitskii 2007) on the g: the first image has the longest g
-(as in the authors' code), each next one is drawn with a chance proportional to D² = min over chosen c of
-‖g − g_c‖². The g are never formed: ⟨a ⊗ f, a' ⊗ f'⟩ = ⟨a, a'⟩·⟨f, f'⟩. Labelled images play no part, as
-in the paper.
+(as in the authors' code), each next one is drawn with probability proportional to D² = min over chosen c of
+‖g − g_c‖². The g are never computed: ⟨a ⊗ f, a' ⊗ f'⟩ = ⟨a, a'⟩·⟨f, f'⟩. As in the paper, the labelled images
+are not used.
 
-Probabilities are N×K and features N×F; a score is D (for the first image ‖g‖) when chosen. It is what
-made the draw likely, not an order: scores need not descend. Cost n·N·(K + F), memory N·(K + F).
+Probabilities are N×K and features N×F. A score is D (for the first image ‖g‖) when chosen, higher = label first;
+images are drawn, so scores need not descend along the batch. Cost n·N·(K + F), memory N·(K + F).
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-from aral.acquisition.distances import Features, features_of
-from aral.acquisition.interface import Need, PoolView
-from aral.acquisition.joint import Choice, JointBatch, first_of_best
+from aral.acquisition.geometry import Features, features_of
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
 from aral.randomness import Stream
 
 Residuals = Float64[np.ndarray, "N K"]
@@ -54,7 +53,7 @@ def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
     f = features_of(pool.unlabelled)
     ids = pool.unlabelled.ids
     nearest = squared_gradient_norms(a, f)
-    rows = [first_of_best(nearest, stream.child("ties").uniform(ids))]
+    rows = [argmax_with_ties(nearest, stream.child("ties").uniform(ids))]
     scores = [float(np.sqrt(nearest[rows[0]]))]
     nearest = np.full(len(a), np.inf)
     for step in range(1, n):
@@ -62,21 +61,20 @@ def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
         row = _draw(nearest, rows, stream.child("draw", step).uniform(ids))
         rows.append(row)
         scores.append(float(np.sqrt(nearest[row])))
-    return Choice.of(rows, scores, "gradient {:.3g} away from the batch's".format)
+    return Choice.of(rows, scores, "distance of its gradient to those of the batch {:.3g}".format)
 
 
 def _draw(weights: Float64[np.ndarray, " N"], taken: list[int], uniform: Float64[np.ndarray, " N"]) -> int:
-    """A row with a chance proportional to its weight: the first to ring of exponential clocks of those rates.
+    """A row with a probability proportional to its weight: the smallest of exponential variates with those rates.
 
-    When all weights left are zero (copies of chosen images), every row left has the same chance.
+    When all remaining weights are zero (duplicates of chosen images), the remaining rows are equally probable.
     """
     free = np.ones(len(weights), dtype=bool)
     free[taken] = False
     rates = weights if (weights[free] > 0).any() else np.ones(len(weights))
-    ring = np.full(len(weights), np.inf)
-    runs = free & (rates > 0)
-    ring[runs] = -np.log1p(-uniform[runs]) / rates[runs]
-    return int(np.flatnonzero(runs)[ring[runs].argmin()])
+    positive = free & (rates > 0)
+    times = -np.log1p(-uniform[positive]) / rates[positive]
+    return int(np.flatnonzero(positive)[times.argmin()])
 
 
 BADGE = JointBatch("badge", frozenset({Need.PROBABILITIES, Need.FEATURES}), choose)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from aral.acquisition.acs_fw import ACS_FW
 from aral.acquisition.badge import BADGE
-from aral.acquisition.batchbald import BATCHBALD
+from aral.acquisition.bald import BALD, BATCHBALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.cluster_margin import CLUSTER_MARGIN
-from aral.acquisition.committee import COMMITTEE, COMMITTEE_DIVERGENCE
-from aral.acquisition.confidence import ENTROPY, LEAST_CONFIDENCE, MARGIN
-from aral.acquisition.core_set import CORE_SET, ROBUST_CORE_SET
-from aral.acquisition.dispersion import MEAN_STD, VARIATION_RATIO, VOTE_VARIATION_RATIO
-from aral.acquisition.diverse import ARAL_DIVERSE
+from aral.acquisition.committee import COMMITTEE, COMMITTEE_DIVERGENCE, MEAN_STD, VOTE_VARIATION_RATIO
+from aral.acquisition.coverage import CORE_SET, PROBCOVER, ROBUST_CORE_SET
 from aral.acquisition.gaal import GAAL
-from aral.acquisition.groups import TYPICAL_OF_GROUPS
 from aral.acquisition.interface import Acquisition
-from aral.acquisition.own import is_own, own_acquisition
-from aral.acquisition.prob_cover import PROBCOVER
 from aral.acquisition.random import RANDOM
-from aral.acquisition.sampler import ARAL, VAAL
-from aral.acquisition.stochastic import POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
-from aral.acquisition.typical import TYPICLUST
-from aral.acquisition.typical_doubts import ARAL_GRAPH, ARAL_TYPICAL, TYPICAL_ENTROPY, TYPICAL_GRAPH
-from aral.acquisition.uncertainty import BALD, MAX_ENTROPY
+from aral.acquisition.sampler import ARAL, ARAL_DIVERSE, ARAL_GRAPH, ARAL_TYPICAL, VAAL
+from aral.acquisition.typicality import TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH, TYPICLUST
+from aral.acquisition.uncertainty import ENTROPY, LEAST_CONFIDENCE, MARGIN, MAX_ENTROPY, VARIATION_RATIO
+from aral.acquisition.user_defined import import_acquisition, is_user_defined
 from aral.errors import BadInput, unknown_name
 
 _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
@@ -33,7 +26,7 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (CORE_SET, ROBUST_CORE_SET, TYPICLUST, PROBCOVER),
     (BADGE, CLUSTER_MARGIN),
     (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL, ARAL_GRAPH),
-    (TYPICAL_OF_GROUPS, TYPICAL_ENTROPY, TYPICAL_GRAPH),
+    (TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH),
     (GAAL,),
 )
 
@@ -42,24 +35,24 @@ ACQUISITIONS: dict[str, Acquisition] = {
 }
 
 
-def make_acquisition(name: str, own: bool = False) -> Acquisition:
+def make_acquisition(name: str, user_defined: bool = False) -> Acquisition:
     """The acquisition of this name.
 
     Args:
         name: one of :data:`ACQUISITIONS`, or ``module:NAME``.
-        own: whether code of the user's may be imported. Never where the name comes from a folder that somebody
-            else may have made.
+        user_defined: whether the user's own code may be imported. Never where the name was read from a
+            folder, which somebody else may have made.
 
     Raises:
-        BadInput: there is none, in which case the nearest name is suggested, or it may not be imported.
+        BadInput: the name is unknown (the nearest is suggested), or the code may not be imported.
     """
-    if is_own(name):
-        if not own:
+    if is_user_defined(name):
+        if not user_defined:
             raise BadInput(
-                f"'{name}' is code of your own, which is not run because a folder asks for it.",
+                f"'{name}' is user code, which is not run because a folder names it.",
                 "Name it on the command line: aral run or aral compare.",
             )
-        return own_acquisition(name)
+        return import_acquisition(name)
     if name not in ACQUISITIONS:
         raise unknown_name("acquisition", name, ACQUISITIONS)
     return ACQUISITIONS[name]

@@ -1,14 +1,14 @@
 """Cluster-Margin: uncertain images from many clusters (Citovsky et al. 2021).
 
-The images with the smallest margin p₁ − p₂, ten for each one wanted, are grouped by average-linkage
-clustering of their features. The batch goes round the clusters, the smallest first, and takes one random
-image from each until there are n, so that a large cluster of alike images cannot fill it.
+The images with the smallest margin p₁ − p₂, ten for each image of the batch, are clustered by average linkage
+of their features. The batch takes one random image of each cluster in turn, the smallest cluster first, until
+there are n, so that a large cluster of similar images cannot fill it.
 
-The paper clusters the whole pool once, until clusters hold ten images on average; that takes N² memory.
-Ours clusters the candidates alone, into a tenth as many clusters: the rule for the size is the same, the
-clusters are finer where the candidates are dense. Labelled images play no part, as in the paper.
+The paper clusters the whole pool once, until clusters hold ten images on average; that takes N² memory. Ours
+clusters the candidates only, into a tenth as many clusters: the rule for the size is the same, the clusters
+are finer where the candidates are dense. As in the paper, the labelled images are not used.
 
-Probabilities are N×K and features N×F; a score is −(p₁ − p₂), higher = less sure; it does not descend
+Probabilities are N×K and features N×F; a score is −(p₁ − p₂), higher = label first; it does not descend
 along the batch. Cost C²·F for C = min(N, 10·n, max(n, 5000)) candidates, memory 8·C² bytes and N·F.
 """
 
@@ -20,10 +20,9 @@ import numpy as np
 from jaxtyping import Int64
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from aral.acquisition.confidence import margin_scores
-from aral.acquisition.distances import Features, features_of
-from aral.acquisition.interface import Need, PoolView
-from aral.acquisition.joint import Choice, JointBatch
+from aral.acquisition.geometry import Features, features_of
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
+from aral.acquisition.uncertainty import margin_scores
 from aral.randomness import Stream
 
 
@@ -32,9 +31,9 @@ class ClusterMargin:
     """Cluster-Margin.
 
     Attributes:
-        candidates_each: candidates for each image wanted.
+        candidates_each: candidates for each image of the batch.
         cluster_size: how many candidates a cluster holds on average.
-        most_candidates: no more candidates than this, unless more are wanted.
+        most_candidates: upper limit of the candidates, unless the batch is larger.
     """
 
     candidates_each: int = 10
@@ -42,17 +41,18 @@ class ClusterMargin:
     most_candidates: int = 5000
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
-        """n rows in the order of the round."""
+        """n rows, the clusters in turn."""
         ids = pool.unlabelled.ids
         margins = margin_scores(pool, stream)
         count = min(ids.size, self.candidates_each * n, max(n, self.most_candidates))
-        unsure = np.sort(np.lexsort((stream.child("ties").uniform(ids), -margins))[:count])
+        uncertain = np.sort(np.lexsort((stream.child("ties").uniform(ids), -margins))[:count])
         clusters = -(-count // self.cluster_size)
-        members = average_linkage(features_of(pool.unlabelled)[unsure], clusters)
-        order = round_robin(members, np.argsort(stream.child("order").uniform(ids[unsure])))
-        rows = unsure[order[:n]]
+        members = average_linkage(features_of(pool.unlabelled)[uncertain], clusters)
+        order = round_robin(members, np.argsort(stream.child("order").uniform(ids[uncertain])))
+        rows = uncertain[order[:n]]
         reasons = tuple(
-            f"two best classes are {-score:.3f} apart, from its own cluster" for score in margins[rows]
+            f"margin between the two best classes {-score:.3f}, from a cluster of its own"
+            for score in margins[rows]
         )
         return Choice(rows, margins[rows], reasons)
 

@@ -1,7 +1,10 @@
-"""What an acquisition is given, and what it gives back.
+"""The interface of all acquisitions, and the two classes that most of them are made of.
 
 An acquisition is a function of a :class:`PoolView`: the learner's outputs on the unlabelled pool, each with
 its image id. Scores always mean *higher = label first*.
+
+:class:`TopScores` scores each image by itself and takes the n highest. :class:`JointBatch` chooses the images of a
+batch together.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from aral.words import counted
 
 
 class Need(StrEnum):
-    """An output of a learner on images that an acquisition may ask for; all but the last have one row an image."""
+    """An output of a learner that an acquisition may ask for; all but the last have one row an image."""
 
     PROBABILITIES = "probabilities"
     """N×K, class probabilities; rows sum to one."""
@@ -34,7 +37,7 @@ class Need(StrEnum):
     LATENTS = "latents"
     """N×Z, the mean of q(z|x, C(x))."""
     SAMPLER_LOGITS = "sampler_logits"
-    """N, S(z): high = looks labelled. *Not* a score: scores have the opposite sign."""
+    """N, S(z): high = probably labelled. *Not* a score: the score has the opposite sign."""
     CLUSTERS = "clusters"
     """N×G, probabilities of the clusters found in pretraining; rows sum to one."""
     PROPAGATED = "propagated"
@@ -51,7 +54,7 @@ class Predictions:
 
     Args:
         ids: the images.
-        outputs: by need; each has the form stated at :class:`Need`.
+        outputs: by need; each has the shape stated at :class:`Need`.
         named: further outputs by the value of their need, such as ``features=…``; ``None`` is left out.
     """
 
@@ -91,10 +94,10 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class PoolView:
-    """All that an acquisition may look at.
+    """All that an acquisition may read.
 
     Attributes:
-        unlabelled: outputs on the candidates; selections come from here.
+        unlabelled: outputs on the images that may be queried.
         labelled: outputs on the images that are labelled already.
         labelled_classes: their classes, in the order of ``labelled.ids``.
         class_count: K.
@@ -112,16 +115,16 @@ class Acquisition(Protocol):
 
     @property
     def name(self) -> str:
-        """The name under which the strategy is known in tables and on the command line."""
+        """The name in tables and on the command line."""
         ...
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The outputs the strategy reads; a learner that cannot supply one is refused before training."""
+        """The outputs it reads; a learner that cannot supply one is refused before training."""
         ...
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
-        """Choose n distinct images of ``pool.unlabelled``, the most wanted first.
+        """Choose n distinct images of ``pool.unlabelled``, the most useful first.
 
         The result must not depend on the order in which the pool is listed.
         """
@@ -134,16 +137,16 @@ Describe = Callable[[float], str]
 
 @dataclass(frozen=True)
 class TopScores:
-    """An acquisition that scores each image by itself and takes the n highest.
+    """An acquisition that scores each image by itself and takes the n highest scores.
 
-    Equal scores are ordered by a random number of the image's id, so that neither the pool's order nor the
-    order of ids decides.
+    Equal scores are ordered by a random number of the image id, so neither the order of the pool nor the order of
+    the ids decides.
 
     Attributes:
-        name: the strategy's name.
+        name: name of the acquisition.
         needs: the outputs that ``score`` reads.
         score: pool and stream to one number an image, higher = label first, in the order of the ids.
-        describe: a score as a short reason for people.
+        describe: a score as a short reason to show.
     """
 
     name: str
@@ -158,10 +161,10 @@ class TopScores:
 
 
 def top_scores(ids: Ids, scores: Scores, n: int, name: str, stream: Stream, describe: Describe) -> Selection:
-    """The n ids with the highest scores, highest first; ties by a random number of the id.
+    """The n ids with the highest scores, highest first; ties are broken by a random number of the id.
 
     Raises:
-        BadInput: more images are asked for than there are.
+        BadInput: n is below 1 or above the number of images.
         ValueError: a score is not finite.
     """
     check_query_size(n, ids.size)
@@ -172,8 +175,91 @@ def top_scores(ids: Ids, scores: Scores, n: int, name: str, stream: Stream, desc
     return Selection(ids[order], chosen, name, tuple(describe(float(value)) for value in chosen))
 
 
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Rows of a pool that is sorted by id, in the order in which they were chosen.
+
+    Attributes:
+        rows: n distinct rows of ``pool.unlabelled``.
+        scores: the score of each row when it was chosen; higher = label first.
+        reasons: one short sentence a row.
+    """
+
+    rows: Int64[np.ndarray, " n"]
+    scores: Float[np.ndarray, " n"]
+    reasons: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: list[int], scores: list[float], reason: Describe) -> Choice:
+        """A choice whose reasons are written from the scores."""
+        return cls(
+            np.array(rows, dtype=np.int64),
+            np.array(scores, dtype=np.float64),
+            tuple(reason(score) for score in scores),
+        )
+
+
+@dataclass(frozen=True)
+class JointBatch:
+    """An acquisition that chooses the images of a batch together, each in view of the earlier ones.
+
+    ``choose`` works with row numbers. This class sorts the pool by id before and turns rows into ids afterwards, so
+    the result cannot depend on the order in which the pool is listed.
+
+    Attributes:
+        name: name of the acquisition.
+        needs: the outputs that ``choose`` reads.
+        choose: pool (sorted by id), n and stream to n distinct rows.
+    """
+
+    name: str
+    needs: frozenset[Need]
+    choose: Callable[[PoolView, int, Stream], Choice]
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
+        """Choose n distinct unlabelled images.
+
+        Raises:
+            BadInput: n is below 1 or above the number of images.
+        """
+        check_query_size(n, pool.unlabelled.ids.size)
+        ordered = sorted_by_id(pool)
+        choice = self.choose(ordered, n, stream)
+        if choice.rows.size != n:
+            raise ValueError(f"{self.name} chose {choice.rows.size} images instead of {n}")
+        return Selection(ordered.unlabelled.ids[choice.rows], choice.scores, self.name, choice.reasons)
+
+
+def sorted_by_id(pool: PoolView) -> PoolView:
+    """The same pool, its unlabelled and its labelled images in ascending order of id."""
+    order = np.argsort(pool.labelled.ids)
+    return PoolView(
+        _sorted(pool.unlabelled), _sorted(pool.labelled), pool.labelled_classes[order], pool.class_count
+    )
+
+
+def _sorted(predictions: Predictions) -> Predictions:
+    if (np.diff(predictions.ids) > 0).all():
+        return predictions
+    return predictions.rows(np.argsort(predictions.ids))
+
+
+def argmax_with_ties(
+    values: Float[np.ndarray, " N"], ties: Float[np.ndarray, " N"], tolerance: float = 0.0
+) -> int:
+    """The row with the highest value; among equal values the one with the lowest random number.
+
+    Args:
+        values: −∞ for rows that may not be chosen; at least one row may be.
+        ties: a random number of each row's id.
+        tolerance: values this close to the highest count as equal.
+    """
+    best = np.flatnonzero(values >= values.max() - tolerance)
+    return int(best[ties[best].argmin()])
+
+
 def check_query_size(n: int, available: int) -> None:
-    """Refuse a query that is larger than the unlabelled pool, or empty.
+    """Refuse an empty query, and one that is larger than the unlabelled pool.
 
     Raises:
         BadInput: n is below 1 or above ``available``.

@@ -1,4 +1,4 @@
-"""Uniformly random queries: the baseline every other strategy has to beat."""
+"""Random queries: the baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aral.randomness import Stream
 
 
 def random_scores(pool: PoolView, stream: Stream) -> Scores:
-    """A number in [0, 1) for each image, a function of the stream and the image's id alone."""
+    """A number in [0, 1) for each image, a function of the stream and the image id only."""
     return stream.uniform(pool.unlabelled.ids)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from aral.benchmarking.spec import RunSpec
 from aral.data import DataSet
-from aral.learners import Engine, Task
+from aral.learners import Task
 from aral.randomness import Stream
 
 PROCESS_BYTES = 400 << 20
@@ -27,9 +27,9 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
     """Weights of the learner's networks and their averages; nothing is allocated."""
     device = torch.device("meta")
     with device:
-        learner = spec.learner.build(Task(data.pool.shape, data.class_count, Stream.root(0), device))
-    assert isinstance(learner, Engine)  # as every learner of the catalogue is
-    return learner.parameter_count
+        return spec.learner.build(
+            Task(data.pool.shape, data.class_count, Stream.root(0), device)
+        ).weight_count
 
 
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from aral.benchmarking.executor import State
 from aral.benchmarking.grid import GridSpec, Unit, grid_of, units
 from aral.benchmarking.grid_result import Difference, GridResult, UnitResult
 from aral.benchmarking.parity import Parity, verify
-from aral.durable import Json
+from aral.durable import Json, write_file
 from aral.errors import AralError, BadInput, RunFailed
 from aral.loop.reading import store_reading
 
@@ -45,10 +44,8 @@ def record_result(
             "reference": result.reference,
             "parity": [asdict(parity) for parity in result.parity],
         }
-    partial = folder / f"{GRID_FILE}.tmp-{os.getpid()}"
     try:
-        partial.write_text(json.dumps(table, indent=2) + "\n")
-        partial.replace(folder / GRID_FILE)
+        write_file(folder / GRID_FILE, (json.dumps(table, indent=2) + "\n").encode())
     except OSError as error:
         raise RunFailed(f"{folder / GRID_FILE} cannot be written: {error}.", "Free some space.") from error
 

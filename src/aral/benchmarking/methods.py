@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from pydantic import ValidationError
 
-from aral.acquisition import ACQUISITIONS, is_own, make_acquisition
+from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.randomness import Stream
@@ -55,11 +55,15 @@ class Method:
         if name not in LEARNERS:
             if learner in ACQUISITIONS and not plus:
                 return cls("supervised", learner)
+            if learner in ACQUISITIONS:
+                raise BadInput(
+                    f"'{learner}' is an acquisition, not a learner.", f"Try 'supervised+{learner}'."
+                )
             raise _unknown(text)
         title = _title(name, tuple(part.strip() for part in variants.split(",") if part.strip()))
         if plus and not acquisition:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{title}+random'.")
-        if acquisition and not is_own(acquisition):
+        if acquisition and not is_user_defined(acquisition):
             if acquisition not in ACQUISITIONS:
                 raise _unknown(text)
         return cls(title, acquisition or _default_acquisition(title))
@@ -87,16 +91,19 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
             if not known:
                 raise BadInput(f"Learner '{name}' has no variants.", f"Write '{name}'.")
             raise unknown_name(f"variant of '{name}'", variant, known)
-    contradictory = BadInput(
-        f"The variants of '{name}:{','.join(variants)}' contradict each other.", "Name one of them."
-    )
     chosen = variant_settings(name, variants)
     if any(chosen[setting] != value for variant in variants for setting, value in known[variant].items()):
-        raise contradictory
+        raise BadInput(
+            f"The variants of '{name}:{','.join(variants)}' contradict each other.", "Name one of them."
+        )
     try:
         return LEARNERS[name].model_validate({"name": name, **chosen}).title
     except ValidationError as error:
-        raise contradictory from error
+        raise BadInput(
+            f"The variants of '{name}:{','.join(variants)}' do not fit together: "
+            f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.",
+            "Name one of them.",
+        ) from error
 
 
 def _default_acquisition(title: str) -> str:
@@ -153,5 +160,5 @@ def check_acquisition_name(name: str) -> None:
     Raises:
         BadInput: suggests the nearest name.
     """
-    if not is_own(name):
+    if not is_user_defined(name):
         make_acquisition(name)

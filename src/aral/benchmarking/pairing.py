@@ -53,7 +53,8 @@ def _check(spec: RunSpec, shape: ImageShape, class_count: int) -> None:
         learner = spec.learner.build(Task(shape, class_count, Stream.root(0), device))
     check_strategy(
         Strategy(
-            make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
+            make_acquisition(spec.acquisition, user_defined=True),
+            make_acquisition(spec.rounds.first_query, user_defined=True),
         ),
         learner,
     )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from aral.acquisition import is_own, make_acquisition
+from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
 from aral.data import NAMES, DataSet, Limits, folder_dataset, load
-from aral.durable import Json
+from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.loop import (
     GroundTruth,
@@ -79,7 +78,8 @@ def run(
     stream = Stream.root(spec.seed)
     learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"), spec.device)
     strategy = Strategy(
-        make_acquisition(spec.acquisition, own=True), make_acquisition(spec.rounds.first_query, own=True)
+        make_acquisition(spec.acquisition, user_defined=True),
+        make_acquisition(spec.rounds.first_query, user_defined=True),
     )
     check_strategy(strategy, learner)
     check_budget(spec, data)
@@ -199,9 +199,7 @@ def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
 
 def write_settings(folder: Path, table: dict[str, Json]) -> None:
     """Write the resolved settings as JSON, for people and for ``aral resume``."""
-    partial = folder / f"{SETTINGS_FILE}.tmp-{os.getpid()}"
-    partial.write_text(json.dumps(table, indent=2) + "\n")
-    partial.replace(folder / SETTINGS_FILE)
+    write_file(folder / SETTINGS_FILE, (json.dumps(table, indent=2) + "\n").encode())
 
 
 def pool_fingerprint(data: DataSet) -> str:
@@ -241,6 +239,6 @@ def read_spec(folder: Path) -> RunSpec:
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
     for name in (spec.acquisition, spec.rounds.first_query):
-        if is_own(name):
+        if is_user_defined(name):
             make_acquisition(name)  # refused: the folder may be somebody else's
     return spec

@@ -1,4 +1,4 @@
-"""Arrays from anywhere into images and classes, or a message that says what is wrong with them."""
+"""Images and classes from arrays, or a message that says what is wrong with the arrays."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Random changes of images that keep their class: a function of a stream and the images' ids, nothing else.
+"""Random augmentation: a function of a stream and the image ids only.
 
-An image's change depends on the stream, on its id and on how often the id has occurred before in the batch,
-not on the rest of the batch; a killed training repeats it exactly, with any number of workers.
+The change of an image depends on the stream, on its id and on how often the id has occurred before in the
+batch, not on the other images of the batch, so a resumed training repeats it exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aral.randomness import Stream
 
 
 class Augmentation(BaseModel):
-    """How far images may be changed; every amount is drawn uniformly up to its limit."""
+    """The limits of the random changes; each amount is drawn uniformly up to its limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,23 +35,23 @@ class Augmentation(BaseModel):
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change their places."""
+        """Whether there is a geometric change."""
         return bool(self.shift or self.scale or self.rotation or self.shear or self.flip)
 
 
 def augment(
     images: Float[Tensor, "N C H W"], ids: Int64[np.ndarray, " N"], by: Augmentation, stream: Stream
 ) -> Float[Tensor, "N C H W"]:
-    """Images, each changed in its own way; the very same tensor when ``by`` allows no change.
+    """Images, each with its own random change; the same tensor when ``by`` allows none.
 
-    Pixels beyond the border are those nearest to them inside, mirrored; colours are held between the least and
-    the greatest value of their image; a cut-out square has the mean of its image. So no value leaves the range of
-    the input. No gradient is meant to flow.
+    Pixels beyond the border are mirrored; colours are clipped to the smallest and the largest value of their
+    image; a cut-out square has the mean of its image. So all values stay in the range of the input. No
+    gradient should flow.
 
     Args:
         images: of any range.
         ids: their ids; an id that occurs twice is changed in two ways.
-        by: how far.
+        by: the limits.
         stream: decides each change.
     """
     keys = ids + (occurrences(ids) << 40)
@@ -80,7 +80,7 @@ def occurrences(ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
 def _affine_maps(
     height: int, width: int, keys: Int64[np.ndarray, " N"], by: Augmentation, stream: Stream
 ) -> Float[Tensor, "N 2 3"]:
-    """Maps from places in the result to places in the image, in units of half the side."""
+    """Affine maps from positions in the result to positions in the image, in units of half the side."""
 
     def drawn(name: str, limit: float) -> np.ndarray:
         return limit * (2.0 * stream.child(name).uniform(keys) - 1.0)
@@ -103,9 +103,10 @@ def _affine_maps(
 def _recoloured(
     images: Float[Tensor, "N C H W"], keys: Int64[np.ndarray, " N"], limit: float, stream: Stream
 ) -> Float[Tensor, "N C H W"]:
-    """Images with another brightness, contrast and, where there are several channels, saturation.
+    """Images with changed brightness, contrast and, with several channels, saturation.
 
-    Each is a factor: of the distance from the image's least value, from its mean, and from each pixel's grey.
+    Each is a factor: of the distance from the smallest value of the image, from its mean, and from the grey of each
+    pixel.
     """
 
     def factor(name: str) -> Float[Tensor, "N 1 1 1"]:
@@ -123,7 +124,7 @@ def _recoloured(
 def _cut_out(
     images: Float[Tensor, "N C H W"], keys: Int64[np.ndarray, " N"], share: float, stream: Stream
 ) -> Float[Tensor, "N C H W"]:
-    """Images with a square of their mean, anywhere with its centre inside (DeVries and Taylor 2017)."""
+    """Images with a square of their mean value, its centre anywhere inside (cutout; DeVries and Taylor 2017)."""
     height, width = images.shape[2:]
     inside = []
     for name, side in (("cut down", height), ("cut across", width)):

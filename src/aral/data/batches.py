@@ -1,17 +1,48 @@
-"""Batches by index: uint8 rows are gathered at once and scaled to the range the networks ask for."""
+"""Batches as a function of the step: which images, and their pixels in the range that the networks read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from aral.data.order import EpochOrder
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch, one_hot
+
+
+class EpochOrder:
+    """An endless sequence of ids: one random permutation of all ids after another.
+
+    The permutation of an epoch sorts the ids by a random number of the id, so it depends only on the stream, the
+    epoch and the set of ids.
+
+    Args:
+        ids: the ids to visit, at least one.
+        stream: decides the permutations.
+    """
+
+    def __init__(self, ids: Int64[np.ndarray, " N"], stream: Stream) -> None:
+        if ids.size == 0:
+            raise ValueError("an order needs at least one id")
+        self._ids = np.sort(ids)
+        self._stream = stream
+        self._epoch = lru_cache(maxsize=2)(self._permutation)
+
+    def take(self, start: int, count: int) -> Int64[np.ndarray, " count"]:
+        """The ids at positions ``start`` to ``start + count - 1`` of the endless sequence."""
+        size = self._ids.size
+        first, last = start // size, (start + count - 1) // size
+        pieces = [self._epoch(epoch) for epoch in range(first, last + 1)]
+        begin = start - first * size
+        return np.concatenate(pieces)[begin : begin + count]
+
+    def _permutation(self, epoch: int) -> Int64[np.ndarray, " N"]:
+        keys = self._stream.child("epoch", epoch).uniform(self._ids)
+        return self._ids[np.argsort(keys, kind="stable")]
 
 
 def to_unit(pixels: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
@@ -28,8 +59,8 @@ def gather(images: ImageSet, ids: Int64[np.ndarray, " n"], symmetric: bool) -> F
     """The images with these ids, in this order, as floats.
 
     Args:
-        images: where the pixels are.
-        ids: ids of the pool that ``images`` belongs to; repetitions are allowed.
+        images: any set of the pool.
+        ids: ids of the pool; repetitions are allowed.
         symmetric: scale to [-1, 1] instead of [0, 1].
     """
     rows = images.pixels[torch.from_numpy(ids)]

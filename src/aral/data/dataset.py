@@ -1,8 +1,10 @@
-"""A data set: a pool to learn from, a test set to measure with, and the classes' names."""
+"""A data set: a pool, a test set, and the names of the classes."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
@@ -34,12 +36,12 @@ class DataSet:
 
     Attributes:
         name: the name shown in tables, such as ``"mnist"``.
-        pool: the images that may be asked for; ids are 0..N-1.
+        pool: the images that may be queried; ids are 0..N-1.
         pool_classes: the classes of the pool in the order of ``pool.ids``, 0..K-1. For the oracle and the
             evaluator only: never handed to a learner or to an acquisition.
         test: images that are never trained on, with their classes.
         class_names: K names, the index is the class.
-        note: what a reader of any figure must know, such as ``"JPEG copy"``; empty when there is nothing.
+        note: to be shown with every result, such as ``"JPEG copy"``; may be empty.
 
     Raises:
         BadInput: the parts do not fit together.
@@ -132,7 +134,7 @@ class DataSet:
 
 
 def kept_of(kept: int, whole: int, part: str) -> str:
-    """That a part was made smaller, for a note; empty if it was not."""
+    """The note that a part was reduced; empty if it was not."""
     return f"{kept} of {counted(whole, f'{part} image')}" if kept < whole else ""
 
 
@@ -150,3 +152,24 @@ def _chosen(images: ImageSet, size: int | None, part: str, stream: Stream) -> In
 
 def _renumbered(images: ImageSet, positions: Int64[np.ndarray, " n"]) -> ImageSet:
     return ImageSet.of(images.pixels[images.ids[positions]])
+
+
+def check_memory(bytes_needed: int, path: Path) -> None:
+    """Refuse to read images that need more memory than the machine has, where the system tells how much it has.
+
+    Args:
+        bytes_needed: by the decoded images.
+        path: of their file or folder, for the message.
+
+    Raises:
+        BadInput: the machine has less.
+    """
+    if not hasattr(os, "sysconf"):
+        return
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if bytes_needed > available:
+        raise BadInput(
+            f"The images of {path} would take {bytes_needed / 2**30:.0f} GiB of memory; this machine has "
+            f"{available / 2**30:.0f} GiB.",
+            "Choose a smaller side, or fewer images.",
+        )

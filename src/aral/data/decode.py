@@ -1,4 +1,4 @@
-"""Image files as squares of pixels, one by one or all of a folder."""
+"""Image files as squares of pixels, one file or many files of a folder."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def decode_all(
 ) -> Iterator[tuple[str, Decoded | Unreadable]]:
     """Each named file of a folder with its image, or the reason why there is none, in the order of the names.
 
-    One thread a core. Iterate to the end without a pause: Pillow's warnings are silenced meanwhile, because
-    what they tell (odd metadata, size) is decided here, and the filters of Python belong to all threads.
-    The other arguments are those of :func:`decode_image`.
+    One thread a core. Iterate to the end without a pause: meanwhile Pillow's warnings (of metadata and size,
+    which are checked here) are suppressed in all threads of the process. The other arguments are those of
+    :func:`decode_image`.
     """
 
     def one(name: str) -> tuple[str, Decoded | Unreadable]:

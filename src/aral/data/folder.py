@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from aral.data.dataset import check_memory
 from aral.data.decode import MAX_PIXELS, Channels, Fit, decode_all
-from aral.data.memory import check_memory
 from aral.data.scan import scan
 from aral.data.unreadable import Unreadable
 from aral.errors import BadInput

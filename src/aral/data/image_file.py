@@ -1,8 +1,10 @@
-"""One image file opened: bounded, checked, upright and in eight bits, or a reason why not.
+"""An image file decoded with limits and checks, upright and in eight bits, or the reason why it cannot be.
 
-A file is believed by its content, never by its name. The size stands in the header and is checked before
-any pixel is decoded. Sixteen-bit grey is scaled, not cut; transparency is laid over white; a camera's
-orientation is applied; of an animation the first frame counts.
+The content of a file decides its format, never its name. The size is in the header and is checked before any
+pixel is decoded. Decoders accept truncated files (Pillow takes a JPEG without its end marker, and PNG pixels
+without their checksums), so the end and the checksums are checked here. Sixteen-bit grey is scaled, not
+clipped; transparency is laid over white; a camera's orientation is applied; of an animation the first frame
+is used.
 """
 
 from __future__ import annotations
@@ -11,21 +13,22 @@ import io
 import math
 import os
 import stat
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from aral.data.completeness import is_intact, is_whole, kind_of, text_bytes
 from aral.data.unreadable import Reason, Refused
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""The only decoders that a file can reach."""
+"""The only formats that are decoded."""
 
 MAX_PIXELS = 50_000_000
 MILLION, MOST_MILLIONS = 1_000_000, 178
-"""Pillow decodes no more than 178 million pixels of an image, whatever is asked for."""
+"""Pillow refuses images of more than 178 million pixels, whatever the limit here."""
 
 MAX_BYTES = 512 * 2**20
 _MAX_TEXT_BYTES = 2**20
@@ -33,7 +36,7 @@ _MAX_TEXT_BYTES = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An image file decoded to the end, before anything is made of it.
+    """A completely decoded image file, before it is resized.
 
     Attributes:
         image: upright, opaque, eight bits a channel.
@@ -41,7 +44,7 @@ class Opened:
         height: likewise.
         format: what the file really is.
         animated: it has more frames than the one that was read.
-        grey: the file has no colours.
+        grey: the image has no colours.
     """
 
     image: Image.Image
@@ -58,8 +61,8 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS, enough: tuple[int, int
     Args:
         data: the whole file.
         max_pixels: as in :func:`decode_image`.
-        enough: when these lengths suffice for the longer and the shorter side, a JPEG is decoded at a half,
-            a quarter or an eighth of its size, which saves most of the time and memory of a large one.
+        enough: sizes that suffice for the longer and the shorter side; a larger JPEG is decoded at a half, a
+            quarter or an eighth of its size, which saves most of the time and memory.
 
     Raises:
         Refused: the file cannot be used, with the reason.
@@ -73,7 +76,7 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS, enough: tuple[int, int
 
 
 def read_image_bytes(path: Path) -> bytes:
-    """The bytes of a regular file; it never waits for a pipe or a device that has taken the file's place.
+    """The bytes of a regular file; it never blocks on a pipe or a device.
 
     Raises:
         Refused: it is missing, empty, too large, no regular file, or may not be read.
@@ -102,7 +105,7 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _refusal(data: bytes, error: Exception) -> Refused:
-    """Why a decoder gave up, by the file's own structure first and the decoder's words second."""
+    """The reason for a decoder's error: from the structure of the file, else from the error."""
     if isinstance(error, (Image.DecompressionBombError, MemoryError)):
         return Refused(Reason.TOO_LARGE, str(error))
     kind = kind_of(data)
@@ -128,7 +131,7 @@ def _open(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Opene
             raise Refused(Reason.TRUNCATED, f"the end of the {kind} is missing")
         if not is_intact(kind, data):
             raise Refused(Reason.DAMAGED, f"a checksum inside the {kind} does not match")
-        # Asked before loading: a GIF of one frame cannot be asked any more once it is loaded.
+        # Read before loading: for a GIF of one frame it fails afterwards.
         animated = kind != "JPEG" and bool(getattr(image, "is_animated", False))
         width, height = image.size
         if kind == "JPEG" and enough is not None:
@@ -143,16 +146,16 @@ def _open(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Opene
 
 
 def _remedy(width: int, height: int, max_pixels: int) -> str:
-    """Why an image is too large, and what takes it all the same."""
+    """Why an image is too large, and the option that accepts it."""
     needed = math.ceil(width * height / MILLION)
-    said = f"{width}×{height} pixels, more than {max_pixels} in all"
+    problem = f"{width}×{height} pixels, more than {max_pixels} in all"
     if needed > MOST_MILLIONS:
-        return f"{said}; make it smaller"
-    return f"{said}; aral label, sync and predict take it with --max-pixels {needed}"
+        return f"{problem}; make it smaller"
+    return f"{problem}; aral label, sync and predict accept it with --max-pixels {needed}"
 
 
 def _reduce(image: Image.Image, enough: tuple[int, int]) -> None:
-    """Let a JPEG be decoded at the smallest of its own scales that is large enough."""
+    """Decode a JPEG at the smallest scale (1, ½, ¼, ⅛) that is large enough."""
     longer, shorter = enough
     scale = min(max(image.size) // longer, min(image.size) // shorter)
     if scale > 1:
@@ -173,7 +176,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         lowest, highest = float(values.min()), float(values.max())
         if image.mode == "F" and lowest >= 0 and highest <= 1:
             lowest, highest = 0.0, 1.0
-        # Nothing in the file says what is black and what is white: take the ends of what is there.
+        # The file does not define black and white: take the smallest and the largest value.
         scaled = (values - lowest) / max(highest - lowest, np.finfo(np.float64).tiny)
         return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -199,13 +202,13 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
-    """The image as the camera's EXIF entry 0x0112 says it should be looked at."""
+    """The image turned and mirrored according to the orientation in the EXIF entry 0x0112."""
     turn = _TURNS.get(orientation or 1)
     return image if turn is None else image.transpose(turn)
 
 
 def peek(path: Path) -> tuple[int, int, bool]:
-    """Width and height as they stand in a file's header, and whether it has no colours; nothing is decoded.
+    """Width and height from the header of a file, and whether it is grey; nothing is decoded.
 
     Raises:
         Refused: the file has no header that can be understood.
@@ -220,3 +223,63 @@ def peek(path: Path) -> tuple[int, int, bool]:
         raise
     except Exception as error:
         raise Refused(Reason.NOT_AN_IMAGE, str(error)) from error
+
+
+def kind_of(data: bytes) -> str | None:
+    """The format by the first bytes; ``None`` if unknown, or BMP, whose two letters are not enough evidence."""
+    if data.startswith(b"\xff\xd8"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG"):
+        return "PNG"
+    if data.startswith(b"RIFF") and b"WEBP".startswith(data[8:12]):
+        return "WEBP"
+    if data.startswith(b"GIF8"):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    return None
+
+
+def is_whole(kind: str, data: bytes) -> bool:
+    """Whether the file reaches its own end; formats without a known end count as whole."""
+    if kind == "JPEG":
+        # Inside a scan 0xFF is never followed by 0xD9: after the last scan's start it must be the end.
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") >= 0
+    if kind == "PNG":
+        return any(name == b"IEND" for name, _, _ in _png_chunks(data))
+    if kind == "WEBP":
+        return len(data) >= 12 and len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    if kind == "GIF":
+        return data.rstrip(b"\0").endswith(b";")
+    return True
+
+
+def is_intact(kind: str, data: bytes) -> bool:
+    """Whether the checksums inside the file match; only PNG has them."""
+    view = memoryview(data)
+    return kind != "PNG" or all(
+        zlib.crc32(view[start - 4 : end]) == int.from_bytes(view[end : end + 4], "big")
+        for _, start, end in _png_chunks(data)
+    )
+
+
+def text_bytes(kind: str, data: bytes) -> int:
+    """Size of the comments that a PNG carries, 0 for other formats."""
+    if kind != "PNG":
+        return 0
+    return sum(end - start for name, start, end in _png_chunks(data) if name in (b"tEXt", b"zTXt", b"iTXt"))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of the contents of each complete chunk, up to the end of the picture."""
+    position = 8
+    while position + 12 <= len(data):
+        start = position + 8
+        end = start + int.from_bytes(data[position : position + 4], "big")
+        if end + 4 > len(data):
+            return
+        name = data[position + 4 : start]
+        yield name, start, end
+        if name == b"IEND":
+            return
+        position = end + 4

@@ -1,4 +1,4 @@
-"""Images and their classes, mixed in pairs (mixup; Zhang et al. 2018)."""
+"""mixup (Zhang et al. 2018): convex combinations of pairs of images and of their class probabilities."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aral.randomness import Stream
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Who is mixed with whom.
+    """The pairs of a batch and their mixup coefficients.
 
     Attributes:
-        partner: N, for each entry of a batch the place of the one it is mixed with, a permutation.
-        kept: N, the entry's own share λ in [0.5, 1]; the rest is its partner's.
+        partner: N, for each entry of a batch the index of the one it is mixed with, a permutation.
+        kept: N, the coefficient λ in [0.5, 1] of the entry itself; its partner has 1 − λ.
     """
 
     partner: Int64[Tensor, " N"]
@@ -26,12 +26,12 @@ class Mixture:
 
     @classmethod
     def draw(cls, count: int, concentration: float, stream: Stream) -> Mixture:
-        """Partners at random; λ the larger of a draw from Beta(α, α) and what it leaves (MixMatch).
+        """Random partners; λ = max(λ', 1 − λ') with λ' from Beta(α, α) (MixMatch).
 
         Args:
             count: N.
-            concentration: α > 0; the smaller, the nearer λ is to 1.
-            stream: decides all.
+            concentration: α > 0; the smaller, the closer λ is to 1.
+            stream: decides partners and coefficients.
         """
         generator = stream.numpy()
         partner = torch.from_numpy(generator.permutation(count).astype(np.int64))
@@ -39,6 +39,6 @@ class Mixture:
         return cls(partner, torch.maximum(drawn, 1 - drawn))
 
     def __call__(self, values: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
-        """λ·own + (1 − λ)·partner's, of images or of class probabilities."""
+        """λ·value + (1 − λ)·partner's value, of images or class probabilities."""
         kept = self.kept.to(values).reshape(-1, *[1] * (values.ndim - 1))
         return kept * values + (1 - kept) * values[self.partner.to(values.device)]

@@ -1,4 +1,4 @@
-"""The data sets that are known by name, and the places where each is looked for."""
+"""Data sets by name, and the places where each is searched."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from aral.data.arrays import check_labels, images_from_array
-from aral.data.celeba import CLASS_NAMES as CELEBA_CLASSES
 from aral.data.class_folders import folder_dataset
 from aral.data.dataset import DataSet, Limits
 from aral.data.npz import ARRAYS, read_npz
-from aral.data.torchvision_sets import ABSENT, CIFAR10_CLASSES, CLOTHES, DIGITS, READERS
+from aral.data.torchvision_sets import ABSENT, CELEBA_CLASSES, CIFAR10_CLASSES, CLOTHES, DIGITS, READERS
 from aral.errors import AralError, BadInput, RunFailed, unknown_name
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
@@ -84,13 +83,13 @@ def load(
         name: one of :data:`NAMES`.
         root: the folder with data sets; see :func:`data_root`.
         download: whether torchvision may use the network.
-        side: height and width that images of ``imagenet``'s class folders are brought to; all others have a size
-            of their own.
+        side: height and width to which images of ``imagenet``'s class folders are resized; the other sets
+            have fixed sizes.
         limits: how many images are kept; ``None`` keeps all. Of ``imagenet``'s class folders, no more are decoded.
 
     Raises:
         BadInput: the name is unknown, a limit exceeds what there is, or the data are missing or damaged; lists
-            each place that was looked at, and what to do.
+            each place that was searched, and what to do.
         RunFailed: the download failed.
     """
     if name not in NAMES:
@@ -177,7 +176,7 @@ def _downloaded(name: str, place: Path) -> DataSet:
 def _missing(name: str, place: Path, looked: list[str], otherwise: str) -> BadInput:
     places = "".join(f"\n  - {entry}" for entry in looked)
     return BadInput(
-        f"Data set '{name}' was not found. Looked at:{places}",
+        f"Data set '{name}' was not found. Searched:{places}",
         f"Put {name}.npz (arrays {', '.join(ARRAYS)}) into {place}; or name another folder: "
         f"export {ROOT_VARIABLE}=/your/folder; {otherwise}",
     )

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aral.data.arrays import Layout, check_labels, images_from_array
-from aral.data.dataset import DataSet
+from aral.data.dataset import DataSet, check_memory
 from aral.data.decode import MAX_PIXELS
-from aral.data.memory import check_memory
 from aral.errors import BadInput
 from aral.types import ImageSet, LabelledSet
 from aral.words import counted

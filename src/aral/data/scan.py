@@ -1,4 +1,4 @@
-"""Find the files of a folder without blocking, looping or leaving it."""
+"""The files below a folder; links cannot lead into a loop or out of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_FOR_PEOPLE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder.
+    """The contents of a folder.
 
     Attributes:
         files: regular files, relative to the folder with ``/``, sorted.
@@ -29,8 +29,8 @@ def scan(folder: Path, follow_links: bool = False) -> Found:
     """Every regular file below a folder, at any depth, each once.
 
     Hidden files and folders, and those that operating systems leave behind (``._x``, ``__MACOSX``,
-    ``Thumbs.db``), are passed over in silence. Symbolic links are looked at last, so that a file's own place
-    wins; a folder is never entered twice, so a loop ends.
+    ``Thumbs.db``), are skipped. Symbolic links come last, so that a file is listed under its own path; a
+    folder is never entered twice, so a loop ends.
 
     Args:
         folder: the folder; it may itself be a link.

@@ -1,4 +1,4 @@
-"""What could not be read, and why."""
+"""Files that could not be read, and the reason."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Unreadable:
 
     Attributes:
         path: relative to the folder that was read, with ``/``.
-        reason: the kind of trouble.
-        detail: one sentence for people.
+        reason: the kind of problem.
+        detail: one sentence to show.
     """
 
     path: str

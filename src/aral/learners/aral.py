@@ -33,11 +33,11 @@ from aral.learners.settings import (
 )
 from aral.losses import (
     adversarial,
-    class_logit_realness,
     feature_matching,
     gaussian,
-    labelled_or_unlabelled,
     reconstruction,
+    released,
+    sampler,
 )
 from aral.losses.classification import cross_entropy
 from aral.networks.interface import PixelRange
@@ -202,7 +202,7 @@ class Aral(Method):
                 Term(
                     "tell real from generated",
                     w.gan,
-                    lambda: class_logit_realness.discriminator_loss(disc.classify(h_u), disc.classify(h_g)),
+                    lambda: released.discriminator_loss(disc.classify(h_u), disc.classify(h_g)),
                 ),
                 Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h_l), y_l)),  # eq. 9
             ),
@@ -273,7 +273,7 @@ def sampler_phase(nets: Nets, codes: Codes, sees: SamplerSees) -> Phase:
     loss = Term(
         "tell labelled from unlabelled",
         1.0,
-        lambda: labelled_or_unlabelled.sampler_loss(*_split(nets.sampler(read), codes.labelled_count)),
+        lambda: sampler.sampler_loss(*_split(nets.sampler(read), codes.labelled_count)),
     )
     return Phase("S", frozenset({S}), (loss,))
 
@@ -318,7 +318,7 @@ def vae_terms(
         adversarial_term = Term(  # eq. 2 and 5: E makes both sets look labelled to the S that has just moved
             "encoder against S",
             weights.adv,
-            lambda: labelled_or_unlabelled.encoder_loss(
+            lambda: sampler.encoder_loss(
                 *_split(nets.sampler(codes.seen_by_sampler(sees)), codes.labelled_count)
             ),
         )

@@ -32,7 +32,7 @@ from aral.learners.settings import Adam, LearnerSettings, Net, SemiSupervisedTra
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import own_statistics, statistics_of
 from aral.randomness import Stream
-from aral.representations.neighbours import NeighbourGraph, PropagatedLabels
+from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.types import NO_IDS, Ids, ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch
 
 # --- What a method is ------------------------------------------------------------------------------------------
@@ -275,7 +275,9 @@ class Batch:
     @cached_property
     def neighbours(self) -> UnlabelledBatch:
         """One random neighbour of each of x_U; where it may not be trained on, the image itself."""
-        found = self.graph(self.unlabelled.ids, self.stream.child("neighbours")).to(self._device)
+        found = self.graph.neighbour_batch(self.unlabelled.ids, self.stream.child("neighbours")).to(
+            self._device
+        )
         if self._stage.trainable is None:
             return found
         usable, own = np.isin(found.ids, self._stage.trainable), self.unlabelled
@@ -469,9 +471,10 @@ class Engine(Learner):
         return self._nets
 
     @property
-    def parameter_count(self) -> int:
-        """Weights of the networks and of their averages."""
-        return sum(weight.numel() for module in self._modules().values() for weight in module.parameters())
+    def weight_count(self) -> int:
+        """Numbers in all networks and their averages."""
+        modules = self._modules().values()
+        return sum(value.numel() for module in modules for value in module.state_dict().values())
 
     @property
     def supplies(self) -> frozenset[Need]:
@@ -510,7 +513,7 @@ class Engine(Learner):
 
     def _propagate(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
         ood = self._ood
-        return lambda: self._neighbour_graph.spread(labelled, ood)
+        return lambda: self._neighbour_graph.propagate(labelled, ood)
 
     @property
     def _neighbour_graph(self) -> NeighbourGraph:
@@ -656,7 +659,7 @@ class Engine(Learner):
         found = self._predictor.predict(images, wanted - self.supplied_by_graph, stream)
         of_graph: dict[Need, Tensor] = {}
         if Need.REPRESENTATION in wanted:
-            of_graph[Need.REPRESENTATION] = self._neighbour_graph.places(images.ids)
+            of_graph[Need.REPRESENTATION] = self._neighbour_graph.vectors(images.ids)
         if Need.PROPAGATED in wanted:
             if self._propagated is None:
                 raise ValueError(f"'{self.name}' was given no labels to propagate")

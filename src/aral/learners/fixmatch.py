@@ -21,7 +21,7 @@ from aral.learners.nets import Nets, eval_probabilities
 from aral.learners.pseudo_label import PseudoLabelWeights
 from aral.learners.settings import LearnerSettings, Net, SemiSupervisedTraining
 from aral.losses.classification import cross_entropy
-from aral.losses.self_training import aligned, confident, cross_entropy_where, hardened
+from aral.losses.pseudo_labels import aligned, confident, cross_entropy_where, hardened
 from aral.settings import Settings
 
 WEAK = Augmentation(shift=0.1)

@@ -49,13 +49,14 @@ from aral.learners.settings import (
     Ramp,
     SemiSupervisedTraining,
 )
-from aral.losses import neighbour_agreement, self_training
+from aral.losses import clustering
+from aral.losses import pseudo_labels as losses
 from aral.losses.classification import cross_entropy
-from aral.margins import HEARD, SURE
-from aral.networks.discriminators import TrunkDiscriminator
+from aral.margins import CONFIDENT_MARGIN, MIN_CONFIDENT_SHARE
+from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator
 from aral.networks.layers import fixed_statistics
-from aral.networks.partition import Partition
+from aral.networks.parts import TrunkDiscriminator
 from aral.settings import Settings
 
 Generated: TypeAlias = Callable[[], tuple[Tensor, Tensor]]
@@ -98,8 +99,10 @@ class MixedPseudoLabelling(PseudoLabelling):
 class Propagation(Settings):
     """When a propagated label is used."""
 
-    margin: float = Field(SURE, ge=0, le=1)  # from this margin up
-    min_share: float = Field(HEARD, ge=0, le=1)  # pseudo-labels must agree with a graph that knows this share
+    margin: float = Field(CONFIDENT_MARGIN, ge=0, le=1)  # from this margin up
+    min_share: float = Field(
+        MIN_CONFIDENT_SHARE, ge=0, le=1
+    )  # of the pool: pseudo-labels must agree with such a graph
 
 
 class Pretraining(Settings):
@@ -187,7 +190,7 @@ class GraphSsl(Method):
 
         def classify_communities() -> Tensor:  # coarse, but nearly pure: a first target for the trunk
             logits = torch.cat([heads(part)[-1] for part in h])
-            found = batch.graph.communities(communities, logits.shape[1])
+            found = batch.graph.clusters(communities, logits.shape[1])
             return torch.nn.functional.cross_entropy(
                 logits, torch.from_numpy(found).repeat(2).to(logits.device)
             )
@@ -203,7 +206,7 @@ class GraphSsl(Method):
             batch.augmented(batch.neighbours, strong, "strong neighbours"),
         )
 
-    def _cluster_terms(self, heads: Partition, h: tuple[Tensor, ...], factor: float) -> tuple[Term, ...]:
+    def _cluster_terms(self, heads: ClusterHeads, h: tuple[Tensor, ...], factor: float) -> tuple[Term, ...]:
         """SCAN's two terms, mean over the cluster heads; the last head belongs to the communities."""
         s = self.settings.pretraining
 
@@ -212,10 +215,10 @@ class GraphSsl(Method):
             return list(zip(one, other, strict=True))
 
         def consistency() -> Tensor:
-            return torch.stack([neighbour_agreement.disagreement(*pair) for pair in logits()]).mean()
+            return torch.stack([clustering.disagreement(*pair) for pair in logits()]).mean()
 
         def balance() -> Tensor:
-            return torch.stack([neighbour_agreement.imbalance(torch.cat(pair)) for pair in logits()]).mean()
+            return torch.stack([clustering.imbalance(torch.cat(pair)) for pair in logits()]).mean()
 
         return (
             Term("neighbours in one cluster", factor * s.consistency, consistency),
@@ -226,7 +229,7 @@ class GraphSsl(Method):
         """Linear cluster heads on D̃'s features."""
         s = self.settings.pretraining
         counts = tuple(class_count * each for each in (*s.clusters_per_class, s.communities_per_class))
-        return {Net.CLUSTERS: Partition(discriminator.feature_size, counts)}
+        return {Net.CLUSTERS: ClusterHeads(discriminator.feature_size, counts)}
 
     def use_first_labels(self, discriminator: nn.Module, clusters: nn.Module, found: FirstLabels) -> None:
         """C starts as the first cluster head, with classes in place of clusters."""
@@ -321,19 +324,19 @@ class GraphSsl(Method):
 
         def consistency() -> Tensor:
             y_u = pseudo_labels(nets, batch, s.pseudo_labels)
-            used = self_training.confident(y_u, s.pseudo_labels.confidence)
+            used = losses.confident(y_u, s.pseudo_labels.confidence)
             if w.propagated:
                 graph = batch.propagated_labels
-                used &= ~self_training.leading(graph, margin)  # those have their own term
-                used &= ~self_training.out_of_distribution(graph, margin)
+                used &= ~losses.confident_by_margin(graph, margin)  # those have their own term
+                used &= ~losses.out_of_distribution(graph, margin)
                 if batch.share_confident(margin) >= s.propagation.min_share:
-                    used &= self_training.at_one(y_u, graph)
-            return self_training.cross_entropy_where(disc.classify(h_u), self_training.hardened(y_u), used)
+                    used &= losses.agree(y_u, graph)
+            return losses.cross_entropy_where(disc.classify(h_u), losses.hardened(y_u), used)
 
         def propagated() -> Tensor:
             graph = batch.propagated_labels
-            used = self_training.leading(graph, margin)
-            return self_training.cross_entropy_where(disc.classify(h_u), self_training.hardened(graph), used)
+            used = losses.confident_by_margin(graph, margin)
+            return losses.cross_entropy_where(disc.classify(h_u), losses.hardened(graph), used)
 
         weight = w.cls * w.pseudo_labels * w.pseudo_labels_ramp.at(batch.age)
         return [
@@ -370,25 +373,23 @@ class GraphSsl(Method):
         A row of zeros is an image that is probably out of distribution: it contributes no class.
         """
         s, margin = self.settings.pseudo_labels, self.settings.propagation.margin
-        own = self_training.sharpened(pseudo_labels(nets, batch, s), s.temperature)
+        own = losses.sharpened(pseudo_labels(nets, batch, s), s.temperature)
         if not self.settings.weights.propagated:
             return own
         graph = batch.propagated_labels
-        used = self_training.leading(graph, margin)[:, None]
-        known = ~self_training.out_of_distribution(graph, margin)[:, None]
-        return torch.where(used, self_training.hardened(graph), own) * known
+        used = losses.confident_by_margin(graph, margin)[:, None]
+        known = ~losses.out_of_distribution(graph, margin)[:, None]
+        return torch.where(used, losses.hardened(graph), own) * known
 
     def _recognised(self, logits: Float[Tensor, "G K"], y_g: Float[Tensor, "G K"]) -> Float[Tensor, ""]:
         """Second term of eq. 9 on generated images whose intended class C recognises with confidence τ."""
         probability = (logits.detach().softmax(dim=1) * y_g).sum(dim=1)
-        return self_training.cross_entropy_where(
-            logits, y_g, probability >= self.settings.pseudo_labels.confidence
-        )
+        return losses.cross_entropy_where(logits, y_g, probability >= self.settings.pseudo_labels.confidence)
 
 
-def cluster_heads(nets: Nets) -> Partition:
+def cluster_heads(nets: Nets) -> ClusterHeads:
     """The cluster heads of a learner."""
-    return cast(Partition, nets.modules[Net.CLUSTERS])
+    return cast(ClusterHeads, nets.modules[Net.CLUSTERS])
 
 
 UNSEEN_CLASS = 3.0
@@ -410,8 +411,8 @@ def classifier_from_clusters(discriminator: nn.Module, clusters: nn.Module, foun
         found: cluster and class of the labelled images.
     """
     layer = cast(nn.Linear, cast(TrunkDiscriminator, discriminator).class_layer)
-    heads = cast(Partition, clusters)
-    count = heads.group_counts[0]
+    heads = cast(ClusterHeads, clusters)
+    count = heads.cluster_counts[0]
     shares = torch.zeros(layer.out_features, count, device=layer.weight.device)
     ones = torch.ones(len(found.classes), device=shares.device)
     shares.index_put_((found.classes, found.cluster), ones, accumulate=True)

@@ -87,6 +87,11 @@ class Learner(ABC):
         """Training steps of each round."""
 
     @property
+    def weight_count(self) -> int:
+        """Numbers in all networks and their averages, for an estimate of the memory needed."""
+        return 0
+
+    @property
     def pretraining_steps(self) -> int:
         """Training steps before the first query, on unlabelled images alone."""
         return 0

@@ -34,8 +34,8 @@ from aral.learners.settings import (
 from aral.learners.vaal import encode_unconditionally
 from aral.losses import adversarial, hinge
 from aral.losses.classification import cross_entropy
+from aral.losses.pseudo_labels import hardened
 from aral.losses.rotation import quarter_turns, turn_loss
-from aral.losses.self_training import hardened
 from aral.networks.biggan import BigganDiscriminator
 from aral.settings import Settings
 

@@ -20,9 +20,9 @@ from aral.learners.nets import Nets
 from aral.learners.settings import GenerativePrediction, LearnerSettings, Net
 from aral.learners.synthesis import synthesise
 from aral.losses import gaussian
+from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import GaussianNoise
-from aral.networks.partition import Partition
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -44,7 +44,7 @@ class Predictor:
     ) -> None:
         self._nets = nets
         self._classifier = cast(Discriminator, averages.get(Net.DISCRIMINATOR, nets.discriminator))
-        self._clusters = cast(Partition | None, averages.get(Net.CLUSTERS, nets.modules.get(Net.CLUSTERS)))
+        self._clusters = cast(ClusterHeads | None, averages.get(Net.CLUSTERS, nets.modules.get(Net.CLUSTERS)))
         self._settings = settings
         self._device = device
         self._symmetric = settings.networks.pixel_range is PixelRange.SYMMETRIC

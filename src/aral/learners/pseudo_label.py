@@ -18,7 +18,7 @@ from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
 from aral.learners.settings import LearnerSettings, Net, Ramp, SemiSupervisedTraining
 from aral.losses.classification import cross_entropy
-from aral.losses.self_training import certain, cross_entropy_where, hardened
+from aral.losses.pseudo_labels import certain, cross_entropy_where, hardened
 from aral.settings import Settings
 
 

@@ -13,7 +13,7 @@ from aral.data.augmentation import Augmentation
 from aral.learners.interface import Learner, Task
 from aral.networks import AnyFamily, MlpFamily
 from aral.networks.vgg import VggFamily
-from aral.representations.neighbours import SeenAs
+from aral.representations.graph import Representation
 from aral.settings import Settings
 
 
@@ -106,7 +106,7 @@ class GenerativePrediction(Prediction):
 class Graph(Settings):
     """The neighbour graph of the pool: read by graph acquisitions and by label propagation."""
 
-    compare: SeenAs = "gradients"  # neighbours are nearest in oriented gradients, or in pixels
+    compare: Representation = "gradients"  # neighbours are nearest in oriented gradients, or in pixels
     components: int = Field(50, ge=1)  # … after reduction to this many principal components
 
 

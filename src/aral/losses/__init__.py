@@ -1,4 +1,4 @@
-"""The paper's equations as pure functions: tensors in, one unweighted number out, nats per image."""
+"""The paper's equations as pure functions: tensors in, one unweighted number out, in nats per image."""
 
 import lazy_loader
 

@@ -1,25 +1,27 @@
 from . import (
     adversarial,
-    class_logit_realness,
     classification,
+    clustering,
     feature_matching,
     gaussian,
     hinge,
-    labelled_or_unlabelled,
+    pseudo_labels,
     reconstruction,
+    released,
     rotation,
-    self_training,
+    sampler,
 )
 
 __all__ = [
     "adversarial",
-    "class_logit_realness",
     "classification",
+    "clustering",
     "feature_matching",
     "gaussian",
     "hinge",
-    "labelled_or_unlabelled",
+    "pseudo_labels",
     "reconstruction",
+    "released",
     "rotation",
-    "self_training",
+    "sampler",
 ]

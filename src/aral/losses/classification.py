@@ -12,6 +12,6 @@ def cross_entropy(class_logits: Float[Tensor, "N K"], class_probs: Float[Tensor,
 
     Args:
         class_logits: C(x) of labelled images, or C(G(z, y)) of generated ones.
-        class_probs: their classes; rows may be soft. No gradient is meant to flow through them.
+        class_probs: their classes; rows may be soft labels. No gradient should flow through them.
     """
     return -(class_probs * log_softmax(class_logits, dim=1)).sum(dim=1).mean()

@@ -1,7 +1,7 @@
-"""Feature matching (Salimans et al. 2016): G's images should have D's features of unlabelled images.
+"""Feature matching (Salimans et al. 2016): generated images should have the mean features of unlabelled images.
 
-Named in section 4.1 of the paper, in none of its equations. For G alone: D is frozen, and the features of
-real images carry no gradient.
+Named in section 4.1 of the paper, in none of its equations. Minimised by G, with D frozen; no gradient should flow
+into the features of real images.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Diagonal Gaussians: the one place that owns the log-*variance* convention."""
+"""Diagonal Gaussians q(z | x, y) (eq. 1 and 5). The second parameter is always the log-*variance*, log σ²."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from jaxtyping import Float
@@ -27,15 +25,7 @@ def divergence_from_standard_normal(
 ) -> Float[Tensor, " N"]:
     """KL(N(μ, σ²) ‖ N(0, I)) of each image in nats, summed over latent dimensions; 0 or more (eq. 1, 5).
 
-    The mean over images is left to the caller: summing over the batch, as the authors' code does, makes the
-    divergence drown the reconstruction and the posterior collapse.
+    The caller takes the mean over images. The sum over the batch, as in the authors' code, outweighs the
+    reconstruction and makes the posterior collapse.
     """
     return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(dim=1)
-
-
-def negative_log_density(
-    values: Float[Tensor, "N Z"], mean: Float[Tensor, "N Z"], log_variance: Float[Tensor, "N Z"]
-) -> Float[Tensor, " N"]:
-    """−log N(values; μ, σ²) of each image in nats, summed over dimensions, constant included."""
-    deviation = (values - mean).square() * torch.exp(-log_variance)
-    return 0.5 * (deviation + log_variance + math.log(2 * math.pi)).sum(dim=1)

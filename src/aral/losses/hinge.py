@@ -1,7 +1,7 @@
 """The hinge form of the GAN's losses (Lim and Ye 2017; Miyato et al. 2018), on logits of 'real'.
 
 BigGAN and S3GAN (Lučić et al. 2019) train with it. It replaces a(−D) by max(0, 1 − D) on the real side and
-a(D) by max(0, 1 + D) on the generated one, so that images beyond the margin give D no gradient.
+a(D) by max(0, 1 + D) on the generated one, so images beyond the margin give D no gradient.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def discriminator_loss(
 ) -> Float[Tensor, ""]:
     """max(0, 1 − D) averaged over real images plus max(0, 1 + D) over generated ones; at least 0.
 
-    For the discriminator alone. Of the real side, ``labelled_share`` (in [0, 1]) falls to labelled images.
+    Minimised by D. ``labelled_share`` (in [0, 1]) is the weight of labelled images among the real ones.
     """
     real = shared_mean(relu(1.0 - labelled_logits), relu(1.0 - unlabelled_logits), labelled_share)
     return real + relu(1.0 + generated_logits).mean()
 
 
 def generator_loss(generated_logits: Float[Tensor, " G"]) -> Float[Tensor, ""]:
-    """−D(G(z, y)), without a bound; for G alone, the discriminator frozen."""
+    """−D(G(z, y)), unbounded; minimised by G, D frozen."""
     return -generated_logits.mean()

@@ -1,7 +1,7 @@
 """Reconstruction terms of eq. 1 and 5: −log p(x | z, y), nats per image, summed over pixels.
 
 The paper prints a likelihood to be minimised; both functions return the *negative log*-likelihood. Gradient
-flows into ``means``, hence into G and, through z, into E; the images are data.
+flows into ``means``, so into G and, through z, into E.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def bernoulli(images: Float[Tensor, "N C H W"], means: Float[Tensor, "N C H W"])
         images: x, in [0, 1].
         means: G(z, y), in (0, 1); logarithms are cut at −100.
     """
-    # PyTorch's function raises at NaN, which a training step has to see, so NaN goes round it. Logarithms of
-    # our own would have NaN slopes where a mean is exactly 0 or 1.
+    # PyTorch's function raises an error at NaN, but the training step must receive the NaN: it is added back
+    # below. Logarithms of our own would have NaN gradients where a mean is exactly 0 or 1.
     summed = functional.binary_cross_entropy(means.nan_to_num(nan=0.5), images, reduction="sum")
     return (summed + 0 * means.sum()) / len(images)
 

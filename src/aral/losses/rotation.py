@@ -1,7 +1,7 @@
 """Self-supervision by rotation (Gidaris et al. 2018; in a GAN: Chen et al. 2019, S3GAN: Lučić et al. 2019).
 
-A head of the discriminator names the quarter turn by which an image was rotated. The discriminator learns
-it on real images; the generator is asked for images on which it can be told as well.
+A head of the discriminator predicts by how many quarter turns an image was rotated. The discriminator learns
+it from real images; the generator is trained so that it can be predicted for generated images too.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
 from .biggan import BigganDiscriminator, BigganFamily
+from .cluster_heads import ClusterHeads
 from .compact import CompactFamily
 from .conv32 import Conv32Family
-from .discriminators import RealnessHead
 from .families import AnyFamily
 from .interface import Discriminator, Encoder, Family, Generator, ImageShape, PixelRange, Sampler
 from .layers import GaussianNoise
 from .mlp import MlpFamily
-from .partition import Partition
+from .parts import RealnessHead, TrunkDiscriminator
 from .resnet import ResnetFamily
 
 __all__ = [
     "AnyFamily",
     "BigganDiscriminator",
     "BigganFamily",
+    "ClusterHeads",
     "CompactFamily",
     "Conv32Family",
     "Discriminator",
@@ -22,9 +23,9 @@ __all__ = [
     "Generator",
     "ImageShape",
     "MlpFamily",
-    "Partition",
     "PixelRange",
     "RealnessHead",
     "ResnetFamily",
     "Sampler",
+    "TrunkDiscriminator",
 ]

@@ -9,14 +9,18 @@ from jaxtyping import Float
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
-from aral.networks.encoders import ClassMapEncoder, strided_body
-from aral.networks.generators import ResidualGenerator
-from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange
+from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange, refuse_unless
 from aral.networks.layers import ChannelsLast, DropoutRate, GlobalSum, linear_map, spectrally_normalised
+from aral.networks.parts import (
+    ClassMapEncoder,
+    FamilyWithSamplerMlp,
+    RealnessHead,
+    ResidualGenerator,
+    TrunkDiscriminator,
+    class_head,
+    strided_body,
+)
 from aral.networks.residual import ResidualDown, ResidualUp, SelfAttention
-from aral.networks.sampler import FamilyWithSamplerMlp
-from aral.networks.shapes import refuse_unless
 
 _START_SIDE = 4
 _SMALLEST_SIDE = 32

@@ -1,4 +1,4 @@
-"""Scale "compact": small convolutional nets with batch norm, the most accuracy a second on a processor buys."""
+"""Scale "compact": small convolutional nets with batch norm, for training on a CPU."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.interface import Discriminator, ImageShape, PixelRange
 from aral.networks.layers import ChannelsLast, GlobalMean
+from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.plain import PlainFamily
 
 _SLOPE = 0.1
@@ -19,10 +19,10 @@ _SMALLEST_SIDE = 8  # D̃ halves a side twice, E and G three times
 class CompactFamily(PlainFamily):
     """Convolutions for images with sides from 8 pixels up.
 
-    D̃ is a stack of 3×3 convolutions with batch norm and leaky ReLU and no dropout: augmentation and the
-    unlabelled images are what keeps it from learning labels by heart. The first width has one convolution,
-    because it runs at full resolution; the others have ``depth`` each. Between stages the maximum over 2×2
-    pixels is taken before batch norm, which saves more than a quarter of a training step.
+    D̃ is a stack of 3×3 convolutions with batch norm and leaky ReLU and no dropout: augmentation and the unlabelled
+    images prevent overfitting. The first stage has one convolution, because it runs at full resolution; the others
+    have ``depth`` each. Max pooling between stages comes before batch norm, which saves more than a quarter of the
+    time of a training step.
     """
 
     scale: Literal["compact"] = "compact"
@@ -45,7 +45,7 @@ class CompactFamily(PlainFamily):
 
     @property
     def smallest_side(self) -> int:
-        """Set by how often the nets halve a side."""
+        """Determined by how often the nets halve a side."""
         return max(_SMALLEST_SIDE, 2 ** (len(self.widths) - 1))
 
     def discriminator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Discriminator:
@@ -58,7 +58,9 @@ class CompactFamily(PlainFamily):
             for place in range(count):
                 layers.append(_convolution(channels, width))
                 if place == count - 1 and stage < len(self.widths) - 1:
-                    layers.append(nn.MaxPool2d(2))  # first: what follows has a quarter of the work
+                    layers.append(
+                        nn.MaxPool2d(2)
+                    )  # first: batch norm and activation have a quarter of the work
                 layers += [nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE, inplace=True)]
                 channels = width
         trunk = nn.Sequential(*layers, GlobalMean())

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.interface import Discriminator, ImageShape, PixelRange
 from aral.networks.layers import (
     ChannelsLast,
@@ -17,6 +16,7 @@ from aral.networks.layers import (
     he_initialised,
     weight_normalised,
 )
+from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.plain import PlainFamily
 
 _SLOPE = 0.2
@@ -35,8 +35,8 @@ class Conv32Family(PlainFamily):
     """Convolutions for images with sides from 9 pixels up; the paper's CIFAR-10 networks by default.
 
     Sides need not be equal, nor divisible by anything: 28×28 and 32×32 both fit. The nets halve a side
-    three times, so the linear layers of E and G grow with it, and beyond 48 or so the resnet family is the
-    better choice. D̃ is the classifier of Salimans et al. (2016): three blocks of three convolutions with
+    three times, so the linear layers of E and G grow with it, and beyond about 48 pixels the resnet family is
+    better. D̃ is the classifier of Salimans et al. (2016): three blocks of three convolutions with
     weight norm and leaky ReLU, dropout before each block, and the mean over positions at the end.
     """
 
@@ -62,7 +62,7 @@ class Conv32Family(PlainFamily):
 
     @property
     def smallest_side(self) -> int:
-        """Set by how often the nets halve a side."""
+        """Determined by how often the nets halve a side."""
         return _SMALLEST_SIDE
 
     def discriminator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Discriminator:

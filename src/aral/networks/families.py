@@ -1,4 +1,4 @@
-"""Any family of networks, told apart by its scale: the type of a specification's field."""
+"""The union of all families of networks, for a field of a specification."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ from aral.networks.resnet import ResnetFamily
 AnyFamily: TypeAlias = Annotated[
     MlpFamily | CompactFamily | Conv32Family | ResnetFamily | BigganFamily, Field(discriminator="scale")
 ]
-"""One of the families; ``scale`` says which when it is read from a file."""
+"""One of the families; ``scale`` decides which when it is read from a file."""

@@ -1,4 +1,4 @@
-"""The four networks as the losses and learners see them.
+"""The interface of the four networks.
 
 Networks know sizes, never data sets or losses. All outputs are float32, whatever precision the layers
 compute in. Class information enters as probabilities N×K: one-hot rows for human labels, C(x) otherwise;
@@ -14,6 +14,9 @@ from typing import TypeAlias
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+
+from aral.errors import BadInput
+from aral.words import counted
 
 ImageShape: TypeAlias = tuple[int, int, int]
 """Channels, height and width of one image."""
@@ -74,7 +77,7 @@ class Discriminator(nn.Module, ABC):
 
 
 class Sampler(nn.Module, ABC):
-    """S: tells labelled (1) from unlabelled (0) by the latent code."""
+    """S: classifies latent codes as labelled (1) or unlabelled (0)."""
 
     @abstractmethod
     def forward(self, latents: Float[Tensor, "N Z"]) -> Float[Tensor, " N"]:
@@ -85,8 +88,8 @@ class Family(BaseModel, ABC):
     """The sizes of the four networks at one scale, and the way to build each of them.
 
     A family is a small frozen settings object. Every factory draws its initial weights from PyTorch's global
-    generator; the caller governs that, one stream a network, so that two learners with the same seed start
-    from the same classifier. ``image_shape`` is (C, H, W); ``class_count`` 0 makes E and G unconditional.
+    generator. The caller seeds that, with one stream a network, so two learners with the same seed start from the
+    same classifier. ``image_shape`` is (C, H, W); ``class_count`` 0 makes E and G unconditional.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,3 +114,22 @@ class Family(BaseModel, ABC):
     @abstractmethod
     def sampler(self, latent_size: int) -> Sampler:
         """A new S."""
+
+
+def refuse_unless(fits: bool, scale: str, image_shape: ImageShape, accepted: str, instead: str) -> None:
+    """Raise ``BadInput`` unless images of this shape can be used.
+
+    Args:
+        fits: whether it does.
+        scale: name of the family.
+        image_shape: (C, H, W) as given.
+        accepted: the heights and widths that the family takes, in words.
+        instead: what to do with these images.
+    """
+    if not fits:
+        channels, height, width = image_shape
+        raise BadInput(
+            f"Images of {height}×{width} pixels and {counted(channels, 'channel')} do not fit the '{scale}' "
+            f"networks, which accept {accepted}.",
+            instead,
+        )

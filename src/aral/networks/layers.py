@@ -1,4 +1,4 @@
-"""Layers that more than one network is built from, and the two weight parametrisations."""
+"""Layers that several networks use, initialisation, and the two weight parametrisations."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DropoutRate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 class GaussianNoise(nn.Module):
     """Adds N(0, std²) to every entry in training mode; the identity in evaluation mode.
 
-    A class of its own, so that Monte-Carlo passes can find it beside ``nn.Dropout`` and switch on these two
-    kinds of module and nothing else (batch norm stays in evaluation mode).
+    A separate class, so that Monte-Carlo passes can switch on these modules and ``nn.Dropout`` only (batch
+    norm stays in evaluation mode).
 
     Args:
         std: standard deviation in the unit of the input, at least 0.
@@ -45,31 +45,30 @@ class GaussianNoise(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """Stores maps channel by channel within a pixel: the same numbers, in the order convolutions like best.
+    """Converts maps to the channels-last memory format, in which convolutions are fastest.
 
-    Only the maps are converted. Weights keep the default order, because safetensors refuses tensors that
-    are stored in any other.
+    Weights keep the default format, because safetensors refuses other ones.
     """
 
     def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-        """The same maps, in channels-last order."""
+        """The same maps in channels-last format."""
         if maps.shape[1] > 1:
             return maps.contiguous(memory_format=torch.channels_last)
-        # One channel lies in both orders at once. Convolutions go by its stride, which must be that of a
-        # last dimension, or their result comes in the other order and is copied.
+        # Maps of one channel are in both formats. Convolutions choose by the stride of the channel dimension, which
+        # must be that of channels-last, or their result has the other format and is copied.
         return maps.contiguous().squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
 
 
 def fixed_statistics(network: nn.Module) -> AbstractContextManager[None]:
-    """Batch norms use and keep the statistics they have, as in evaluation; all other layers stay as they are.
+    """Batch norms use their running statistics and do not update them; other layers are not changed.
 
-    Gradient still flows through. Without batch norm nothing changes.
+    Gradient still flows through.
     """
     return _norms_in_mode(network, training=False)
 
 
 def own_statistics(network: nn.Module) -> AbstractContextManager[None]:
-    """Batch norms use the statistics of what they are given, and remember them; other layers stay as they are."""
+    """Batch norms use the statistics of the batch and update the running ones; other layers are not changed."""
     return _norms_in_mode(network, training=True)
 
 
@@ -90,7 +89,7 @@ def _norms_in_mode(network: nn.Module, training: bool) -> Iterator[None]:
 
 
 def statistics_of(network: nn.Module) -> frozenset[str]:
-    """Names, as in the network's state, of what its batch norms remember of their inputs."""
+    """Names of the buffers of all batch norms, as in the state dict of the network."""
     return frozenset(
         f"{place}.{name}".removeprefix(".")
         for place, layer in network.named_modules()
@@ -116,7 +115,7 @@ class GlobalSum(nn.Module):
 
 
 class Zeros(nn.Module):
-    """The linear function of nothing: N rows of zeros, whatever the N×0 input.
+    """The linear map of an input without columns: N rows of zeros.
 
     Args:
         size: length of one output row; 0 gives the logits of a classifier without classes.
@@ -158,7 +157,7 @@ def append_class_maps(
 def he_initialised(network: _Net, negative_slope: float) -> _Net:
     """Gives every linear and convolutional layer He et al.'s (2015) normal weights and zero biases.
 
-    Nets without batch norm need it: PyTorch's default weights shrink a signal about 2.5 times a layer.
+    Nets without batch norm need it: PyTorch's default weights shrink a signal about 2.5 times in each layer.
 
     Args:
         network: changed in place and returned.

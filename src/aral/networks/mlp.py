@@ -10,12 +10,16 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
-from aral.networks.encoders import bounded_gaussian
-from aral.networks.generators import PlainGenerator
 from aral.networks.interface import Discriminator, Encoder, Generator, ImageShape, PixelRange
 from aral.networks.layers import GaussianNoise, he_initialised, weight_normalised
-from aral.networks.sampler import FamilyWithSamplerMlp
+from aral.networks.parts import (
+    FamilyWithSamplerMlp,
+    PlainGenerator,
+    RealnessHead,
+    TrunkDiscriminator,
+    bounded_gaussian,
+    class_head,
+)
 
 
 class MlpEncoder(Encoder):

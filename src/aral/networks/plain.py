@@ -1,4 +1,4 @@
-"""What the plain convolutional families share: E, G, and the smallest image they take."""
+"""The base of the families of plain convolutions: E, G, and the check of the image size."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from itertools import pairwise
 from pydantic import PositiveInt
 from torch import nn
 
-from aral.networks.encoders import ClassMapEncoder, strided_body
-from aral.networks.generators import PlainGenerator
-from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange
+from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange, refuse_unless
 from aral.networks.layers import ChannelsLast
-from aral.networks.sampler import FamilyWithSamplerMlp
-from aral.networks.shapes import refuse_unless
+from aral.networks.parts import ClassMapEncoder, FamilyWithSamplerMlp, PlainGenerator, strided_body
 
 
 def transposed_body(
@@ -21,8 +18,8 @@ def transposed_body(
 ) -> nn.Sequential:
     """A linear layer to small maps, then 5×5 transposed convolutions of stride 2, for images of any side.
 
-    Each side is halved as often as there are convolutions, rounding up; on the way back the output padding
-    makes up for the rounding, so 28×28 grows as 4, 7, 14, 28.
+    The sides of the smallest maps are those of the image, halved once for each convolution and rounded up;
+    the output padding compensates for the rounding, so 28×28 grows as 4, 7, 14, 28.
 
     Args:
         image_shape: (C, H, W) of the output.

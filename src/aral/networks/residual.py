@@ -11,7 +11,7 @@ from aral.networks.layers import linear_map
 
 
 class ResidualDown(nn.Module):
-    """A block that reads images: shortcut + [activate, convolve, activate, drop out, convolve], then halve.
+    """A block of E or D̃: shortcut + [activate, convolve, activate, drop out, convolve], then halve.
 
     Args:
         in_channels: channels of the input maps.
@@ -85,7 +85,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class ResidualUp(nn.Module):
-    """A block that draws images: doubles the side, shortcut + [norm, ReLU, convolve] twice.
+    """A block of G: doubles the side, shortcut + [norm, ReLU, convolve] twice.
 
     No convolution has a bias: a batch norm follows each of them, the last one after the last block.
 

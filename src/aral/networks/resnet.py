@@ -8,14 +8,17 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
-from aral.networks.encoders import ClassMapEncoder
-from aral.networks.generators import ResidualGenerator
-from aral.networks.interface import Discriminator, Encoder, Generator, ImageShape, PixelRange
+from aral.networks.interface import Discriminator, Encoder, Generator, ImageShape, PixelRange, refuse_unless
 from aral.networks.layers import ChannelsLast, DropoutRate, GlobalMean, he_initialised, weight_normalised
+from aral.networks.parts import (
+    ClassMapEncoder,
+    FamilyWithSamplerMlp,
+    RealnessHead,
+    ResidualGenerator,
+    TrunkDiscriminator,
+    class_head,
+)
 from aral.networks.residual import ResidualDown, ResidualUp
-from aral.networks.sampler import FamilyWithSamplerMlp
-from aral.networks.shapes import refuse_unless
 
 _SLOPE = 0.2
 _HALVING = 16  # four blocks, each of which halves or doubles the side

@@ -13,10 +13,9 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
-from aral.networks.discriminators import RealnessHead, TrunkDiscriminator, class_head
-from aral.networks.interface import ImageShape
+from aral.networks.interface import ImageShape, refuse_unless
 from aral.networks.layers import DropoutRate
-from aral.networks.shapes import refuse_unless
+from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 
 _SMALLEST_SIDE = 32
 _CONFIGURATION = (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512, None)

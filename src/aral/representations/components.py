@@ -1,4 +1,4 @@
-"""Features of images that need neither labels nor training."""
+"""Principal components of images or features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def principal_components(images: ImageSet, count: int, stream: Stream) -> Float[
 
     Args:
         images: at least one image.
-        count: components wanted; fewer if there are fewer images or pixels.
+        count: how many components; fewer if there are fewer images or pixels.
         stream: decides the randomised decomposition.
     """
     return leading_components(gather(images, images.ids, symmetric=False).flatten(1), count, stream)
@@ -26,8 +26,8 @@ def principal_components(images: ImageSet, count: int, stream: Stream) -> Float[
 def half_whitened(components: Float[Tensor, "N c"]) -> Float[Tensor, "N c"]:
     """Each component divided by the root of its standard deviation.
 
-    Half-way between distances in which the first components decide alone and Mahalanobis's, in which the last
-    count as much as the first. A component without variance stays as it is.
+    Between the Euclidean distance, in which the first components dominate, and Mahalanobis's, in which the
+    last count as much as the first. A component without variance stays as it is.
     """
     spread = components.std(dim=0, correction=0)
     return components / torch.where(spread > 0, spread, 1.0).sqrt()

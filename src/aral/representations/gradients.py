@@ -1,4 +1,4 @@
-"""Where the edges of an image are and which way they run: features that need neither labels nor training."""
+"""Histograms of oriented gradients: features that need neither labels nor training."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from aral.data.batches import gather
 from aral.types import ImageSet
 
 DIRECTIONS, FEW_DIRECTIONS = 16, 8
-"""Directions of a gradient that are told apart, over the full circle; the fewer where cells are smallest."""
+"""Bins of a histogram over the full circle; the smaller number where the cells are smallest."""
 
 CELLS = 9
-"""About so many cells lie along the shorter side of an image."""
+"""The number of cells along the shorter side of an image, about."""
 
 _SMALLEST_CELL = 2
 _CHUNK = 2000
 
 
 def oriented_gradients(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
-    """Histograms of the gradients' directions in the cells of a grid, after Dalal and Triggs (2005).
+    """Histograms of the directions of the gradient in the cells of a grid, after Dalal and Triggs (2005).
 
-    Each pixel's gradient counts by its length, shared between the two nearest of sixteen directions, or of eight
-    in images so small that a histogram has fewer than two pixels for each of sixteen; with several channels, the
-    channel with the longest gradient counts. A histogram is taken over a square of twice the grid's spacing, so a
-    stroke that moves by a pixel changes it little. All histograms of an image are
-    divided by their sum and their roots are taken (Arandjelović and Zisserman 2012): rows have length 1, or
-    0 for a blank image, so lighter and darker copies of an image are the same.
+    The gradient of a pixel is weighted by its length and shared between the two nearest of sixteen
+    directions, or of eight in images so small that a histogram has fewer than two pixels for each of sixteen.
+    With several channels, the one with the longest gradient is used. A histogram covers a square of twice the
+    spacing of the grid, so a stroke that moves by a pixel changes it little. The histograms of an image are
+    divided by their sum, then their square roots are taken (Arandjelović and Zisserman 2012): rows have
+    length 1, or 0 for a blank image, so lighter and darker copies of an image are equal.
 
     Args:
-        images: of any range, sides from 2 pixels up.
+        images: any range of values; sides from 2 pixels up.
     """
     edged = pad(images, (1, 1, 1, 1), mode="replicate")
     across = edged[:, :, 1:-1, 2:] - edged[:, :, 1:-1, :-2]

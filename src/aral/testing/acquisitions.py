@@ -1,4 +1,4 @@
-"""What holds for every acquisition, on planted pools: for tests of strategies of your own."""
+"""The contract of all acquisitions, checked on small artificial pools: for tests of user-defined acquisitions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from aral.randomness import Stream
 from aral.types import Ids
 
 CLASSES = 4
-GROUPS = 5
+CLUSTERS = 5
 FEATURES = 3
 _STREAM = Stream.root(7)
 
 
 def planted_predictions(ids: Ids) -> Predictions:
-    """All outputs of the images with these ids, each a function of its id; some probabilities are exact zeros."""
+    """All outputs of the images with these ids, each a function of the id; some probabilities are zero."""
     passes = _draws(ids, 5 * CLASSES, "passes").reshape(-1, 5, CLASSES).round(1) ** 3 + 0.0
     passes[..., 0] += 1e-3
     passes /= passes.sum(axis=2, keepdims=True)
-    spread = _draws(ids, CLASSES, "spread").round(1) ** 3 + 1e-3
-    groups = _draws(ids, GROUPS, "groups").round(1) + 1e-3
-    made = np.arange(3, dtype=np.int64)
+    propagated = _draws(ids, CLASSES, "spread").round(1) ** 3 + 1e-3
+    clusters = _draws(ids, CLUSTERS, "groups").round(1) + 1e-3
+    synthesised = np.arange(3, dtype=np.int64)
     return Predictions(
         ids,
         probabilities=torch.from_numpy(passes.mean(axis=1)).float(),
@@ -34,15 +34,15 @@ def planted_predictions(ids: Ids) -> Predictions:
         features=torch.from_numpy(_draws(ids, FEATURES, "features")).float(),
         latents=torch.from_numpy(_draws(ids, 6, "latents") - 0.5).float(),
         sampler_logits=torch.from_numpy(4 * _draws(ids, 1, "sampler")[:, 0].round(1) - 2).float(),
-        synthesised=torch.from_numpy(_draws(made, FEATURES, "synthesised")).float(),
-        propagated=torch.from_numpy(spread / spread.sum(axis=1, keepdims=True)).float(),
+        synthesised=torch.from_numpy(_draws(synthesised, FEATURES, "synthesised")).float(),
+        propagated=torch.from_numpy(propagated / propagated.sum(axis=1, keepdims=True)).float(),
         representation=torch.from_numpy(_draws(ids, FEATURES, "places")).float(),
-        clusters=torch.from_numpy(groups / groups.sum(axis=1, keepdims=True)).float(),
+        clusters=torch.from_numpy(clusters / clusters.sum(axis=1, keepdims=True)).float(),
     )
 
 
 def planted_view(unlabelled: Sequence[int], labelled: Sequence[int] = ()) -> PoolView:
-    """A pool of images with these ids, in the order in which they are listed; an image's class is its id mod 4."""
+    """A pool of images with these ids, in this order; the class of an image is its id mod 4."""
     candidates, known = (np.array(ids, dtype=np.int64) for ids in (unlabelled, labelled))
     nothing = Predictions(known)
     return PoolView(
@@ -54,27 +54,27 @@ def planted_view(unlabelled: Sequence[int], labelled: Sequence[int] = ()) -> Poo
 
 
 def check_acquisition(acquisition: Acquisition) -> None:
-    """Check the contract: n different images of the pool, the same for any listing, from the declared needs alone.
+    """Check the contract: n different images of the pool, whatever its order, from the declared needs only.
 
     Raises:
-        AssertionError: says what does not hold.
+        AssertionError: names the rule that is broken.
     """
     for labelled in ((), (1000, 1001, 1002)):
         _check_query(acquisition, tuple(range(3, 43, 2)), labelled)
     _check_needs(acquisition)
     small = planted_view([3, 1, 4, 15])
     assert sorted(acquisition(small, 4, _STREAM).ids.tolist()) == [1, 3, 4, 15], (
-        "a whole pool can be asked for"
+        "a query can be as large as the pool"
     )
     for n in (5, 0):
-        said = f"a query for {n} of 4 images is refused with BadInput: call check_query_size"
+        rule = f"a query for {n} of 4 images is refused with BadInput: call check_query_size"
         try:
             acquisition(small, n, _STREAM)
         except BadInput:
             continue
         except Exception as error:
-            raise AssertionError(said) from error
-        raise AssertionError(said)
+            raise AssertionError(rule) from error
+        raise AssertionError(rule)
 
 
 def _check_query(acquisition: Acquisition, ids: tuple[int, ...], labelled: tuple[int, ...]) -> None:
@@ -84,10 +84,10 @@ def _check_query(acquisition: Acquisition, ids: tuple[int, ...], labelled: tuple
     assert len(set(chosen.ids.tolist())) == 6, "n different images are chosen"
     assert set(chosen.ids.tolist()) <= set(ids), "they are of the unlabelled pool"
     assert np.isfinite(chosen.scores).all(), "scores are finite"
-    assert chosen.acquisition == acquisition.name, "the selection names its strategy"
+    assert chosen.acquisition == acquisition.name, "the selection has the name of its acquisition"
     assert all(chosen.reasons), "each image has a reason"
-    assert chosen.ids.tolist() == again.ids.tolist(), "the same stream asks the same"
-    assert chosen.ids.tolist() == other.ids.tolist(), "the order in which a pool is listed does not matter"
+    assert chosen.ids.tolist() == again.ids.tolist(), "the same stream selects the same images"
+    assert chosen.ids.tolist() == other.ids.tolist(), "the order in which the pool is listed does not matter"
 
 
 def _check_needs(acquisition: Acquisition) -> None:

@@ -168,7 +168,9 @@ def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
         first, second = store.query(0), store.query(1)
     assert first is not None and second is not None
     said = project.askings()
-    assert said[shown] == Asking(0, "typical-groups", dict(zip(first.ids, first.scores, strict=True))[shown])
+    assert said[shown] == Asking(
+        0, "typical-clusters", dict(zip(first.ids, first.scores, strict=True))[shown]
+    )
     scores = dict(zip(second.ids, second.scores, strict=True))
     assert said[query[0]] == Asking(1, "aral-graph", scores[query[0]])
     reserve = [said[card.image_id] for card in cards if card.purpose == "reserve"]

@@ -1,0 +1,239 @@
+"""BALD and the batches that are built on it.
+
+The passes p are N×M×K, p̄ is their mean over the M Monte-Carlo passes; each pass is one network ω drawn from the
+posterior. The mutual information of an image's label y and ω, in nats:
+
+    bald   I(y; ω) = H[p̄] − mean over m of H[p_m]      Houlsby et al. 2011; Gal, Islam & Ghahramani 2017
+
+Scores are higher = label first. The n images with the highest BALD are often n similar ones. Two remedies:
+
+Stochastic batches (Kirsch, Farquhar et al. 2023, 'Stochastic Batch Acquisition'): add independent Gumbel noise of
+scale 1/β to a function of the score s and take the n highest. This draws n images without replacement (Kool et al.
+2019), with probabilities proportional to
+
+    power-bald      s^β          (noise on log s; an image with s = 0 comes last)
+    softmax-bald    exp(β·s)     (noise on s itself, so β has the unit 1/nats; close to uniform at β = 1)
+    softrank-bald   rank^−β      (noise on −log rank; only the order of s counts)
+
+The score is the perturbed one; the noise is a function of the stream and the image id.
+
+BatchBALD (Kirsch, van Amersfoort & Gal 2019): the batch with the highest joint mutual information,
+
+    batchbald   I(y₁…y_b; ω) = H(y₁…y_b) − Σ H(y_i | ω),   labels independent given ω.
+
+Chosen greedily: the information is submodular, so a greedy batch has at least 1 − 1/e of the highest one. The
+score of an image is its gain H(y | labels of the batch so far) − H(y | ω), nats, ≥ 0; the first gain is its
+BALD score. The conditional entropy is the mean, over the labels that the batch may get ('configurations'), of
+the entropy under the passes re-weighted by how well they predict those labels:
+
+    exact:    all K^(b−1) configurations, while there are at most ``configurations`` of them;
+    sampled:  that many, drawn from the joint distribution (a pass, then a label of each image from it). For
+              C draws the error of a gain is at most about log K / √C nats, and much the same for all images.
+
+Gains only shrink as the batch grows, so the last exact gain of an image is an upper bound, and images whose
+bound is below the highest gain found are not computed (lazy greedy, Minoux 1978); this changes no result.
+
+Cost of the scores N·M·K. Cost of BatchBALD at most n·N·K·C·M: 60,000 images, M = 20, K = 10, n = 10 take some
+seconds to about a minute on one core. Memory N·M·K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from aral.acquisition.interface import (
+    Choice,
+    JointBatch,
+    Need,
+    PoolView,
+    Scores,
+    TopScores,
+    argmax_with_ties,
+    as_scores,
+)
+from aral.acquisition.uncertainty import MC_PASSES, entropy
+from aral.randomness import Stream
+from aral.types import Ids
+
+SMALLEST_SCORE = 1e-12
+"""BALD scores below this (in nats) are rounding errors of zero."""
+
+EQUAL_GAINS = 1e-12
+"""Gains closer than this (in nats) are equal."""
+
+BLOCK = 1 << 21
+"""Conditional probabilities held at a time (16 MB)."""
+
+
+def bald_scores(pool: PoolView, stream: Stream) -> Scores:
+    """H[p̄] − mean over the passes of H[p_m], nats: 0 where all passes agree, however uncertain each is."""
+    passes = pool.unlabelled.get(Need.MC_PROBABILITIES).double()
+    return as_scores(entropy(passes.mean(dim=1)) - entropy(passes).mean(dim=1))
+
+
+class Perturbation(StrEnum):
+    """Which function of the score the noise is added to."""
+
+    POWER = "power"
+    SOFTMAX = "softmax"
+    SOFTRANK = "softrank"
+
+
+@dataclass(frozen=True)
+class StochasticBald:
+    """BALD with Gumbel noise.
+
+    Attributes:
+        perturbation: what the noise is added to.
+        coldness: β > 0; the larger, the closer to the plain n highest.
+    """
+
+    perturbation: Perturbation
+    coldness: float = 1.0
+
+    def __call__(self, pool: PoolView, stream: Stream) -> Scores:
+        """Perturbed scores, N."""
+        ids = pool.unlabelled.ids
+        score = np.maximum(bald_scores(pool, stream), SMALLEST_SCORE)
+        match self.perturbation:
+            case Perturbation.POWER:
+                signal = np.log(score)
+            case Perturbation.SOFTMAX:
+                signal = score
+            case Perturbation.SOFTRANK:
+                signal = -np.log(ranks(score, stream.child("ranks").uniform(ids)))
+        return signal + gumbel(ids, stream.child("noise")) / self.coldness
+
+
+def ranks(values: Float[np.ndarray, " N"], ties: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """1 for the highest value, N for the lowest; equal values are ordered by ``ties``."""
+    result = np.empty(values.size)
+    result[np.lexsort((ties, -values))] = np.arange(1, values.size + 1)
+    return result
+
+
+def gumbel(ids: Ids, stream: Stream) -> Float[np.ndarray, " N"]:
+    """A standard Gumbel variate of each id: −log(−log u)."""
+    return -np.log(-np.log(np.clip(stream.uniform(ids), 2.0**-54, 1 - 2.0**-53)))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelConfigurations:
+    """The labels that the batch may get, and the probability of each pass given them.
+
+    Attributes:
+        weights: C, probability of each configuration of labels, summing to one.
+        posterior: C×M, probability of each pass given the configuration, rows summing to one.
+        exact: whether these are all configurations of positive probability.
+    """
+
+    weights: Float64[Tensor, " C"]
+    posterior: Float64[Tensor, "C M"]
+    exact: bool
+
+
+def all_configurations(batch: Float64[Tensor, "b M K"]) -> LabelConfigurations:
+    """All K^b configurations of the batch's labels."""
+    members = batch.shape[1]
+    joint = torch.full((1, members), 1 / members, dtype=torch.float64)
+    for image in batch:
+        joint = (joint[:, None, :] * image.T[None, :, :]).reshape(-1, members)
+    weights = joint.sum(dim=1)
+    joint, weights = joint[weights > 0], weights[weights > 0]
+    return LabelConfigurations(weights / weights.sum(), joint / weights[:, None], exact=True)
+
+
+def sampled_configurations(
+    batch: Float64[Tensor, "b M K"], configurations: int, stream: Stream
+) -> LabelConfigurations:
+    """Configurations drawn from the joint distribution; each pass generates equally many."""
+    _, members, classes = batch.shape
+    source = torch.arange(-(-configurations // members) * members) % members
+    generator = stream.numpy()
+    log_likelihood = torch.zeros(len(source), members, dtype=torch.float64)
+    for image in batch:
+        cumulative = image[source].cumsum(dim=1)
+        drawn = torch.from_numpy(generator.random(len(source)))[:, None] * cumulative[:, -1:]
+        labels = (drawn >= cumulative).sum(dim=1).clamp_max(classes - 1)
+        log_likelihood += image.log().T[labels]
+    weights = torch.full((len(source),), 1 / len(source), dtype=torch.float64)
+    # A configuration is possible under its own source, so no row is −∞ throughout.
+    return LabelConfigurations(weights, log_likelihood.softmax(dim=1), exact=False)
+
+
+def gains(passes: Float64[Tensor, "N M K"], given: LabelConfigurations) -> Float64[Tensor, " N"]:
+    """H(y | labels of the batch) − H(y | ω) of each image, nats."""
+    images, members, classes = passes.shape
+    conditional = given.posterior @ passes.transpose(0, 1).reshape(members, images * classes)
+    # 0·log 0 = 0: the clamp keeps the logarithm finite.
+    plogp = conditional.clamp_min(1e-300).log_().mul_(conditional)
+    conditional_entropy = -(given.weights @ plogp).reshape(images, classes).sum(dim=1)
+    return conditional_entropy - entropy(passes).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class BatchBald:
+    """Greedy BatchBALD.
+
+    Attributes:
+        configurations: C, the largest number of label configurations that are evaluated.
+    """
+
+    configurations: int = 1000
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows, each with the information it adds to those before it, in nats."""
+        passes = pool.unlabelled.get(Need.MC_PROBABILITIES).detach().double()
+        ties = stream.child("ties").uniform(pool.unlabelled.ids)
+        bounds = np.full(len(passes), np.inf)
+        rows: list[int] = []
+        scores: list[float] = []
+        for step in range(n):
+            given = self._configurations(passes[rows], stream.child("configurations", step))
+            found = self._highest_gains(passes, given, bounds)
+            row = argmax_with_ties(found, ties, EQUAL_GAINS)
+            rows.append(row)
+            scores.append(float(found[row]))
+            if given.exact:
+                bounds = np.where(np.isfinite(found), found, bounds)
+            bounds[row] = -np.inf
+        return Choice.of(rows, scores, "adds {:.3f} nats to the information of the batch".format)
+
+    def _configurations(self, batch: Float64[Tensor, "b M K"], stream: Stream) -> LabelConfigurations:
+        if batch.shape[2] ** len(batch) <= self.configurations:
+            return all_configurations(batch)
+        return sampled_configurations(batch, self.configurations, stream)
+
+    def _highest_gains(
+        self, passes: Float64[Tensor, "N M K"], given: LabelConfigurations, bounds: Float[np.ndarray, " N"]
+    ) -> Float[np.ndarray, " N"]:
+        """Gains of the images whose bound reaches the highest gain; −∞ for all others."""
+        found = np.full(len(bounds), -np.inf)
+        order = np.argsort(-bounds, kind="stable")
+        order = order[bounds[order] > -np.inf]
+        size = max(1, BLOCK // (len(given.weights) * passes.shape[2]))
+        for start in range(0, len(order), size):
+            rows: Int64[np.ndarray, " r"] = order[start : start + size]
+            if bounds[rows[0]] < found.max() - EQUAL_GAINS:
+                break
+            found[rows] = as_scores(gains(passes[torch.from_numpy(rows)], given))
+        return found
+
+
+def _stochastic(name: str, perturbation: Perturbation) -> TopScores:
+    return TopScores(
+        name, MC_PASSES, StochasticBald(perturbation), "drawn by BALD, perturbed score {:.2f}".format
+    )
+
+
+BALD = TopScores("bald", MC_PASSES, bald_scores, "BALD {:.3f} nats".format)
+POWER_BALD = _stochastic("power-bald", Perturbation.POWER)
+SOFTMAX_BALD = _stochastic("softmax-bald", Perturbation.SOFTMAX)
+SOFTRANK_BALD = _stochastic("softrank-bald", Perturbation.SOFTRANK)
+BATCHBALD = JointBatch("batchbald", MC_PASSES, BatchBald())

@@ -1,0 +1,194 @@
+"""Coverage of the pool in feature space: each image close to a labelled one. Needs features and no labels.
+
+core-set (Sener & Savarese 2018), by greedy k-centre (Gonzalez 1985): again and again the image farthest from all
+labelled and chosen ones,
+
+    next = argmax over u of min over centres c of ‖f_u − f_c‖.
+
+The largest distance left is at most twice the smallest that n centres can reach. The labelled images are the
+first centres; before the first label the first centre is drawn at random. A score is the distance to the
+nearest centre when chosen; scores descend along the batch.
+
+robust-core-set: Sener & Savarese let a few images stay uncovered and solve that by integer programming. Ours
+is greedy k-centre with outliers (after Ding, Yu & Wang 2019): at each step the z farthest images are taken
+for outliers and the farthest of the rest is chosen. An outlier can be chosen only when it is not among the z
+farthest, which happens at most z times; after k + z choices all but z images lie within twice the radius that
+the best k centres reach with z outliers. z = the ``outliers`` share of the pool, rounded up (theirs: 10⁻⁴).
+An image that was taken for an outlier may be chosen later, with a larger distance, so scores need not
+descend.
+
+probcover (ProbCover, Yehuda, Dekel et al. 2022), greedy maximum coverage: again and again the image whose ball of
+radius δ holds the most images that no ball of a labelled or chosen image holds yet; at least 1 − 1/e of the best
+coverage. When all images are covered the rest is random. A score is the number of newly covered images.
+
+δ by the paper's rule: the pool is clustered by k-means into K clusters, which stand in for classes; a ball is pure
+when all images in it are of its centre's cluster; δ is the largest radius at which at least 95 % of the balls are
+pure. A ball becomes impure at the distance to the nearest image of another cluster, so δ is a quantile of those
+distances; they are computed from a random sample of centres to the whole pool.
+
+Features are N×F, as they come (ProbCover's are normalised; scale does not matter to the rule for δ). Scores are
+higher = label first. Core-set costs N·F·(n + L) for L labels. ProbCover keeps no neighbour graph: neighbours are
+counted in blocks, once at the start and once more when they become covered; cost at most 2·N²·F multiplications,
+whatever n (about a minute for 60,000 × 250 on one core). Larger pools are thinned to ``most_images``. Memory N·F.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from sklearn.metrics.pairwise import euclidean_distances
+
+from aral.acquisition.geometry import (
+    Centres,
+    Features,
+    count_within,
+    features_of,
+    k_means,
+    labelled_features,
+    nearest_squared_distances,
+    row_blocks,
+    squared_distances,
+)
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.randomness import Stream
+from aral.types import Ids
+
+
+@dataclass(frozen=True)
+class KCentre:
+    """Greedy k-centre.
+
+    Attributes:
+        outliers: the share of the pool that may stay far from every centre, from 0 to below 1.
+    """
+
+    outliers: float = 0.0
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows, each with its distance to the nearest centre at the time."""
+        features = features_of(pool.unlabelled)
+        ties = stream.child("ties").uniform(pool.unlabelled.ids)
+        nearest = nearest_squared_distances(features, labelled_features(pool, features.shape[1]))
+        rows: list[int] = []
+        reached: list[float] = []
+        for _ in range(n):
+            row = argmax_with_ties(self._without_outliers(nearest), ties)
+            rows.append(row)
+            reached.append(float(nearest[row]))
+            nearest = np.minimum(nearest, squared_distances(features, features[[row]]))
+            nearest[rows] = -np.inf
+        first_is_random = not np.isfinite(reached[0])
+        if first_is_random:
+            # Without a centre there is no distance: the first image gets the score of the second.
+            reached[0] = reached[1] if n > 1 else max(0.0, float(nearest.max()))
+        scores = np.sqrt(np.array(reached))
+        reasons = [f"distance {score:.3g} to the nearest labelled or chosen image" for score in scores]
+        if first_is_random:
+            reasons[0] = "first centre, drawn at random"
+        return Choice(np.array(rows, dtype=np.int64), scores, tuple(reasons))
+
+    def _without_outliers(self, nearest: np.ndarray) -> np.ndarray:
+        """The squared distances, those of the z farthest set to −∞; at least one row is left."""
+        left = int((nearest > -np.inf).sum())
+        outliers = min(ceil(self.outliers * nearest.size), left - 1)
+        if outliers == 0:
+            return nearest
+        limit = np.partition(nearest, nearest.size - 1 - outliers)[nearest.size - 1 - outliers]
+        return np.where(nearest > limit, -np.inf, nearest)
+
+
+@dataclass(frozen=True)
+class ProbCover:
+    """Greedy coverage by balls of one radius.
+
+    Attributes:
+        delta: the radius δ, in the unit of the features; ``None`` computes it from ``purity``.
+        purity: the smallest share of pure balls.
+        centres: how many balls the purity is computed from.
+        most_images: of a larger pool so many candidates are drawn at random by id.
+    """
+
+    delta: float | None = None
+    purity: float = 0.95
+    centres: int = 2000
+    most_images: int = 60_000
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows, each with the number of images that its ball adds."""
+        features = features_of(pool.unlabelled)
+        kept = sample_rows(pool.unlabelled.ids, max(n, self.most_images), stream.child("thin"))
+        candidates = features[kept]
+        labelled = labelled_features(pool, features.shape[1])
+        delta = self.delta
+        if delta is None:
+            centres = sample_rows(pool.unlabelled.ids[kept], self.centres, stream.child("centres"))
+            points = np.concatenate([candidates, labelled])
+            delta = pure_radius(points, centres, pool.class_count, self.purity, stream.child("clusters"))
+        ties = stream.child("ties").uniform(pool.unlabelled.ids[kept])
+        rows, counts = cover(candidates, labelled, delta, n, ties)
+        choice = Choice.of(rows, counts, f"covers {{:.0f}} more images within {delta:.3g}".format)
+        return Choice(kept[choice.rows], choice.scores, choice.reasons)
+
+
+def cover(
+    candidates: Features, labelled: Centres, delta: float, n: int, ties: Float64[np.ndarray, " N"]
+) -> tuple[list[int], list[float]]:
+    """Greedy maximum coverage: n rows of the candidates and how many candidates each newly covers."""
+    covered = count_within(candidates, labelled, delta) > 0
+    gains = count_within(candidates, candidates[~covered], delta).astype(np.float64)
+    rows: list[int] = []
+    counts: list[float] = []
+    for _ in range(n):
+        row = argmax_with_ties(gains, ties)
+        rows.append(row)
+        counts.append(float(gains[row]))
+        new = (count_within(candidates, candidates[[row]], delta) > 0) & ~covered
+        gains -= count_within(candidates, candidates[new], delta)
+        covered |= new
+        gains[rows] = -np.inf
+    return rows, counts
+
+
+def pure_radius(
+    points: Features, centres: Int64[np.ndarray, " C"], clusters: int, purity: float, stream: Stream
+) -> float:
+    """The largest δ at which at least this share of the centres' balls lies within one k-means cluster.
+
+    Args:
+        points: the whole pool, N×F.
+        centres: rows of ``points`` whose balls are used.
+        clusters: the number of classes.
+        purity: above 0, at most 1.
+        stream: decides the start of k-means.
+
+    Returns:
+        A number just below the distance at which one ball too many becomes impure. If there is a single cluster,
+        because all points are equal or one class is expected, the largest distance from a centre.
+    """
+    members = k_means(points, min(clusters, len(points)), stream)
+    nearest_other = np.empty(len(centres))
+    farthest = 0.0
+    for block in row_blocks(len(centres), len(points)):
+        distances = euclidean_distances(points[centres[block]], points)
+        farthest = max(farthest, float(distances.max()))
+        distances[members[centres[block], None] == members[None, :]] = np.inf
+        nearest_other[block] = distances.min(axis=1)
+    may_be_impure = int(np.floor((1 - purity) * len(centres) + 1e-9))
+    limit = float(np.partition(nearest_other, may_be_impure)[may_be_impure])
+    return limit * (1 - 1e-6) if np.isfinite(limit) else farthest
+
+
+def sample_rows(ids: Ids, most: int, stream: Stream) -> Int64[np.ndarray, " n"]:
+    """All rows, or ``most`` of them drawn at random by id, ascending."""
+    if ids.size <= most:
+        return np.arange(ids.size)
+    return np.sort(np.argsort(stream.uniform(ids), kind="stable")[:most])
+
+
+FEATURES = frozenset({Need.FEATURES})
+CORE_SET = JointBatch("core-set", FEATURES, KCentre())
+ROBUST_CORE_SET = JointBatch("robust-core-set", FEATURES, KCentre(outliers=1e-4))
+PROBCOVER = JointBatch("probcover", FEATURES, ProbCover())

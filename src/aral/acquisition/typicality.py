@@ -1,0 +1,236 @@
+"""Typical images: from the middle of clusters of similar images, so that each label stands for many images.
+
+    typiclust           one dense image of each cluster of the features     TypiClust, Hacohen et al. 2022
+    typical-clusters    the same with the clusters of pretraining
+    typical-entropy     the same among the images with the highest entropy of the prediction
+    typical-graph       the same among the images with the highest graph margin
+
+The first two need no labels, so they can make the first query. The other two combine typicality with
+uncertainty: the most uncertain image of a pool is often an outlier whose label teaches nothing else. A share
+of the pool with the highest uncertainty is grouped into n clusters of the features, and the image nearest to
+each centre is queried. While there are few labels the clusters are large and typicality counts most; later
+few images are uncertain.
+
+Features are N×F, probabilities of the clusters of pretraining N×G, class probabilities and propagated labels
+N×K, representations N×C. Scores are higher = label first: typicality, the probability of the image's cluster,
+or the size of its cluster; only those of the last two descend along the batch. The cost is that of one
+k-means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64
+from sklearn.neighbors import NearestNeighbors
+
+from aral.acquisition.geometry import (
+    Features,
+    cluster_medoids,
+    features_of,
+    k_means,
+    labelled_features,
+    unit_length,
+)
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, Scores
+from aral.acquisition.uncertainty import entropy_scores, graph_margin_scores
+from aral.randomness import Stream
+from aral.words import counted
+
+# typiclust
+
+
+@dataclass(frozen=True)
+class TypiClust:
+    """k-means into as many clusters as there will be labels; then the most typical image of n clusters.
+
+    Clusters with the fewest labels come first, among them the largest. The typicality of an image is
+    1 / (mean distance to its nearest images of the same cluster); it is the score.
+
+    Attributes:
+        neighbours: how many nearest images the typicality is computed from.
+        most_clusters: upper limit of the number of clusters.
+    """
+
+    neighbours: int = 20
+    most_clusters: int = 500
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows of different clusters, as long as there are enough."""
+        unlabelled = features_of(pool.unlabelled)
+        labelled = labelled_features(pool, unlabelled.shape[1])
+        clusters = min(n + len(labelled), self.most_clusters, len(unlabelled))
+        members = k_means(np.concatenate([unlabelled, labelled]), clusters, stream)
+        rows, scores = self._choose(unlabelled, members[: len(unlabelled)], members[len(unlabelled) :], n)
+        return Choice.of(rows, scores, "typical of its cluster ({:.2f})".format)
+
+    def _choose(
+        self,
+        features: Features,
+        members: Int64[np.ndarray, " N"],
+        labelled_members: Int64[np.ndarray, " L"],
+        n: int,
+    ) -> tuple[list[int], list[float]]:
+        size = np.bincount(members, minlength=int(max(members.max(), labelled_members.max(initial=0))) + 1)
+        labels = np.bincount(labelled_members, minlength=size.size)
+        free = size.copy()
+        ranked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        chosen, scores = [], []
+        for _ in range(n):
+            # Fewest labels first, then the largest; a cluster with nothing left comes last.
+            cluster = min(range(size.size), key=lambda c: (free[c] == 0, labels[c], -size[c], c))
+            if cluster not in ranked:
+                ranked[cluster] = self._by_typicality(features, np.flatnonzero(members == cluster))
+            place = size[cluster] - free[cluster]
+            chosen.append(int(ranked[cluster][0][place]))
+            scores.append(float(ranked[cluster][1][place]))
+            labels[cluster] += 1
+            free[cluster] -= 1
+        return chosen, scores
+
+    def _by_typicality(
+        self, features: Features, rows: Int64[np.ndarray, " m"]
+    ) -> tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """Rows of one cluster and their typicality, highest first."""
+        if rows.size == 1:
+            return rows, np.zeros(1)
+        count = min(self.neighbours, rows.size - 1)
+        finder = NearestNeighbors(n_neighbors=count + 1).fit(features[rows])
+        distances, _ = finder.kneighbors(features[rows])
+        typicality = 1.0 / np.maximum(distances[:, 1:].mean(axis=1), 1e-12)
+        best = np.argsort(-typicality, kind="stable")
+        return rows[best], typicality[best]
+
+
+# typical-clusters
+
+
+def typical_of_clusters(pool: PoolView, n: int, stream: Stream) -> Choice:
+    """n rows, the clusters in turn, larger clusters first.
+
+    The queries are shared out among the clusters of pretraining (:func:`quotas`). A cluster with k queries is
+    cut into k parts by k-means, and the image nearest to the centre of each part is taken. Only the half of a
+    cluster with the highest probabilities is used: the rest may belong to another cluster.
+    """
+    probabilities = pool.unlabelled.get(Need.CLUSTERS).double().numpy()
+    clusters, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    features = unit_length(features_of(pool.unlabelled))
+    ties = stream.child("ties").uniform(pool.unlabelled.ids)
+    sizes = np.bincount(clusters, minlength=probabilities.shape[1]).astype(np.int64)
+    chosen = {
+        cluster: _typical_of_one(
+            features, confidence, ties, np.flatnonzero(clusters == cluster), quota, stream.child(cluster)
+        )
+        for cluster, quota in enumerate(quotas(sizes, n).tolist())
+        if quota
+    }
+    turns = [
+        (turn, -sizes[cluster], cluster) for cluster, rows in chosen.items() for turn in range(len(rows))
+    ]
+    rows = np.array([chosen[cluster][turn] for turn, _, cluster in sorted(turns)], dtype=np.int64)
+    reasons = tuple(_reason(int(sizes[clusters[row]])) for row in rows)
+    return Choice(rows, confidence[rows], reasons)
+
+
+def quotas(sizes: Int64[np.ndarray, " G"], n: int) -> Int64[np.ndarray, " G"]:
+    """How many of n queries each cluster gets: equal numbers as far as it has images, larger clusters first."""
+    found = np.zeros_like(sizes)
+    for _ in range(n):
+        found[min(range(sizes.size), key=lambda g: (found[g] >= sizes[g], found[g], -sizes[g], g))] += 1
+    return found
+
+
+def _typical_of_one(
+    features: Features,
+    confidence: Float[np.ndarray, " N"],
+    ties: Float[np.ndarray, " N"],
+    members: Int64[np.ndarray, " m"],
+    count: int,
+    stream: Stream,
+) -> list[int]:
+    """``count`` rows of one cluster, that of the largest part first."""
+    order = np.lexsort((ties[members], -confidence[members]))
+    kept = members[np.sort(order[: max(count, members.size // 2)])]
+    medoids, _ = cluster_medoids(features[kept], count, ties[kept], stream)
+    rows = [int(kept[row]) for row in medoids]
+    # Duplicates make fewer parts than were asked for; other images of the cluster fill up.
+    others = [int(row) for row in members[order] if row not in rows]
+    return rows + others[: count - len(rows)]
+
+
+def _reason(size: int) -> str:
+    return f"typical of a cluster of {size} images" if size > 1 else "the only image of its cluster"
+
+
+# typical-entropy and typical-graph
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Which images are uncertain enough to be queried, and by which vectors they are clustered.
+
+    Attributes:
+        share: of the pool with the highest scores.
+        spaces: outputs whose vectors are used, each brought to length 1, side by side.
+    """
+
+    share: float = 0.05
+    spaces: tuple[Need, ...] = (Need.FEATURES,)
+
+
+FEW_LABELS = Candidates(0.2, (Need.FEATURES, Need.REPRESENTATION))
+"""Features learned from a few labels do not separate the classes without labels yet; the representation does."""
+
+
+@dataclass(frozen=True)
+class TypicalUncertain:
+    """The images nearest to the centres of n clusters of uncertain images; a score is the size of the cluster.
+
+    Attributes:
+        score: uncertainty, higher = label first.
+        candidates: which images are clustered.
+        with_few_labels: the same while there are fewer than ``few`` labels a class; ``None``: as later.
+        few: labels a class.
+    """
+
+    score: Callable[[PoolView, Stream], Scores]
+    candidates: Candidates = Candidates()
+    with_few_labels: Candidates | None = None
+    few: int = 4
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows, those of the largest clusters first."""
+        scores = self.score(pool, stream.child("scores"))
+        ties = stream.child("ties").uniform(pool.unlabelled.ids)
+        candidates = self._candidates(pool)
+        count = min(len(scores), max(n, round(candidates.share * len(scores))))
+        order = np.lexsort((ties, -scores))[:count]
+        uncertain = np.sort(order)
+        vectors = [unit_length(features_of(pool.unlabelled, space)[uncertain]) for space in candidates.spaces]
+        medoids, sizes = cluster_medoids(np.hstack(vectors), n, ties[uncertain], stream.child("clusters"))
+        rows = [int(uncertain[row]) for row in medoids]
+        # Duplicates make fewer clusters than were asked for; the most uncertain of the rest fill up.
+        others = [int(row) for row in order if row not in rows]
+        return Choice.of(
+            (rows + others)[:n],
+            ([float(size) for size in sizes] + [1.0] * n)[:n],
+            lambda size: f"represents {counted(round(size), 'uncertain image')}",
+        )
+
+    def _candidates(self, pool: PoolView) -> Candidates:
+        few = pool.labelled_classes.size < self.few * pool.class_count
+        return self.with_few_labels if few and self.with_few_labels is not None else self.candidates
+
+
+ENTROPY_NEEDS = frozenset({Need.PROBABILITIES, Need.FEATURES})
+GRAPH_NEEDS = ENTROPY_NEEDS | {Need.PROPAGATED, Need.REPRESENTATION}
+TYPICLUST = JointBatch("typiclust", frozenset({Need.FEATURES}), TypiClust())
+TYPICAL_CLUSTERS = JointBatch(
+    "typical-clusters", frozenset({Need.CLUSTERS, Need.FEATURES}), typical_of_clusters
+)
+TYPICAL_ENTROPY = JointBatch("typical-entropy", ENTROPY_NEEDS, TypicalUncertain(entropy_scores))
+TYPICAL_GRAPH = JointBatch(
+    "typical-graph", GRAPH_NEEDS, TypicalUncertain(graph_margin_scores, with_few_labels=FEW_LABELS)
+)
