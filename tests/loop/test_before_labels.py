@@ -139,7 +139,7 @@ def test_only_a_learner_that_begins_without_labels_may_show_more_than_pixels(sto
     plain = make_learner(tiny_settings(), DATA.pool, 3, Stream.root(0))
     with pytest.raises(BadInput, match="needs clusters, and 'supervised' has not trained yet"):
         session(store, plain, then="random")
-    with pytest.raises(BadInput, match="needs groups, which learner 'supervised' does not supply"):
+    with pytest.raises(BadInput, match="needs clusters, which learner 'supervised' does not supply"):
         session(store, plain, first="random", then="typical-clusters")
 
 
