@@ -1,6 +1,6 @@
 """Pools that are not as tidy as a benchmark's: unbalanced, with foreign images, with classes missing at first.
 
-    python benchmarks/scenarios.py --methods aral,supervised+random --seeds 3
+    python benchmarks/scenarios.py --methods graph-ssl,supervised+random --seeds 3
 
 Each row is one scenario, method and seed: labels spent, test accuracy and classes seen after every round. Runs
 live in runs/scenarios and are resumed when the command is repeated; rows are written after each run. A table of
@@ -176,7 +176,7 @@ def table(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> str:
 def main() -> None:
     """Everything that is asked for, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--methods", default="aral,supervised+random")
+    parser.add_argument("--methods", default="graph-ssl,supervised+random")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--labels", default="10,20,30,50,100", help="budgets of the printed table")
