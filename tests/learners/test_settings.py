@@ -29,7 +29,7 @@ E, G, D, S = Net.ENCODER, Net.GENERATOR, Net.DISCRIMINATOR, Net.SAMPLER
         ({"unlabelled_in_discriminator": False}, "aral:generated-only", {D, G, E, S}),
         (
             {"unlabelled_in_discriminator": False, "sampler": False},
-            "aral:no-sampler,generated-only",
+            "aral:no-sampler:generated-only",
             {D, G, E},
         ),
     ],
@@ -38,7 +38,7 @@ def test_variants_of_aral(settings: dict[str, object], title: str, nets: set[Net
     """Those that another one includes are not named beside it, nor is the default objective."""
     made = AralSettings.model_validate(settings)
     assert (made.title, made.nets) == (title, nets)
-    variants = tuple(title.partition(":")[2].split(",")) if ":" in title else ()
+    variants = tuple(title.partition(":")[2].split(":")) if ":" in title else ()
     assert made == AralSettings.model_validate(variant_settings("aral", variants))
 
 

@@ -90,7 +90,7 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
     chosen = variant_settings(name, variants)
     if any(chosen[setting] != value for variant in variants for setting, value in known[variant].items()):
         raise BadInput(
-            f"The variants of '{name}:{','.join(variants)}' contradict each other.", "Name one of them."
+            f"The variants of '{name}:{':'.join(variants)}' contradict each other.", "Name one of them."
         )
     try:
         return LEARNERS[name].model_validate({"name": name, **chosen}).title
