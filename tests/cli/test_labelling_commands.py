@@ -16,13 +16,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from aral.annotation.course import Course
-from aral.annotation.fairness import FAIR, fairness
-from aral.annotation.sessions import identity_of
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
+from aral.annotation.advice import FAIR, fairness
+from aral.annotation.images import Images
 from aral.annotation.model_cards import in_words
+from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.serving import (
     BackgroundWork,
     ProjectChanges,
@@ -115,7 +115,7 @@ def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
-    assert facts["not_taken"][0]["path"] == "nobody.png"
+    assert facts["rejected"][0]["path"] == "nobody.png"
     assert aral("import", str(photos), "--undo") == 0
     said = capsys.readouterr().out
     assert "Import 1 (theirs.csv) is undone: 3 labels removed; 0 images keep" in said
@@ -123,14 +123,14 @@ def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["source"], first["counts"]["recorded"], first["undone_by"]) == ("theirs.csv", 3, 2)
-    assert (second["undoes"], second["counts"]["taken back"]) == (1, 3)
+    assert (second["undoes"], second["counts"]["undone"]) == (1, 3)
     assert aral("import", str(photos), "--list") == 0
-    assert "undo of 1: taken back 3, classes removed 1" in capsys.readouterr().out
+    assert "undo of 1: undone 3, classes removed 1" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
     for words, problem in (
-        (["--undo"], "no import to take back"),
-        (["1", "--undo"], "taken back already"),
+        (["--undo"], "no import to undo"),
+        (["1", "--undo"], "undone already"),
         (["9", "--undo"], "There is no import 9"),
         (["x", "--undo"], "no number of an import"),
         (["--undo", "--list"], "given together"),
@@ -192,17 +192,17 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
 ) -> None:
     with Project.open(photos) as project:
         project.classes.add("three", "Ann")
-        with Course(project, identity_of(project, OPTIONS), Observer()):
+        with TrainingRun(project, identity_of(project, OPTIONS), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
         model = project.models.all()[-1]
         assert model.estimate is not None
         estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
         project.models.record(replace(model, estimate=estimate))
-    assert aral("export", str(photos), "out", "--form", "csv") == 0
+    assert aral("export", str(photos), "out", "--format", "csv") == 0
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
-    assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
+    assert f"<dt>accuracy on the estimate set</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
     assert f"{in_words(estimate)} {fairness(estimate)}" in page and "2 images of" in fairness(estimate)
     # A session that is read by itself tells the same of its last round.
     assert aral("report", str(photos / ".aral" / "session-1")) == 0
@@ -284,7 +284,7 @@ def test_any_failure_of_the_import_is_reported(aral, photos: Path, monkeypatch, 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of a library")
 
-    monkeypatch.setattr(Project, "import_images", fail)
+    monkeypatch.setattr(Images, "sync", fail)
     assert aral("label", str(photos), "--no-browser") == 1
     assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
     with Project.open(photos) as project:
@@ -310,7 +310,7 @@ def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
         (["label", "photos", "--host", "0.0.0.0", "--no-browser", "--no-train"], 2, "--allow-remote"),
         (["label", "photos", "--method", "arall", "--no-browser"], 2, "Did you mean 'aral'"),
         (["label", "photos", "--threads", "0", "--no-browser"], 2, "Option threads"),
-        (["export", "photos", "out", "--form", "jsonx"], 2, "Did you mean 'jsonl'"),
+        (["export", "photos", "out", "--format", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(aral, photos: Path, capsys, words, code, said) -> None:

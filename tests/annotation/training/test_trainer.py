@@ -19,10 +19,10 @@ from aral.annotation import (
     training_run,
 )
 from aral.annotation.training_run import TrainingRun, identity_of
+from aral.benchmarking import read_run
 from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
-from aral.reports import read_run
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 from tests.annotation.training.conftest import OPTIONS, MakeProject, answer_cards, class_of, given, work
 
