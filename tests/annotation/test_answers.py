@@ -99,7 +99,7 @@ def test_fifty_answers_are_undone_after_opening_again(project: Project) -> None:
         project.annotations.append(answered(number % 30, number % 2))
     with Project.open(project.folder) as again:
         for number in range(59, 9, -1):
-            newest = again.annotations.undoable("Ann", 1)[0]
+            newest = again.annotations.undoable("Ann", count=1)[0]
             assert (newest.image_id, newest.class_id) == (number % 30, number % 2)
             again.annotations.append(answered(newest.image_id, "undo"))
     assert label_map(project) == {number: number % 2 for number in range(10)}
@@ -217,11 +217,11 @@ def small_project(folder: Path) -> Project:
 
 
 def test_a_receipt_holds_the_current_answer(project: Project) -> None:
-    assert project.annotations.append(answered(3, 0)).stands == ("class", 0)
-    assert project.annotations.append(answered(3, 1)).stands == ("class", 1)
-    assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)
-    assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
-    assert project.annotations.append(answered(3, "undo")).stands is None
+    assert project.annotations.append(answered(3, 0)).current == ("class", 0)
+    assert project.annotations.append(answered(3, 1)).current == ("class", 1)
+    assert project.annotations.append(answered(3, "undo", key="back")).current == ("class", 0)
+    assert project.annotations.append(answered(3, "undo", key="back")).current == ("class", 0)  # sent twice
+    assert project.annotations.append(answered(3, "undo")).current is None
 
 
 def test_current_answers_are_the_newest_of_each_annotator_that_were_not_undone(project: Project) -> None:

@@ -76,7 +76,7 @@ def test_photos_that_may_not_be_written_to_need_another_place(
 
 
 def test_places_that_would_do_harm_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="lies among the photos"):
+    with pytest.raises(BadInput, match="lies inside the photos"):
         Project.create_or_open(photos, photos / "project")
     home = tmp_path / "home"
     home.mkdir(mode=0o755)

@@ -296,7 +296,7 @@ def steps(project: Project, label: str) -> int:
         project.labels.counts(),
         project.queue.remaining(),
         project.changes(),
-        project.annotations.undoable("Ann", 5),
+        project.annotations.undoable("Ann", count=5),
     )
     for connection in connections:
         connection.set_progress_handler(None, 0)

@@ -275,7 +275,7 @@ def test_a_full_disk_is_named_and_the_import_goes_on_later(
 
 def test_two_imports_at_once_are_refused(project: Project) -> None:
     lock = FolderLock(project.folder, "import.lock")
-    with pytest.raises(BadInput, match=f"import into {project.folder} is in use by process {os.getpid()}"):
+    with pytest.raises(BadInput, match=f"sync of {project.folder} is in use by process {os.getpid()}"):
         project.images.sync()
     lock.release()
     assert project.images.sync().complete

@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.advice import FAIR, fairness
+from aral.annotation.advice import SAMPLING_NOTE, sampling_note
 from aral.annotation.images import Images
-from aral.annotation.model_cards import in_words
+from aral.annotation.model_cards import estimate_sentence
 from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.serving import (
     BackgroundWork,
@@ -203,10 +203,13 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
     assert f"<dt>accuracy on the estimate set</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
-    assert f"{in_words(estimate)} {fairness(estimate)}" in page and "2 images of" in fairness(estimate)
+    assert (
+        f"{estimate_sentence(estimate)} {sampling_note(estimate)}" in page
+        and "2 images of" in sampling_note(estimate)
+    )
     # A session that is read by itself tells the same of its last round.
     assert aral("report", str(photos / ".aral" / "session-1")) == 0
-    assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()
+    assert SAMPLING_NOTE in (photos / ".aral" / "session-1" / "report.html").read_text()
 
 
 def test_a_second_server_is_refused_with_the_address_of_the_first(aral, photos: Path, capsys) -> None:

@@ -243,7 +243,7 @@ class _Rows:
         self._without_label += 1
 
     def reject(self, path: str, reason: str) -> None:
-        """Note a row that cannot be read."""
+        """Record a row that cannot be read."""
         self._rejected.append(Rejected(path, reason))
 
     def result(self) -> ReadLabels:

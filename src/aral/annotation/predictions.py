@@ -167,7 +167,7 @@ class Predictions:
         self._check(model_number, ids, class_ids, probabilities)
         order = np.argsort(ids)
         top = probabilities.argmax(axis=1)
-        with self._database.transaction(noticed=False, durable=False) as connection:
+        with self._database.transaction(notify=False, durable=False) as connection:
             connection.execute("DELETE FROM predictions WHERE model_number = ?", (model_number,))
         step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (2 * probabilities.shape[1])))
         for block, start in enumerate(range(0, ids.size, step)):
@@ -179,7 +179,7 @@ class Predictions:
                 probabilities[rows].astype(np.float16),
             )
             started = time.monotonic()
-            with self._database.transaction(noticed=False, durable=False) as connection:
+            with self._database.transaction(notify=False, durable=False) as connection:
                 connection.execute(
                     "INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)",
                     (model_number, block, *(column.tobytes() for column in columns)),
@@ -187,7 +187,7 @@ class Predictions:
             time.sleep(min(time.monotonic() - started, 0.05))  # let waiting answers through
         with self._database.transaction() as connection:
             write_setting(connection, "predictions", model_number)
-        with self._database.transaction(noticed=False, durable=False) as connection:
+        with self._database.transaction(notify=False, durable=False) as connection:
             connection.execute("DELETE FROM predictions WHERE model_number <> ?", (model_number,))
 
     def _check(

@@ -32,7 +32,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
         tiles: ImageIds | None = None,
         tab: Tab = "",
     ) -> Json:
-        """LabelCounts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
+        """Counts, pace, estimate, the trainer's state, advice; ``changed``: whether the project has changed since ``since``.
 
         Renews the leases of the images that the page holds as cards and shows as tiles of its grid.
         """

@@ -116,7 +116,7 @@ def test_the_model_card_has_the_estimate_and_the_confusion_matrix(trained: Proje
     assert estimate is not None
     assert f"on {estimate.count} images drawn at random" in card
     assert f"95 % confidence interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %" in card
-    assert "not a fair sample" in card and "<script>" not in card.split("---")[2]
+    assert "not a random sample" in card and "<script>" not in card.split("---")[2]
     for figure in trained.models.all()[-1].per_class:
         assert f"| {CLASSES[figure.class_id]} | {figure.labels} |" in card
 

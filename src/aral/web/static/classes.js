@@ -77,7 +77,7 @@ export class ClassPanel {
     place.hidden = !card || !this.state.model || !this.state.settings.suggestions_on;
     if (place.hidden) return;
     if (!suggestion) {
-      const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld for this image, to measure how suggestions influence answers." : "No suggestion for this image.";
+      const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld for this image, to estimate how suggestions influence answers." : "No suggestion for this image.";
       fill(place, make("p", { class: "quiet" }, why));
       return;
     }

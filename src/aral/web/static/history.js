@@ -28,7 +28,7 @@ export class AnswerHistory {
     this.steps.push(step);
   }
 
-  /** Note the server's numbers of answers that were given here. */
+  /** Record the server's numbers of answers that were given in this tab. */
   acknowledge(receipts) {
     for (const receipt of receipts) this.known.add(receipt.seq);
   }

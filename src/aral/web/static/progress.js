@@ -53,7 +53,7 @@ export class Progress {
     fill(byId("view-progress"),
       column(
         section("Learning curve", round.curve.length ? curve(round.curve) : quiet("The first point appears with the first model."),
-          quiet("Measured on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here.")),
+          quiet("Estimated on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here.")),
         model?.per_class.length ? section("Each class", classTable(this.state, model)) : null,
         section("Labelled images", ...this.gallery(round.gallery)),
         round.near.count ? section(`Near-duplicates · ${counted(round.near.count, "group")}`, this.near(round.near)) : null),

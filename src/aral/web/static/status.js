@@ -56,10 +56,10 @@ export class Status {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
       const late = estimate.late ? `, ${estimate.late} of them added late: may be too high` : "";
       figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}${late}`);
-      byId("estimate").title = "Measured on the estimate set: images drawn at random that are never trained on. The range is the exact 95 % confidence interval."
+      byId("estimate").title = "Estimated on the estimate set: images drawn at random that are never trained on. The range is the exact 95 % confidence interval."
         + (late ? ` ${LATE}` : "");
     } else {
-      figure("estimate", "–", "accuracy", "not measured yet");
+      figure("estimate", "–", "accuracy", "not estimated yet");
     }
     this.drawModel(training, status.queue_left);
     byId("model").title = training.message;
