@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from aral.annotation import AnswerEvent, ModelRecord, Project
-
-from .conftest import change_settings, given
+from aral.testing import answer_event
+from tests.annotation.conftest import change_settings
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -104,7 +104,9 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
             with Project.open(photos) as writer:
                 for number in range(100_000):
                     action = "undo" if number % 3 == 2 else number % 2
-                    writer.annotations.append(given(number // 3 % 30, action, key=f"{generation}/{number}"))
+                    writer.annotations.append(
+                        answer_event(number // 3 % 30, action, key=f"{generation}/{number}")
+                    )
                     os.write(write_end, struct.pack("<q", number))
 
         child = forked(work)
@@ -134,7 +136,7 @@ def test_a_copy_of_a_project_taken_while_it_is_written_holds_all_that_was_acknow
     def work() -> None:
         with Project.open(photos) as writer:
             for number in range(100_000):
-                writer.annotations.append(given(number % 30, number % 2, key=str(number)))
+                writer.annotations.append(answer_event(number % 30, number % 2, key=str(number)))
                 os.write(write_end, b".")
 
     child = forked(work)
@@ -193,7 +195,7 @@ def test_a_forked_process_must_open_its_own(project: Project) -> None:
 
     def work() -> None:
         try:
-            project.annotations.append(given(1, 0))
+            project.annotations.append(answer_event(1, 0))
         except RuntimeError:
             os.write(write_end, b"refused")
         signal.pause()
@@ -213,7 +215,7 @@ def test_reading_sees_one_state(project: Project) -> None:
 
     def flip() -> None:
         for number in range(60):
-            project.annotations.append_many([given(image_id, number % 2) for image_id in range(5)])
+            project.annotations.append_many([answer_event(image_id, number % 2) for image_id in range(5)])
         nonlocal stop
         stop = True
 

@@ -7,8 +7,7 @@ import time
 import pytest
 
 from aral.annotation import Project
-
-from .conftest import given
+from aral.testing import answer_event
 
 
 @pytest.fixture
@@ -65,8 +64,8 @@ def test_a_grid_that_was_left_holds_nothing(project: Project) -> None:
 
 def test_what_was_answered_is_not_taken_again(project: Project, wall: list[float]) -> None:
     cards = cards_of(project, "Ann", 3)
-    project.annotations.append(given(cards[0], 0))
-    project.annotations.append(given(cards[1], "skip"))
+    project.annotations.append(answer_event(cards[0], 0))
+    project.annotations.append(answer_event(cards[1], "skip"))
     project.queue.renew_leases("Ann", cards)  # sent before the page knew
     assert cards_of(project, "Bob", 30)[-1] != cards[2] and cards[1] in cards_of(project, "Bob", 30)
     assert cards_of(project, "Ann", 1) == cards[2:]

@@ -16,8 +16,7 @@ from aral.annotation import (
     predictions,
 )
 from aral.errors import BadInput
-
-from .conftest import predict
+from tests.annotation.conftest import predict
 
 MODEL = ModelRecord(
     round=2,

@@ -32,9 +32,16 @@ from aral.cli.serving import (
     label_photos,
 )
 from aral.loop import Observer
+from aral.testing import (
+    DIGIT_CLASSES,
+    TINY_TRAINING,
+    answer_cards,
+    answer_event,
+    run_trainer,
+    save_digits,
+    save_noise,
+)
 from aral.web import link_of_running_server, served
-from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
-from tests.web.conftest import paint
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +49,13 @@ def kept_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once; tests work on copies."""
     folder = tmp_path_factory.mktemp("commands") / "photos"
     save_digits(folder, 24)
-    with Project.create_or_open(folder, class_names=CLASSES, budget=20) as project:
+    with Project.create_or_open(folder, class_names=DIGIT_CLASSES, budget=20) as project:
         project.images.sync()
-        trainer = Trainer(project, OPTIONS)
-        work(trainer)
+        trainer = Trainer(project, TINY_TRAINING)
+        run_trainer(trainer)
         for _ in range(4):
             answer_cards(project, 4)
-            work(trainer)
+            run_trainer(trainer)
         trainer.close()
         assert project.models.all()
     return folder
@@ -132,7 +139,7 @@ def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
         (["--undo"], "no import to undo"),
         (["1", "--undo"], "undone already"),
         (["9", "--undo"], "There is no import 9"),
-        (["x", "--undo"], "no number of an import"),
+        (["x", "--undo"], "is not the number of an import"),
         (["--undo", "--list"], "given together"),
         ([], "No labels were named"),
         (["theirs.csv", "--classes", "a"], "--classes is for folders"),
@@ -149,7 +156,7 @@ def test_splits_and_dates_are_no_classes(aral, here: Path, monkeypatch, capsys) 
         save_digits(here / "photos" / name, 2, first=2 * number)
     label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     said = capsys.readouterr().out
-    assert "splits, not as classes: Validation, test, train." in said
+    assert "Splits, not classes: Validation, test, train." in said
     assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
     assert aral("import", "photos", "photos") == 0
     assert "8 labels imported" in capsys.readouterr().out
@@ -192,7 +199,7 @@ def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_a
 ) -> None:
     with Project.open(photos) as project:
         project.classes.add("three", "Ann")
-        with TrainingRun(project, identity_of(project, OPTIONS), Observer()):
+        with TrainingRun(project, identity_of(project, TINY_TRAINING), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
         model = project.models.all()[-1]
@@ -227,7 +234,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     aral, photos: Path, capsys
 ) -> None:
     """Images of 1.2 million pixels, in a project that takes a million."""
-    paint(photos / "zz-large.png", 1, (1200, 1000))
+    save_noise(photos / "zz-large.png", 1, (1200, 1000))
     assert aral("sync", str(photos), "--max-pixels", "1") == 0
     assert "0 new images" in capsys.readouterr().out
     with Project.open(photos) as project:
@@ -238,7 +245,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert "0 new images" in capsys.readouterr().out
     assert aral("sync", str(photos), "--max-pixels", "2") == 0
     assert "1 new image," in capsys.readouterr().out
-    paint(photos / "zz-too.png", 2, (1200, 1000))
+    save_noise(photos / "zz-too.png", 2, (1200, 1000))
     with Project.open(photos) as project:
         assert project.images.sync().added == 1
     (photos / "zz").mkdir()
@@ -307,7 +314,7 @@ def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
     [
         (["status", "nowhere"], 2, "There is no project in nowhere."),
         (["predict", "photos", "nowhere"], 2, "There is no folder nowhere."),
-        (["export", "photos", "photos"], 2, "belongs to the photos"),
+        (["export", "photos", "photos"], 2, "is the folder of the photos or the project"),
         (["import", "photos", "labels.xls"], 2, "neither"),
         (["label", "nowhere"], 2, "There is no folder nowhere."),
         (["label", "photos", "--host", "0.0.0.0", "--no-browser", "--no-train"], 2, "--allow-remote"),
@@ -352,7 +359,7 @@ def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys
         ({}, "no readable image"),
         ({"cat/a.png": 1}, "two classes are needed"),
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
-        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
+        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves pool or test set empty"),
         ({"a.png": 1, "b.png": 2}, "two classes are needed"),
         ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
     ],
@@ -360,7 +367,7 @@ def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys
 def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, files, said) -> None:
     (here / "photos").mkdir()
     for name, seed in files.items():
-        paint(here / "photos" / name, seed)
+        save_noise(here / "photos" / name, seed)
     assert aral("run", "./photos", "--threads", "1") == 2
     problem = capsys.readouterr().err
     assert said in problem and "Traceback" not in problem
@@ -422,7 +429,7 @@ def label_a_little(photos: Path) -> str:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         label_photos(photos, None, ProjectChanges(), ServeOptions(browser=False))
-        project.annotations.append(given(0, 1))
+        project.annotations.append(answer_event(0, 1))
     return link
 
 

@@ -10,9 +10,7 @@ from starlette.testclient import TestClient
 from aral.annotation import Project
 from aral.annotation.predictions import hides_suggestion
 from aral.web import grid
-from tests.web.conftest import IMAGES
-from tests.web.events import event
-from tests.web.models import record_model
+from tests.web.conftest import IMAGES, event, record_model
 
 
 def page(client: TestClient, **query: Any) -> Any:

@@ -13,9 +13,9 @@ from threading import Thread
 import pytest
 
 from aral.annotation import Project
+from aral.testing import save_noise
 from aral.web import served
-from tests.web.conftest import CLASSES, ServerProcess, paint
-from tests.web.events import event
+from tests.web.conftest import CLASSES, ServerProcess, event
 
 KILLS = 3
 """``benchmarks/labelling_kills.py`` kills a hundred times."""
@@ -74,7 +74,7 @@ class Person:
 def project(tmp_path: Path) -> Iterator[Project]:
     photos = tmp_path / "photos"
     for number in range(IMAGES):
-        paint(photos / f"IMG_{number:04d}.png", number, (8, 6))
+        save_noise(photos / f"IMG_{number:04d}.png", number, (8, 6))
     with Project.create_or_open(photos, tmp_path / "project", CLASSES, budget=IMAGES) as opened:
         opened.images.sync()
         yield opened

@@ -11,8 +11,7 @@ from starlette.testclient import TestClient
 from aral.annotation import AnswerEvent, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.web.label_studio import control_names
-from tests.web.conftest import BASE, SECRET
-from tests.web.models import record_model
+from tests.web.conftest import BASE, SECRET, record_model
 
 CONFIG = """<View><Image name="picture" value="$image"/>
   <!-- <Choices name="no" toName="no"/> -->

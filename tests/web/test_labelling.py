@@ -12,9 +12,7 @@ from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SET, Project, Provenan
 from aral.annotation.predictions import hides_suggestion
 from aral.errors import RunFailed
 from aral.web.labelling import MOST_EVENTS
-from tests.web.conftest import IMAGES
-from tests.web.events import event
-from tests.web.models import record_model
+from tests.web.conftest import IMAGES, event, record_model
 
 
 def cards(client: TestClient, **query: Any) -> list[dict[str, Any]]:

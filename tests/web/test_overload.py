@@ -14,7 +14,7 @@ import pytest
 
 from aral.annotation import Project
 from aral.web import Served, served
-from tests.web.events import event
+from tests.web.conftest import event
 
 SLOW = 200
 

@@ -28,8 +28,7 @@ from aral.web.security import (
     response,
     same_origin,
 )
-from tests.web.conftest import BASE, SECRET
-from tests.web.routes import UNSAFE, every_address, every_route
+from tests.web.conftest import BASE, SECRET, UNSAFE, every_address, every_route
 
 RULES = Security("right" * 9, 8427)
 

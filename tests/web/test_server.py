@@ -17,11 +17,11 @@ import pytest
 
 from aral.annotation import Project, TrainingState
 from aral.errors import BadInput
+from aral.testing import save_noise
 from aral.web import Security, link_of_running_server, served, url_of_running_server
 from aral.web.security import response
 from aral.web.server import FIRST_PORT, SERVER_FILE, serve
-from tests.web.conftest import ServerProcess, paint
-from tests.web.events import event
+from tests.web.conftest import ServerProcess, event
 
 
 def status_of(port: int, path: str, address: str = "127.0.0.1", **headers: str) -> int:
@@ -83,7 +83,7 @@ def test_a_port_that_is_taken(project: Project) -> None:
 
 
 def test_two_projects_at_the_same_time(project: Project, tmp_path: Path) -> None:
-    paint(tmp_path / "more" / "a.png", 1)
+    save_noise(tmp_path / "more" / "a.png", 1)
     with (
         Project.create_or_open(tmp_path / "more") as other,
         served(project) as first,

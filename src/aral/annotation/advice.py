@@ -26,7 +26,8 @@ MOST_POINTS = 8
 """Older points are left out: the slope of the curve changes."""
 
 LEAST_GAIN = 0.5
-"""Percentage points. If the upper end of the interval is below, the advice says that more labels are hardly worth it."""
+"""Percentage points. If the upper end of the interval is below, the advice says that more labels are hardly worth
+it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the learning curve: labels trained on, and correct predictions among the labels of the estimate set."""
+    """A point of the learning curve: labels trained on, and correct predictions among ``count`` images."""
 
     labels: int
     correct: float

@@ -317,7 +317,7 @@ def _reserve_rows(
 def _choose(
     connection: sqlite3.Connection, holder: Holder, count: int, held: Sequence[int], estimate_share: float
 ) -> list[Assignment]:
-    """The next images for a page: query, reserve, random images, last those that this annotator skipped or was unsure of.
+    """The next images for a page: query, reserve, random images, last those this annotator skipped or was unsure of.
 
     Images of the estimate set are mixed in evenly, so that at any moment they are a fixed share of the answers.
 
@@ -541,7 +541,10 @@ def _available(
 def _own_leases(
     connection: sqlite3.Connection, holder: Holder, held: Sequence[int], any_tab: bool = False
 ) -> list[tuple[Assignment, Suggestion | None]]:
-    """The images leased to a tab that are not on its page, in the order of leasing; ``any_tab``: to all tabs of the annotator."""
+    """The images leased to a tab that are not on its page, in the order of leasing.
+
+    With ``any_tab`` those leased to any tab of the annotator.
+    """
     rows = connection.execute(
         """SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
             l.suggested_class, l.suggested_probability, l.suggested_by

@@ -94,7 +94,7 @@ def served(
     if remote and not allow_remote:
         raise BadInput(
             f"Other machines could reach {host}.",
-            "Add --allow-remote if that is meant: anyone who has the link can label, and the connection is not encrypted.",
+            "Add --allow-remote to allow it: anyone with the link can label, and the connection is not encrypted.",
         )
     lock = _lock(project.folder)
     try:

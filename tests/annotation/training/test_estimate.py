@@ -13,8 +13,7 @@ from aral.annotation import Estimate, Project, Trainer, status
 from aral.annotation.accuracy_estimate import class_figures, estimate_accuracy, exact_interval
 from aral.annotation.advice import SAMPLING_NOTE, sampling_note
 from aral.annotation.model_cards import model_card
-from tests.annotation.training.conftest import OPTIONS, class_of, work
-from tests.annotation.training.conftest import given as answered
+from aral.testing import TINY_TRAINING, answer_event, digit_class, run_trainer
 
 
 def test_eight_of_ten() -> None:
@@ -79,10 +78,10 @@ def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained
     late = trained.estimate.late_ids().tolist()
     assert len(late) == 10
     trained.annotations.append_many(
-        [answered(image, class_of(trained.images.get(image).name)) for image in late[:4]]
+        [answer_event(image, digit_class(trained.images.get(image).name)) for image in late[:4]]
     )
-    trainer = Trainer(trained, OPTIONS)
-    work(trainer)
+    trainer = Trainer(trained, TINY_TRAINING)
+    run_trainer(trainer)
     trainer.close()
     estimate = trained.models.all()[-1].estimate
     assert estimate is not None and (estimate.count, estimate.late) == (before.count + 4, 4)

@@ -9,9 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from aral.annotation import Advice, AnswerEvent, Project, TrainingState
-from tests.web.browser.actions import press, recorded, settle, shown, until
-from tests.web.browser.conftest import TIMEOUT, Server
-from tests.web.models import record_model
+from tests.web.browser.conftest import TIMEOUT, Server, press, recorded, settle, shown, until
+from tests.web.conftest import record_model
 
 OPENERS = {
     "help": "#open-help",

@@ -9,9 +9,9 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.actions import press, recorded, settle, shown, until
-from tests.web.conftest import paint
-from tests.web.models import record_model
+from aral.testing import save_noise
+from tests.web.browser.conftest import press, recorded, settle, shown, until
+from tests.web.conftest import record_model
 
 
 def test_a_class_is_added_described_renamed_and_merged(page: Page, project: Project) -> None:
@@ -120,7 +120,7 @@ def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], p
     path = Path(project.photos) / project.images.get(first).name
     kept = path.read_bytes()
     try:
-        paint(path, 1000, size=(1600, 1200))
+        save_noise(path, 1000, size=(1600, 1200))
         project.images.sync()
         page = opens()
         image = shown(page)

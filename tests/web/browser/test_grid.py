@@ -9,8 +9,8 @@ from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
 from aral.web import grid
-from tests.web.browser.actions import recorded, settle, until
-from tests.web.models import record_model
+from tests.web.browser.conftest import recorded, settle, until
+from tests.web.conftest import record_model
 
 
 def tiles(page: Page) -> list[str]:

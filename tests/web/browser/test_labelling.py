@@ -10,8 +10,8 @@ from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
 from aral.data.unreadable import Reason, Unreadable
-from tests.web.browser.actions import observed, press, recorded, settle, shown, until
-from tests.web.models import record_model
+from tests.web.browser.conftest import observed, press, recorded, settle, shown, until
+from tests.web.conftest import record_model
 
 
 def test_forty_images_by_keys(page: Page, project: Project) -> None:

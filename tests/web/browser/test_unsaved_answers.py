@@ -7,8 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.actions import observed, press, recorded, settle, shown, until
-from tests.web.browser.conftest import Server
+from tests.web.browser.conftest import Server, observed, press, recorded, settle, shown, until
 
 
 def test_a_server_that_stops_and_comes_back(page: Page, project: Project, server: Server) -> None:
