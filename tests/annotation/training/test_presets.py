@@ -83,3 +83,12 @@ def test_single_settings_have_the_last_word(tmp_path: Path) -> None:
     options = TrainingOptions(settings=("learner.training.steps=7", 'learner.networks.scale="mlp"'))
     spec = spec_for(tmp_path, ProjectFacts((1, 28, 28), 500, 3, None), options)
     assert (spec.learner.training.steps, spec.learner.networks.model_dump()["scale"]) == (7, "mlp")
+
+
+@pytest.mark.parametrize("method", ["supervised", "aral", "vaal", "pseudo-label", "fixmatch", "max-entropy"])
+def test_a_project_may_use_any_method(method: str, tmp_path: Path) -> None:
+    """What the project chooses for graph-ssl, such as the length of pretraining, is left out of other methods."""
+    spec = spec_for(
+        tmp_path, ProjectFacts((3, 32, 32), 500, 3, 100), TrainingOptions(method=method, effort="quick")
+    )
+    assert spec.learner.training.steps == 160 and spec.rounds.query_size == 10

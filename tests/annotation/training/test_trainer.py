@@ -411,6 +411,15 @@ def test_a_run_from_before_an_option_existed_goes_on(trained: Project) -> None:
     assert [path.name for path in trained.folder.glob("session-*")] == ["session-1"]
 
 
+def test_a_run_with_settings_of_an_earlier_version_is_followed_by_a_new_one(trained: Project) -> None:
+    with session_store(trained) as store:
+        spec = store.setting("spec")
+        assert isinstance(spec, dict)
+        store.record_setting("spec", {**spec, "model": {}})
+    with TrainingRun(trained, identity_of(trained, OPTIONS), Observer()) as run:
+        assert run.number == 2
+
+
 def test_waiting_for_classes_and_images(photos: Path) -> None:
     photos.mkdir()
     with Project.create_or_open(photos, class_names=("only",)) as project:
