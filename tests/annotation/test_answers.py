@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from aral.annotation import AnswerEvent, Project
 from aral.errors import BadInput, RunFailed
-from aral.testing import answer_event
+from aral.testing import answer_event, project_database, project_rows
 from tests.annotation.conftest import label_map, save_pictures
 
 
@@ -120,14 +121,20 @@ def test_answers_are_never_changed_in_the_file(project: Project) -> None:
         "DELETE FROM answers",
         "INSERT OR REPLACE INTO answers SELECT * FROM answers",
     ):
-        with pytest.raises(BadInput, match="append-only"), project._database.transaction() as connection:
+        with (
+            project_database(project) as database,
+            pytest.raises(BadInput, match="append-only"),
+            database.transaction() as connection,
+        ):
             connection.execute(statement)
     assert label_map(project) == {1: 0}
 
 
-def test_a_full_disk_is_named_and_loses_nothing(project: Project) -> None:
+def test_a_full_disk_is_named_and_loses_nothing(
+    connections: list[sqlite3.Connection], project: Project
+) -> None:
     project.annotations.append(answer_event(1, 0))
-    connection = project._database._writer._connection
+    connection = connections[0]  # the one that writes
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(RunFailed, match=rf"No space left for {project.folder}/project.sqlite \(\d+ bytes"):
@@ -145,7 +152,7 @@ def test_a_full_disk_is_named_and_loses_nothing(project: Project) -> None:
 def test_odd_times_do_not_lose_an_answer(project: Project) -> None:
     for image_id, seconds in enumerate((float("nan"), float("inf"), -1.0, 2.5)):
         project.annotations.append(AnswerEvent(f"s{image_id}", image_id, "Ann", "class", 0, seconds=seconds))
-    assert project._database.rows("SELECT seconds FROM answers") == [(None,), (None,), (None,), (2.5,)]
+    assert project_rows(project, "SELECT seconds FROM answers") == [(None,), (None,), (None,), (2.5,)]
 
 
 _EVENTS = st.lists(

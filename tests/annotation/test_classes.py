@@ -16,7 +16,7 @@ from aral.annotation.database import write_setting
 from aral.annotation.names import composed
 from aral.annotation.settings import ACTION_KEYS
 from aral.errors import BadInput
-from aral.testing import answer_event
+from aral.testing import answer_event, project_database
 from tests.annotation.conftest import change_settings, label_map
 
 ODD_NAMES = (
@@ -151,7 +151,7 @@ def test_keys_can_be_given_anew_but_not_twice(project: Project) -> None:
 
 def test_keys_of_newer_actions_yield_to_what_a_project_has(project: Project) -> None:
     """Before actions had them, P and I went to the classes 18 and 27, and people could choose them."""
-    with project._database.transaction() as connection:
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("UPDATE classes SET key = 'p' WHERE id = 1")
         write_setting(connection, "page", {"keys": {"skip": "I"}})
     keys = project.settings.get().keys

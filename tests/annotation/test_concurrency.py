@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from aral.annotation import AnswerEvent, ModelRecord, Project
-from aral.testing import answer_event
+from aral.testing import answer_event, project_rows
 from tests.annotation.conftest import change_settings
 
 
@@ -76,7 +76,7 @@ def test_threads_answer_while_another_process_writes_all_the_time(project: Proje
     assert [len(project.annotations.history(name, count=99)) for name in ("Ann", "Bob", "Cyd", "Dan")] == [
         30
     ] * 4
-    assert project._database.row("PRAGMA integrity_check") == ("ok",)
+    assert project_rows(project, "PRAGMA integrity_check") == [("ok",)]
     assert float(np.median(times)) < 0.5
 
 
@@ -118,7 +118,7 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
             numbers = struct.iter_unpack("<q", first + pipe.read())
         acknowledged |= {f"{generation}/{number}" for (number,) in numbers}
         with Project.open(photos) as after:
-            rows = after._database.rows("SELECT key FROM answers")
+            rows = project_rows(after, "SELECT key FROM answers")
             keys = [key for (key,) in rows]
             assert len(keys) == len(set(keys)) and acknowledged <= set(keys)
             assert len(keys) <= len(acknowledged) + generation + 1
@@ -165,10 +165,10 @@ def test_a_copy_of_a_project_taken_while_it_is_written_holds_all_that_was_acknow
         os.close(write_end)
     for folder, acknowledged, cut in copies:
         with Project.open(folder) as after:
-            keys = [int(key) for (key,) in after._database.rows("SELECT key FROM answers ORDER BY seq")]
+            keys = [int(key) for (key,) in project_rows(after, "SELECT key FROM answers ORDER BY seq")]
             assert keys == list(range(len(keys))), "a part of the history, from its beginning"
             assert cut or len(keys) >= acknowledged
-            assert after._database.row("PRAGMA integrity_check") == ("ok",)
+            assert project_rows(after, "PRAGMA integrity_check") == [("ok",)]
             assert_views_agree(after)
 
 
@@ -184,10 +184,11 @@ def assert_views_agree(project: Project) -> None:
     """What is kept beside the events says the same as the events."""
     counts = project.labels.counts()
     assert counts.labelled == sum(not label.inherited for label in project.labels.all())
-    assert project._database.rows(
+    assert project_rows(
+        project,
         """SELECT image_id, annotator_id, max(seq) FROM answers a WHERE action <> 'undo'
-            AND NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq) GROUP BY 1, 2 ORDER BY 1, 2"""
-    ) == project._database.rows("SELECT image_id, annotator_id, seq FROM standing ORDER BY 1, 2")
+            AND NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq) GROUP BY 1, 2 ORDER BY 1, 2""",
+    ) == project_rows(project, "SELECT image_id, annotator_id, seq FROM standing ORDER BY 1, 2")
 
 
 def test_a_forked_process_must_open_its_own(project: Project) -> None:

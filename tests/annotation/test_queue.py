@@ -13,7 +13,7 @@ from aral.annotation import BY_CHANCE, Card, ModelRecord, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.annotation.queue import Assignment, mix
 from aral.errors import BadInput
-from aral.testing import answer_event
+from aral.testing import answer_event, project_database
 from tests.annotation.conftest import NO_IDS, MakeProject, change_settings, set_wall
 
 
@@ -261,23 +261,25 @@ def test_mixing_keeps_both_orders_and_the_share(measuring: int, training: int, s
             assert abs(seen - share * place) <= 1
 
 
-def test_many_images_cost_no_more_than_few(make_project: MakeProject) -> None:
+def test_many_images_cost_no_more_than_few(
+    connections: list[sqlite3.Connection], make_project: MakeProject
+) -> None:
     """Counted in steps of SQLite's machine: nothing is looked through from end to end."""
     project = make_project(30)
-    few = steps(project, "few")
-    with project._database.transaction() as connection:
+    few = steps(project, connections[:2], "few")
+    with project_database(project) as database, database.transaction() as connection:
         connection.executemany(
             """INSERT INTO images (id, name, status, file_size, file_time, shuffle, sha256, likeness, open)
             VALUES (?, ?, 'ready', 0, 0, ?, ?, 0, 1)""",
             [(number, b"%d" % number, number % 97 / 97, f"{number:x}") for number in range(1000, 21000)],
         )
-    with project._database.transaction() as connection:
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("ANALYZE")
-    many = steps(project, "many")
+    many = steps(project, connections[:2], "many")
     assert many < 2 * few
 
 
-def steps(project: Project, label: str) -> int:
+def steps(project: Project, connections: Sequence[sqlite3.Connection], label: str) -> int:
     """Hundreds of instructions for cards, an answer and what a page shows of it."""
     count = 0
 
@@ -286,7 +288,6 @@ def steps(project: Project, label: str) -> int:
         count += 1
         return 0
 
-    connections = [one._connection for one in (project._database._writer, project._database._reader)]
     for connection in connections:
         connection.set_progress_handler(tick, 20)
     for number in range(5):

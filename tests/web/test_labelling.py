@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SET, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.errors import RunFailed
+from aral.testing import project_database, project_rows
 from aral.web.labelling import MOST_EVENTS
 from tests.web.conftest import IMAGES, event, record_model
 
@@ -51,16 +52,16 @@ def test_what_a_page_shows_stays_leased_with_the_status(client: TestClient, proj
     held = [card["image_id"] for card in cards(client, count=6, tab="one")]
     query = {"group": "unlabelled", "annotator": "Ann", "tab": "one"}
     tiles = [cell["image_id"] for cell in client.get("/api/grid", params=query).json()["groups"][0]["cells"]]
-    with project._database.transaction() as connection:
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("UPDATE leases SET ends = ends - 595")
     shown = {"annotator": "Ann", "tab": "one", "holding": ",".join(map(str, held))}
     client.get("/api/status", params={**shown, "tiles": ",".join(map(str, tiles))})
-    (first,) = project._database.row(
-        "SELECT min(ends) - (SELECT value FROM counters WHERE name = 'clock') FROM leases"
+    ((first,),) = project_rows(
+        project, "SELECT min(ends) - (SELECT value FROM counters WHERE name = 'clock') FROM leases"
     )
     assert first > 550
     client.get("/api/status", params={**shown, "tiles": ""})
-    (left,) = project._database.row("SELECT count(*) FROM leases")
+    ((left,),) = project_rows(project, "SELECT count(*) FROM leases")
     assert left == len(held)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from aral.annotation import AnswerEvent, Project, Trainer, TrainingOptions
+from aral.annotation.database import FILE_NAME, ProjectDatabase
 
 DIGIT_CLASSES = ("zero", "one", "two")
 """The classes of :func:`save_digits`."""
@@ -84,6 +87,22 @@ def answer_event(
     if isinstance(answer, int):
         return AnswerEvent(key, image_id, annotator, "class", answer, **more)
     return AnswerEvent(key, image_id, annotator, answer, **more)  # type: ignore[arg-type]
+
+
+@contextmanager
+def project_database(project: Project) -> Iterator[ProjectDatabase]:
+    """A further connection to the file of a project, to look into it or to change it as another process would."""
+    database = ProjectDatabase(project.folder / FILE_NAME, create=False)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def project_rows(project: Project, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of a query on the file of a project."""
+    with project_database(project) as database:
+        return database.rows(statement)
 
 
 def answer_cards(project: Project, count: int) -> int:

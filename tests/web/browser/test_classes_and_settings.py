@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from aral.testing import save_noise
+from aral.testing import project_rows, save_noise
 from tests.web.browser.conftest import press, recorded, settle, shown, until
 from tests.web.conftest import record_model
 
@@ -164,9 +164,10 @@ def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Pr
 
 def strategies(project: Project) -> list[str]:
     """What asked for Ann's answers, the oldest first."""
-    rows = project._database.rows(
+    rows = project_rows(
+        project,
         "SELECT a.strategy FROM answers a JOIN annotators p ON p.id = a.annotator_id "
-        "WHERE p.name = 'Ann' ORDER BY a.seq"
+        "WHERE p.name = 'Ann' ORDER BY a.seq",
     )
     return [strategy for (strategy,) in rows]
 
