@@ -76,7 +76,7 @@ def export(
     """Write labels and classifier into a folder; files of an earlier export are replaced.
 
     Args:
-        project: what is exported; labelling may go on meanwhile.
+        project: what is exported; labelling may continue meanwhile.
         target: the folder, made if missing; not that of the project or the photos.
         formats: some of :data:`FORMATS`.
         placing: images of an ImageFolder as copies or as symbolic links.

@@ -93,7 +93,7 @@ class Images:
 
         Args:
             observer: called with the progress, several times a second.
-            stopping: called before every file; True stops the sync after what was begun.
+            stopping: called before every file; True stops the sync after the files that are being read.
             follow_links: read symbolic links that lead out of the folder.
             max_pixels: larger images are refused by their header; stored for later calls. None takes the stored
                 value, 50 million in a new project.

@@ -108,7 +108,7 @@ class LabelImport:
     """An entry of the list of imports.
 
     Attributes:
-        number: its place in the list.
+        number: its number in the list.
         undoes: number of the import that it undoes; None for an import.
         undone_by: number of the entry that undid it; None for one that is in force.
         source: the file or folder.

@@ -1,4 +1,4 @@
-"""The labels of a project: consensus, disagreements between annotators, and labels that a model doubts."""
+"""The labels of a project: consensus, disagreements between annotators, and labels that contradict a model."""
 
 from __future__ import annotations
 
@@ -175,8 +175,8 @@ class Labels:
         """The label of every image that has one, in ascending order of image id.
 
         Each annotator's current answer counts; the majority decides, a tie gives no label. Exact copies inherit
-        the label of the first of them. Images whose file has gone or changed since keep theirs: their pixels
-        are still in the pixel file.
+        the label of the first of them. Images whose file is missing or changed keep their labels: their
+        pixels are still in the pixel file.
         """
         with self._database.snapshot() as connection:
             own = list(_labels(connection))

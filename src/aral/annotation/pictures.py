@@ -1,7 +1,7 @@
 """What a project stores of an image file: pixels for training, a thumbnail for the page, hashes.
 
 The pixels of all images are one file of raw bytes (:class:`PixelFile`), one row per image. A thumbnail is a JPEG
-encoded anew from the pixels, so no metadata of the file gets into it.
+encoded from the pixels, so it has no metadata of the file.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def as_jpeg(
 
 
 def difference_hash(thumbnail: Image.Image) -> int:
-    """The difference hash (dHash): 64 bits that change little when an image is resized or encoded anew.
+    """The difference hash (dHash): 64 bits that change little when an image is resized or encoded again.
 
     The image is reduced to 9×8 grey pixels; a bit is 1 where a pixel is brighter than the one to its left.
     A signed number of 64 bits, for SQLite.

@@ -1,7 +1,7 @@
 """The newest model's predictions of all images, suggestions made of them, and which suggestions are hidden.
 
 Predictions are stored in blocks of a few thousand images. A block is one short transaction, so annotators can
-answer while a hundred thousand predictions are being stored. All blocks come into force together.
+answer while a hundred thousand predictions are being stored. All blocks replace those of the earlier model together.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Predictions:
         return self.table().of(image_id)
 
     def table(self) -> PredictionTable:
-        """The predictions in force."""
+        """The predictions of the newest model."""
         state = self._database.row(
             "SELECT (SELECT value FROM settings WHERE name = 'predictions'), "
             "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL OR removed = 1)"
@@ -151,9 +151,9 @@ class Predictions:
         class_ids: Sequence[int],
         probabilities: Float[np.ndarray, "N K"],
     ) -> None:
-        """Store a model's predictions; when this returns, they are in force.
+        """Store a model's predictions; when this returns, they are used for suggestions.
 
-        Until then the predictions of the model before stay in force. After a kill the call is simply repeated.
+        Until then the predictions of the earlier model are used. After a kill the call is simply repeated.
 
         Args:
             model_number: as :meth:`Models.record` gave it.

@@ -166,7 +166,7 @@ class Project:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within the block this thread reads one and the same state of the project, whatever others write.
+        """Within the block this thread reads one state of the project, even if other threads and processes write.
 
         Reads of other threads of this process wait, so keep the block short. Do not read predictions in it: they
         have a lock of their own, which could lead to a deadlock.

@@ -90,8 +90,9 @@ class ProjectLabels:
     def _answer(self, consensus: ImageConsensus) -> Answer | None:
         if consensus.class_id is not None:
             index = self._index.get(consensus.class_id)
-            wanted = index is not None and consensus.use == self._use
-            return ClassAnswer(consensus.image_id, index) if wanted and index is not None else None
+            if index is None or consensus.use != self._use:
+                return None
+            return ClassAnswer(consensus.image_id, index)
         if consensus.state is None:
             return None
         return NoClassAnswer(consensus.image_id, _NO_CLASS[consensus.state])

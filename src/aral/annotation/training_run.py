@@ -81,8 +81,8 @@ class TrainingRun:
 
     Args:
         project: whose images and labels.
-        identity: the newest run of the project is continued if it has this identity, otherwise a new one begins.
-        observer: is told of progress.
+        identity: the newest run of the project is continued if it has this identity, otherwise a new one is started.
+        observer: called with the progress.
 
     Raises:
         BadInput: an option does not fit, another process trains, or a file was damaged.

@@ -1,8 +1,8 @@
 """The training worker: a process that trains a project beside the page, and the object that starts and supervises it.
 
 The server starts it with :class:`TrainerProcess` and starts it again when it was killed. The process itself is
-``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the page always
-goes first, and ends when it is asked to or when the process that started it is gone.
+``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the
+server has priority, and ends on SIGTERM or when the process that started it has ended.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
     @app.post("/setup")
     def setup(body: Document) -> Json:
-        """Label Studio asks for the version of the model."""
+        """The version of the model, which Label Studio requests."""
         return Json({"model_version": version()})
 
     @app.post("/webhook")
@@ -258,7 +258,7 @@ def answer_of(
 
 
 def key_prefix(number: int) -> str:
-    """What the keys of all answers of an annotation begin with."""
+    """The prefix of the keys of all answers of an annotation."""
     return f"label-studio:{number}:"
 
 

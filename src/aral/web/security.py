@@ -3,7 +3,7 @@
 A server on this machine is attacked through the browser of its own user: a page from elsewhere can send
 requests to 127.0.0.1 (cross-site request forgery), and a name it controls can be pointed at 127.0.0.1 (DNS
 rebinding). So every request must carry a secret that no other page knows and name a host on a short list, and
-none may come from another origin.
+requests from another origin are refused.
 
 A browser gets the secret as a cookie in exchange for a link with a one-time token. A command of the same user
 proves that it knows the secret by a challenge and its response, because any program may listen on the port of

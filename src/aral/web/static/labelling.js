@@ -170,7 +170,7 @@ export class Labelling {
     const slot = this.deck.bring(card);
     slot.answer ??= answer;
     this.present();
-    this.viewer.place.focus({ preventScroll: true });
+    this.viewer.stage.focus({ preventScroll: true });
   }
 
   browse(by) {

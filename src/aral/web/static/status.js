@@ -68,10 +68,10 @@ export class Status {
 
   /** The advice; in a small window also the trainer's message, which has no room above. */
   drawAdvice(advice, message) {
-    const place = byId("advice");
-    fill(place, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
-    place.classList.toggle("empty", !advice);
-    place.hidden = !advice && !message;
+    const element = byId("advice");
+    fill(element, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
+    element.classList.toggle("empty", !advice);
+    element.hidden = !advice && !message;
   }
 
   drawBudget(counts, budget) {
