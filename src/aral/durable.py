@@ -56,7 +56,7 @@ def write_file(path: Path, content: bytes, private: bool = False) -> None:
     """
     staged = path.with_name(f".{path.name}{STAGED}{uuid4().hex}")
     try:
-        _write_to_disk(staged, content, 0o600 if private else 0o666)
+        _write_to_disk(staged, content, private)
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
@@ -235,9 +235,10 @@ def _publish(staged: Path, path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_to_disk(path: Path, content: bytes, mode: int = 0o666) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
+def _write_to_disk(path: Path, content: bytes, private: bool = False) -> None:
+    with path.open("xb") as file:
+        if private:
+            os.fchmod(file.fileno(), 0o600)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

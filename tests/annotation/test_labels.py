@@ -206,7 +206,9 @@ def test_anchoring_counts_shown_and_hidden_apart(project: Project) -> None:
     shown = [image_id for image_id in ids.tolist() if image_id not in hidden][:6]
     assert len(hidden) >= 2
     for image_id in shown:
-        project.annotations.append(answer_event(image_id, 0 if image_id == shown[0] else 1, shown=True))
+        project.annotations.append(
+            answer_event(image_id, 0 if image_id == shown[0] else 1, suggestion_shown=True)
+        )
     for image_id in hidden[:2]:
         project.annotations.append(answer_event(image_id, 0 if image_id == hidden[0] else 1))
     switched_off = next(image_id for image_id in ids.tolist() if image_id not in hidden + shown)
@@ -229,9 +231,11 @@ def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None
         found = project.labels.anchoring()
         return found.shown, found.shown_equal, found.hidden, found.hidden_equal
 
-    project.annotations.append(answer_event(shown[0], 0, shown=True))
+    project.annotations.append(answer_event(shown[0], 0, suggestion_shown=True))
     assert count() == (1, 0, 0, 0)
-    project.annotations.append(answer_event(shown[0], 1, shown=True))  # corrected, as the model would have it
+    project.annotations.append(
+        answer_event(shown[0], 1, suggestion_shown=True)
+    )  # corrected, as the model would have it
     assert count() == (1, 0, 0, 0)
     for number, strategy in enumerate((BROWSING, LABEL_STUDIO, "import", "aral-typical"), 1):
         key = f"{'import' if number > 2 else 'page'}:{number}"
@@ -243,14 +247,18 @@ def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None
         AnswerEvent("import:9", hidden, "Ann", "class", 1, provenance=Provenance(0, "aral-typical", 0.5))
     )
     project.annotations.append(answer_event(shown[5], "skip"))
-    project.annotations.append(answer_event(shown[5], 1, shown=True))  # picked out again in the grid, perhaps
+    project.annotations.append(
+        answer_event(shown[5], 1, suggestion_shown=True)
+    )  # picked out again in the grid, perhaps
     assert count() == (1, 0, 0, 0)
-    project.annotations.append(answer_event(shown[0], 1, "Bob", shown=True))  # another person's first answer
+    project.annotations.append(
+        answer_event(shown[0], 1, "Bob", suggestion_shown=True)
+    )  # another person's first answer
     project.annotations.append(answer_event(hidden, 1, "Bob"))
     assert count() == (2, 1, 1, 1)
-    project.annotations.append(answer_event(shown[6], 0, shown=True))
+    project.annotations.append(answer_event(shown[6], 0, suggestion_shown=True))
     project.annotations.append(answer_event(shown[6], "undo"))
-    project.annotations.append(answer_event(shown[6], 1, shown=True))  # knows better than at first
+    project.annotations.append(answer_event(shown[6], 1, suggestion_shown=True))  # knows better than at first
     assert count() == (2, 1, 1, 1)
 
 

@@ -53,7 +53,7 @@ def test_a_row_holds_the_middle_of_its_image(photos: Path) -> None:
         for outside in ([-1], [3], [0, 99]):
             with pytest.raises(ValueError, match="do not fit the 3 rows"):
                 pixels.rows(np.array(outside))
-        with pytest.raises(BadInput, match="kept at 3×16×16"):
+        with pytest.raises(BadInput, match="stored at 3×16×16"):
             save_pictures(photos, 1, first=3)
             project.images.sync(side=32)
         project.images.sync()

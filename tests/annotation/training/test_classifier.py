@@ -128,7 +128,7 @@ def test_status_in_facts_and_sentences(trained: Project) -> None:
     assert found.facts["models"] == 1 and found.facts["session"] == "session-1"
     text = "\n".join(found.sentences)
     assert f"{trained.labels.counts().labelled} of 40 labels" in text
-    assert "95 % confidence interval" in text and "after 3 measured rounds" in text
+    assert "95 % confidence interval" in text and "after 3 rounds" in text
 
 
 def test_doctor_finds_damage(trained: Project, tmp_path: Path) -> None:

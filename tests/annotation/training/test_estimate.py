@@ -86,11 +86,14 @@ def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained
     estimate = trained.models.all()[-1].estimate
     assert estimate is not None and (estimate.count, estimate.late) == (before.count + 4, 4)
     said = sampling_note(estimate)
-    assert said.startswith(SAMPLING_NOTE) and f"4 images of {estimate.count} came in later" in said
+    assert (
+        said.startswith(SAMPLING_NOTE)
+        and f"4 images of {estimate.count} joined the estimate set later" in said
+    )
     assert said in model_card(trained) and said in status(trained).sentences
     assert status(trained).facts["estimate"]["late"] == 4
 
 
 def test_nothing_late_is_said_of_a_slice_that_was_drawn_at_once() -> None:
     assert sampling_note(None) == sampling_note(Estimate(0.5, 0.2, 0.8, 10)) == SAMPLING_NOTE
-    assert "1 image of 10 came in later" in sampling_note(Estimate(0.5, 0.2, 0.8, 10, late=1))
+    assert "1 image of 10 joined the estimate set later" in sampling_note(Estimate(0.5, 0.2, 0.8, 10, late=1))

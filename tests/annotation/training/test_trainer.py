@@ -307,7 +307,7 @@ def test_killed_at_any_write_it_ends_at_the_same(
             run_trainer(trainer)
     trainer.close()
     again = Trainer(project, TINY_TRAINING)
-    work(again)
+    run_trainer(again)
     again.close()
     (model,) = project.models.all()
     classifier = Classifier.load(project.folder / model.folder)
@@ -416,7 +416,7 @@ def test_a_run_with_settings_of_an_earlier_version_is_followed_by_a_new_one(trai
         spec = store.setting("spec")
         assert isinstance(spec, dict)
         store.record_setting("spec", {**spec, "model": {}})
-    with TrainingRun(trained, identity_of(trained, OPTIONS), Observer()) as run:
+    with TrainingRun(trained, identity_of(trained, TINY_TRAINING), Observer()) as run:
         assert run.number == 2
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from aral.annotation import Project, TrainerProcess, export, find_classifier, predict, write_options
 from aral.annotation.formats import unescape_cell
 from aral.annotation.training_worker import main
-from aral.testing import DIGIT_CLASSES, TINY_TRAINING, answer_event
+from aral.testing import DIGIT_CLASSES, TINY_TRAINING, answer_event, digit_class, save_digits
 
 PATIENCE_SECONDS = 90.0
 
