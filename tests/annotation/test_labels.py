@@ -235,7 +235,7 @@ def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None
     assert count() == (1, 0, 0, 0)
     project.annotations.append(
         answer_event(shown[0], 1, suggestion_shown=True)
-    )  # corrected, as the model would have it
+    )  # corrected to the suggestion
     assert count() == (1, 0, 0, 0)
     for number, strategy in enumerate((BROWSING, LABEL_STUDIO, "import", "aral-typical"), 1):
         key = f"{'import' if number > 2 else 'page'}:{number}"
@@ -247,9 +247,7 @@ def test_anchoring_counts_first_answers_to_cards_alone(project: Project) -> None
         AnswerEvent("import:9", hidden, "Ann", "class", 1, provenance=Provenance(0, "aral-typical", 0.5))
     )
     project.annotations.append(answer_event(shown[5], "skip"))
-    project.annotations.append(
-        answer_event(shown[5], 1, suggestion_shown=True)
-    )  # picked out again in the grid, perhaps
+    project.annotations.append(answer_event(shown[5], 1, suggestion_shown=True))  # answered again in the grid
     assert count() == (1, 0, 0, 0)
     project.annotations.append(
         answer_event(shown[0], 1, "Bob", suggestion_shown=True)
