@@ -35,7 +35,7 @@ def test_an_event_sent_twice_counts_once(project: Project) -> None:
         AnswerEvent("k", 3, "Ann", "skip"),
     ],
 )
-def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> None:
+def test_a_key_identifies_one_event(project: Project, other: AnswerEvent) -> None:
     project.annotations.append(answer_event(3, 1, key="k"))
     with pytest.raises(BadInput, match="'k' was used already"):
         project.annotations.append(other)

@@ -34,7 +34,7 @@ ODD_NAMES = (
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_text_is_a_name_and_comes_back_as_it_was(project: Project, name: str) -> None:
+def test_any_text_is_a_name_and_is_returned_unchanged(project: Project, name: str) -> None:
     added = project.classes.add(name, name)
     assert added.name == name
     project.annotations.append(answer_event(1, added.id, annotator=name))

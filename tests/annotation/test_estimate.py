@@ -59,7 +59,7 @@ def test_it_follows_the_budget_but_keeps_what_was_answered(make_project: MakePro
     assert project.labels.counts().for_estimate == 15 and project.labels.counts().for_training == 1
 
 
-def test_copies_and_broken_files_are_replaced_in_it(make_project: MakeProject) -> None:
+def test_copies_and_broken_files_are_replaced_in_the_estimate_set(make_project: MakeProject) -> None:
     project = make_project(0, estimate_share=0.5)
     save_pictures(project.photos, 12)
     for number in range(20):
@@ -71,7 +71,7 @@ def test_copies_and_broken_files_are_replaced_in_it(make_project: MakeProject) -
     assert set(drawn.tolist()) <= set(project.images.labelable_ids().tolist())
 
 
-def test_an_answered_image_never_comes_into_it(make_project: MakeProject) -> None:
+def test_an_answered_image_never_enters_the_estimate_set(make_project: MakeProject) -> None:
     project = make_project(10, estimate_share=0.0)
     for image_id in range(10):
         project.annotations.append(answer_event(image_id, 0))
@@ -82,7 +82,7 @@ def test_an_answered_image_never_comes_into_it(make_project: MakeProject) -> Non
     assert {label.use for label in project.labels.all()} == {"training"}
 
 
-def test_what_comes_in_after_images_were_chosen_is_late(make_project: MakeProject) -> None:
+def test_images_that_enter_after_others_were_chosen_are_late(make_project: MakeProject) -> None:
     project = make_project(80, budget=40, estimate_share=0.5)
     first = set(project.estimate.image_ids().tolist())
     outside = [one for one in range(80) if one not in first]

@@ -62,7 +62,7 @@ def test_what_is_on_cards_of_others_is_left_out_and_on_ones_own_stays(project: P
     assert project.queue.next_cards("Cyd", 5) == []
 
 
-def test_two_tabs_of_one_person_get_different_tiles(project: Project) -> None:
+def test_two_tabs_of_one_annotator_get_different_tiles(project: Project) -> None:
     left = ids_of(project.grid.unlabelled_page("Ann", count=10, tab="left"))
     right = ids_of(project.grid.unlabelled_page("Ann", count=30, tab="right"))
     assert sorted(left + right) == list(range(30))
@@ -81,7 +81,7 @@ def test_near_duplicates_that_others_have(project: Project) -> None:
     assert project.queue.next_cards("Bob", 10, holding=bobs) == []  # Ann's grid has all the others
 
 
-def test_a_page_keeps_its_place_while_others_answer(project: Project) -> None:
+def test_a_page_keeps_its_position_while_others_answer(project: Project) -> None:
     everything = ids_of(project.grid.unlabelled_page("Ann", count=30))
     first = project.grid.unlabelled_page("Ann", count=10)
     for image_id in (*ids_of(first), everything[20]):

@@ -64,9 +64,7 @@ def test_a_project_may_lie_elsewhere(photos: Path, tmp_path: Path) -> None:
         Project.create_or_open(other, place)
 
 
-def test_photos_that_may_not_be_written_to_need_another_place(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_photos_need_another_project_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -75,7 +73,7 @@ def test_photos_that_may_not_be_written_to_need_another_place(
         Project.create_or_open(photos)
 
 
-def test_places_that_would_do_harm_are_refused(photos: Path, tmp_path: Path) -> None:
+def test_harmful_project_folders_are_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="lies inside the photos"):
         Project.create_or_open(photos, photos / "project")
     home = tmp_path / "home"

@@ -111,7 +111,7 @@ def test_a_decisive_answer_counts_before_a_skip(project: Project) -> None:
     assert project.labels.provenance() == {5: Provenance(0, "margin", 1.0)}
 
 
-def test_the_newest_round_counts_and_the_first_person(project: Project) -> None:
+def test_the_newest_round_and_the_first_annotator_count(project: Project) -> None:
     change_settings(project, overlap=2)
     ask_for(project, 0, {5: 1.0})
     ask_for(project, 1, {5: 0.5})
@@ -214,7 +214,7 @@ def old(make_project: MakeProject) -> Iterator[Path]:
     yield project.photos
 
 
-def test_a_project_of_the_first_layout_goes_on(old: Path) -> None:
+def test_a_project_of_the_first_layout_can_be_continued(old: Path) -> None:
     file = old / ".aral" / FILE_NAME
     with closing(sqlite3.connect(file)) as connection:
         assert schema_version(connection) == 1 and "strategy" not in columns(connection, "main", "answers")

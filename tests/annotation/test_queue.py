@@ -95,7 +95,7 @@ def test_two_annotators_never_hold_the_same_image(project: Project) -> None:
     assert project.queue.next_cards("Dan", 3) == []
 
 
-def test_a_page_loaded_again_goes_on_with_the_same_images(project: Project) -> None:
+def test_a_reloaded_page_gets_the_same_images(project: Project) -> None:
     first = ids_of(project.queue.next_cards("Ann", 4))
     assert ids_of(project.queue.next_cards("Ann", 4)) == first
     more = ids_of(project.queue.next_cards("Ann", 3, holding=first))
@@ -105,7 +105,7 @@ def test_a_page_loaded_again_goes_on_with_the_same_images(project: Project) -> N
         assert ids_of(restarted.queue.next_cards("Ann", 9))[:6] == first[1:] + more
 
 
-def test_two_tabs_of_one_person_get_different_images(project: Project) -> None:
+def test_two_tabs_of_one_annotator_get_different_images(project: Project) -> None:
     left = ids_of(project.queue.next_cards("Ann", 15, tab="left"))
     right = ids_of(project.queue.next_cards("Ann", 15, tab="right"))
     assert sorted(left + right) == list(range(30))

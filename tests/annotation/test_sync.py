@@ -44,7 +44,7 @@ def names(project: Project) -> dict[int, str]:
     }
 
 
-def test_any_name_goes_in_and_comes_out_byte_for_byte(photos: Path) -> None:
+def test_any_name_is_stored_byte_for_byte(photos: Path) -> None:
     for number, name in enumerate(NAMES):
         path = photos / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +245,7 @@ def test_a_killed_sync_continues_to_the_same_end(
         assert not list(killed.folder.rglob(".*.jpg.*"))
 
 
-def test_a_full_disk_is_named_and_the_import_goes_on_later(
+def test_a_full_disk_is_named_and_the_next_sync_continues(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_pictures(photos, 10)

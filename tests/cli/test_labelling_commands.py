@@ -67,7 +67,7 @@ def photos(kept_photos: Path, here: Path) -> Path:
     return shutil.copytree(kept_photos, here / "photos")
 
 
-def test_status_says_how_it_stands(aral, photos: Path, capsys) -> None:
+def test_status_in_words_and_as_json(aral, photos: Path, capsys) -> None:
     assert aral("status", str(photos)) == 0
     said = capsys.readouterr().out
     assert "24 images" in said and "16 of 20 labels" in said and "The page is not open" in said
@@ -102,7 +102,7 @@ def test_export_predict_import(aral, photos: Path, tmp_path: Path, capsys) -> No
         assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
-def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
+def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list") == 0
     assert "No labels were imported" in capsys.readouterr().out
     with Project.open(photos) as project:
@@ -194,9 +194,7 @@ def test_labels_to_begin_with_add_their_classes_when_they_are_imported(
         assert project.label_imports.undo().removed_classes == ("owl",)
 
 
-def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(
-    aral, photos: Path, capsys
-) -> None:
+def test_the_report_is_of_the_newest_session_that_trained(aral, photos: Path, capsys) -> None:
     with Project.open(photos) as project:
         project.classes.add("three", "Ann")
         with TrainingRun(project, identity_of(project, TINY_TRAINING), Observer()):
@@ -257,7 +255,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert aral("sync", str(photos), "--max-pixels", "179") == 2
 
 
-def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(aral, here: Path, monkeypatch) -> None:
+def test_the_estimate_share_is_printed_and_can_be_chosen(aral, here: Path, monkeypatch) -> None:
     monkeypatch.setattr(
         "aral.cli.serving.serve_project", lambda project, options, labels: project.images.sync()
     )
@@ -278,7 +276,7 @@ def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(aral, here: P
     assert aral("label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
 
 
-def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> None:
+def test_the_reason_for_missing_classes_is_printed(here: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("aral.cli.serving.serve_project", lambda project, options, labels: None)
     save_digits(here / "photos" / "cat", 1)
     save_digits(here / "photos" / "dog", 1, first=1)
@@ -302,7 +300,7 @@ def test_any_failure_of_the_import_is_reported(aral, photos: Path, monkeypatch, 
     assert state.phase == "failed" and "ZeroDivisionError" in state.message
 
 
-def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
+def test_sync_adds_new_files(aral, photos: Path, capsys) -> None:
     save_digits(photos, 3, first=24)
     next(photos.glob("*-000.png")).unlink()
     assert aral("sync", str(photos)) == 0
@@ -323,13 +321,13 @@ def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
         (["export", "photos", "out", "--format", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(aral, photos: Path, capsys, words, code, said) -> None:
+def test_wrong_arguments_are_explained(aral, photos: Path, capsys, words, code, said) -> None:
     assert aral(*words) == code
     problem = capsys.readouterr().err
     assert said in problem and "Traceback" not in problem
 
 
-def test_an_import_says_what_it_found(here: Path) -> None:
+def test_the_result_of_a_sync_in_words(here: Path) -> None:
     save_digits(here / "photos", 3)
     frames = [Image.new("L", (8, 8), value) for value in (9, 200)]
     frames[0].save(here / "photos" / "a.gif", save_all=True, append_images=frames[1:])
@@ -343,7 +341,7 @@ def test_an_import_says_what_it_found(here: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [[], ["broken.png"]])
-def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys, names) -> None:
+def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> None:
     (here / "photos").mkdir()
     for name in names:
         (here / "photos" / name).write_bytes(b"no image")
@@ -385,7 +383,7 @@ def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, file
         ["label", "photos", "--project", "occupied/project", "--no-browser", "--no-train"],
     ],
 )
-def test_a_place_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, words) -> None:
+def test_a_folder_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, words) -> None:
     """``/sys`` refuses even the root user; ``occupied`` is a file."""
     Path("occupied").write_text("mine")
     assert aral(*words) in (1, 2)
@@ -394,7 +392,7 @@ def test_a_place_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, 
     assert Path("occupied").read_text() == "mine"
 
 
-def test_without_training_nobody_waits_for_the_import(photos: Path, capsys) -> None:
+def test_without_training_the_state_is_off_after_the_sync(photos: Path, capsys) -> None:
     with Project.open(photos) as project:
         BackgroundWork(project, ServeOptions(browser=False, training=False), None, lambda: False).run()
         assert project.models.training_state().phase == "off"

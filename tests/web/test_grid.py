@@ -71,7 +71,7 @@ def test_suggestions_are_only_where_they_are_shown_and_never_where_they_are_held
     assert {image for image, said in known.items() if said is None} == measuring | hidden
 
 
-def test_an_answered_cell_says_so_and_keeps_its_place(client: TestClient, project: Project) -> None:
+def test_an_answered_cell_is_marked_and_keeps_its_position(client: TestClient, project: Project) -> None:
     record_model(project)
     before = cells(page(client))
     client.post("/api/answers", json={"events": [event(before[1]["image_id"])]})
@@ -99,7 +99,7 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
     assert second["next"] is None
 
 
-def test_two_people_and_two_tabs_never_see_the_same_tile(
+def test_two_annotators_and_two_tabs_never_see_the_same_tile(
     client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grid, "PAGE_SIZE", 12)

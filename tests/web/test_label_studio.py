@@ -196,7 +196,7 @@ def test_several_annotations_at_once_go_to_their_own_images(studio: TestClient, 
     }
 
 
-def test_what_is_not_taken_in_is_said(
+def test_an_annotation_that_is_not_recorded_is_reported(
     studio: TestClient, project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = hook(studio, "ANNOTATION_CREATED", result=choice("elephant"))

@@ -41,7 +41,7 @@ def test_what_a_page_holds_is_not_given_again(client: TestClient) -> None:
     assert [card["image_id"] for card in cards(client, count=5, tab="one")] == first
 
 
-def test_two_tabs_and_two_people_never_hold_the_same_image(client: TestClient) -> None:
+def test_two_tabs_and_two_annotators_never_hold_the_same_image(client: TestClient) -> None:
     held = [card["image_id"] for card in cards(client, count=6, tab="one")]
     held += [card["image_id"] for card in cards(client, count=6, tab="two")]
     held += [card["image_id"] for card in cards(client, count=6, annotator="Bob")]
@@ -140,7 +140,7 @@ def test_an_answer_is_saved_once_however_often_it_is_sent(client: TestClient, pr
     assert [(label.image_id, label.class_id) for label in project.labels.all()] == [(3, 1)]
 
 
-def test_who_browses_is_noted_and_what_a_card_asked_for_is_too(client: TestClient, project: Project) -> None:
+def test_provenance_of_browsed_images_and_of_cards_is_recorded(client: TestClient, project: Project) -> None:
     project.queue.replace(
         2, np.array([3, 4]), np.array([0.5, -0.5]), ["", ""], "margin", np.empty(0, np.int64)
     )
@@ -227,7 +227,7 @@ def test_too_many_at_once_are_refused(reader: TestClient) -> None:
     assert answer.status_code == 422
 
 
-def test_a_full_disk_is_told_and_nothing_is_acknowledged(
+def test_a_full_disk_is_reported_and_nothing_is_acknowledged(
     client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(events: object) -> None:

@@ -239,7 +239,7 @@ def test_the_cookie_opens_every_route(app: FastAPI, client: TestClient) -> None:
         assert client.request(method, address).status_code not in (401, 403, 500), address
 
 
-def test_no_route_answers_under_a_foreign_name(app: FastAPI, client: TestClient) -> None:
+def test_no_route_answers_under_another_host_name(app: FastAPI, client: TestClient) -> None:
     for method, address in every_route(app):
         for host in HOSTILE_HOSTS:
             answer = client.request(method, address, headers={"host": host})
@@ -278,7 +278,7 @@ def test_every_answer_has_its_headers(app: FastAPI, client: TestClient, stranger
     assert "unsafe" not in policy
 
 
-def test_a_body_has_a_limit_announced_or_not(reader: TestClient) -> None:
+def test_a_body_has_a_limit_with_and_without_a_length(reader: TestClient) -> None:
     assert reader.post("/api/answers", content=b"x" * (MOST_BODY_BYTES + 1)).status_code == 413
 
     def pieces() -> Any:

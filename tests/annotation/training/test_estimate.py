@@ -54,7 +54,7 @@ def test_it_covers_the_truth_at_least_as_often_as_it_says(truth: float, count: i
     assert 0.95 <= covered <= 1.0
 
 
-def test_measured_by_class() -> None:
+def test_figures_by_class() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
     estimate, confusion = estimate_accuracy(probabilities, np.array([0, 1, 1, 1]))
     assert estimate is not None and (estimate.accuracy, estimate.count) == (0.75, 4)
@@ -65,13 +65,13 @@ def test_measured_by_class() -> None:
     assert (first.recall.accuracy, second.recall.accuracy, second.recall.count) == (1.0, 2 / 3, 3)
 
 
-def test_without_labels_nothing_is_measured() -> None:
+def test_without_labels_there_is_no_estimate() -> None:
     nothing, confusion = estimate_accuracy(np.empty((0, 2)), np.empty(0, dtype=np.int64))
     assert nothing is None and confusion.sum() == 0
     assert class_figures((0, 1), confusion, np.empty(0, dtype=np.int64))[0].recall is None
 
 
-def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained: Project) -> None:
+def test_late_images_are_stated_wherever_the_accuracy_is_shown(trained: Project) -> None:
     before = trained.models.all()[-1].estimate
     assert before is not None and before.late == 0 and model_card(trained).count(SAMPLING_NOTE) == 1
     trained.settings.set(replace(trained.settings.get(), budget=60, estimate_share=0.5))
@@ -94,6 +94,6 @@ def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained
     assert status(trained).facts["estimate"]["late"] == 4
 
 
-def test_nothing_late_is_said_of_a_slice_that_was_drawn_at_once() -> None:
+def test_an_estimate_set_drawn_at_once_has_no_late_images() -> None:
     assert sampling_note(None) == sampling_note(Estimate(0.5, 0.2, 0.8, 10)) == SAMPLING_NOTE
     assert "1 image of 10 joined the estimate set later" in sampling_note(Estimate(0.5, 0.2, 0.8, 10, late=1))

@@ -230,7 +230,7 @@ def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
     assert {label.image_id: label.class_id for label in project.labels.all()}[shown] == 1
 
 
-def test_what_was_left_over_can_be_asked_for_again(project: Project) -> None:
+def test_images_of_an_old_query_can_be_queried_again(project: Project) -> None:
     trainer = Trainer(project, TINY_TRAINING)
     run_trainer(trainer)
     left, skipped, *answered = queue_ids(project)
@@ -325,7 +325,7 @@ def queue_answered(project: Project) -> list[int]:
     return [label.image_id for label in project.labels.all()]
 
 
-def test_trouble_is_said_and_waits_for_other_answers(
+def test_a_failure_is_reported_and_not_repeated_before_new_answers(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Trainer(trained, TINY_TRAINING)
@@ -347,7 +347,7 @@ def test_trouble_is_said_and_waits_for_other_answers(
     assert len(trained.models.all()) == 2
 
 
-def test_new_labels_of_the_slice_sharpen_the_newest_estimate(trained: Project) -> None:
+def test_new_labels_of_the_estimate_set_update_the_newest_estimate(trained: Project) -> None:
     before = trained.models.all()[0]
     assert before.estimate is not None
     done = {label.image_id for label in trained.labels.all()}
@@ -399,7 +399,7 @@ def test_the_device_is_chosen_once_recorded_and_given_to_the_learner(
         opened(on_gpu)
 
 
-def test_a_run_from_before_an_option_existed_goes_on(trained: Project) -> None:
+def test_a_run_from_before_an_option_existed_is_continued(trained: Project) -> None:
     with session_store(trained) as store:
         identity = store.setting("identity")
         assert isinstance(identity, dict)

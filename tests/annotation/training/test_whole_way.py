@@ -149,9 +149,7 @@ def train_twice(project: Project, truth: dict[str, int]) -> None:
     assert trainer.pid is None and project.models.training_state().phase == "off"
 
 
-def test_a_person_and_the_trainer_on_a_folder_of_odd_names_and_broken_files(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_labelling_and_training_with_odd_names_and_broken_files(photos: Path, tmp_path: Path) -> None:
     truth = fill(photos, 60)
     assert len(truth) == 60 and len(set(truth) & set(NAMES)) >= 7
     before, out = contents(photos), tmp_path / "out"

@@ -128,7 +128,7 @@ def test_a_dialog_keeps_and_returns_the_focus(page: Page) -> None:
     assert page.evaluate("() => document.activeElement.id") == "open-help"
 
 
-def test_what_happened_is_said(page: Page) -> None:
+def test_events_are_announced_to_screen_readers(page: Page) -> None:
     name = page.get_attribute("#frame img", "alt")
     press(page, "2")
     until(page, "document.getElementById('spoken').textContent.includes(': dog')")

@@ -142,7 +142,7 @@ def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], p
         path.write_bytes(kept)
 
 
-def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Project) -> None:
+def test_a_label_to_check_is_decided_with_one_key(opens: Callable[..., Page], project: Project) -> None:
     record_model(project)
     measuring = set(project.estimate.image_ids().tolist())  # never offered as doubtful
     surest, second, third = [image for image in range(66, 0, -3) if image not in measuring][:3]

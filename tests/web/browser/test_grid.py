@@ -124,7 +124,9 @@ def test_what_is_accepted_in_the_grid_was_shown(
     assert (sent[-1].accepted, sent[-1].suggestion_shown) == (False, False)
 
 
-def test_what_the_grid_answered_is_not_asked_again(opens: Callable[..., Page], project: Project) -> None:
+def test_images_answered_in_the_grid_are_not_shown_again(
+    opens: Callable[..., Page], project: Project
+) -> None:
     page = opens()
     page.keyboard.press("g")
     page.wait_for_selector(".tile")

@@ -192,7 +192,7 @@ def test_classes_can_be_found_by_name(opens: Callable[..., Page], project: Proje
     ]
 
 
-def test_other_peoples_answers_do_not_mix(page: Page, project: Project) -> None:
+def test_answers_of_other_annotators_do_not_mix(page: Page, project: Project) -> None:
     first = press(page, "1")
     page.click("#annotator")
     page.fill("dialog input", "Bob")
