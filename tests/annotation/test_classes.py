@@ -150,7 +150,7 @@ def test_keys_can_be_given_anew_but_not_twice(project: Project) -> None:
 
 
 def test_keys_of_newer_actions_yield_to_what_a_project_has(project: Project) -> None:
-    """Before actions had them, P and I went to the classes 18 and 27, and people could choose them."""
+    """Before actions had them, P and I went to the classes 18 and 27, and annotators could choose them."""
     with project_database(project) as database, database.transaction() as connection:
         connection.execute("UPDATE classes SET key = 'p' WHERE id = 1")
         write_setting(connection, "page", {"keys": {"skip": "I"}})

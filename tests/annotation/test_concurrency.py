@@ -42,7 +42,7 @@ def end(child: int) -> None:
 
 
 def test_threads_answer_while_another_process_writes_all_the_time(project: Project, photos: Path) -> None:
-    """No answer waits for long, none is lost, and no image is given to two people."""
+    """No answer waits for long, none is lost, and no image is given to two annotators."""
 
     def write() -> None:
         with Project.open(photos) as trainer:

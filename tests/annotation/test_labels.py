@@ -198,7 +198,7 @@ def test_a_tenth_of_the_images_hides_its_suggestions() -> None:
 
 
 def test_anchoring_counts_shown_and_hidden_apart(project: Project) -> None:
-    """The model says dog of every image; people agree where they see it, and by half where they do not."""
+    """The model predicts dog for every image; annotators agree where it is shown, and on half where it is hidden."""
     ids = project.images.labelable_ids()
     model = project.models.record(ModelRecord(0, "m", 1, 1.0, (0, 1)))
     project.predictions.replace(model, ids, [0, 1], np.tile([0.2, 0.8], (ids.size, 1)))

@@ -134,7 +134,7 @@ def test_a_new_round_takes_over_but_for_what_is_on_a_page(
     cards = {card.image_id: card for card in project.queue.next_cards("Cyd", 27)}
     assert list(cards)[:2] == [9, 8] and not {1, 2, 3} & cards.keys()
     assert (cards[9].purpose, cards[9].round) == ("query", 1)
-    assert (cards[4].purpose, cards[4].round) == ("random", None), "nobody had it: it is asked for no more"
+    assert (cards[4].purpose, cards[4].round) == ("random", None), "it was not leased, so it left the queue"
     # A page loaded again goes on with what it had, and its answers are those of the old round.
     assert [(card.image_id, card.round) for card in project.queue.next_cards("Ann", 3)] == [(1, 0), (2, 0)]
     project.annotations.append(answer_event(1, 1, "Ann"))

@@ -202,7 +202,7 @@ def test_the_report_is_of_the_newest_session_that_trained(aral, photos: Path, ca
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
         model = project.models.all()[-1]
         assert model.estimate is not None
-        estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
+        estimate = replace(model.estimate, late=2)  # as after the estimate set was enlarged
         project.models.record(replace(model, estimate=estimate))
     assert aral("export", str(photos), "out", "--format", "csv") == 0
     page = Path("out/report.html").read_text()

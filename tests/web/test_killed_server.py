@@ -1,4 +1,4 @@
-"""The server is killed while somebody labels: no acknowledged answer is lost or doubled, and the page goes on."""
+"""The server is killed during labelling: no acknowledged answer is lost or doubled, and the page continues."""
 
 from __future__ import annotations
 

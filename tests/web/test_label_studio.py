@@ -1,4 +1,4 @@
-"""Label Studio's requests and what they come to."""
+"""Requests of Label Studio and their results."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_an_annotation_that_is_not_recorded_is_reported(
 ) -> None:
     said = hook(studio, "ANNOTATION_CREATED", result=choice("elephant"))
     assert said["recorded"] is False and "no class 'elephant'" in said["refused"][0]["problem"]
-    assert "elephant" in caplog.text, "Label Studio shows nobody what it is answered"
+    assert "elephant" in caplog.text, "Label Studio does not show the response to its users"
     said = hook(studio, "ANNOTATION_CREATED", image="unknown.png", result=choice("dog"))
     assert said["recorded"] is False and "annotation 11" in said["refused"][0]["problem"]
     project.classes.add("elephant", "Ann")

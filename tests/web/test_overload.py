@@ -26,7 +26,7 @@ def running(project: Project) -> Iterator[Served]:
 
 
 def head(running: Served) -> str:
-    """The lines of somebody who may ask."""
+    """The lines of an admitted request."""
     return f"Host: 127.0.0.1:{running.port}\r\nCookie: aral-{running.port}={running.security.secret}\r\n"
 
 

@@ -363,7 +363,7 @@ def test_websockets_are_refused(app: FastAPI) -> None:
 
 
 OWN = [(b"host", b"localhost"), (b"authorization", f"Bearer {SECRET}".encode())]
-"""Headers of somebody who may ask."""
+"""Headers of an admitted request."""
 
 
 @dataclass(frozen=True)

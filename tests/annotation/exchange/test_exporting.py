@@ -229,7 +229,7 @@ def test_a_second_export_leaves_no_image_in_its_former_class(labelled: Project, 
     labelled.annotations.append(answer_event(1, 2))
     export(labelled, tmp_path / "out", ["imagefolder"])
     assert [path.parent.name for path in images.rglob("000001-*")] == ["owl"]
-    assert (images / "dog" / "mine.png").exists(), "a file of somebody else stays"
+    assert (images / "dog" / "mine.png").exists(), "a file that is not of the export stays"
     assert import_labels(labelled, images).recorded == 0
 
 

@@ -194,14 +194,14 @@ def test_the_run_of_a_project_holds_no_second_log_of_labels(trained: Project) ->
 
 
 def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
-    """Ann has one image of the first query on her page, nobody has another: that one alone goes back."""
+    """Ann has one image of the first query on her page, another is not leased: only that one becomes a candidate again."""
     trainer = Trainer(project, TINY_TRAINING)
     run_trainer(trainer)
     shown, left, *answered = queue_ids(project)
     assert shown in [card.image_id for card in project.queue.next_cards("Ann", 2)]
     pool = [int(each) for each in project.images.labelable_ids() if each not in project.estimate.image_ids()]
     free = [each for each in pool if each not in (shown, left, *answered)][:2]
-    # As many answers as the round wants, two of them to images that nobody asked for.
+    # As many answers as the round wants, two of them to images that were not queried.
     project.annotations.append_many(
         [answer_event(each, place % 2, "Bob") for place, each in enumerate((*answered, *free))]
     )
@@ -243,7 +243,7 @@ def test_images_of_an_old_query_can_be_queried_again(project: Project) -> None:
     )
     run_trainer(trainer)
     trainer.close()
-    assert sorted(queue_ids(project)) == sorted([left, *spare]), "all that nobody has looked at"
+    assert sorted(queue_ids(project)) == sorted([left, *spare]), "all images that were not leased"
     cards = {card.image_id: card for card in project.queue.next_cards("Bob", 60) if card.purpose == "query"}
     assert cards.keys() == {left, *spare} and {card.round for card in cards.values()} == {1}
 

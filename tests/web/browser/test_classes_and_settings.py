@@ -71,7 +71,7 @@ def test_the_keys_of_the_views_can_be_changed(page: Page, project: Project) -> N
     until(page, "document.getElementById('guide-key').textContent === 'Y'")
     image = press(page, "p")
     assert page.get_attribute("body", "data-view") == "label"
-    page.keyboard.press("i")  # nobody's key now
+    page.keyboard.press("i")  # no class has this key now
     page.keyboard.press("y")
     page.wait_for_selector("#guide:not([open])")
     page.keyboard.press("m")

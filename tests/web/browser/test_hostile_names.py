@@ -17,7 +17,7 @@ from tests.web.conftest import PAYLOADS, record_model
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """A project whose files, classes, guidelines, people and keys have such names."""
+    """A project whose files, classes, guidelines, annotators and keys have such names."""
     photos = tmp_path / "<img src=x onerror=alert(0)>"
     for number, name in enumerate(PAYLOADS):
         save_noise(photos / f"{name}.png", number)
