@@ -114,7 +114,7 @@ def test_the_url_of_a_running_server_makes_no_link(project: Project, monkeypatch
     with served(project) as running:
         assert url_of_running_server(project.folder) == running.url
         assert made == []
-        (project.folder / "web-secret").write_text("x" * 43)  # not the secret of the server that listens there
+        (project.folder / "web-secret").write_text("x" * 43)  # another one than the server's
         assert url_of_running_server(project.folder) is None
     assert url_of_running_server(project.folder) is None
 

@@ -194,7 +194,7 @@ def test_the_run_of_a_project_holds_no_second_log_of_labels(trained: Project) ->
 
 
 def test_a_new_query_takes_over_from_the_old_one(project: Project) -> None:
-    """Ann has one image of the first query on her page, another is not leased: only that one becomes a candidate again."""
+    """Ann has one image of the first query on her page, another is not leased: only that one can be queried again."""
     trainer = Trainer(project, TINY_TRAINING)
     run_trainer(trainer)
     shown, left, *answered = queue_ids(project)
