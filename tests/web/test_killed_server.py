@@ -92,8 +92,11 @@ def test_kills_of_the_server_lose_no_acknowledged_answer(
         if person.shown >= 0 and len(person.acknowledged) == len(person.sent):
             last = person.shown
             assert person.look() != last, "what is answered is not shown again"
+        before = len(person.acknowledged)
         labelling = Thread(target=person.label)
         labelling.start()
+        while len(person.acknowledged) == before and labelling.is_alive():
+            time.sleep(0.01)  # on a busy machine the first answer takes long
         time.sleep(moments.uniform(0.05, 0.25))
         server.kill()
         labelling.join()
