@@ -14,7 +14,7 @@ from aral import annotation, benchmarking, reports
 from aral.annotation import LabelImport, LabelImportResult, Project, UndoneImport
 from aral.cli.options import AsJson
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 REPORT = "report.html"
 MAX_REASONS, MAX_PATHS = 5, 3

@@ -11,7 +11,7 @@ import typer
 
 from aral import benchmarking, reports
 from aral.errors import BadInput, RunFailed, Stopped
-from aral.words import counted
+from aral.plural import counted
 
 
 def report_grid(

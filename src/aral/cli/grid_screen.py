@@ -12,7 +12,7 @@ from rich.text import Text
 
 from aral.benchmarking import GridObserver, Job, State
 from aral.cli.screen import duration
-from aral.words import counted
+from aral.plural import counted
 
 SHOWN_LINES = 30
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from aral.loop import Observer
-from aral.words import counted
+from aral.plural import counted
 
 TOTAL = "total "
 

@@ -18,9 +18,9 @@ from aral.data.folder_layout import FolderLayout, Split, image_files, read_layou
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused, Unreadable
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
-from aral.words import counted
 
 _LOG = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from aral.errors import BadInput
 from aral.loop.database import Database, Migration, Schema, utc_now
 from aral.loop.label_log import LabelLog
 from aral.loop.lock import FolderLock
+from aral.plural import counted
 from aral.types import Selection
-from aral.words import counted
 
 FILE_NAME = "store.sqlite"
 

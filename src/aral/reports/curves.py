@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from aral.benchmarking import Comparison, CurvePoint, LossTrace, RunRecord, curve_points
+from aral.plural import counted
 from aral.reports.run_report import LATENT_METRICS
-from aral.words import counted
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from aral.annotation.model_cards import in_words
 from aral.benchmarking import RoundRecord, RunRecord
 from aral.durable import Json
 from aral.loop import Stage
+from aral.plural import counted
 from aral.reports.tables import Table
 from aral.reports.text import NONE, duration
-from aral.words import counted
 
 FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
 LAST_COLUMNS = ("train seconds", "query seconds")

@@ -26,7 +26,7 @@ from aral.benchmarking import (
     VerdictRow,
     within_margin,
 )
-from aral.words import counted
+from aral.plural import counted
 
 NONE = "–"
 

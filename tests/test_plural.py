@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.words import counted
+from aral.plural import counted
 
 SOURCE = Path(__file__).parents[1] / "src" / "aral"
 SPOKEN = [
