@@ -65,9 +65,7 @@ class OodOracle(GroundTruth):
     def collect(self) -> list[Answer]:
         """The answers to the requests since the last call."""
         return [
-            NoClassAnswer(answer.image_id, NoClass.NONE_OF_THESE)
-            if answer.image_id in self._ood
-            else answer
+            NoClassAnswer(answer.image_id, NoClass.NONE_OF_THESE) if answer.image_id in self._ood else answer
             for answer in super().collect()
         ]
 

@@ -99,8 +99,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         return ()
     made = []
     compared = units(grid)[0].spec
-    rounds = -(-compared.rounds.budget // compared.rounds.query_size)
-    steps = grid.full.steps or compared.learner.training.steps * rounds
+    steps = grid.full.steps or compared.learner.training.steps * compared.rounds.count()
     method = Method.parse(f"{grid.full.learner}+random")
     settings = (
         *usable(grid.data, method, grid.settings),

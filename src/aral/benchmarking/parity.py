@@ -32,12 +32,12 @@ from aral.types import Ids
 
 @dataclass(frozen=True)
 class Parity:
-    """What was found for one seed.
+    """The result of the check for one seed.
 
     Attributes:
         seed: the seed.
-        hash: of everything that must be equal, the first query's images included; of the first unit that has
-            them. Empty while no unit has made its first query.
+        hash: of everything that must be equal, the images of the first query included, in the first unit that has
+            made its first query; empty before.
         verified: how many units have been found to have this hash.
         differences: settings that differ between units, one line each; empty for a fair comparison.
     """

@@ -35,7 +35,7 @@ def report_grid(
     if comparison is None:
         return None, None
     for record in comparison.records:
-        reports.write_report(record.folder, comparison.reference)
+        reports.write_report(record, comparison.reference)
     page = reports.write_comparison(comparison, result.folder)
     if csv_file is not None:
         reports.write_files(csv_file.parent, {csv_file.name: reports.curves_csv(comparison).encode()})

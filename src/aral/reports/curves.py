@@ -97,7 +97,7 @@ def run_curve(record: RunRecord, reference: float | None = None, theme: Theme = 
         reference: accuracy of training on all labels, in [0, 1], drawn as a horizontal line.
         theme: the colours.
     """
-    return _curves(curve_points([record]), record.data_title, record.measure, reference, theme)
+    return _curves(curve_points([record]), record.data.title, record.measure, reference, theme)
 
 
 def _curves(
