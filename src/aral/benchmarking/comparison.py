@@ -359,10 +359,10 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
                 f"but run {record.folder} on {record.data.title}.",
                 "Compare runs on one data set at a time.",
             )
-        twin = seen.setdefault((record.method, record.seed), record)
-        if twin is not record:
+        other = seen.setdefault((record.method, record.seed), record)
+        if other is not record:
             raise BadInput(
-                f"Runs {twin.folder} and {record.folder} are both of {record.method}, seed {record.seed}.",
+                f"Runs {other.folder} and {record.folder} are both of {record.method}, seed {record.seed}.",
                 "Leave one of them out.",
             )
 

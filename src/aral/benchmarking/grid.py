@@ -71,7 +71,7 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     common = {name: usable(grid.data, method, grid.settings) for name, method in methods.items()}
     for setting in grid.settings:
         if not any(setting in found for found in common.values()):
-            resolve(grid.data, methods[grid.methods[0]], [setting])  # says what is wrong with it
+            resolve(grid.data, methods[grid.methods[0]], [setting])  # raises the reason
     made = []
     for seed in grid.seeds:
         for name in grid.methods:

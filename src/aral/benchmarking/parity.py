@@ -175,10 +175,12 @@ def verify(compared: Sequence[Unit], folder: Path) -> dict[int, Parity]:
     for seed, lines in settings.items():
         by_unit = hashes[seed]
         first = next(iter(by_unit.values()), "")
-        odd = [name for name, found in by_unit.items() if found != first]
-        if odd and not lines:
-            lines = (f"recorded data, first query or versions: {', '.join(odd)} differs from the others",)
-        result[seed] = Parity(seed, first, len(by_unit) - len(odd), lines)
+        deviating = [name for name, found in by_unit.items() if found != first]
+        if deviating and not lines:
+            lines = (
+                f"recorded data, first query or versions: {', '.join(deviating)} differs from the others",
+            )
+        result[seed] = Parity(seed, first, len(by_unit) - len(deviating), lines)
     return result
 
 
