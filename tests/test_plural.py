@@ -18,7 +18,8 @@ WITH_MESSAGES = [
     for path in (SOURCE / part).rglob("*.py")
 ]
 MODULES = sorted((SOURCE / "web" / "static").glob("*.js"))
-PLURAL = r"(?: (?!holds)[a-z]+)? (?:images|files|labels|rounds|units|seeds|panels|runs|copies|groups|answers|scores)\b(?!\.)"
+NOUNS = "images|files|labels|rounds|units|seeds|panels|runs|copies|groups|answers|scores"
+PLURAL = rf"(?: (?!holds)[a-z]+)? (?:{NOUNS})\b(?!\.)"
 
 
 def test_one_and_many() -> None:
