@@ -104,7 +104,7 @@ def planted_groups(ids: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_first_query_sees_what_was_learned(store: Store, open_session) -> None:
-    """One image of each cluster, from the half with the higher probabilities: features are ids, and all directions the same."""
+    """One image of each cluster, from the half with the higher probabilities; features are ids."""
     learner = FakeLearner(3, pretraining_steps=1, clusters=planted_groups)
     asked = open_session(store, learner).ask(3).ids.tolist()
     assert [15 <= asked[0] < 30, 40 <= asked[1] < 50, 55 <= asked[2] < 60] == [True] * 3
