@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aral.annotation import Advice, Estimate, ModelRecord
-from aral.words import counted
+from aral.plural import counted
 
 NORMAL = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""

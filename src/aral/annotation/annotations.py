@@ -27,7 +27,7 @@ from aral.annotation.predictions import (
 from aral.annotation.provenance import Provenance, Purpose
 from aral.annotation.queue import PROVENANCE, WITH_QUERY, end_lease
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 MOST_AT_ONCE = 10_000
 

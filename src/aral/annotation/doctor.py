@@ -20,7 +20,7 @@ from aral.annotation.database import FILE_NAME
 from aral.annotation.portable import ONNX_PACKAGES
 from aral.annotation.project import find_project
 from aral.errors import AralError
-from aral.words import counted
+from aral.plural import counted
 
 Verdict = Literal["good", "note", "bad"]
 LEAST_FREE = 2**30

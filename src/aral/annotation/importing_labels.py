@@ -17,7 +17,7 @@ from aral.annotation.matching import NO_PATH, comparable
 from aral.data.image_file import read_image_bytes
 from aral.data.unreadable import Refused
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 
 def import_labels(

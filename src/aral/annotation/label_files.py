@@ -33,7 +33,7 @@ from aral.data.image_file import read_image_bytes
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "category", "choice")

@@ -6,7 +6,7 @@ import json
 
 from aral.annotation import Estimate, ModelRecord, Project
 from aral.annotation.advice import Unknown, advise, sampling_note
-from aral.words import counted
+from aral.plural import counted
 
 
 def model_card(project: Project) -> str:

@@ -18,8 +18,8 @@ from jaxtyping import Float, Float32, Int64
 from aral.annotation.consensus import live_class_of
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
-from aral.words import counted
 
 BLOCK_IMAGES = 4096
 BLOCK_BYTES = 2**20

@@ -10,7 +10,7 @@ from aral.annotation import Project
 from aral.annotation.advice import Unknown, advise, sampling_note
 from aral.annotation.model_cards import estimate_sentence
 from aral.annotation.training_folders import session_folders
-from aral.words import counted
+from aral.plural import counted
 
 DEFAULT_NEXT = 50
 

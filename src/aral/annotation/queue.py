@@ -28,7 +28,7 @@ from aral.annotation.predictions import (
 from aral.annotation.provenance import BY_CHANCE, ESTIMATE_SET, Provenance, Purpose
 from aral.annotation.settings import ProjectSettings, read_settings
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 MOST_CARDS = 200
 MOST_RESERVED = 2000

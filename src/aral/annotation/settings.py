@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
 from aral.annotation.estimate import resize_estimate_set
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 ACTION_KEYS = {
     "skip": " ",

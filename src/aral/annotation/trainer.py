@@ -17,7 +17,7 @@ from aral.annotation.training_run import RunIdentity, TrainingRun, identity_of
 from aral.errors import AralError, Stopped
 from aral.loop import Observer
 from aral.loop.training import PRETRAINING
-from aral.words import counted
+from aral.plural import counted
 
 POLL_SECONDS = 0.3
 REPORT_SECONDS = 1.0

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from aral.annotation import Project, TrainingState
 from aral.annotation.training_options import read_options
-from aral.errors import AralError, BadInput
+from aral.errors import AralError
 from aral.loop.lock import FolderLock
 
 LOG = "trainer.log"
@@ -147,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(NICENESS)
     try:
         with Project.open(given.folder) as project:
-            lock = _lock(project.folder, stopping)
+            # One worker a project; another one that is about to end is waited for.
+            lock = FolderLock(project.folder, LOCK, "The trainer of", seconds=LOCK_SECONDS, stopping=stopping)
             try:
                 Trainer(project, read_options(project.folder), stopping).run()
             finally:
@@ -156,17 +157,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.problem} {error.hint}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _lock(folder: Path, stopping: Callable[[], bool]) -> FolderLock:
-    """One worker a project; waits for another one that is about to end."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return FolderLock(folder, LOCK, "The trainer of")
-        except BadInput:
-            if stopping() or time.monotonic() > deadline:
-                raise
 
 
 if __name__ == "__main__":

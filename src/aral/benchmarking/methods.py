@@ -11,6 +11,7 @@ from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
 from aral.benchmarking.auto import AUTO, AUTO_METHOD, AUTO_REASON
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
+from aral.networks import ImageShape
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -148,6 +149,22 @@ def make_learner(
         BadInput: the networks cannot take images of this shape.
     """
     return settings.build(Task(pool.shape, class_count, stream, torch.device(device)))
+
+
+def make_learner_without_weights(settings: LearnerSettings, shape: ImageShape, class_count: int) -> Learner:
+    """A learner that allocates no memory: to count its weights, or to ask what it supplies.
+
+    Args:
+        settings: of one of the learners.
+        shape: channels, height and width of the images.
+        class_count: K.
+
+    Raises:
+        BadInput: the networks cannot take images of this shape.
+    """
+    device = torch.device("meta")
+    with device:
+        return settings.build(Task(shape, class_count, Stream.root(0), device))
 
 
 def check_acquisition_name(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
@@ -36,7 +37,12 @@ class Rounds(Settings):
     budget: int = Field(100, ge=1)  # labels in all
     first_query: str = "typiclust"  # acquisition of round 0, before any label
     validation_share: float = Field(0.0, ge=0, le=0.5)  # of the labels, spent but kept from training
-    validation_steps: int = Field(100, ge=1)  # training steps between two looks at the validation images
+    validation_steps: int = Field(100, ge=1)  # training steps between two validations
+
+    def count(self, pool_size: int | None = None) -> int:
+        """Number of rounds until the budget is spent, or until a pool of ``pool_size`` images is labelled."""
+        labels = self.budget if pool_size is None else min(self.budget, pool_size)
+        return math.ceil(labels / self.query_size)
 
 
 class RunSpec(Settings):
@@ -130,7 +136,7 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
 
 
 def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:
-    """Those of some single settings that a method has; for settings of several methods at once.
+    """The settings that a method has, out of single settings given for several methods.
 
     Raises:
         BadInput: a value is wrong.
@@ -154,7 +160,7 @@ def read_learner_preset(learner: str) -> dict[str, Any]:
 def _of_variants(
     presets: Mapping[str, Any], learner: str, named: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
-    """The presets of the variants that hold, the default ones included."""
+    """The presets of the variants whose values apply, the default ones included."""
     fields = LEARNERS[learner].model_fields
     for variant, values in LEARNERS[learner].VARIANTS.items():
         if all(named.get(name, fields[name].default) == value for name, value in values.items()):

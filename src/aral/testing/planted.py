@@ -1,4 +1,4 @@
-"""Small data whose classes are known by construction, and networks small enough to train in a blink."""
+"""Small data whose classes are known by construction, and networks that train a step in milliseconds."""
 
 from __future__ import annotations
 
