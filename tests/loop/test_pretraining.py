@@ -86,11 +86,11 @@ def test_a_learner_without_it_is_left_alone(store: Store, open_session, answer_a
     assert min(number for number, _, _ in told.steps) == 0
     assert {row.round for row in store.metrics()} == {0}
     assert {row.round for row in store.checkpoints()} == {0}
-    with pytest.raises(ValueError, match="'fake' does not train without labels"):
+    with pytest.raises(ValueError, match="'fake' has no pretraining"):
         learner.start_pretraining(Stream.root(0))
     plain = built("supervised")
     assert plain.pretraining_steps == 0
-    with pytest.raises(ValueError, match="'supervised' does not train without labels"):
+    with pytest.raises(ValueError, match="'supervised' has no pretraining"):
         plain.start_pretraining(Stream.root(0))
 
 

@@ -26,7 +26,7 @@ from aral.loop import (
 )
 from aral.loop.reading import store_reading
 from aral.randomness import Stream
-from aral.testing import FakeLearner, planted_data, tiny_model
+from aral.testing import FakeLearner, planted_data, tiny_settings
 
 DATA = planted_data()
 
@@ -35,11 +35,10 @@ def spec(**rounds: object) -> RunSpec:
     settings = Rounds.model_validate({"query_size": 12, "budget": 24, "first_query": "random"} | rounds)
     return RunSpec(
         data="planted",
-        learner="supervised",
+        learner=tiny_settings("supervised", 8),
         acquisition="random",
         threads=1,
         rounds=settings,
-        model=tiny_model(8),
     )
 
 
@@ -230,7 +229,7 @@ def test_a_round_whose_labels_would_all_be_kept_is_refused(tmp_path: Path) -> No
 
 def test_the_share_is_met_on_average(tmp_path: Path) -> None:
     with Store.open(tmp_path, create=True) as store:
-        learner = make_learner("supervised", tiny_model(), DATA.pool, 3, Stream.root(0))
+        learner = make_learner(tiny_settings("supervised"), DATA.pool, 3, Stream.root(0))
         session = fake_session(store, learner, 0.25)  # type: ignore[arg-type]
         assert session._validator is not None
         kept = session._validator.is_kept(np.arange(20000))

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from aral.annotation.training_options import Effort, TrainingOptions
-from aral.benchmarking import Method, RunSpec, resolve
+from aral.benchmarking import Method, RunSpec, resolve, usable
 from aral.errors import BadInput
 from aral.networks import ImageShape
 
@@ -63,11 +63,13 @@ def spec_for(folder: Path, material: Material, options: TrainingOptions) -> RunS
     if options.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("There is no GPU that PyTorch can use.", "Choose the device auto or cpu.")
     device = () if options.device == "auto" else (f'device="{options.device}"',)
-    chosen = chosen_settings(material, options.effort)
+    method = Method.parse(options.method)
+    # A method that is not graph-ssl takes what it has: supervised training has no pretraining, for instance.
+    chosen = usable(str(folder), method, chosen_settings(material, options.effort))
     size = query_size(material, options)
     return resolve(
         str(folder),
-        Method.parse(options.method),
+        method,
         [*chosen, f"rounds.query_size={size}", *device, *options.settings],
         seed=options.seed,
         threads=options.threads or default_threads(),

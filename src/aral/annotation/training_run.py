@@ -21,6 +21,7 @@ from aral.annotation.training_options import TrainingOptions
 from aral.annotation.training_presets import Material, first_query_size, spec_for
 from aral.benchmarking import RunSpec, make_learner, validated
 from aral.durable import Json
+from aral.errors import BadInput
 from aral.loop import CurrentLabels, Observer, Pace, Session, SessionOptions, Store, Strategy
 from aral.loop.training import CHECKPOINTS
 from aral.loop.training_set import is_recorded, trained_classes
@@ -267,16 +268,14 @@ class TrainingRun:
 
 
 def _open_run(project: Project, identity: RunIdentity, images: ProjectImages) -> tuple[Store, int, RunSpec]:
-    """The newest run if it has this identity and its device is there, otherwise a new one."""
+    """The newest run if it has this identity and can be continued, otherwise a new one."""
     before = session_folders(project.folder)
     if before:
         number, path = before[-1]
         store = Store.open(path, create=True)
-        recorded = store.setting("spec")
-        if identity.is_recorded_in(store) and isinstance(recorded, dict):
-            spec = validated(recorded)
-            if spec.device != "cuda" or torch.cuda.is_available():
-                return store, number, spec
+        recorded = _usable_spec(store) if identity.is_recorded_in(store) else None
+        if recorded is not None:
+            return store, number, recorded
         store.close()
     number = before[-1][0] + 1 if before else 1
     material = Material(
@@ -289,6 +288,17 @@ def _open_run(project: Project, identity: RunIdentity, images: ProjectImages) ->
         # Weights for other classes are of no more use; metrics and events stay.
         shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
     return store, number, spec
+
+
+def _usable_spec(store: Store) -> RunSpec | None:
+    """The specification of a run; None when its settings are those of an earlier version, or its GPU is gone."""
+    recorded = store.setting("spec")
+    assert isinstance(recorded, dict)
+    try:
+        spec = validated(recorded)
+    except BadInput:
+        return None
+    return None if spec.device == "cuda" and not torch.cuda.is_available() else spec
 
 
 def _record_settings(

@@ -22,7 +22,7 @@ from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import LossTrace, RoundRecord, RunRecord, read_run
 from .results import Difference, GridResult, UnitResult, is_grid, read_result
 from .runs import drive, load_data, read_spec, run
-from .spec import Rounds, RunSpec, differences, preset_names, resolve, used_settings, validated
+from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
 from .statistics import (
     LEVEL,
     MINIMUM_SEEDS,
@@ -103,6 +103,7 @@ __all__ = [
     "scaled",
     "unequal",
     "units",
+    "usable",
     "used_settings",
     "validated",
     "verify",

@@ -15,10 +15,10 @@ from aral.errors import BadInput
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_size_gives_networks_that_take_it(tmp_path: Path, side: int, channels: int) -> None:
     spec = spec_for(tmp_path, Material((channels, side, side), 1000, 5, None), TrainingOptions())
-    family = spec.model.networks
-    discriminator = family.discriminator((channels, side, side), 5, spec.model.latent_size)
+    family = spec.learner.networks
+    discriminator = family.discriminator((channels, side, side), 5, spec.learner.latent_size)
     assert sum(parameter.numel() for parameter in discriminator.parameters()) < 1_000_000
-    assert spec.model.partitioning.imitation_steps < spec.model.partitioning.steps
+    assert spec.learner.pretraining.imitation_steps < spec.learner.pretraining.steps
 
 
 def work_of(side: int, images: int) -> float:
@@ -35,7 +35,7 @@ def test_the_work_grows_far_less_than_the_pixels(tmp_path: Path) -> None:
     batches = {}
     for side in (28, 128):
         spec = spec_for(tmp_path, Material((3, side, side), 10_000, 5, None), TrainingOptions())
-        batches[side] = spec.model.training.unlabelled_batch
+        batches[side] = spec.learner.training.unlabelled_batch
     assert work_of(128, batches[128]) < 2 * work_of(28, batches[28])
     assert (128 / 28) ** 2 > 20
 
@@ -43,7 +43,7 @@ def test_the_work_grows_far_less_than_the_pixels(tmp_path: Path) -> None:
 def test_small_folders_are_looked_at_less_often(tmp_path: Path) -> None:
     def before(images: int, **options: object) -> int:
         material = Material((1, 28, 28), images, 5, None)
-        return spec_for(tmp_path, material, TrainingOptions.model_validate(options)).model.partitioning.steps
+        return spec_for(tmp_path, material, TrainingOptions.model_validate(options)).learner.pretraining.steps
 
     assert (before(20), before(1000), before(60_000)) == (200, 625, 1200)
     assert before(60_000, effort="quick") == 480
@@ -65,10 +65,10 @@ def test_query_sizes() -> None:
 
 def test_options_are_kept_and_wrong_ones_refused(tmp_path: Path) -> None:
     assert read_options(tmp_path) == TrainingOptions()
-    chosen = TrainingOptions(effort="quick", settings=("model.training.steps=7",))
+    chosen = TrainingOptions(effort="quick", settings=("learner.training.steps=7",))
     write_options(tmp_path, chosen)
     assert read_options(tmp_path) == chosen
-    for wrong in (TrainingOptions(method="arall"), TrainingOptions(settings=("model.steps=1",))):
+    for wrong in (TrainingOptions(method="arall"), TrainingOptions(settings=("learner.steps=1",))):
         with pytest.raises(BadInput):
             write_options(tmp_path, wrong)
     assert read_options(tmp_path) == chosen
@@ -78,6 +78,15 @@ def test_options_are_kept_and_wrong_ones_refused(tmp_path: Path) -> None:
 
 
 def test_single_settings_have_the_last_word(tmp_path: Path) -> None:
-    options = TrainingOptions(settings=("model.training.steps=7", 'model.networks.scale="mlp"'))
+    options = TrainingOptions(settings=("learner.training.steps=7", 'learner.networks.scale="mlp"'))
     spec = spec_for(tmp_path, Material((1, 28, 28), 500, 3, None), options)
-    assert (spec.model.training.steps, spec.model.networks.model_dump()["scale"]) == (7, "mlp")
+    assert (spec.learner.training.steps, spec.learner.networks.model_dump()["scale"]) == (7, "mlp")
+
+
+@pytest.mark.parametrize("method", ["supervised", "aral", "vaal", "pseudo-label", "fixmatch", "max-entropy"])
+def test_a_project_may_use_any_method(method: str, tmp_path: Path) -> None:
+    """What the project chooses for graph-ssl, such as the length of pretraining, is left out of other methods."""
+    spec = spec_for(
+        tmp_path, Material((3, 32, 32), 500, 3, 100), TrainingOptions(method=method, effort="quick")
+    )
+    assert spec.learner.training.steps == 160 and spec.rounds.query_size == 10

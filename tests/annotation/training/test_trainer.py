@@ -19,10 +19,10 @@ from aral.annotation import (
     training_run,
 )
 from aral.annotation.training_run import TrainingRun, identity_of
+from aral.benchmarking.records import read_run
 from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
-from aral.reports import read_run
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 from tests.annotation.training.conftest import OPTIONS, MakeProject, answer_cards, class_of, given, work
 
@@ -404,6 +404,15 @@ def test_a_run_from_before_an_option_existed_goes_on(trained: Project) -> None:
     work(trainer)
     trainer.close()
     assert [path.name for path in trained.folder.glob("session-*")] == ["session-1"]
+
+
+def test_a_run_with_settings_of_an_earlier_version_is_followed_by_a_new_one(trained: Project) -> None:
+    with session_store(trained) as store:
+        spec = store.setting("spec")
+        assert isinstance(spec, dict)
+        store.record_setting("spec", {**spec, "model": {}})
+    with TrainingRun(trained, identity_of(trained, OPTIONS), Observer()) as run:
+        assert run.number == 2
 
 
 def test_waiting_for_classes_and_images(photos: Path) -> None:
