@@ -25,6 +25,9 @@ from aral.benchmarking.statistics import Curve, normalised_area
 from curves import RESULTS, ROOT, commit, machine
 from method_names import NAMES, current_name
 
+# Verdicts in rows from before the words were changed (docs/verdicts.md).
+VERDICTS = {"yes": "better", "no: worse than random": "worse"}
+
 KEPT = {"accuracy": "accuracy", "train seconds": "train_seconds", "query seconds": "query_seconds"}
 
 
@@ -53,17 +56,24 @@ def table(kept: dict[str, Any], budgets: list[int]) -> str:
             {at["labelled"]: at["accuracy"] for at in run["rounds"]}
         )
     words = {
-        current_name(row["method"], kept): f"{row['words']} ({current_name(row['baseline'], kept)})"
+        current_name(
+            row["method"], kept
+        ): f"{current_verdict(row['words'])} ({current_name(row['baseline'], kept)})"
         for row in kept["verdicts"]
         if row["measure"] == "area"
     }
-    head = ["method", *map(str, budgets), "mean over the curve", "better than random (same rule for all)"]
+    head = ["method", *map(str, budgets), "mean over the curve", "verdict (baseline)"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for method, curves in by_method.items():
         cells = [spread([curve[budget] for curve in curves]) for budget in budgets]
         whole = spread([area(curve) for curve in curves])
         lines.append("| " + " | ".join([f"`{method}`", *cells, whole, words.get(method, "–")]) + " |")
     return "\n".join(lines)
+
+
+def current_verdict(words: str) -> str:
+    """A verdict in today's words."""
+    return VERDICTS.get(words, words.replace("cannot tell", "inconclusive"))
 
 
 def area(curve: dict[int, float]) -> float:

@@ -42,7 +42,7 @@ def test_a_finished_run_is_not_run_again(aral, mine: Path, capsys) -> None:
 def test_the_method_that_auto_resolves_to_is_said_and_recorded(aral, mine: Path, capsys) -> None:
     assert aral("run", "digits", *TINY, "--folder", "mine") == 0
     said = capsys.readouterr()
-    assert "Method: graph-ssl+aral-graph, " in said.err and "graph-ssl+aral-graph" in said.out
+    assert "Method: graph-ssl+aral-graph (auto: " in said.err and "graph-ssl+aral-graph" in said.out
     settings = json.loads((mine / "settings.json").read_text())
     assert (settings["learner"]["name"], settings["acquisition"]) == ("graph-ssl", "aral-graph")
     assert settings["chosen"]

@@ -9,4 +9,4 @@ AUTO_REASON = "the most accurate method with few labels in the measurements of d
 
 def auto_text() -> str:
     """The method and the reason, for the terminal."""
-    return f"Method: {AUTO_METHOD}, {AUTO_REASON}."
+    return f"Method: {AUTO_METHOD} (auto: {AUTO_REASON})."

@@ -25,7 +25,7 @@ def demo_command(
     seed: Annotated[int, typer.Option(help="Fixes everything random.")] = 0,
     threads: Threads = None,
 ) -> None:
-    """Compare ARAL with supervised learning on 8×8 digits that need no download: 10 to 100 labels."""
+    """Compare graph-ssl with supervised learning on 8×8 digits, which need no download: 10 to 100 labels."""
     console = Console(stderr=True)
     compared, records = [], []
     for name in METHODS:

@@ -205,7 +205,8 @@ def entry_text(entry: LabelImport) -> str:
     what = f"undo of {entry.undoes}" if entry.undoes is not None else _printable(entry.source)
     undone = f"; undone by {entry.undone_by}" if entry.undone_by is not None else ""
     classes = f"; new classes: {', '.join(entry.new_classes)}" if entry.new_classes else ""
-    return f"{entry.number}  {entry.imported_at}  {what}: {counts or 'nothing'}{classes}{undone}"
+    time = entry.imported_at[:16].replace("T", " ")
+    return f"{entry.number}  {time} UTC  {what}: {counts or 'nothing'}{classes}{undone}"
 
 
 def _printable(text: str) -> str:

@@ -128,6 +128,7 @@ def _curves(
     _title(axes, theme, title, shown)
     axes.set_xlabel("labelled images")
     axes.set_ylabel(f"{measure}, %")
+    axes.set_ylim(top=min(axes.get_ylim()[1], 101.0))  # no axis up to 105 % around a point at 100 %
     counts = sorted({point.labelled for own in methods.values() for point in own})
     axes.xaxis.set_major_locator(
         FixedLocator(counts) if len(counts) <= TICKS else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
