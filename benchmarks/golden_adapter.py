@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from aral.acquisition import PoolView, make_acquisition
 from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
-from aral.annotation.training_presets import Material, spec_for
+from aral.annotation.training_presets import ProjectFacts, spec_for
 from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
 from aral.benchmarking.runs import check_budget, drive, record_spec, validation_of
 from aral.benchmarking.spec import flattened
@@ -310,7 +310,7 @@ def labelling_specification(
 ) -> RunSpec:
     """The settings that a labelling project chooses for its images."""
     options = TrainingOptions(method=str(method_of(method)), effort=effort, threads=1)  # type: ignore[arg-type]
-    return spec_for(folder, Material((3, side, side), images, classes, budget), options)
+    return spec_for(folder, ProjectFacts((3, side, side), images, classes, budget), options)
 
 
 def values_of(spec: RunSpec) -> dict[str, Any]:

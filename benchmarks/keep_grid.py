@@ -1,6 +1,6 @@
 """Keep what a finished grid showed: rows as JSON, the chart, and the table of docs/benchmarks.md.
 
-    aral compare digits --methods random,aral-released --seeds 5 --folder runs/digits
+    aral compare digits --methods random,aral:released --seeds 5 --folder runs/digits
     python benchmarks/keep_grid.py runs/digits digits --note "Other work ran on the machine."
     python benchmarks/keep_grid.py benchmarks/results/digits.json digits
 

@@ -217,7 +217,7 @@ def take(opened: Browser, server: Served, project: Project) -> None:
 
 def take_report(opened: Browser, folder: Path) -> None:
     """Run ``aral`` on digits and take a picture of its report."""
-    spec = resolve("digits", Method.parse("aral"), ["rounds.budget=50"])
+    spec = resolve("digits", Method.parse("graph-ssl"), ["rounds.budget=50"])
     run(spec, load_data(spec), folder / "run")
     page = opened.new_page(viewport={"width": 1080, "height": 800}, device_scale_factor=1)
     page.goto(write_report(read_run(folder / "run")).resolve().as_uri())

@@ -17,7 +17,7 @@ from aral.benchmarking import GridResult, GridSpec, State, UnitResult
 from aral.cli import compare
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
-from tests.annotation.training.conftest import save_digits
+from aral.testing import save_digits
 from tests.cli.conftest import PERCEPTRONS, SHORT
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}

@@ -101,11 +101,11 @@ class _ImageFinder:
         A file among the photos is an image of the project itself: it is matched by its path there.
         """
         for spelling in dict.fromkeys((path, comparable(path))):
-            place = os.path.normpath(self._folder / spelling)
+            candidate = os.path.normpath(self._folder / spelling)
             try:
-                if not place.startswith(f"{self._folder}{os.sep}") or not Path(place).is_file():
+                if not candidate.startswith(f"{self._folder}{os.sep}") or not Path(candidate).is_file():
                     continue
-                file = Path(os.path.realpath(place))
+                file = Path(os.path.realpath(candidate))
                 if not file.is_relative_to(self._folder):
                     continue
                 if file.is_relative_to(self._photos):

@@ -1,8 +1,8 @@
-"""The training worker: a process that trains a project beside the page, seen from both sides.
+"""The training worker: a process that trains a project beside the page, and the object that starts and supervises it.
 
 The server starts it with :class:`TrainerProcess` and starts it again when it was killed. The process itself is
-``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the page always
-goes first, and ends when it is asked to or when the process that started it is gone.
+``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the
+server has priority, and ends on SIGTERM or when the process that started it has ended.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STOP_SECONDS = 2.5
 POLL_SECONDS = 0.5
 MOST_STARTS = 3
 LONG_ENOUGH = 300.0
-"""After so many seconds of work the count of starts begins anew: the worker has not failed at once."""
+"""Seconds of work after which the count of starts is reset: the worker did not fail at once."""
 
 NICENESS = 10
 LOCK_SECONDS = 20.0
@@ -78,7 +78,7 @@ class TrainerProcess:
             process.terminate()
 
     def stop(self) -> None:
-        """End the worker; what it does not finish within seconds it does again next time."""
+        """End the worker; a task that it does not finish within seconds is done again at the next start."""
         self._ending.set()
         self._supervisor.join()
         process = self._process

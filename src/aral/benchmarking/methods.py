@@ -88,8 +88,13 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
             if not known:
                 raise BadInput(f"Learner '{name}' has no variants.", f"Write '{name}'.")
             raise unknown_name(f"variant of '{name}'", variant, known)
+    chosen = variant_settings(name, variants)
+    if any(chosen[setting] != value for variant in variants for setting, value in known[variant].items()):
+        raise BadInput(
+            f"The variants of '{name}:{':'.join(variants)}' contradict each other.", "Name one of them."
+        )
     try:
-        return LEARNERS[name].model_validate(variant_settings(name, variants)).title
+        return LEARNERS[name].model_validate({"name": name, **chosen}).title
     except ValidationError as error:
         raise BadInput(
             f"The variants of '{name}:{':'.join(variants)}' do not fit together: "
@@ -117,8 +122,10 @@ def learner_titles() -> list[str]:
 def _unknown(text: str) -> BadInput:
     """An error with the nearest learner, acquisition or combination of both."""
     _, plus, _ = text.partition("+")
-    simple = [*learner_titles(), *ACQUISITIONS, *SHORT_NAMES, AUTO]
-    combined = [f"{title}+{name}" for title in learner_titles() for name in ACQUISITIONS]
+    written = [f"{name}:{variant}" for name, settings in LEARNERS.items() for variant in settings.VARIANTS]
+    learners = [*LEARNERS, *written]
+    simple = [*learners, *ACQUISITIONS, *SHORT_NAMES, AUTO]
+    combined = [f"{learner}+{name}" for learner in learners for name in ACQUISITIONS]
     nearest = unknown_name("method", text, combined if plus else simple).hint.partition(" Valid:")[0]
     hint = f"{nearest} " if nearest.startswith("Did you mean") else ""
     return BadInput(

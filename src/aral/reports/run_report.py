@@ -10,8 +10,8 @@ from jaxtyping import Int64
 
 from aral.annotation import Estimate
 from aral.annotation.accuracy_estimate import exact_interval
-from aral.annotation.advice import fairness
-from aral.annotation.model_cards import in_words
+from aral.annotation.advice import sampling_note
+from aral.annotation.model_cards import estimate_sentence
 from aral.benchmarking import RoundRecord, RunRecord
 from aral.durable import Json
 from aral.loop import Stage
@@ -83,7 +83,7 @@ def estimate_in_words(record: RunRecord, estimate: Estimate | None = None) -> st
     if not record.of_project:
         return ""
     estimate = estimate or _own_estimate(record)
-    return f"{in_words(estimate)} {fairness(estimate)}"
+    return f"{estimate_sentence(estimate)} {sampling_note(estimate)}"
 
 
 def curve_in_words(record: RunRecord) -> str:
