@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aral.errors import BadInput, RunFailed
+from aral.errors import AralError, BadInput, RunFailed
 from aral.loop import Stage, Store
 from aral.types import ClassAnswer, Selection
 
@@ -215,3 +215,31 @@ def test_another_writer_is_waited_for_and_then_named(store: Store) -> None:
     other.close()
     store.record_setting("seed", 1)
     assert store.setting("seed") == 1
+
+
+class Flaky(sqlite3.Connection):
+    """Fails a number of times to switch to the write-ahead log, as while another process deletes it."""
+
+    failures = 0
+
+    def execute(self, statement: str, *parameters: object) -> sqlite3.Cursor:
+        if "journal_mode" in statement and Flaky.failures:
+            Flaky.failures -= 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return super().execute(statement, *parameters)
+
+
+@pytest.mark.parametrize(("failures", "opens"), [(2, True), (99, False)])
+def test_opening_beside_a_process_that_closes_is_tried_again(
+    failures: int, opens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(Flaky, "failures", failures)
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Flaky))
+    if opens:
+        Store.open(tmp_path, create=True).close()
+    else:
+        with pytest.raises(AralError, match="disk I/O error"):
+            Store.open(tmp_path, create=True)

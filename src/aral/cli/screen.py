@@ -15,6 +15,10 @@ from aral.plural import counted
 TOTAL = "total "
 
 
+IN_REPORT_ONLY = frozenset({"collapsed latents"})
+"""Events that say something about the networks, not about the run; the report lists them."""
+
+
 class Screen(Observer):
     """Shows the progress of one run: round, step, losses, accuracy, time left.
 
@@ -98,7 +102,9 @@ class Screen(Observer):
         self._console.print("  ".join(line), highlight=False, soft_wrap=True)
 
     def event(self, kind: str, message: str) -> None:
-        """Print a warning."""
+        """Print a warning, unless it concerns only what the report shows."""
+        if kind in IN_REPORT_ONLY:
+            return
         self._console.print(f"{self._title}  {kind}: {message}", style="yellow", highlight=False)
 
 

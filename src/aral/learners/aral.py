@@ -124,21 +124,22 @@ class Aral(Method):
         x_l, y_l, x_u = batch.labelled.images, batch.labelled.class_probs, batch.unlabelled.images
         count = len(x_l)
 
-        # Computed once and shared by the phases.
+        # D's pass over all it sees, for eq. 12; x_g, made once and shared with G, is detached.
         z_g, y_g = batch.prior(nets)
         x_g = nets.generate(z_g, y_g)
-        y_u = eval_probabilities(disc, x_u)  # ŷ, stop-gradient
-        x, y = torch.cat([x_l, x_u]), torch.cat([y_l, y_u])
+        seen, share = ([x_l, x_u], w.labelled_share) if s.unlabelled_in_discriminator else ([x_l], 1.0)
+        *h_seen, h_g = torch.split(
+            disc.features(torch.cat([*seen, x_g.detach()])), [*(len(x) for x in seen), len(x_g)]
+        )
+        # ŷ, stop-gradient, and the codes: computed once and shared by the phases.
+        x, y = torch.cat([x_l, x_u]), torch.cat([y_l, eval_probabilities(disc, x_u)])
         codes = encode(nets, batch, x, y, count) if s.encoder else None
         z = codes.sample if codes else x.new_zeros(len(x), nets.latent_size)
         z_g = z_g if codes else torch.zeros_like(z_g)  # without E, c_rf judges (x, y) alone
 
-        # D, eq. 12: one pass over all it sees; x_g and z are detached.
-        seen, share = (len(x), w.labelled_share) if s.unlabelled_in_discriminator else (count, 1.0)
-        h_l, h_u, h_g = torch.split(
-            disc.features(torch.cat([x[:seen], x_g.detach()])), [count, seen - count, len(x_g)]
-        )
-        h_real, z_real, y_real = torch.cat([h_l, h_u]), z[:seen].detach(), y[:seen]
+        # D, eq. 12: z is detached.
+        h_l, h_real = h_seen[0], torch.cat(h_seen)
+        z_real, y_real = z[: len(h_real)].detach(), y[: len(h_real)]
         yield Phase(
             "D",
             frozenset({D}),

@@ -275,6 +275,10 @@ class GraphSsl(Method):
         strong_u = batch.augmented(batch.unlabelled, strong, "strong")
         # One pass over all images, in this order; those that no term reads are left out.
         mixture = self._mixture(batch)
+        classes = None
+        if mixture:  # predicted before the pass, whose batch norm statistics are those of mixed images
+            y_l = batch.labelled.class_probs
+            classes = mixture(torch.cat([y_l, self._soft_labels(nets, batch)]))
         images = {} if mixture else {"labelled": strong_l}
         if not mixture or in_rounds:
             images["unlabelled"] = strong_u
@@ -296,8 +300,8 @@ class GraphSsl(Method):
                 h["generated"] = disc.features(generated()[0].detach())
 
         terms: list[Term] = []
-        if mixture:
-            terms += self._mixed_terms(nets, batch, h["mixed"], mixture)
+        if classes is not None:
+            terms += self._mixed_terms(nets, batch, h["mixed"], classes)
         else:
             y_l = batch.labelled.class_probs
             labelled = Term(
@@ -350,21 +354,17 @@ class GraphSsl(Method):
         count = len(batch.labelled.images) + len(batch.unlabelled.images)
         return Mixture.draw(count, alpha, batch.stream.child("mixture")) if alpha else None
 
-    def _mixed_terms(self, nets: Nets, batch: Batch, h: Tensor, mixture: Mixture) -> list[Term]:
+    def _mixed_terms(self, nets: Nets, batch: Batch, h: Tensor, classes: Float[Tensor, "B K"]) -> list[Term]:
         """Cross-entropy of mixed images and equally mixed classes: first those that are mostly labelled images."""
-        w, disc, y_l = self.settings.weights, nets.discriminator, batch.labelled.class_probs
-
-        @cache
-        def classes() -> Float[Tensor, "B K"]:
-            return mixture(torch.cat([y_l, self._soft_labels(nets, batch)]))
+        w, disc, count = self.settings.weights, nets.discriminator, len(batch.labelled.images)
 
         def mixed(half: slice) -> Tensor:
-            return cross_entropy(disc.classify(h)[half], classes()[half])
+            return cross_entropy(disc.classify(h)[half], classes[half])
 
         weight = w.cls * w.pseudo_labels * w.pseudo_labels_ramp.at(batch.age)
         return [
-            Term("classify mixed labelled", w.cls, lambda: mixed(slice(len(y_l)))),
-            Term("classify mixed unlabelled", weight, lambda: mixed(slice(len(y_l), None))),
+            Term("classify mixed labelled", w.cls, lambda: mixed(slice(count))),
+            Term("classify mixed unlabelled", weight, lambda: mixed(slice(count, None))),
         ]
 
     def _soft_labels(self, nets: Nets, batch: Batch) -> Float[Tensor, "U K"]:

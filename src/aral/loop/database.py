@@ -18,6 +18,7 @@ from aral.errors import AralError, BadInput, RunFailed
 BUSY_MILLISECONDS = 5000
 """How long a statement waits for a reader outside this program, such as a backup."""
 
+OPEN_ATTEMPTS, OPEN_PAUSE_SECONDS = 5, 0.05
 POLL_SECONDS = 0.002
 """How often a transaction checks whether another process has finished its own.
 
@@ -77,12 +78,25 @@ class Database:
         self._process = os.getpid()
         with _explained_opening(path, schema.noun):
             _prepare_file(path, create, schema.noun)
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=not shared)
+            self._open(create, shared)
+
+    def _open(self, create: bool, shared: bool) -> None:
+        """Connect and bring the file to the newest version.
+
+        Opening the write-ahead log can fail with an I/O error while another process closes its last connection and
+        deletes that log; a moment later it succeeds.
+        """
+        for attempt in range(1, OPEN_ATTEMPTS + 1):
+            self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=not shared)
             try:
                 self._start(create)
-            except BaseException:
+                return
+            except BaseException as error:
                 self._connection.close()
-                raise
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code != sqlite3.SQLITE_IOERR or attempt == OPEN_ATTEMPTS:
+                    raise
+            time.sleep(OPEN_PAUSE_SECONDS * attempt)
 
     def _start(self, create: bool) -> None:
         connection, migrations = self._connection, self._schema.migrations
