@@ -1,6 +1,6 @@
 """Learning curves of several methods and seeds as raw rows: every figure of docs/benchmarks.md on accuracy.
 
-    python benchmarks/curves.py mnist-objectives mnist --methods aral:released,aral --seeds 1
+    python benchmarks/curves.py mnist-objectives mnist --methods aral:released+aral,aral+aral --seeds 1
 
 Runs live in runs/NAME and are resumed when the command is repeated. Rows are written after each run, each with the
 commit and machine it was measured on. A run that has a row is not repeated, even where its folder is gone: to

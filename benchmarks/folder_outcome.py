@@ -17,7 +17,7 @@ import torch
 from aral import run
 from aral.annotation import Project, TrainingOptions
 from aral.annotation.formats import unescape_cell
-from aral.annotation.training_presets import Material as Sizes
+from aral.annotation.training_presets import ProjectFacts as Sizes
 from aral.annotation.training_presets import spec_for
 from aral.data import DataSet, read_image_folder
 from aral.data.decode import Channels

@@ -20,9 +20,9 @@ from starlette.testclient import TestClient
 
 from aral.acquisition import PoolView, make_acquisition
 from aral.annotation import Project, Trainer, TrainingOptions, export, import_labels
-from aral.annotation.training_presets import Material, spec_for
+from aral.annotation.training_presets import ProjectFacts, spec_for
 from aral.benchmarking import GridSpec, Method, Resources, RunSpec, make_learner, resolve, run_grid
-from aral.benchmarking.runs import check_budget, drive, settle, validation_of
+from aral.benchmarking.runs import check_budget, drive, record_spec, validation_of
 from aral.benchmarking.spec import flattened
 from aral.data import DataSet, load
 from aral.errors import BadInput, Stopped
@@ -310,7 +310,7 @@ def labelling_specification(
 ) -> RunSpec:
     """The settings that a labelling project chooses for its images."""
     options = TrainingOptions(method=str(method_of(method)), effort=effort, threads=1)  # type: ignore[arg-type]
-    return spec_for(folder, Material((3, side, side), images, classes, budget), options)
+    return spec_for(folder, ProjectFacts((3, side, side), images, classes, budget), options)
 
 
 def values_of(spec: RunSpec) -> dict[str, Any]:
@@ -340,7 +340,7 @@ def started(spec: RunSpec, data: DataSet, folder: Path) -> Iterator[Running]:
     strategy = Strategy(make_acquisition(spec.acquisition), make_acquisition(spec.rounds.first_query))
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
-        settle(store, spec, data)
+        record_spec(store, spec, data)
         session = Session(
             store,
             data.pool,

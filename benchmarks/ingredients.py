@@ -1,7 +1,7 @@
-"""What each ingredient of the learner `aral` is worth: the same run with one of them left out, or one put in.
+"""What each ingredient of the learner `graph-ssl` is worth: the same run with one of them left out, or one put in.
 
     python benchmarks/ingredients.py digits --seeds 5
-    python benchmarks/ingredients.py mnist --seeds 3 --set model.training.steps=100
+    python benchmarks/ingredients.py mnist --seeds 3 --set learner.training.steps=100
 
 Each row is one variant and seed with the test accuracy at every budget. Runs live in runs/ingredients and are
 resumed when the command is repeated; rows are written as they arrive to ``ingredients-DATA.json``. A table of the
@@ -29,7 +29,7 @@ WHOLE = "everything"
 class Variant:
     """A method and what is set differently from its preset."""
 
-    method: str = "aral"
+    method: str = "graph-ssl"
     settings: tuple[str, ...] = ()
 
 
@@ -56,27 +56,27 @@ def _set(*settings: str) -> Variant:
     return Variant(settings=settings)
 
 
-NO_GENERATION = ("model.weights.trd=0", "model.weights.adv=0", "model.weights.feature_matching=0")
+NO_GENERATION = ("learner.weights.trd=0", "learner.weights.adv=0", "learner.weights.feature_matching=0")
 VARIANTS = {
     WHOLE: Variant(),
-    "neighbours in pixels": _set('model.partitioning.neighbours_in="pixels"'),
-    "no labels along the graph": _set("model.spreading.weight=0"),
-    "no own labels": _set("model.weights.self_training=0"),
-    "neither": _set("model.weights.self_training=0", "model.spreading.weight=0"),
-    "no imitation of communities": _set("model.partitioning.imitation=0"),
+    "neighbours in pixels": _set('learner.graph.compare="pixels"'),
+    "no labels along the graph": _set("learner.weights.propagated=0"),
+    "no own labels": _set("learner.weights.pseudo_labels=0"),
+    "neither": _set("learner.weights.pseudo_labels=0", "learner.weights.propagated=0"),
+    "no imitation of communities": _set("learner.pretraining.imitation=0"),
     "no training before labels (first query TypiClust)": _set(
-        "model.partitioning.steps=0", 'rounds.first_query="typiclust"'
+        "learner.pretraining.steps=0", 'rounds.first_query="typiclust"'
     ),
     "first query at random": _set('rounds.first_query="random"'),
-    "later queries at random": Variant("aral+random"),
-    "all queries at random": Variant("aral+random", ('rounds.first_query="random"',)),
-    "no E, G and S: later queries typical-entropy": Variant("aral+typical-entropy", NO_GENERATION),
-    "groups kept in rounds (put in)": _set("model.partitioning.in_rounds=1"),
-    "generated images as training data (put in)": _set("model.weights.generated=1"),
+    "later queries at random": Variant("graph-ssl+random"),
+    "all queries at random": Variant("graph-ssl+random", ('rounds.first_query="random"',)),
+    "no E, G and S: later queries typical-entropy": Variant("graph-ssl+typical-entropy", NO_GENERATION),
+    "groups kept in rounds (put in)": _set("learner.pretraining.in_rounds=1"),
+    "generated images as training data (put in)": _set("learner.weights.generated=1"),
     "images mixed in pairs (put in)": _set(
-        "model.self_training.mixing=0.75",
-        "model.self_training.averaged=true",
-        "model.self_training.align=true",
+        "learner.pseudo_labels.mixup=0.75",
+        'learner.pseudo_labels.teacher="ema"',
+        "learner.pseudo_labels.align=true",
     ),
 }
 

@@ -21,19 +21,19 @@ from aral.annotation import AnswerEvent, Project, Trainer, TrainingOptions
 from photo_folders import write_images
 
 SMALL = (
-    "model.networks.widths=[8, 16, 32, 64]",
-    "model.networks.depth=1",
-    "model.networks.encoder_widths=[8, 8, 8]",
-    "model.networks.generator_widths=[8, 8, 8]",
-    "model.training.steps=100",
-    "model.training.labelled_batch=32",
-    "model.training.unlabelled_batch=32",
-    "model.training.warm_up=0",
-    "model.training.average_decay=0.9",
-    "model.training.generate_every=20",
-    'model.training.precision="float32"',
-    "model.partitioning.steps=80",
-    "model.partitioning.imitation_steps=60",
+    "learner.networks.widths=[8, 16, 32, 64]",
+    "learner.networks.depth=1",
+    "learner.networks.encoder_widths=[8, 8, 8]",
+    "learner.networks.generator_widths=[8, 8, 8]",
+    "learner.training.steps=100",
+    "learner.training.labelled_batch=32",
+    "learner.training.unlabelled_batch=32",
+    "learner.training.warm_up=0",
+    "learner.training.average_decay=0.9",
+    "learner.training.generate_every=20",
+    'learner.training.precision="float32"',
+    "learner.pretraining.steps=80",
+    "learner.pretraining.imitation_steps=60",
 )
 IMAGES = 1000
 MOST_TURNS = 200

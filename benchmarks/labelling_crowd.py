@@ -29,7 +29,11 @@ from page_client import AHEAD, Browser, Page, Unreachable
 from photo_folders import write_digits
 
 DIGITS = ",".join(map(str, range(10)))
-SMALL = ("model.training.steps=40", "model.partitioning.steps=30", "model.partitioning.imitation_steps=12")
+SMALL = (
+    "learner.training.steps=40",
+    "learner.pretraining.steps=30",
+    "learner.pretraining.imitation_steps=12",
+)
 STATUS_SECONDS = 2.0
 PATIENCE_SECONDS = 300.0
 

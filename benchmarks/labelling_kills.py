@@ -27,7 +27,11 @@ from page_client import Page, Unreachable
 from photo_folders import write_digits
 
 DIGITS = ",".join(map(str, range(10)))
-QUICK = ("model.training.steps=20", "model.partitioning.steps=20", "model.partitioning.imitation_steps=10")
+QUICK = (
+    "learner.training.steps=20",
+    "learner.pretraining.steps=20",
+    "learner.pretraining.imitation_steps=10",
+)
 PAUSE_SECONDS = 0.02
 IMAGES_A_KILL = 120
 SPARE = 200

@@ -39,7 +39,7 @@ def measure(method: str, biased: bool, seed: int) -> dict[str, object]:
     test = data.test
     like, unlike = (test.images.subset(test.ids[mask]) for mask in (test.classes < 5, test.classes >= 5))
     return {
-        "learner": spec.learner,
+        "learner": spec.learner.title,
         "labels": "classes 0 to 4" if biased else "random",
         "seed": seed,
         "held out": {name: round(value, 4) for name, value in learner.diagnose(like, unlike).items()},
@@ -54,7 +54,7 @@ def main() -> None:
     """Measure both objectives and VAAL, and write the rows as they come."""
     torch.set_num_threads(1)
     rows = []
-    for method in ("aral-paper", "aral-released", "vaal"):
+    for method in ("aral", "aral:released", "vaal"):
         for biased in (True, False):
             for seed in SEEDS:
                 rows.append(measure(method, biased, seed))

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from aral.learners.spec import Model
 
 from aral import ImageSet, LabelledSet, Method, Stream, make_learner
-from aral.benchmarking.spec import read_preset
+from aral.benchmarking import resolve
 from curves import RESULTS, commit, machine
 
 SIZES = {
@@ -46,22 +45,18 @@ def squares(count: int, channels: int, side: int, class_count: int) -> tuple[Ima
 def measure(name: str, method: str, batch: int, steps: int) -> dict[str, object]:
     """Train ``steps`` steps of one preset's networks with small batches."""
     channels, side, class_count = SIZES[name]
-    preset = read_preset(name)
-    model = Model.model_validate(preset.get("model", {}))
-    training = model.training.model_copy(
-        update={"steps": steps, "labelled_batch": batch, "unlabelled_batch": batch, "flat_share": 1.0}
-    )
-    model = model.model_copy(update={"training": training})
+    settings = [f"learner.training.{key}={batch}" for key in ("labelled_batch", "unlabelled_batch")]
+    settings += [f"learner.training.steps={steps}", "learner.training.flat_share=1.0"]
+    spec = resolve(name, Method.parse(method), settings)
     pool, classes = squares(64, channels, side, class_count)
-    parsed = Method.parse(method)
-    learner = make_learner(parsed.learner, model, pool, class_count, Stream.root(0))
+    learner = make_learner(spec.learner, pool, class_count, Stream.root(0))
     labelled = LabelledSet(pool.subset(pool.ids[:32]), classes[:32], class_count)
     learner.start_round(0, labelled, pool.without(labelled.ids), Stream.root(1))
     rows = [learner.step(index) for index in range(steps)]
     half = max(1, steps // 4)
     return {
         "preset": name,
-        "method": parsed.learner,
+        "method": spec.learner.title,
         "image": [channels, side, side],
         "classes": class_count,
         "parameters": {
@@ -91,7 +86,7 @@ def main() -> None:
     rows = []
     for name in SIZES:
         batch, steps = (4, 12) if name == "imagenet" else (16, 24)
-        rows.append(measure(name, "aral-paper", batch, steps))
+        rows.append(measure(name, "aral", batch, steps))
         print(json.dumps(rows[-1]))
         (RESULTS / "scales.json").write_text(
             json.dumps(

@@ -1,13 +1,14 @@
-"""Pools that are not as tidy as a benchmark's: unbalanced, with foreign images, with classes missing at first.
+"""Pools that are not as tidy as a benchmark's: unbalanced, with out-of-distribution images, or with
+classes that the first labels miss.
 
-    python benchmarks/scenarios.py --methods aral,supervised+random --seeds 3
+    python benchmarks/scenarios.py --methods graph-ssl,supervised+random --seeds 3
 
 Each row is one scenario, method and seed: labels spent, test accuracy and classes seen after every round. Runs
 live in runs/scenarios and are resumed when the command is repeated; rows are written after each run. A table of
 all kept rows is printed at the end.
 
 * ``unbalanced``: class k of MNIST keeps a share 10^(−k/9) of its images, the rarest a tenth of the commonest.
-* ``foreign``: a fifth of the pool is Fashion-MNIST; a person answers 'none of these', which costs a label.
+* ``ood``: a fifth of the pool is Fashion-MNIST; the oracle answers 'none of these', which costs a label.
 * ``missing``: the first query is replaced by images of eight of the ten classes; the others must be discovered.
 """
 
@@ -47,26 +48,24 @@ RUNS = Path("runs/scenarios")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A pool, its images of no class, and a first query that replaces the method's own if it is given."""
+    """A pool, the ids of its out-of-distribution images, and a first query in place of the method's own."""
 
     data: DataSet
     ood: frozenset[int] = frozenset()
     first: Callable[[Selection], Selection] | None = None
 
 
-class Person(GroundTruth):
-    """Knows the classes, and says 'none of these' to images of no class."""
+class OodOracle(GroundTruth):
+    """Ground truth that answers 'none of these' for out-of-distribution images."""
 
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(scenario.data.pool.ids, scenario.data.pool_classes)
-        self._foreign = scenario.foreign
+        self._ood = scenario.ood
 
     def collect(self) -> list[Answer]:
-        """The answers to what was asked."""
+        """The answers to the requests since the last call."""
         return [
-            NoClassAnswer(answer.image_id, NoClass.NONE_OF_THESE)
-            if answer.image_id in self._foreign
-            else answer
+            NoClassAnswer(answer.image_id, NoClass.NONE_OF_THESE) if answer.image_id in self._ood else answer
             for answer in super().collect()
         ]
 
@@ -85,7 +84,7 @@ def ood(data: DataSet, stream: Stream) -> Scenario:
     replaced = np.sort(rows[: len(data.pool) // 5])
     pixels = data.pool.pixels.clone()
     pixels[torch.from_numpy(replaced)] = other.pixels[torch.from_numpy(replaced)]
-    # Their classes stay in the table but are never said.
+    # Their classes stay in the table, but the oracle never gives them.
     return Scenario(replace(data, pool=ImageSet.of(pixels)), frozenset(replaced.tolist()))
 
 
@@ -102,8 +101,11 @@ def missing(data: DataSet, stream: Stream) -> Scenario:
 
 
 SCENARIOS = {"unbalanced": unbalanced, "ood": ood, "missing": missing}
+KEYS = {"ood": "foreign"}
+"""Scenarios with another name in stored rows, run folders and random streams: a stream's name decides its draws."""
+
 SHOWN_AS = {"foreign": "ood", "missing": "missing classes"}
-"""Names in the printed table of scenarios that rows know by other names."""
+"""Names in the printed table of scenarios with another name in stored rows."""
 
 
 def _cut(data: DataSet, kept: np.ndarray) -> DataSet:
@@ -125,7 +127,7 @@ class Given:
         return self.own.needs
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
-        """As many images as the method would have asked."""
+        """The given images in place of those that the method would query."""
         return self.first(self.own(pool, n, stream))
 
 
@@ -136,16 +138,16 @@ def one_run(
     torch.set_num_threads(1)
     spec = resolve("mnist", method, settings, seed=seed, threads=1)
     stream = Stream.root(seed)
-    scenario = SCENARIOS[name](load("mnist"), stream.child("scenario", name))
+    scenario = SCENARIOS[name](load("mnist"), stream.child("scenario", KEYS.get(name, name)))
     data = scenario.data
-    learner = make_learner(spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"))
+    learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"), spec.device)
     first = make_acquisition(spec.rounds.first_query)
     if scenario.first is not None:
         first = Given(first, scenario.first)
     with Store.open(folder, create=True) as store:
         strategy = Strategy(make_acquisition(spec.acquisition), first)
         session = Session(store, data.pool, data.class_count, learner, strategy, stream.child("session"))
-        drive(session, Person(scenario), data.test, spec.rounds.query_size, spec.rounds.budget)
+        drive(session, OodOracle(scenario), data.test, spec.rounds.query_size, spec.rounds.budget)
         rows: dict[int, dict[str, float]] = {}
         for metric in store.metrics():
             if metric.name in ("accuracy", "classes seen"):
@@ -174,9 +176,9 @@ def table(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> str:
 
 
 def main() -> None:
-    """Everything that is asked for, one after the other."""
+    """Run every scenario, method and seed, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--methods", default="aral,supervised+random")
+    parser.add_argument("--methods", default="graph-ssl,supervised+random")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--labels", default="10,20,30,50,100", help="budgets of the printed table")
@@ -187,10 +189,11 @@ def main() -> None:
         for name in arguments.scenarios.split(","):
             for text in arguments.methods.split(","):
                 method = Method.parse(text)
-                key = {"scenario": name, "method": str(method), "seed": seed, "settings": arguments.set}
+                stored = KEYS.get(name, name)
+                key = {"scenario": stored, "method": str(method), "seed": seed, "settings": arguments.set}
                 if kept.has(key):
                     continue
-                folder = RUNS / f"{name}-{method}-seed{seed}"
+                folder = RUNS / f"{stored}-{method}-seed{seed}"
                 kept.keep(key, {"rounds": one_run(name, method, seed, arguments.set, folder)})
     print(table(kept.rows, [int(n) for n in arguments.labels.split(",")]))
 

@@ -28,7 +28,7 @@ from aral.annotation import (
     Project,
     TrainingState,
 )
-from aral.benchmarking import Method, load_data, resolve, run
+from aral.benchmarking import Method, load_data, read_run, resolve, run
 from aral.reports import write_report
 from aral.web import Served, served
 
@@ -217,10 +217,10 @@ def take(opened: Browser, server: Served, project: Project) -> None:
 
 def take_report(opened: Browser, folder: Path) -> None:
     """Run ``aral`` on digits and take a picture of its report."""
-    spec = resolve("digits", Method.parse("aral"), ["rounds.budget=50"])
+    spec = resolve("digits", Method.parse("graph-ssl"), ["rounds.budget=50"])
     run(spec, load_data(spec), folder / "run")
     page = opened.new_page(viewport={"width": 1080, "height": 800}, device_scale_factor=1)
-    page.goto(write_report(folder / "run").resolve().as_uri())
+    page.goto(write_report(read_run(folder / "run")).resolve().as_uri())
     # Pictures further down are loaded when they are scrolled to.
     page.evaluate("for (const each of document.images) each.loading = 'eager'")
     page.wait_for_function("[...document.images].every(each => each.complete)")

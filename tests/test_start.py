@@ -45,7 +45,7 @@ def test_names_come_from_where_they_are_defined() -> None:
         "import aral.acquisition.interface, aral.benchmarking.runs, aral.annotation.exporting\n"
         "from aral import make_acquisition, benchmarking, annotation\n"
         "assert callable(make_acquisition) and callable(benchmarking.run) and callable(annotation.export)\n"
-        "assert aral.data.load is aral.load and aral.learners.Model is aral.Model"
+        "assert aral.data.load is aral.load and aral.learners.Learner is aral.Learner"
     )
     assert "torch" in heavy_after(code)
 

@@ -43,15 +43,20 @@ class DamagedCheckpoint(RunFailed):
         self.path = path
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, private: bool = False) -> None:
     """Write a file, replacing an older one in one step; when this returns it is on the disk.
+
+    Args:
+        path: the file.
+        content: of the file.
+        private: readable by its owner only (mode 0600).
 
     Raises:
         OSError: the disk is full or refuses; the older file, if any, is in place, unchanged.
     """
     staged = path.with_name(f".{path.name}{STAGED}{uuid4().hex}")
     try:
-        _write_to_disk(staged, content)
+        _write_to_disk(staged, content, private)
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
@@ -230,8 +235,10 @@ def _publish(staged: Path, path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_to_disk(path: Path, content: bytes) -> None:
+def _write_to_disk(path: Path, content: bytes, private: bool = False) -> None:
     with path.open("xb") as file:
+        if private:
+            os.fchmod(file.fileno(), 0o600)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -39,7 +39,7 @@ class RunFailed(AralError):
 
 
 class Stopped(AralError):
-    """The user asked to stop; everything is saved and the same command goes on."""
+    """The user asked to stop; everything is saved and the same command continues."""
 
     exit_code = 130
 

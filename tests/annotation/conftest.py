@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from aral.annotation import (
-    AnswerEvent,
-    ModelRecord,
-    Project,
-    Provenance,
-)
+from aral.annotation import ModelRecord, Project
+from aral.testing import save_noise
 
 MakeProject = Callable[..., Project]
-
-
-def picture(number: int, width: int = 20, height: int = 16) -> Image.Image:
-    """A coloured picture unlike that of any other number."""
-    blocks = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST)
 
 
 def save_pictures(folder: Path, count: int, first: int = 0) -> None:
     """PNG files ``000.png``, ``001.png`` … with pictures of these numbers."""
     folder.mkdir(exist_ok=True)
     for number in range(first, first + count):
-        picture(number).save(folder / f"{number:03d}.png")
+        save_noise(folder / f"{number:03d}.png", number)
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The SQLite connections that are opened from now on; a project opens one that writes, then one that reads."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def recorded(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", recorded)
+    return opened
 
 
 @pytest.fixture
@@ -62,28 +66,8 @@ def make_project(photos: Path) -> Iterator[MakeProject]:
 
 @pytest.fixture
 def project(make_project: MakeProject) -> Project:
-    """Thirty images, two classes, nothing set aside for measuring."""
+    """Thirty images, two classes, no estimate set."""
     return make_project()
-
-
-_keys = itertools.count()
-
-
-def given(
-    image_id: int,
-    answer: int | str,
-    annotator: str = "Ann",
-    key: str | None = None,
-    shown: bool = False,
-    provenance: Provenance | None = None,
-) -> AnswerEvent:
-    """An event under a new key: a class by its number, anything else by its name."""
-    key = f"key-{next(_keys)}" if key is None else key
-    if isinstance(answer, int):
-        return AnswerEvent(
-            key, image_id, annotator, "class", answer, suggestion_shown=shown, provenance=provenance
-        )
-    return AnswerEvent(key, image_id, annotator, answer)  # type: ignore[arg-type]
 
 
 def change_settings(project: Project, **changes: object) -> None:
@@ -92,7 +76,7 @@ def change_settings(project: Project, **changes: object) -> None:
 
 
 def label_map(project: Project) -> dict[int, int]:
-    """Class by image, as the labels stand."""
+    """Class by image of the current labels."""
     return {label.image_id: label.class_id for label in project.labels.all()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,15 +13,14 @@ from hypothesis import strategies as st
 
 from aral.annotation import AnswerEvent, Project
 from aral.errors import BadInput, RunFailed
-
-from .conftest import given as answered
-from .conftest import label_map, save_pictures
+from aral.testing import answer_event, project_database, project_rows
+from tests.annotation.conftest import label_map, save_pictures
 
 
 def test_an_event_sent_twice_counts_once(project: Project) -> None:
-    event = answered(3, 1, key="k")
+    event = answer_event(3, 1, key="k")
     first = project.annotations.append(event)
-    again, other = project.annotations.append_many([event, answered(4, 0)])
+    again, other = project.annotations.append_many([event, answer_event(4, 0)])
     assert (first.repeated, again.repeated, again.seq, other.seq) == (False, True, 1, 2)
     assert label_map(project) == {3: 1, 4: 0}
     assert len(project.annotations.history("Ann")) == 2
@@ -35,8 +35,8 @@ def test_an_event_sent_twice_counts_once(project: Project) -> None:
         AnswerEvent("k", 3, "Ann", "skip"),
     ],
 )
-def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> None:
-    project.annotations.append(answered(3, 1, key="k"))
+def test_a_key_identifies_one_event(project: Project, other: AnswerEvent) -> None:
+    project.annotations.append(answer_event(3, 1, key="k"))
     with pytest.raises(BadInput, match="'k' was used already"):
         project.annotations.append(other)
 
@@ -59,7 +59,7 @@ def test_a_key_stands_for_one_event(project: Project, other: AnswerEvent) -> Non
 )
 def test_one_bad_event_keeps_all_of_its_batch_out(project: Project, event: AnswerEvent, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
-        project.annotations.append_many([answered(1, 0), event])
+        project.annotations.append_many([answer_event(1, 0), event])
     assert (
         project.labels.all() == []
         and project.annotations.history("Ann") == []
@@ -69,15 +69,15 @@ def test_one_bad_event_keeps_all_of_its_batch_out(project: Project, event: Answe
 
 def test_undo_brings_the_earlier_answer_back(project: Project) -> None:
     for answer in (0, 1, "skip"):
-        project.annotations.append(answered(5, answer))
-    project.annotations.append(answered(6, 1))
+        project.annotations.append(answer_event(5, answer))
+    project.annotations.append(answer_event(6, 1))
     taken_back = []
     for expected in ({5: 1, 6: 1}, {5: 0, 6: 1}, {6: 1}):
-        taken_back.append(project.annotations.append(answered(5, "undo")).cancels)
+        taken_back.append(project.annotations.append(answer_event(5, "undo")).cancels)
         assert label_map(project) == expected
     assert taken_back == [3, 2, 1]
     with pytest.raises(BadInput, match="to undo"):
-        project.annotations.append(answered(5, "undo"))
+        project.annotations.append(answer_event(5, "undo"))
     assert [one.seq for one in project.annotations.undoable("Ann")] == [4]
     assert [(one.seq, one.cancelled) for one in project.annotations.history("Ann")] == [
         (4, False),
@@ -88,26 +88,26 @@ def test_undo_brings_the_earlier_answer_back(project: Project) -> None:
 
 
 def test_an_annotator_cannot_undo_the_answer_of_another(project: Project) -> None:
-    project.annotations.append(answered(5, 0, "Ann"))
+    project.annotations.append(answer_event(5, 0, "Ann"))
     with pytest.raises(BadInput, match="Bob has no answer"):
-        project.annotations.append(answered(5, "undo", "Bob"))
+        project.annotations.append(answer_event(5, "undo", "Bob"))
     assert project.annotations.undoable("Bob") == [] and project.annotations.undoable("nobody") == []
 
 
 def test_fifty_answers_are_undone_after_opening_again(project: Project) -> None:
     for number in range(60):
-        project.annotations.append(answered(number % 30, number % 2))
+        project.annotations.append(answer_event(number % 30, number % 2))
     with Project.open(project.folder) as again:
         for number in range(59, 9, -1):
-            newest = again.annotations.undoable("Ann", 1)[0]
+            newest = again.annotations.undoable("Ann", count=1)[0]
             assert (newest.image_id, newest.class_id) == (number % 30, number % 2)
-            again.annotations.append(answered(newest.image_id, "undo"))
+            again.annotations.append(answer_event(newest.image_id, "undo"))
     assert label_map(project) == {number: number % 2 for number in range(10)}
 
 
 def test_history_is_read_page_by_page(project: Project) -> None:
     for number in range(7):
-        project.annotations.append(answered(number, 0))
+        project.annotations.append(answer_event(number, 0))
     first = project.annotations.history("Ann", count=3)
     second = project.annotations.history("Ann", before_seq=first[-1].seq, count=3)
     assert [one.image_id for one in first + second] == [6, 5, 4, 3, 2, 1]
@@ -115,38 +115,44 @@ def test_history_is_read_page_by_page(project: Project) -> None:
 
 
 def test_answers_are_never_changed_in_the_file(project: Project) -> None:
-    project.annotations.append(answered(1, 0, key="a"))
+    project.annotations.append(answer_event(1, 0, key="a"))
     for statement in (
         "UPDATE answers SET class_id = 1",
         "DELETE FROM answers",
         "INSERT OR REPLACE INTO answers SELECT * FROM answers",
     ):
-        with pytest.raises(BadInput, match="append-only"), project._database.transaction() as connection:
+        with (
+            project_database(project) as database,
+            pytest.raises(BadInput, match="append-only"),
+            database.transaction() as connection,
+        ):
             connection.execute(statement)
     assert label_map(project) == {1: 0}
 
 
-def test_a_full_disk_is_named_and_loses_nothing(project: Project) -> None:
-    project.annotations.append(answered(1, 0))
-    connection = project._database._writer._connection
+def test_a_full_disk_is_named_and_loses_nothing(
+    connections: list[sqlite3.Connection], project: Project
+) -> None:
+    project.annotations.append(answer_event(1, 0))
+    connection = connections[0]  # the one that writes
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(RunFailed, match=rf"No space left for {project.folder}/project.sqlite \(\d+ bytes"):
         for number in range(100):
             project.annotations.append_many(
-                [answered(2, 1, key=f"{number}/{part}/{'x' * 200}") for part in range(20)]
+                [answer_event(2, 1, key=f"{number}/{part}/{'x' * 200}") for part in range(20)]
             )
     kept = len(project.annotations.history("Ann", count=10_000))
     assert kept % 20 == 1
     connection.execute(f"PRAGMA max_page_count = {pages + 1000}")
-    project.annotations.append(answered(3, 1))
+    project.annotations.append(answer_event(3, 1))
     assert len(project.annotations.history("Ann", count=10_000)) == kept + 1
 
 
 def test_odd_times_do_not_lose_an_answer(project: Project) -> None:
     for image_id, seconds in enumerate((float("nan"), float("inf"), -1.0, 2.5)):
         project.annotations.append(AnswerEvent(f"s{image_id}", image_id, "Ann", "class", 0, seconds=seconds))
-    assert project._database.rows("SELECT seconds FROM answers") == [(None,), (None,), (None,), (2.5,)]
+    assert project_rows(project, "SELECT seconds FROM answers") == [(None,), (None,), (None,), (2.5,)]
 
 
 _EVENTS = st.lists(
@@ -178,7 +184,7 @@ def test_answers_and_undos_follow_a_simple_model(
     model: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     with TemporaryDirectory() as folder, small_project(Path(folder)) as project:
         for number, (image_id, person, answer, repeat) in enumerate(events):
-            event = answered(image_id, int(answer) if answer.isdigit() else answer, person, f"k{number}")
+            event = answer_event(image_id, int(answer) if answer.isdigit() else answer, person, f"k{number}")
             stack = model[image_id][person]
             if answer == "undo" and not stack:
                 with pytest.raises(BadInput):
@@ -217,22 +223,25 @@ def small_project(folder: Path) -> Project:
 
 
 def test_a_receipt_holds_the_current_answer(project: Project) -> None:
-    assert project.annotations.append(answered(3, 0)).stands == ("class", 0)
-    assert project.annotations.append(answered(3, 1)).stands == ("class", 1)
-    assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)
-    assert project.annotations.append(answered(3, "undo", key="back")).stands == ("class", 0)  # sent twice
-    assert project.annotations.append(answered(3, "undo")).stands is None
+    assert project.annotations.append(answer_event(3, 0)).current == ("class", 0)
+    assert project.annotations.append(answer_event(3, 1)).current == ("class", 1)
+    assert project.annotations.append(answer_event(3, "undo", key="back")).current == ("class", 0)
+    assert project.annotations.append(answer_event(3, "undo", key="back")).current == (
+        "class",
+        0,
+    )  # sent twice
+    assert project.annotations.append(answer_event(3, "undo")).current is None
 
 
 def test_current_answers_are_the_newest_of_each_annotator_that_were_not_undone(project: Project) -> None:
     for image_id, answer, name in ((3, 0, "Ann"), (3, 1, "Ann"), (3, 1, "Bob"), (1, "skip", "Bob")):
-        project.annotations.append(answered(image_id, answer, name))
+        project.annotations.append(answer_event(image_id, answer, name))
     current = [
         (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
     ]
     assert current == [(1, "Bob", "skip", None), (3, "Ann", "class", 1), (3, "Bob", "class", 1)]
-    project.annotations.append(answered(3, "undo", "Ann"))
-    project.annotations.append(answered(3, "undo", "Bob"))
+    project.annotations.append(answer_event(3, "undo", "Ann"))
+    project.annotations.append(answer_event(3, "undo", "Bob"))
     current = [
         (one.image_id, one.annotator, one.action, one.class_id) for one in project.annotations.current()
     ]

@@ -16,8 +16,8 @@ from aral.annotation.database import write_setting
 from aral.annotation.names import composed
 from aral.annotation.settings import ACTION_KEYS
 from aral.errors import BadInput
-
-from .conftest import change_settings, given, label_map
+from aral.testing import answer_event, project_database
+from tests.annotation.conftest import change_settings, label_map
 
 ODD_NAMES = (
     "🐈‍⬛",
@@ -34,10 +34,10 @@ ODD_NAMES = (
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_text_is_a_name_and_comes_back_as_it_was(project: Project, name: str) -> None:
+def test_any_text_is_a_name_and_is_returned_unchanged(project: Project, name: str) -> None:
     added = project.classes.add(name, name)
     assert added.name == name
-    project.annotations.append(given(1, added.id, annotator=name))
+    project.annotations.append(answer_event(1, added.id, annotator=name))
     with Project.open(project.photos) as again:
         assert again.classes.all()[-1] == added
         assert again.labels.all()[0].annotators == (composed(name),)
@@ -62,14 +62,14 @@ def test_composed_and_decomposed_letters_are_the_same_name(project: Project) -> 
 
 
 def test_classes_are_renamed_and_merged_between_answers(project: Project) -> None:
-    project.annotations.append(given(1, 0))
+    project.annotations.append(answer_event(1, 0))
     renamed = project.classes.rename(0, "Katze", "Ann")
     assert (renamed.id, renamed.name, renamed.key) == (0, "Katze", "1")
     project.classes.rename(0, "Katze", "Ann")  # its own name is not taken
-    project.annotations.append(given(2, 0))
+    project.annotations.append(answer_event(2, 0))
     left = project.classes.merge(0, 1, "Bob")
     assert (left.id, left.name) == (1, "dog")
-    project.annotations.append(given(3, 0))
+    project.annotations.append(answer_event(3, 0))
     assert label_map(project) == {1: 1, 2: 1, 3: 1}
     again = project.classes.add("Katze", "Ann")  # the name is free again
     project.classes.merge(1, again.id, "Ann")
@@ -107,7 +107,9 @@ def test_every_class_ends_in_a_live_one(project: Project, merges: list[tuple[int
         except BadInput:
             continue
         parent = {one: ids[end] if root == ids[start] else root for one, root in parent.items()}
-    project.annotations.append_many([given(image_id, class_id) for image_id, class_id in enumerate(parent)])
+    project.annotations.append_many(
+        [answer_event(image_id, class_id) for image_id, class_id in enumerate(parent)]
+    )
     assert [label_map(project)[image_id] for image_id in range(5)] == list(parent.values())
 
 
@@ -148,8 +150,8 @@ def test_keys_can_be_given_anew_but_not_twice(project: Project) -> None:
 
 
 def test_keys_of_newer_actions_yield_to_what_a_project_has(project: Project) -> None:
-    """Before actions had them, P and I went to the classes 18 and 27, and people could choose them."""
-    with project._database.transaction() as connection:
+    """Before actions had them, P and I went to the classes 18 and 27, and annotators could choose them."""
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("UPDATE classes SET key = 'p' WHERE id = 1")
         write_setting(connection, "page", {"keys": {"skip": "I"}})
     keys = project.settings.get().keys
@@ -191,7 +193,7 @@ def test_the_revision_changes_with_classes_and_settings_alone(project: Project) 
         seen.append(project.classes.revision())
         return seen[-1] not in seen[:-1]
 
-    project.annotations.append(given(1, 0))
+    project.annotations.append(answer_event(1, 0))
     assert not is_new()
     with Project.open(project.photos) as other:
         assert other.classes.revision() == seen[0]
@@ -206,5 +208,5 @@ def test_the_revision_changes_with_classes_and_settings_alone(project: Project) 
     assert is_new()
     project.classes.merge(2, 0, "Ann")
     assert is_new()
-    project.annotations.append(given(2, 2))
+    project.annotations.append(answer_event(2, 2))
     assert not is_new()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from aral.annotation import Project
-
-from .conftest import given, label_map
+from aral.testing import answer_event
+from tests.annotation.conftest import label_map
 
 DAY = 86_400.0
 END_OF_SUMMER = 1_792_890_000.0
@@ -30,13 +30,13 @@ def test_the_last_answer_counts_whatever_the_clock_says(
     project: Project, monkeypatch: pytest.MonkeyPatch, later: float
 ) -> None:
     now = time.time()
-    project.annotations.append(given(3, 0))
+    project.annotations.append(answer_event(3, 0))
     monkeypatch.setattr(time, "time", lambda: now + later)
-    project.annotations.append(given(3, 1))
-    project.annotations.append(given(4, 0))
+    project.annotations.append(answer_event(3, 1))
+    project.annotations.append(answer_event(4, 0))
     assert label_map(project) == {3: 1, 4: 0}
     assert [one.image_id for one in project.annotations.undoable("Ann")] == [4, 3, 3]
-    project.annotations.append(given(3, "undo"))
+    project.annotations.append(answer_event(3, "undo"))
     assert label_map(project) == {3: 0, 4: 0}
     with Project.open(project.folder) as again:
         assert [one.seq for one in again.annotations.history("Ann")] == [3, 2, 1]
@@ -50,10 +50,10 @@ def test_the_end_of_summer_time_moves_neither_order_nor_leases(
     """Five minutes before and after, local times are the same, and stored ones go on."""
     monkeypatch.setattr(time, "time", lambda: END_OF_SUMMER - 300)
     leased = [card.image_id for card in project.queue.next_cards("Ann", 30)]
-    project.annotations.append(given(leased[0], 0))
+    project.annotations.append(answer_event(leased[0], 0))
     monkeypatch.setattr(time, "time", lambda: END_OF_SUMMER + 200)
     assert project.queue.next_cards("Bob", 1) == [], "eight minutes: the lease holds"
-    project.annotations.append(given(leased[0], 1))
+    project.annotations.append(answer_event(leased[0], 1))
     assert label_map(project) == {leased[0]: 1}
     monkeypatch.setattr(time, "time", lambda: END_OF_SUMMER + 301)
     assert len(project.queue.next_cards("Bob", 1)) == 1, "ten minutes: it has ended"

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from aral.annotation import AnswerEvent, ModelRecord, Project
-
-from .conftest import change_settings, given
+from aral.testing import answer_event, project_rows
+from tests.annotation.conftest import change_settings
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -42,7 +42,7 @@ def end(child: int) -> None:
 
 
 def test_threads_answer_while_another_process_writes_all_the_time(project: Project, photos: Path) -> None:
-    """No answer waits for long, none is lost, and no image is given to two people."""
+    """No answer waits for long, none is lost, and no image is given to two annotators."""
 
     def write() -> None:
         with Project.open(photos) as trainer:
@@ -76,7 +76,7 @@ def test_threads_answer_while_another_process_writes_all_the_time(project: Proje
     assert [len(project.annotations.history(name, count=99)) for name in ("Ann", "Bob", "Cyd", "Dan")] == [
         30
     ] * 4
-    assert project._database.row("PRAGMA integrity_check") == ("ok",)
+    assert project_rows(project, "PRAGMA integrity_check") == [("ok",)]
     assert float(np.median(times)) < 0.5
 
 
@@ -104,7 +104,9 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
             with Project.open(photos) as writer:
                 for number in range(100_000):
                     action = "undo" if number % 3 == 2 else number % 2
-                    writer.annotations.append(given(number // 3 % 30, action, key=f"{generation}/{number}"))
+                    writer.annotations.append(
+                        answer_event(number // 3 % 30, action, key=f"{generation}/{number}")
+                    )
                     os.write(write_end, struct.pack("<q", number))
 
         child = forked(work)
@@ -116,7 +118,7 @@ def test_kills_lose_no_acknowledged_answer(project: Project, photos: Path) -> No
             numbers = struct.iter_unpack("<q", first + pipe.read())
         acknowledged |= {f"{generation}/{number}" for (number,) in numbers}
         with Project.open(photos) as after:
-            rows = after._database.rows("SELECT key FROM answers")
+            rows = project_rows(after, "SELECT key FROM answers")
             keys = [key for (key,) in rows]
             assert len(keys) == len(set(keys)) and acknowledged <= set(keys)
             assert len(keys) <= len(acknowledged) + generation + 1
@@ -134,7 +136,7 @@ def test_a_copy_of_a_project_taken_while_it_is_written_holds_all_that_was_acknow
     def work() -> None:
         with Project.open(photos) as writer:
             for number in range(100_000):
-                writer.annotations.append(given(number % 30, number % 2, key=str(number)))
+                writer.annotations.append(answer_event(number % 30, number % 2, key=str(number)))
                 os.write(write_end, b".")
 
     child = forked(work)
@@ -163,10 +165,10 @@ def test_a_copy_of_a_project_taken_while_it_is_written_holds_all_that_was_acknow
         os.close(write_end)
     for folder, acknowledged, cut in copies:
         with Project.open(folder) as after:
-            keys = [int(key) for (key,) in after._database.rows("SELECT key FROM answers ORDER BY seq")]
+            keys = [int(key) for (key,) in project_rows(after, "SELECT key FROM answers ORDER BY seq")]
             assert keys == list(range(len(keys))), "a part of the history, from its beginning"
             assert cut or len(keys) >= acknowledged
-            assert after._database.row("PRAGMA integrity_check") == ("ok",)
+            assert project_rows(after, "PRAGMA integrity_check") == [("ok",)]
             assert_views_agree(after)
 
 
@@ -182,10 +184,11 @@ def assert_views_agree(project: Project) -> None:
     """What is kept beside the events says the same as the events."""
     counts = project.labels.counts()
     assert counts.labelled == sum(not label.inherited for label in project.labels.all())
-    assert project._database.rows(
+    assert project_rows(
+        project,
         """SELECT image_id, annotator_id, max(seq) FROM answers a WHERE action <> 'undo'
-            AND NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq) GROUP BY 1, 2 ORDER BY 1, 2"""
-    ) == project._database.rows("SELECT image_id, annotator_id, seq FROM standing ORDER BY 1, 2")
+            AND NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq) GROUP BY 1, 2 ORDER BY 1, 2""",
+    ) == project_rows(project, "SELECT image_id, annotator_id, seq FROM standing ORDER BY 1, 2")
 
 
 def test_a_forked_process_must_open_its_own(project: Project) -> None:
@@ -193,7 +196,7 @@ def test_a_forked_process_must_open_its_own(project: Project) -> None:
 
     def work() -> None:
         try:
-            project.annotations.append(given(1, 0))
+            project.annotations.append(answer_event(1, 0))
         except RuntimeError:
             os.write(write_end, b"refused")
         signal.pause()
@@ -213,7 +216,7 @@ def test_reading_sees_one_state(project: Project) -> None:
 
     def flip() -> None:
         for number in range(60):
-            project.annotations.append_many([given(image_id, number % 2) for image_id in range(5)])
+            project.annotations.append_many([answer_event(image_id, number % 2) for image_id in range(5)])
         nonlocal stop
         stop = True
 

@@ -8,8 +8,8 @@ import pytest
 
 from aral.annotation import BROWSING, BY_CHANCE, Project, Provenance
 from aral.annotation.estimate import estimate_set_size
-
-from .conftest import MakeProject, change_settings, given, save_pictures
+from aral.testing import answer_event
+from tests.annotation.conftest import MakeProject, change_settings, save_pictures
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_it_follows_the_budget_but_keeps_what_was_answered(make_project: MakePro
     project = make_project(80, budget=80, estimate_share=0.5)
     drawn = project.estimate.image_ids().tolist()
     outside = next(one for one in range(80) if one not in drawn)
-    project.annotations.append(given(outside, 0))
+    project.annotations.append(answer_event(outside, 0))
     for image_id in drawn[:15]:
-        project.annotations.append(given(image_id, 1))
+        project.annotations.append(answer_event(image_id, 1))
     change_settings(project, budget=20)
     assert project.estimate.image_ids().tolist() == drawn[:15]
     change_settings(project, budget=80)
@@ -59,7 +59,7 @@ def test_it_follows_the_budget_but_keeps_what_was_answered(make_project: MakePro
     assert project.labels.counts().for_estimate == 15 and project.labels.counts().for_training == 1
 
 
-def test_copies_and_broken_files_are_replaced_in_it(make_project: MakeProject) -> None:
+def test_copies_and_broken_files_are_replaced_in_the_estimate_set(make_project: MakeProject) -> None:
     project = make_project(0, estimate_share=0.5)
     save_pictures(project.photos, 12)
     for number in range(20):
@@ -71,10 +71,10 @@ def test_copies_and_broken_files_are_replaced_in_it(make_project: MakeProject) -
     assert set(drawn.tolist()) <= set(project.images.labelable_ids().tolist())
 
 
-def test_an_answered_image_never_comes_into_it(make_project: MakeProject) -> None:
+def test_an_answered_image_never_enters_the_estimate_set(make_project: MakeProject) -> None:
     project = make_project(10, estimate_share=0.0)
     for image_id in range(10):
-        project.annotations.append(given(image_id, 0))
+        project.annotations.append(answer_event(image_id, 0))
     save_pictures(project.photos, 10, first=10)
     change_settings(project, estimate_share=0.5)
     project.images.sync()
@@ -82,17 +82,17 @@ def test_an_answered_image_never_comes_into_it(make_project: MakeProject) -> Non
     assert {label.use for label in project.labels.all()} == {"training"}
 
 
-def test_what_comes_in_after_images_were_chosen_is_late(make_project: MakeProject) -> None:
+def test_images_that_enter_after_others_were_chosen_are_late(make_project: MakeProject) -> None:
     project = make_project(80, budget=40, estimate_share=0.5)
     first = set(project.estimate.image_ids().tolist())
     outside = [one for one in range(80) if one not in first]
     for image_id in outside[:3]:
-        project.annotations.append(given(image_id, 0, provenance=Provenance(None, BY_CHANCE, None)))
+        project.annotations.append(answer_event(image_id, 0, provenance=Provenance(None, BY_CHANCE, None)))
     change_settings(project, budget=50)
     second = set(project.estimate.image_ids().tolist())
     assert len(second) == 25 and project.estimate.late_ids().size == 0  # chance has chosen nothing
     chosen = next(one for one in outside[3:] if one not in second)
-    project.annotations.append(given(chosen, 1, provenance=Provenance(0, "margin", 0.5)))
+    project.annotations.append(answer_event(chosen, 1, provenance=Provenance(0, "margin", 0.5)))
     change_settings(project, budget=60)
     third = set(project.estimate.image_ids().tolist())
     assert len(third) == 30 and set(project.estimate.late_ids().tolist()) == third - second
@@ -106,7 +106,7 @@ def test_new_photos_that_enlarge_it_are_late_too(make_project: MakeProject) -> N
     project = make_project(40, estimate_share=0.5)
     assert project.estimate.image_ids().size == 20
     outside = next(one for one in range(40) if one not in project.estimate.image_ids())
-    project.annotations.append(given(outside, 0, provenance=Provenance(None, BROWSING, None)))
+    project.annotations.append(answer_event(outside, 0, provenance=Provenance(None, BROWSING, None)))
     save_pictures(project.photos, 20, first=40)
     project.images.sync()
     assert project.estimate.image_ids().size == 30 and project.estimate.late_ids().size == 10

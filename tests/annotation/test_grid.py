@@ -12,8 +12,8 @@ from aral.annotation import (
     ModelRecord,
     Project,
 )
-
-from .conftest import MakeProject, change_settings, given, predict
+from aral.testing import answer_event
+from tests.annotation.conftest import MakeProject, change_settings, predict
 
 
 def ids_of(page: GridPage) -> list[int]:
@@ -62,30 +62,30 @@ def test_what_is_on_cards_of_others_is_left_out_and_on_ones_own_stays(project: P
     assert project.queue.next_cards("Cyd", 5) == []
 
 
-def test_two_tabs_of_one_person_get_different_tiles(project: Project) -> None:
+def test_two_tabs_of_one_annotator_get_different_tiles(project: Project) -> None:
     left = ids_of(project.grid.unlabelled_page("Ann", count=10, tab="left"))
     right = ids_of(project.grid.unlabelled_page("Ann", count=30, tab="right"))
     assert sorted(left + right) == list(range(30))
     for image_id in right:
-        project.annotations.append(given(image_id, 0))
+        project.annotations.append(answer_event(image_id, 0))
     # The other tab may be closed: rather its images than none.
     assert ids_of(project.grid.unlabelled_page("Ann", tab="right")) == left
 
 
 def test_near_duplicates_that_others_have(project: Project) -> None:
     bobs = [card.image_id for card in project.queue.next_cards("Bob", 3)]
-    project.annotations.append(given(bobs[0], 1, "Bob"))
+    project.annotations.append(answer_event(bobs[0], 1, "Bob"))
     cells = project.grid.lease("Ann", range(30))
     assert [cell.image_id for cell in cells] == [one for one in range(30) if one not in bobs[1:]]
     assert [cell.image_id for cell in cells if cell.answered] == bobs[:1]
     assert project.queue.next_cards("Bob", 10, holding=bobs) == []  # Ann's grid has all the others
 
 
-def test_a_page_keeps_its_place_while_others_answer(project: Project) -> None:
+def test_a_page_keeps_its_position_while_others_answer(project: Project) -> None:
     everything = ids_of(project.grid.unlabelled_page("Ann", count=30))
     first = project.grid.unlabelled_page("Ann", count=10)
     for image_id in (*ids_of(first), everything[20]):
-        project.annotations.append(given(image_id, 0, "Bob"))
+        project.annotations.append(answer_event(image_id, 0, "Bob"))
     assert first.next is not None
     assert ids_of(project.grid.unlabelled_page("Ann", first.next, 10)) == [*everything[10:20]]
     assert project.grid.unlabelled_page("Ann", first.next, 19).next is None
@@ -108,7 +108,7 @@ def test_overlap_lets_several_annotators_have_an_image(project: Project) -> None
 
 def test_a_skipped_image_is_leased_again_to_the_grid(project: Project) -> None:
     (card,) = project.queue.next_cards("Ann", 1)
-    project.annotations.append(given(card.image_id, "skip"))
+    project.annotations.append(answer_event(card.image_id, "skip"))
     assert card.image_id in ids_of(project.grid.unlabelled_page("Ann"))
     assert card.image_id not in [each.image_id for each in project.queue.next_cards("Bob", 30)]
 
@@ -124,7 +124,7 @@ def test_the_grid_is_sorted_by_class_and_probability_and_stays(make_project: Mak
     project = make_project(12, estimate_share=0.25)
     measuring = set(project.estimate.image_ids().tolist())
     free = [image_id for image_id in range(12) if image_id not in measuring]
-    project.annotations.append(given(free[0], 1))
+    project.annotations.append(answer_event(free[0], 1))
     dog = {image_id: (image_id + 0.5) / 12 for image_id in range(12)}
     predict(project, dog)
     cats = [one for one in free[1:] if dog[one] < 0.5]
@@ -133,7 +133,7 @@ def test_the_grid_is_sorted_by_class_and_probability_and_stays(make_project: Mak
     page = project.grid.predictions_page("Ann").cells
     assert [cell.image_id for cell in page] == expected
     assert [cell.answered for cell in page] == [False] * len(expected)
-    project.annotations.append(given(expected[1], 0))
+    project.annotations.append(answer_event(expected[1], 0))
     again = project.grid.predictions_page("Ann", 1, 2).cells
     assert [(cell.image_id, cell.answered) for cell in again] == [(expected[1], True), (expected[2], False)]
     assert again[0].name == f"{expected[1]:03d}.png" and again[0].suggestion is not None
@@ -143,7 +143,7 @@ def test_the_grid_is_sorted_by_class_and_probability_and_stays(make_project: Mak
 def test_unlabelled_images_in_an_order_that_stays(project: Project) -> None:
     everything = [cell.image_id for cell in project.grid.unlabelled_page("Ann").cells]
     assert sorted(everything) == list(range(30)) and everything != sorted(everything)
-    project.annotations.append(given(everything[0], 0))
+    project.annotations.append(answer_event(everything[0], 0))
     first = project.grid.unlabelled_page("Ann", 0, 5)
     assert [cell.image_id for cell in first.cells] == everything[1:6] and first.next is not None
     second = project.grid.unlabelled_page("Ann", first.next, 5)

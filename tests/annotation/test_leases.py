@@ -7,8 +7,8 @@ import time
 import pytest
 
 from aral.annotation import Project
-
-from .conftest import given
+from aral.annotation.database import ProjectDatabase
+from aral.testing import answer_event, project_database
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def tiles_of(project: Project, name: str, count: int = 64, tab: str = "") -> lis
     return [cell.image_id for cell in project.grid.unlabelled_page(name, count=count, tab=tab).cells]
 
 
-def commits(project: Project) -> int:
-    """A number that another connection's commits change."""
-    return int(project._database._reader.rows("PRAGMA data_version")[0][0])
+def commits(database: ProjectDatabase) -> int:
+    """A number that the commits of other connections change."""
+    return int(database.row("PRAGMA data_version")[0])
 
 
 def test_cards_and_tiles_of_an_open_page_stay_with_it(project: Project, wall: list[float]) -> None:
@@ -65,22 +65,23 @@ def test_a_grid_that_was_left_holds_nothing(project: Project) -> None:
 
 def test_what_was_answered_is_not_taken_again(project: Project, wall: list[float]) -> None:
     cards = cards_of(project, "Ann", 3)
-    project.annotations.append(given(cards[0], 0))
-    project.annotations.append(given(cards[1], "skip"))
+    project.annotations.append(answer_event(cards[0], 0))
+    project.annotations.append(answer_event(cards[1], "skip"))
     project.queue.renew_leases("Ann", cards)  # sent before the page knew
     assert cards_of(project, "Bob", 30)[-1] != cards[2] and cards[1] in cards_of(project, "Bob", 30)
     assert cards_of(project, "Ann", 1) == cards[2:]
 
 
 def test_it_writes_once_a_minute_at_most(project: Project, wall: list[float]) -> None:
-    cards, tiles = cards_of(project, "Ann", 5), tiles_of(project, "Ann", 10)
-    changes, before = project.changes(), commits(project)
-    for _ in range(29):
-        wall[0] += 2
+    with project_database(project) as database:
+        cards, tiles = cards_of(project, "Ann", 5), tiles_of(project, "Ann", 10)
+        changes, before = project.changes(), commits(database)
+        for _ in range(29):
+            wall[0] += 2
+            project.queue.renew_leases("Ann", cards, tiles)
+        project.queue.renew_leases("Nobody yet", cards, tiles)
+        assert commits(database) == before
+        wall[0] += 4
         project.queue.renew_leases("Ann", cards, tiles)
-    project.queue.renew_leases("Nobody yet", cards, tiles)
-    assert commits(project) == before
-    wall[0] += 4
-    project.queue.renew_leases("Ann", cards, tiles)
-    assert commits(project) != before
-    assert project.changes() == changes and len(project.annotators.all()) == 1
+        assert commits(database) != before
+        assert project.changes() == changes and len(project.annotators.all()) == 1

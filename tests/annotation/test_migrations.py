@@ -11,8 +11,8 @@ import pytest
 from aral.annotation import BY_CHANCE, ImportedLabel, Project, Provenance
 from aral.annotation.layout import APPLICATION_ID, MIGRATIONS
 from aral.loop.database import Database, Schema
-
-from .conftest import given, label_map, save_pictures
+from aral.testing import answer_event
+from tests.annotation.conftest import label_map, save_pictures
 
 HERE = Path(__file__).parent
 
@@ -71,7 +71,7 @@ def test_a_project_of_an_earlier_layout_opens_complete(photos: Path, layout: int
         assert project.label_imports.undo().removed_classes == ("owl",)
         assert label_map(project) == {2: 0} and len(project.classes.all()) == 2
         # And it goes on from there.
-        project.annotations.append(given(3, 1))
+        project.annotations.append(answer_event(3, 1))
         assert label_map(project)[3] == 1
         assert project.images.sync().complete
 

@@ -16,8 +16,8 @@ from aral.annotation import (
     predictions,
 )
 from aral.errors import BadInput
-
-from .conftest import predict
+from aral.testing import project_rows
+from tests.annotation.conftest import predict
 
 MODEL = ModelRecord(
     round=2,
@@ -63,7 +63,7 @@ def test_predictions_come_into_force_together(project: Project, monkeypatch: pyt
     monkeypatch.undo()
     project.predictions.replace(newer, np.arange(30), [1, 0], np.tile([0.6, 0.4], (30, 1)))
     assert project.predictions.get(29) == Suggestion(1, float(np.float32(0.6)), newer)
-    assert project._database.rows("SELECT DISTINCT model_number FROM predictions") == [(newer,)]
+    assert project_rows(project, "SELECT DISTINCT model_number FROM predictions") == [(newer,)]
     with Project.open(project.photos) as other:
         assert other.predictions.get(29) == project.predictions.get(29)
     project.classes.merge(1, 0, "Ann")

@@ -22,8 +22,8 @@ from aral.annotation.pictures import choose_side, difference_hash, thumbnail_pat
 from aral.data.decode import FORMATS
 from aral.data.image_file import open_image
 from aral.errors import BadInput, RunFailed
-
-from .conftest import MakeProject, given, picture, save_pictures
+from aral.testing import answer_event, noise_image
+from tests.annotation.conftest import MakeProject, save_pictures
 
 
 def shown(jpeg: bytes) -> Image.Image:
@@ -46,14 +46,14 @@ def test_a_row_holds_the_middle_of_its_image(photos: Path) -> None:
         assert (pixels.side, pixels.channels, pixels.path.name) == (16, 3, "pixels-16x3.u8")
         found = pixels.rows(np.array([2, 0, 2]))
         assert found.shape == (3, 3, 16, 16) and found.dtype == np.uint8
-        expected = np.asarray(picture(2))[:, 2:18].transpose(2, 0, 1)
+        expected = np.asarray(noise_image(2))[:, 2:18].transpose(2, 0, 1)
         assert np.array_equal(found[0], expected) and np.array_equal(found[2], expected)
         assert not np.array_equal(found[1], expected)
         assert pixels.rows(np.empty(0, np.int64)).shape == (0, 3, 16, 16)
         for outside in ([-1], [3], [0, 99]):
             with pytest.raises(ValueError, match="do not fit the 3 rows"):
                 pixels.rows(np.array(outside))
-        with pytest.raises(BadInput, match="kept at 3×16×16"):
+        with pytest.raises(BadInput, match="stored at 3×16×16"):
             save_pictures(photos, 1, first=3)
             project.images.sync(side=32)
         project.images.sync()
@@ -85,9 +85,9 @@ def test_grey_photos_stay_grey_even_in_three_channels(
     photos: Path, colour: bool, channels: int, mode: str
 ) -> None:
     for number in range(6):
-        picture(number, 64, 64).convert("L").convert(mode).save(photos / f"{number}.jpg", quality=80)
+        noise_image(number, (64, 64)).convert("L").convert(mode).save(photos / f"{number}.jpg", quality=80)
     if colour:
-        picture(9, 64, 64).save(photos / "9.jpg")
+        noise_image(9, (64, 64)).save(photos / "9.jpg")
     with Project.create_or_open(photos) as project:
         project.images.sync()
         assert project.images.pixels().channels == channels and project.images.pixels().side == 64
@@ -95,13 +95,13 @@ def test_grey_photos_stay_grey_even_in_three_channels(
 
 
 def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> None:
-    image = picture(1, 1600, 800)
+    image = noise_image(1, (1600, 800))
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "secret place"
     image.save(photos / "a.jpg", exif=exif, comment=b"secret comment", quality=95)
     notes = PngInfo()
     notes.add_text("Comment", "secret text")
-    picture(2, 40, 30).save(photos / "b.png", pnginfo=notes, icc_profile=b"secret profile")
+    noise_image(2, (40, 30)).save(photos / "b.png", pnginfo=notes, icc_profile=b"secret profile")
     with Project.create_or_open(photos) as project:
         project.images.sync()
         assert (project.images.get(0).width, project.images.get(0).height) == (800, 1600)
@@ -127,7 +127,7 @@ def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> No
     ("width", "height", "small"), [(1, 1, (1, 1)), (5000, 2, (512, 1)), (2, 900, (1, 512))]
 )
 def test_odd_shapes(photos: Path, width: int, height: int, small: tuple[int, int]) -> None:
-    picture(1, width, height).save(photos / "a.png")
+    noise_image(1, (width, height)).save(photos / "a.png")
     with Project.create_or_open(photos) as project:
         project.images.sync()
         assert shown(project.images.thumbnail(0)).size == small
@@ -152,7 +152,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(photos: Path) -> Non
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
 def test_every_kind_of_pixels_is_shown(photos: Path, mode: str) -> None:
-    image = picture(1, 40, 40).convert("L")
+    image = noise_image(1, (40, 40)).convert("L")
     if mode in ("I;16", "I", "F"):
         wide = np.asarray(image, dtype=np.float32) * (1 / 255 if mode == "F" else 257)
         wide[0, :2] = 0, 1 if mode == "F" else 65535
@@ -186,7 +186,7 @@ def test_thumbnails_are_made_again_when_they_are_gone_or_cut(project: Project) -
 
 def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     (project.photos / "004.png").unlink()
-    picture(99).save(project.photos / "005.png")
+    noise_image(99).save(project.photos / "005.png")
     status = (project.photos / "006.png").stat()
     content = bytearray((project.photos / "006.png").read_bytes())
     content[50] ^= 1
@@ -274,14 +274,14 @@ def test_near_duplicates_are_computed_once_for_a_set_of_images(
 
     monkeypatch.setattr("aral.annotation.images.near_duplicate_groups", counting)
     save_pictures(photos, 6)
-    picture(0).save(photos / "also-000.bmp")
+    noise_image(0).save(photos / "also-000.bmp")
     with Project.create_or_open(photos, class_names=("cat",)) as project:
         project.images.sync()
         first = project.images.near_duplicates()
         assert len(first) == 1 and project.images.near_duplicates() == first
-        project.annotations.append(given(0, 0))
+        project.annotations.append(answer_event(0, 0))
         assert project.images.near_duplicates() == first and counted == [7]
-        picture(1).save(photos / "also-001.bmp")
+        noise_image(1).save(photos / "also-001.bmp")
         project.images.sync()
         assert len(project.images.near_duplicates()) == 2 and counted == [7, 8]
         (photos / "also-000.bmp").unlink()
@@ -303,9 +303,9 @@ def test_the_content_counts_and_not_the_ending(photos: Path) -> None:
     for shift in range(1, len(FORMATS)):
         for place, kind in enumerate(FORMATS):
             name = f"{kind}.{shift}.{ENDINGS[(place + shift) % len(ENDINGS)]}"
-            picture(10 * place + shift).save(photos / name, kind)
+            noise_image(10 * place + shift).save(photos / name, kind)
             wanted[name] = kind
-    picture(99).save(photos / "none", "PNG")
+    noise_image(99).save(photos / "none", "PNG")
     with Project.create_or_open(photos) as project:
         assert project.images.sync().unreadable == 0
         images = [project.images.get(image_id) for image_id in project.images.labelable_ids().tolist()]
@@ -345,8 +345,8 @@ def test_page_and_trainer_see_an_image_the_same_way_up(photos: Path) -> None:
 def test_a_jpeg_that_changes_after_the_sync_is_detected_by_its_hash(photos: Path, position: float) -> None:
     """A flipped bit in a JPEG decodes without any complaint, so only the hash can tell."""
     file = photos / "a.jpg"
-    picture(1, 64, 64).save(file, quality=90)
-    picture(2).save(photos / "b.png")
+    noise_image(1, (64, 64)).save(file, quality=90)
+    noise_image(2).save(photos / "b.png")
     with Project.create_or_open(photos) as project:
         project.images.sync()
         content, old = bytearray(file.read_bytes()), project.images.thumbnail(0)

@@ -16,8 +16,8 @@ from aral.annotation import (
     Project,
 )
 from aral.errors import BadInput
-
-from .conftest import MakeProject, change_settings, given, label_map, save_pictures
+from aral.testing import answer_event
+from tests.annotation.conftest import MakeProject, change_settings, label_map, save_pictures
 
 
 def modes(folder: Path) -> set[int]:
@@ -32,14 +32,14 @@ def test_everything_is_for_its_owner_alone(project: Project, photos: Path) -> No
 
 
 def test_a_project_is_found_by_its_photos_or_its_folder(project: Project, photos: Path) -> None:
-    project.annotations.append(given(2, 1))
+    project.annotations.append(answer_event(2, 1))
     for folder in (photos, photos / ".aral"):
         with Project.open(folder) as again:
             assert label_map(again) == {2: 1} and again.photos == photos
 
 
 def test_a_project_moves_with_its_photos(project: Project, photos: Path) -> None:
-    project.annotations.append(given(2, 1))
+    project.annotations.append(answer_event(2, 1))
     project.close()
     moved = photos.rename(photos.with_name("elsewhere"))
     with Project.open(moved) as again:
@@ -64,9 +64,7 @@ def test_a_project_may_lie_elsewhere(photos: Path, tmp_path: Path) -> None:
         Project.create_or_open(other, place)
 
 
-def test_photos_that_may_not_be_written_to_need_another_place(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_photos_need_another_project_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -75,8 +73,8 @@ def test_photos_that_may_not_be_written_to_need_another_place(
         Project.create_or_open(photos)
 
 
-def test_places_that_would_do_harm_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="lies among the photos"):
+def test_harmful_project_folders_are_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="lies inside the photos"):
         Project.create_or_open(photos, photos / "project")
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
@@ -118,7 +116,7 @@ def test_the_budget_stays_until_another_is_given(project: Project, photos: Path)
 def test_changes_grow_with_changes_only(project: Project) -> None:
     counts = [project.changes()]
     for act in (
-        lambda: project.annotations.append(given(1, 0)),
+        lambda: project.annotations.append(answer_event(1, 0)),
         lambda: project.classes.rename(0, "Katze", "Ann"),
         lambda: project.images.sync(),
     ):
@@ -156,7 +154,7 @@ def test_pace_over_the_last_minutes(project: Project, monkeypatch: pytest.Monkey
     change_settings(project, budget=20)
     for number in range(11):
         monkeypatch.setattr("time.time", lambda number=number: 1000.0 + 6 * number)
-        project.annotations.append(given(number, 0))
+        project.annotations.append(answer_event(number, 0))
         assert project.pace("Ann").labels_per_minute == pytest.approx(
             {0: 0.0, 1: 6.0}.get(number, 10.0)  # in the first ten seconds no more than these tell
         )
@@ -168,7 +166,7 @@ def test_pace_over_the_last_minutes(project: Project, monkeypatch: pytest.Monkey
     assert project.queue.remaining() == 5  # image 10 is answered
     assert project.pace("Ann").round_seconds_left == pytest.approx(5 * 6.0)
     change_settings(project, budget=500)  # more than there are images for
-    project.annotations.append(given(20, "bad image"))
+    project.annotations.append(answer_event(20, "bad image"))
     assert (project.pace("Ann").left, project.pace("Ann").seconds_left) == (18, pytest.approx(18 * 6.0))
     change_settings(project, budget=5)
     assert (project.pace("Ann").left, project.pace("Ann").seconds_left) == (0, 0.0)
@@ -189,9 +187,9 @@ def test_the_rest_of_a_query_includes_images_of_the_estimate_set(
     assert len(measuring) == 10
     for number in range(4):
         monkeypatch.setattr("time.time", lambda number=number: 1000.0 + 6 * number)
-        project.annotations.append(given(others[number], 0))
+        project.annotations.append(answer_event(others[number], 0))
     project.queue.replace(0, np.array(others[4:9]), np.arange(5.0), [""] * 5, "margin", np.arange(0))
     assert project.pace("Ann").round_seconds_left == pytest.approx(10 * 6.0)
     for image_id in sorted(measuring)[:7]:
-        project.annotations.append(given(image_id, 0, "Bob"))
+        project.annotations.append(answer_event(image_id, 0, "Bob"))
     assert project.pace("Ann").round_seconds_left == pytest.approx(8 * 6.0)  # three are left to measure

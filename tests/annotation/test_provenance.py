@@ -16,8 +16,8 @@ from aral.annotation.database import FILE_NAME
 from aral.annotation.layout import MIGRATIONS
 from aral.errors import BadInput
 from aral.loop.database import migrate, schema_version
-
-from .conftest import NO_IDS, MakeProject, change_settings, given, set_wall
+from aral.testing import answer_event
+from tests.annotation.conftest import NO_IDS, MakeProject, change_settings, set_wall
 
 BROWSED = Provenance(None, BROWSING, None)
 
@@ -44,7 +44,7 @@ def ask_for(
 
 def answer_all(project: Project, count: int, annotator: str = "Ann") -> None:
     for card in project.queue.next_cards(annotator, count):
-        project.annotations.append(given(card.image_id, 0, annotator))
+        project.annotations.append(answer_event(card.image_id, 0, annotator))
 
 
 def test_answers_to_cards_have_their_provenance(make_project: MakeProject) -> None:
@@ -74,9 +74,9 @@ def test_an_answer_from_the_grid_has_the_provenance_browsing(project: Project) -
     ask_for(project, 0, {5: 1.0, 6: 0.5})
     project.queue.next_cards("Ann", 1)
     project.annotations.append_many(
-        [replace(given(5, 0), provenance=BROWSED), replace(given(20, 0), provenance=BROWSED)]
+        [replace(answer_event(5, 0), provenance=BROWSED), replace(answer_event(20, 0), provenance=BROWSED)]
     )
-    project.annotations.append(given(6, 0))
+    project.annotations.append(answer_event(6, 0))
     assert project.labels.provenance() == {5: BROWSED, 20: BROWSED, 6: Provenance(0, "margin", 0.5)}
 
 
@@ -84,38 +84,38 @@ def test_a_correction_keeps_the_provenance(project: Project) -> None:
     ask_for(project, 0, {5: 1.0})
     answer_all(project, 1)
     ask_for(project, 1, {9: 1.0, 5: 0.25})
-    project.annotations.append_many([given(5, "undo"), given(5, 1)])
-    project.annotations.append(replace(given(5, 0), provenance=BROWSED))
+    project.annotations.append_many([answer_event(5, "undo"), answer_event(5, 1)])
+    project.annotations.append(replace(answer_event(5, 0), provenance=BROWSED))
     assert project.labels.provenance() == {5: Provenance(0, "margin", 1.0)}
     assert [label.class_id for label in project.labels.all()] == [0]
 
 
 def test_a_skipped_image_keeps_the_provenance(project: Project) -> None:
     ask_for(project, 0, {5: 1.0})
-    project.annotations.append(given(5, "skip"))
+    project.annotations.append(answer_event(5, "skip"))
     ask_for(project, 1, {9: 1.0})
     cards = project.queue.next_cards("Ann", 30)
     assert (cards[-1].image_id, cards[-1].round, cards[-1].reason) == (5, 0, "because 5")
-    project.annotations.append(given(5, 1))
+    project.annotations.append(answer_event(5, 1))
     assert project.labels.provenance()[5] == Provenance(0, "margin", 1.0)
 
 
 def test_a_decisive_answer_counts_before_a_skip(project: Project) -> None:
     ask_for(project, 0, {5: 1.0})
     answer_all(project, 1)
-    project.annotations.append_many([given(5, "undo"), given(5, "skip")])
+    project.annotations.append_many([answer_event(5, "undo"), answer_event(5, "skip")])
     ask_for(project, 1, {5: 0.5}, acquisition="entropy")
     answer_all(project, 1, "Bob")
     assert project.labels.provenance() == {5: Provenance(1, "entropy", 0.5)}
-    project.annotations.append(given(5, "undo", "Bob"))
+    project.annotations.append(answer_event(5, "undo", "Bob"))
     assert project.labels.provenance() == {5: Provenance(0, "margin", 1.0)}
 
 
-def test_the_newest_round_counts_and_the_first_person(project: Project) -> None:
+def test_the_newest_round_and_the_first_annotator_count(project: Project) -> None:
     change_settings(project, overlap=2)
     ask_for(project, 0, {5: 1.0})
     ask_for(project, 1, {5: 0.5})
-    project.annotations.append(given(5, 0))
+    project.annotations.append(answer_event(5, 0))
     ask_for(project, 2, {5: 0.25})
     answer_all(project, 1, "Bob")
     assert project.labels.counts().labelled == 1
@@ -134,14 +134,14 @@ def test_a_new_round_takes_over_but_for_what_is_on_a_page(
     cards = {card.image_id: card for card in project.queue.next_cards("Cyd", 27)}
     assert list(cards)[:2] == [9, 8] and not {1, 2, 3} & cards.keys()
     assert (cards[9].purpose, cards[9].round) == ("query", 1)
-    assert (cards[4].purpose, cards[4].round) == ("random", None), "nobody had it: it is asked for no more"
+    assert (cards[4].purpose, cards[4].round) == ("random", None), "it was not leased, so it left the queue"
     # A page loaded again goes on with what it had, and its answers are those of the old round.
     assert [(card.image_id, card.round) for card in project.queue.next_cards("Ann", 3)] == [(1, 0), (2, 0)]
-    project.annotations.append(given(1, 1, "Ann"))
+    project.annotations.append(answer_event(1, 1, "Ann"))
     set_wall(monkeypatch, 1000.0 + 700)
     assert 3 in {card.image_id for card in project.queue.next_cards("Dan", 30)}, "Bob's lease is over"
     project.annotations.append_many(
-        [given(3, 0, "Bob"), given(9, 1, "Cyd")]
+        [answer_event(3, 0, "Bob"), answer_event(9, 1, "Cyd")]
     )  # both too late for their leases
     assert {label.image_id: label.class_id for label in project.labels.all()} == {1: 1, 3: 0, 9: 1}
     assert project.labels.provenance() == {
@@ -160,7 +160,7 @@ def test_a_page_that_slept_gets_its_images_back_with_their_provenance(
     ask_for(project, 1, {9: 0.4})
     set_wall(monkeypatch, 1700.0)
     project.queue.next_cards("Ann", 1, holding=[1])
-    project.annotations.append(given(1, 1))
+    project.annotations.append(answer_event(1, 1))
     assert project.labels.provenance()[1] == Provenance(0, "margin", 0.9)
 
 
@@ -204,7 +204,9 @@ def old(make_project: MakeProject) -> Iterator[Path]:
     measuring = int(project.estimate.image_ids()[0])
     ids = [each for each in range(60) if each not in project.estimate.image_ids()]
     ask_for(project, 2, dict(zip(ids[:5], (0.9, 0.8, 0.7, 0.6, 0.5), strict=True)))
-    project.annotations.append_many([given(ids[0], 1), given(measuring, 0), given(ids[1], "skip")])
+    project.annotations.append_many(
+        [answer_event(ids[0], 1), answer_event(measuring, 0), answer_event(ids[1], "skip")]
+    )
     while ids[2] not in [card.image_id for card in project.queue.next_cards("Ann", 1)]:
         answer_all(project, 1)
     project.close()
@@ -212,7 +214,7 @@ def old(make_project: MakeProject) -> Iterator[Path]:
     yield project.photos
 
 
-def test_a_project_of_the_first_layout_goes_on(old: Path) -> None:
+def test_a_project_of_the_first_layout_can_be_continued(old: Path) -> None:
     file = old / ".aral" / FILE_NAME
     with closing(sqlite3.connect(file)) as connection:
         assert schema_version(connection) == 1 and "strategy" not in columns(connection, "main", "answers")
@@ -224,7 +226,7 @@ def test_a_project_of_the_first_layout_goes_on(old: Path) -> None:
         assert {before[each] for each in measuring & before.keys()} == {Provenance(None, ESTIMATE_SET, None)}
         assert len(project.labels.all()) == len(before) - 1
         # What waits in the queue says it from now on, the card that was on a page as far as it is known.
-        project.annotations.append_many([given(ids[2], 0), given(ids[3], 0)])
+        project.annotations.append_many([answer_event(ids[2], 0), answer_event(ids[3], 0)])
         asked = project.labels.provenance()
         assert (asked[ids[2]].round, asked[ids[3]]) == (2, Provenance(2, "margin", 0.6))
         answer_all(project, 60)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,8 +15,8 @@ from aral.annotation import BY_CHANCE, Card, ModelRecord, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.annotation.queue import Assignment, mix
 from aral.errors import BadInput
-
-from .conftest import NO_IDS, MakeProject, change_settings, given, set_wall
+from aral.testing import answer_event, project_database
+from tests.annotation.conftest import NO_IDS, MakeProject, change_settings, set_wall
 
 
 def ids_of(cards: list[Card]) -> list[int]:
@@ -38,7 +40,7 @@ def queue_images(
 def test_query_then_reserve_then_random_then_skipped_images(project: Project) -> None:
     queue_images(project, [9, 3, 7], [3, 20, 21])
     for image_id, answer in ((3, "skip"), (20, "unsure")):
-        project.annotations.append(given(image_id, answer))
+        project.annotations.append(answer_event(image_id, answer))
     cards = project.queue.next_cards("Ann", 30)
     assert ids_of(cards)[:3] == [9, 7, 21] and ids_of(cards)[-2:] == [3, 20]
     assert [card.purpose for card in cards] == ["query"] * 2 + ["reserve"] + ["random"] * 25 + [
@@ -56,32 +58,32 @@ def test_what_is_answered_does_not_come_again_and_nothing_is_left_over(project: 
     seen = []
     while cards := project.queue.next_cards("Ann", 4):
         for card in cards:
-            project.annotations.append(given(card.image_id, 0))
+            project.annotations.append(answer_event(card.image_id, 0))
             seen.append(card.image_id)
     assert sorted(seen) == list(range(30)) and seen[:2] == [5, 6]
     assert project.queue.remaining() == 0
-    project.annotations.append(given(6, "undo"))
+    project.annotations.append(answer_event(6, "undo"))
     assert ids_of(project.queue.next_cards("Ann", 4)) == [6] and project.queue.remaining() == 1
 
 
 def test_skipped_images_come_last_and_again_and_again(project: Project) -> None:
     for image_id in range(28):
-        project.annotations.append(given(image_id, 1))
-    project.annotations.append(given(28, "skip"))
-    project.annotations.append(given(29, "skip"))
+        project.annotations.append(answer_event(image_id, 1))
+    project.annotations.append(answer_event(28, "skip"))
+    project.annotations.append(answer_event(29, "skip"))
     for expected in (28, 29, 28):
         (card,) = project.queue.next_cards("Ann", 1)
         assert card.image_id == expected
-        project.annotations.append(given(card.image_id, "skip"))
-    project.annotations.append(given(28, 0))
+        project.annotations.append(answer_event(card.image_id, "skip"))
+    project.annotations.append(answer_event(28, 0))
     assert ids_of(project.queue.next_cards("Ann", 5)) == [29]
-    project.annotations.append(given(29, "bad image"))
+    project.annotations.append(answer_event(29, "bad image"))
     assert project.queue.next_cards("Ann", 5) == []
 
 
 def test_a_skipped_image_goes_to_another_annotator_at_once(project: Project) -> None:
     queue_images(project, [5, 6])
-    project.annotations.append(given(5, "skip", "Ann"))
+    project.annotations.append(answer_event(5, "skip", "Ann"))
     assert ids_of(project.queue.next_cards("Bob", 2)) == [5, 6]
     assert project.queue.remaining() == 1
 
@@ -93,23 +95,23 @@ def test_two_annotators_never_hold_the_same_image(project: Project) -> None:
     assert project.queue.next_cards("Dan", 3) == []
 
 
-def test_a_page_loaded_again_goes_on_with_the_same_images(project: Project) -> None:
+def test_a_reloaded_page_gets_the_same_images(project: Project) -> None:
     first = ids_of(project.queue.next_cards("Ann", 4))
     assert ids_of(project.queue.next_cards("Ann", 4)) == first
     more = ids_of(project.queue.next_cards("Ann", 3, holding=first))
     assert not set(more) & set(first)
-    project.annotations.append(given(first[0], 0))
+    project.annotations.append(answer_event(first[0], 0))
     with Project.open(project.photos) as restarted:
         assert ids_of(restarted.queue.next_cards("Ann", 9))[:6] == first[1:] + more
 
 
-def test_two_tabs_of_one_person_get_different_images(project: Project) -> None:
+def test_two_tabs_of_one_annotator_get_different_images(project: Project) -> None:
     left = ids_of(project.queue.next_cards("Ann", 15, tab="left"))
     right = ids_of(project.queue.next_cards("Ann", 15, tab="right"))
     assert sorted(left + right) == list(range(30))
     assert ids_of(project.queue.next_cards("Ann", 15, tab="left")) == left
     for image_id in right:
-        project.annotations.append(given(image_id, 0))
+        project.annotations.append(answer_event(image_id, 0))
     # The other tab may be closed: rather its images than none.
     assert ids_of(project.queue.next_cards("Ann", 20, tab="right")) == left
 
@@ -122,7 +124,7 @@ def test_leases_end_after_ten_minutes(project: Project, monkeypatch: pytest.Monk
     assert len(project.queue.next_cards("Bob", 30)) == 10
     set_wall(monkeypatch, 1000.0 + 610)
     assert sorted(ids_of(project.queue.next_cards("Cyd", 30))) == sorted(first[5:])
-    project.annotations.append(given(first[7], 1, "Ann"))  # late, and still not lost
+    project.annotations.append(answer_event(first[7], 1, "Ann"))  # late, and still not lost
     assert project.labels.counts().labelled == 1
 
 
@@ -156,10 +158,10 @@ def test_overlap_gives_each_image_to_so_many_annotators(project: Project) -> Non
         assert ids_of(project.queue.next_cards(name, 30)) == list(range(30))
     assert project.queue.next_cards("Cyd", 30) == []
     for image_id in range(30):
-        project.annotations.append(given(image_id, 0, "Ann"))
-    project.annotations.append(given(4, 0, "Bob"))
+        project.annotations.append(answer_event(image_id, 0, "Ann"))
+    project.annotations.append(answer_event(4, 0, "Bob"))
     assert project.queue.next_cards("Ann", 30) == [] and project.queue.remaining() == 29
-    project.annotations.append(given(7, "undo", "Ann"))
+    project.annotations.append(answer_event(7, "undo", "Ann"))
     assert ids_of(project.queue.next_cards("Cyd", 30)) == [7]
     change_settings(project, overlap=1)
     assert project.queue.remaining() == 1
@@ -169,7 +171,7 @@ def test_overlap_gives_each_image_to_so_many_annotators(project: Project) -> Non
 
 def test_a_new_round_replaces_the_queue(project: Project) -> None:
     queue_images(project, [1, 2])
-    project.annotations.append(given(2, 0))
+    project.annotations.append(answer_event(2, 0))
     queue_images(project, [2, 9, 8], round_number=1)
     cards = project.queue.next_cards("Ann", 3)
     assert ids_of(cards)[:2] == [9, 8] and cards[0].round == 1
@@ -231,7 +233,7 @@ def test_the_estimate_set_is_mixed_in_evenly_and_never_part_of_the_queue(make_pr
         for card in project.queue.next_cards("Ann", 4):
             assert (card.purpose == "estimate") == (card.image_id in measuring)
             assert not card.hidden_suggestion or card.suggestion is None
-            project.annotations.append(given(card.image_id, card.image_id % 2))
+            project.annotations.append(answer_event(card.image_id, card.image_id % 2))
             purposes.append(card.purpose)
     assert Counter(purposes) == {"estimate": 20, "query": 80}
     for start in range(0, 100, 10):
@@ -261,23 +263,25 @@ def test_mixing_keeps_both_orders_and_the_share(measuring: int, training: int, s
             assert abs(seen - share * place) <= 1
 
 
-def test_many_images_cost_no_more_than_few(make_project: MakeProject) -> None:
+def test_many_images_cost_no_more_than_few(
+    connections: list[sqlite3.Connection], make_project: MakeProject
+) -> None:
     """Counted in steps of SQLite's machine: nothing is looked through from end to end."""
     project = make_project(30)
-    few = steps(project, "few")
-    with project._database.transaction() as connection:
+    few = steps(project, connections[:2], "few")
+    with project_database(project) as database, database.transaction() as connection:
         connection.executemany(
             """INSERT INTO images (id, name, status, file_size, file_time, shuffle, sha256, likeness, open)
             VALUES (?, ?, 'ready', 0, 0, ?, ?, 0, 1)""",
             [(number, b"%d" % number, number % 97 / 97, f"{number:x}") for number in range(1000, 21000)],
         )
-    with project._database.transaction() as connection:
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("ANALYZE")
-    many = steps(project, "many")
+    many = steps(project, connections[:2], "many")
     assert many < 2 * few
 
 
-def steps(project: Project, label: str) -> int:
+def steps(project: Project, connections: Sequence[sqlite3.Connection], label: str) -> int:
     """Hundreds of instructions for cards, an answer and what a page shows of it."""
     count = 0
 
@@ -286,17 +290,16 @@ def steps(project: Project, label: str) -> int:
         count += 1
         return 0
 
-    connections = [one._connection for one in (project._database._writer, project._database._reader)]
     for connection in connections:
         connection.set_progress_handler(tick, 20)
     for number in range(5):
         card = project.queue.next_cards("Ann", 3)[0]
-        project.annotations.append(given(card.image_id, 0, key=f"{label}{number}"))
+        project.annotations.append(answer_event(card.image_id, 0, key=f"{label}{number}"))
     (
         project.labels.counts(),
         project.queue.remaining(),
         project.changes(),
-        project.annotations.undoable("Ann", 5),
+        project.annotations.undoable("Ann", count=5),
     )
     for connection in connections:
         connection.set_progress_handler(None, 0)

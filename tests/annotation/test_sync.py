@@ -18,8 +18,9 @@ from aral.annotation import Project, SyncProgress, sync
 from aral.data.unreadable import Reason
 from aral.errors import BadInput, RunFailed
 from aral.loop.lock import FolderLock
+from aral.testing import answer_event, noise_image
+from tests.annotation.conftest import MakeProject, label_map, save_pictures
 
-from .conftest import MakeProject, given, label_map, picture, save_pictures
 from .test_concurrency import end, forked
 
 NAMES = (
@@ -43,11 +44,11 @@ def names(project: Project) -> dict[int, str]:
     }
 
 
-def test_any_name_goes_in_and_comes_out_byte_for_byte(photos: Path) -> None:
+def test_any_name_is_stored_byte_for_byte(photos: Path) -> None:
     for number, name in enumerate(NAMES):
         path = photos / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture(number).save(path, "PNG")
+        noise_image(number).save(path, "PNG")
     with Project.create_or_open(photos) as project:
         project.images.sync()
         assert {os.fsencode(name) for name in names(project).values()} == set(NAMES)
@@ -72,7 +73,7 @@ def test_bad_files_are_listed_and_stop_nothing(photos: Path, monkeypatch: pytest
     (photos / "gone.png").symlink_to(photos / "nowhere.png")
     (photos / "loop").symlink_to(photos)
     (photos / "again.png").hardlink_to(photos / "001.png")
-    picture(9, 4000, 3000).save(photos / "huge.png")
+    noise_image(9, (4000, 3000)).save(photos / "huge.png")
     monkeypatch.chdir(photos)
     expected = {name: reason for name, (_, reason) in bad.items()}
     expected |= {
@@ -102,7 +103,7 @@ def test_numbers_follow_the_names_and_stay(project: Project) -> None:
     image = project.images.get(7)
     assert (image.width, image.height, image.format, image.status) == (20, 16, "PNG", "ready")
     assert len(image.sha256) == 64 and image.duplicate_of is None
-    picture(100).save(project.photos / "000a.png")
+    noise_image(100).save(project.photos / "000a.png")
     result = project.images.sync()
     assert (result.added, result.done, result.total) == (1, 31, 31)
     assert project.images.get(30).name == "000a.png" and names(project)[7] == "007.png"
@@ -111,9 +112,9 @@ def test_numbers_follow_the_names_and_stay(project: Project) -> None:
 
 
 def test_what_goes_and_what_changes_is_marked(project: Project) -> None:
-    project.annotations.append_many([given(image_id, 1) for image_id in (2, 3, 4)])
+    project.annotations.append_many([answer_event(image_id, 1) for image_id in (2, 3, 4)])
     (project.photos / "002.png").unlink()
-    picture(200).save(project.photos / "003.png")
+    noise_image(200).save(project.photos / "003.png")
     (project.photos / "004.png").write_bytes(b"no longer an image")
     (project.photos / "005.png").touch()  # another time, the same content
     result = project.images.sync()
@@ -130,15 +131,15 @@ def test_what_goes_and_what_changes_is_marked(project: Project) -> None:
     # The old content is what was answered, and what is still shown.
     assert np.array_equal(project.images.pixels().rows(np.array([3]))[0].shape, (3, 28, 28))
     assert project.images.thumbnail(3) != project.images.thumbnail(30)
-    picture(3).save(project.photos / "003.png")
-    picture(2).save(project.photos / "002.png")
+    noise_image(3).save(project.photos / "003.png")
+    noise_image(2).save(project.photos / "002.png")
     project.images.sync()
     assert [project.images.get(image_id).status for image_id in (2, 3, 30)] == ["ready", "ready", "changed"]
     assert project.images.count() == 29
 
 
 def test_a_renamed_file_keeps_its_number_and_its_label(project: Project) -> None:
-    project.annotations.append(given(3, 1))
+    project.annotations.append(answer_event(3, 1))
     (project.photos / "sub").mkdir()
     (project.photos / "003.png").rename(project.photos / "sub" / "three.png")
     result = project.images.sync()
@@ -151,7 +152,7 @@ def test_a_renamed_file_keeps_its_number_and_its_label(project: Project) -> None
 def test_a_drive_may_be_unplugged_and_plugged_in_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.annotations.append(given(3, 1))
+    project.annotations.append(answer_event(3, 1))
     hidden = project.photos.parent / "unplugged"
     hidden.mkdir()
     for path in project.photos.glob("*.png"):
@@ -169,7 +170,7 @@ def test_a_drive_may_be_unplugged_and_plugged_in_again(
 
 
 def test_a_copy_steps_in_for_the_first_one(project: Project) -> None:
-    project.annotations.append(given(3, 1))
+    project.annotations.append(answer_event(3, 1))
     shutil.copy(project.photos / "003.png", project.photos / "copy.png")
     project.images.sync()
     assert project.images.duplicates() == {3: (30,)} and label_map(project) == {3: 1, 30: 1}
@@ -244,7 +245,7 @@ def test_a_killed_sync_continues_to_the_same_end(
         assert not list(killed.folder.rglob(".*.jpg.*"))
 
 
-def test_a_full_disk_is_named_and_the_import_goes_on_later(
+def test_a_full_disk_is_named_and_the_next_sync_continues(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_pictures(photos, 10)
@@ -275,7 +276,7 @@ def test_a_full_disk_is_named_and_the_import_goes_on_later(
 
 def test_two_imports_at_once_are_refused(project: Project) -> None:
     lock = FolderLock(project.folder, "import.lock")
-    with pytest.raises(BadInput, match=f"import into {project.folder} is in use by process {os.getpid()}"):
+    with pytest.raises(BadInput, match=f"sync of {project.folder} is in use by process {os.getpid()}"):
         project.images.sync()
     lock.release()
     assert project.images.sync().complete
@@ -284,7 +285,7 @@ def test_two_imports_at_once_are_refused(project: Project) -> None:
 def test_nothing_among_the_photos_is_touched(make_project: MakeProject, photos: Path) -> None:
     project = make_project(5)
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in photos.glob("*.png")}
-    project.annotations.append(given(1, 0))
+    project.annotations.append(answer_event(1, 0))
     project.images.thumbnail(1)
     project.images.large(2)
     project.images.sync()

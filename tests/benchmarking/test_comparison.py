@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.benchmarking import (
+    DataRecord,
     Interval,
     Measure,
     NotReached,
@@ -249,10 +250,10 @@ def test_mean_curves_by_hand() -> None:
 
 
 def test_runs_that_cannot_be_compared_are_refused() -> None:
-    run = replace(run_record("m+a", 0, (0.5,), (10,)), note="JPEG copy")
+    run = replace(run_record("m+a", 0, (0.5,), (10,)), data=DataRecord("shapes", "JPEG copy"))
     check_comparable([run, replace(run, seed=1), replace(run, method="other")])
     with pytest.raises(BadInput, match=r"on shapes \(JPEG copy\), but .* on shapes\."):
-        check_comparable([run, replace(run, note="", seed=1)])
+        check_comparable([run, replace(run, data=DataRecord("shapes"), seed=1)])
     with pytest.raises(BadInput, match=r"both of m\+a, seed 0"):
         check_comparable([run, replace(run, name="copy")])
     with pytest.raises(BadInput, match="no run"):

@@ -9,16 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aral.benchmarking import FullTraining, GridSpec, full_units, grid_of, grid_toml, read_grid, units
+from aral.benchmarking import (
+    FullTraining,
+    GridSpec,
+    RunSpec,
+    full_units,
+    grid_of,
+    grid_toml,
+    read_grid,
+    units,
+)
 from aral.errors import BadInput
 
 GRID = GridSpec(
     name="two",
     data="digits",
-    methods=("random", "aral"),
+    methods=("random", "graph-ssl"),
     seeds=(4, 1),
     settings=("rounds.budget=40", "rounds.query_size=20", "learner.training.steps=7"),
-    method_settings={"aral": ("learner.weights.adv=0.5",)},
+    method_settings={"graph-ssl": ("learner.weights.adv=0.5",)},
 )
 
 
@@ -26,15 +35,35 @@ def test_units_are_every_method_of_the_first_seed_then_of_the_next() -> None:
     made = units(GRID)
     assert [unit.name for unit in made] == [
         "supervised+random-seed4",
-        "aral+aral-seed4",
+        "graph-ssl+aral-graph-seed4",
         "supervised+random-seed1",
-        "aral+aral-seed1",
+        "graph-ssl+aral-graph-seed1",
     ]
     assert [unit.spec.seed for unit in made] == [4, 4, 1, 1]
     assert {unit.spec.rounds.budget for unit in made} == {40}
     assert {unit.spec.threads for unit in made} == {1}
-    weights = [json.loads(unit.spec.model_dump_json())["learner"].get("weights", {}) for unit in made]
-    assert [each.get("adv") for each in weights[1::2]] == [0.5, 0.5]
+    assert [unit.spec.learner.weights.adv for unit in made[1::2]] == [0.5, 0.5]
+    assert {unit.spec.learner.training.steps for unit in made} == {7}
+
+
+def test_a_common_setting_is_of_the_methods_that_have_it() -> None:
+    """One that no method has, or with a wrong value, is refused, and so is a method's own that it lacks."""
+    plain = GRID.model_copy(update={"seeds": (0,), "method_settings": {}})
+
+    def made(*settings: str, **own: tuple[str, ...]) -> dict[str, RunSpec]:
+        changed = {"settings": settings, "method_settings": own}
+        return {unit.spec.learner.name: unit.spec for unit in units(plain.model_copy(update=changed))}
+
+    found = made("learner.pretraining.steps=3", "learner.prediction.batch=4", "learner.weight=2.0")
+    assert found["graph-ssl"].learner.pretraining.steps == 3
+    assert found["supervised"].learner.weight == 2.0
+    assert {spec.learner.prediction.batch for spec in found.values()} == {4}
+    with pytest.raises(BadInput, match=r"no setting 'learner\.separate_gan\.loss'"):
+        made("learner.separate_gan.loss=hinge")
+    with pytest.raises(BadInput, match=r"Setting learner\.pretraining\.steps"):
+        made("learner.pretraining.steps=-3")
+    with pytest.raises(BadInput, match=r"no setting 'learner\.pretraining\.steps'"):
+        made(random=("learner.pretraining.steps=3",))
 
 
 def test_a_method_or_seed_may_not_be_there_twice_under_any_name() -> None:
@@ -59,7 +88,7 @@ def test_full_training_has_all_labels_in_one_round_and_as_many_steps_as_all_roun
         assert unit.spec.learner.training.steps == 14  # 2 rounds of 7
     stated = GRID.model_copy(update={"full": FullTraining(learner="aral:released", steps=99)})
     (unit,) = full_units(stated, 10)
-    assert (unit.spec.learner.name, unit.spec.learner.training.steps) == ("aral", 99)
+    assert (unit.spec.learner.title, unit.spec.learner.training.steps) == ("aral:released", 99)
 
 
 TEXT = st.text(min_size=1, max_size=8)

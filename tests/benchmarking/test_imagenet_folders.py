@@ -15,23 +15,23 @@ from aral.loop.reading import store_reading
 
 TOY = (
     "side=32",
-    "model.networks.channels=8",
-    "model.networks.encoder_widths=[4, 4, 8, 8]",
-    "model.networks.generator_embedding_size=4",
-    "model.networks.sampler_width=16",
-    "model.latent_size=8",
-    "model.training.steps=1",
-    "model.training.labelled_batch=4",
-    "model.training.unlabelled_batch=4",
-    "model.training.scoring_batch=8",
+    "learner.networks.channels=8",
+    "learner.networks.encoder_widths=[4, 4, 8, 8]",
+    "learner.networks.generator_embedding_size=4",
+    "learner.networks.sampler_width=16",
+    "learner.latent_size=8",
+    "learner.training.steps=1",
+    "learner.training.labelled_batch=4",
+    "learner.training.unlabelled_batch=4",
+    "learner.prediction.batch=8",
     "rounds.query_size=3",
     "rounds.budget=6",
 )
 VGG = (
-    "model.classifier.width=4",
-    "model.classifier.hidden_size=16",
-    "model.classifier.pooled_side=1",
-    "model.classifier.input_side=32",
+    "learner.classifier.width=4",
+    "learner.classifier.hidden_size=16",
+    "learner.classifier.pooled_side=1",
+    "learner.classifier.input_side=32",
 )
 
 
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("method", "own"), [("no-co-training", VGG), ("aral-released+random", ())])
+@pytest.mark.parametrize(("method", "own"), [("no-co-training", VGG), ("aral:released+random", ())])
 def test_two_rounds_run_from_class_folders(
     root: Path, tmp_path: Path, method: str, own: tuple[str, ...]
 ) -> None:

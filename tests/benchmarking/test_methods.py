@@ -1,33 +1,40 @@
-"""Methods by name: learner and acquisition, and the nearest name for a wrong one."""
+"""Methods by name: learner, variants and acquisition, and the nearest name for a wrong one."""
 
 from __future__ import annotations
 
 import pytest
-import torch
-from aral.learners.spec import Model, Training
 
 from aral.acquisition import ACQUISITIONS
-from aral.benchmarking.methods import LEARNERS, OWN_ACQUISITION, SHORT_NAMES, Method, make_learner
+from aral.benchmarking import SHORT_NAMES, Method, learner_titles, make_learner
 from aral.errors import BadInput
-from aral.learners import Learner
-from aral.networks import MlpFamily
+from aral.learners import DEFAULT_ACQUISITION, LEARNERS
 from aral.randomness import Stream
-from aral.types import ImageSet
+from aral.testing import planted_data, tiny_settings
 
 
 @pytest.mark.parametrize(
     ("text", "learner", "acquisition"),
     [
-        ("aral", "aral", "aral-graph"),
-        ("aral+random", "aral", "random"),
-        ("aral-released", "aral-released", "aral"),
-        ("aral-released+aral-diverse", "aral-released", "aral-diverse"),
-        ("random", "supervised", "random"),
-        ("supervised", "supervised", "random"),
+        ("graph-ssl", "graph-ssl", "aral-graph"),
+        ("graph-ssl+random", "graph-ssl", "random"),
+        ("auto", "graph-ssl", "aral-graph"),
+        ("aral", "aral", "aral"),
+        ("aral:paper", "aral", "aral"),
+        ("aral:released", "aral:released", "aral"),
+        ("aral:no-sampler", "aral:no-sampler", "random"),
+        ("aral:no-encoder", "aral:no-encoder", "bald"),
+        ("aral:no-encoder:no-sampler", "aral:no-encoder", "bald"),
+        ("aral:no-sampler:released", "aral:released:no-sampler", "random"),
+        ("aral:released:no-encoder", "aral:released:no-encoder", "bald"),
+        ("aral:generated-only", "aral:generated-only", "aral"),
+        ("aral:released+aral-diverse", "aral:released", "aral-diverse"),
         ("vaal", "vaal", "vaal"),
-        ("aral-paper", "aral-paper", "aral"),
-        ("aral-paper+bald", "aral-paper", "bald"),
+        ("supervised", "supervised", "random"),
         ("supervised+max-entropy", "supervised", "max-entropy"),
+        ("random", "supervised", "random"),
+        ("max-entropy", "supervised", "max-entropy"),
+        ("ceal", "pseudo-label", "least-confidence"),
+        ("aral+mine:NAME", "aral", "mine:NAME"),
     ],
 )
 def test_parse(text: str, learner: str, acquisition: str) -> None:
@@ -37,23 +44,33 @@ def test_parse(text: str, learner: str, acquisition: str) -> None:
     assert Method.parse(str(method)) == method
 
 
-def test_every_name_in_the_tables_exists() -> None:
-    assert OWN_ACQUISITION.keys() == LEARNERS.keys()
-    assert set(OWN_ACQUISITION.values()) <= set(ACQUISITIONS)
-    for name in [*LEARNERS, *SHORT_NAMES]:
-        assert Method.parse(name).learner in LEARNERS
+def test_only_auto_has_a_reason() -> None:
+    assert Method.parse("auto").reason and not Method.parse("graph-ssl+aral-graph").reason
+    assert Method.parse("auto") == Method.parse("graph-ssl+aral-graph")
+
+
+@pytest.mark.parametrize("text", ["aral", "vaal", "typiclust", "bald"])
+def test_a_name_of_a_learner_and_an_acquisition_means_the_learner(text: str) -> None:
+    assert Method.parse(text).learner == (text if text in LEARNERS else "supervised")
 
 
 @pytest.mark.parametrize(
     ("text", "problem", "hint"),
     [
         ("supervise", "Unknown method 'supervise'", "Did you mean 'supervised'"),
-        ("aral-papr+bald", "Unknown method 'aral-papr'", "Did you mean 'aral-paper'"),
-        ("supervised+bold", "Unknown acquisition 'bold'", "Did you mean 'bald'"),
+        ("max-entrpy", "Unknown method 'max-entrpy'", "Did you mean 'max-entropy'"),
+        ("aral+max-entrop", "Unknown method 'aral+max-entrop'", "Did you mean 'aral+max-entropy'"),
+        ("aral-paper", "Unknown method 'aral-paper'", "Did you mean 'aral:paper'"),
+        ("aral-released+bald", "Unknown method 'aral-released+bald'", "Did you mean 'aral:released+bald'"),
+        ("supervised+bold", "Unknown method 'supervised+bold'", "Did you mean 'supervised+bald'"),
+        ("aral:no-smpler", "'no-smpler'", "Did you mean 'no-sampler'"),
+        ("vaal:no-sampler", "'vaal' has no variants", "Write 'vaal'"),
         ("supervised+", "names no acquisition", "Try 'supervised+random'"),
-        ("aral+bold", "Unknown acquisition 'bold'", "Did you mean 'bald'"),
-        ("ceal+bald", "'ceal' is short for 'pseudo-label+least-confidence'", "Try 'pseudo-label+bald'"),
-        ("random+", "'random' is short for 'supervised+random'", "Try 'supervised+random'"),
+        ("ceal+bald", "Unknown method 'ceal+bald'", "Did you mean '"),
+        ("random+bald", "'random' is an acquisition, not a learner", "Try 'supervised+random'"),
+        ("aral:paper:released", "'aral:paper:released' contradict", "Name one of them"),
+        ("aral:released:paper", "'aral:released:paper' contradict", "Name one of them"),
+        ("aral:released:generated-only", "do not fit together: the released", "Name one of them"),
     ],
 )
 def test_wrong_names(text: str, problem: str, hint: str) -> None:
@@ -61,24 +78,18 @@ def test_wrong_names(text: str, problem: str, hint: str) -> None:
         Method.parse(text)
     assert problem in caught.value.problem
     assert hint in caught.value.hint
-    # What is suggested works.
-    Method.parse(hint.split("'")[1] if "+" in hint else Method.parse("aral").learner)
 
 
-def make(name: str) -> Learner:
-    networks = MlpFamily(encoder_sizes=(4,), generator_sizes=(4,), discriminator_sizes=(4,))
-    model = Model(networks=networks, latent_size=2, training=Training(steps=7))
-    pool = ImageSet.of(torch.zeros(5, 1, 8, 8, dtype=torch.uint8))
-    return make_learner(name, model, pool, 3, Stream.root(0))
+def test_every_name_in_the_tables_exists() -> None:
+    assert {name.partition(":")[0] for name in DEFAULT_ACQUISITION} == set(LEARNERS)
+    assert set(DEFAULT_ACQUISITION) <= set(learner_titles())
+    assert set(DEFAULT_ACQUISITION.values()) <= set(ACQUISITIONS)
+    for name in [*learner_titles(), *SHORT_NAMES]:
+        assert Method.parse(name).learner_name in LEARNERS
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
-def test_every_learner_is_made_and_supplies_its_own_acquisition(name: str) -> None:
-    learner = make(name)
-    assert learner.steps_per_round == 7
-    assert ACQUISITIONS[OWN_ACQUISITION[name]].needs <= learner.supplies
-
-
-def test_an_unknown_learner_is_refused() -> None:
-    with pytest.raises(BadInput, match="Did you mean 'vaal'"):
-        make("val")
+@pytest.mark.parametrize("title", learner_titles())
+def test_every_learner_is_made_and_supplies_its_default_acquisition(title: str) -> None:
+    learner = make_learner(tiny_settings(title, 7), planted_data().pool, 3, Stream.root(0))
+    assert (learner.name, learner.steps_per_round) == (title, 7)
+    assert ACQUISITIONS[Method.parse(title).acquisition].needs <= learner.supplies

@@ -9,28 +9,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from aral.benchmarking.effective import BEGIN_WITHOUT_LABELS, LABELLED_AS, versions
-from aral.learners.spec import Net
-from aral.learners.step import Part
 
 import aral
-from aral.benchmarking import GridSpec, Unit, parity_hash, parity_table, resolve, units
-from aral.benchmarking.methods import LEARNERS, Method, make_learner
-from aral.benchmarking.parity import check_equal, verify
-from aral.benchmarking.runs import data_fingerprint, run
-from aral.benchmarking.spec import Rounds
+from aral.benchmarking import (
+    GridSpec,
+    Method,
+    Rounds,
+    Unit,
+    learner_titles,
+    parity_hash,
+    parity_table,
+    resolve,
+    run,
+    units,
+)
+from aral.benchmarking.parity import check_equal, verify, versions
+from aral.benchmarking.runs import data_fingerprint
 from aral.errors import BadInput
-from aral.learners import PhasedLearner
 from aral.loop import Store
 from aral.loop.reading import store_reading
-from aral.randomness import Stream
-from aral.testing import planted_data, tiny_model
+from aral.testing import planted_data, tiny_settings
 from aral.types import Selection
 
+OTHER = "aral:released+aral-diverse"
 SPEC = resolve("digits", Method.parse("random"), seed=1, threads=1)
-OTHER = "aral-released+aral-diverse"
 ARAL = resolve("digits", Method.parse(OTHER), seed=1, threads=1)
 IDS = np.array([7, 3, 5])
+
+
+def unit(method: str, *settings: str, data: str = "digits") -> Unit:
+    return Unit(method, resolve(data, Method.parse(method), settings, seed=1, threads=1))
 
 
 def test_methods_of_one_seed_have_one_hash_and_seeds_have_their_own() -> None:
@@ -43,7 +51,7 @@ def test_the_hash_is_of_the_table_as_sorted_json() -> None:
     table = parity_table(SPEC, "f") | {"first query": [7, 3, 5]}
     text = json.dumps(dict(sorted(table.items())), separators=(",", ":"))
     assert parity_hash(SPEC, "f", IDS) == hashlib.sha256(text.encode()).hexdigest()[:12]
-    assert "learner" not in table and table["model.training.steps"] == 400
+    assert "learner.name" not in table and table["learner.training.steps"] == 400
 
 
 @pytest.mark.parametrize(
@@ -53,108 +61,115 @@ def test_the_hash_is_of_the_table_as_sorted_json() -> None:
         "test_size=50",
         "threads=2",
         "side=64",
+        'device="mps"',
         "rounds.query_size=11",
         "rounds.budget=90",
         'rounds.first_query="random"',
         "rounds.validation_share=0.1",
         "rounds.validation_steps=7",
-        "model.training.steps=401",
-        "model.training.labelled_batch=65",
-        "model.training.flat_share=0.5",
-        "model.training.rate_floor=1e-5",
-        "model.training.warm_start=false",
-        "model.training.average_decay=0.5",
-        'model.training.precision="bfloat16"',
-        "model.optimisers.discriminator.rate=0.002",
-        "model.networks.discriminator_sizes=[256, 128, 64]",
-        "model.classifier.width=8",
-        "model.networks.input_noise=0.1",
-        "model.networks.hidden_noise=0.1",
+        "learner.training.steps=401",
+        "learner.training.labelled_batch=65",
+        "learner.training.warm_up=5",
+        "learner.training.flat_share=0.5",
+        "learner.training.rate_floor=1e-5",
+        "learner.training.warm_start=false",
+        "learner.training.average_decay=0.5",
+        'learner.training.precision="bfloat16"',
+        "learner.optimisers.discriminator.rate=0.002",
+        "learner.optimisers.discriminator.weight_decay=0.1",
+        "learner.networks.discriminator_sizes=[256, 128, 64]",
+        "learner.classifier.width=8",
+        "learner.networks.input_noise=0.1",
+        "learner.networks.hidden_noise=0.1",
     ],
 )
 def test_what_must_be_equal_changes_the_hash_and_is_named(setting: str) -> None:
-    changed = resolve("digits", Method.parse(OTHER), [setting], seed=1)
-    changed = changed if setting.startswith("threads") else changed.model_copy(update={"threads": 1})
-    assert parity_hash(changed, "f", IDS) != parity_hash(SPEC, "f", IDS)
-    compared = [Unit("a", SPEC), Unit("b", changed)]
+    changed = unit(OTHER, setting)
+    assert parity_hash(changed.spec, "f", IDS) != parity_hash(SPEC, "f", IDS)
+    compared = [Unit("a", SPEC), changed]
     with pytest.raises(BadInput, match="seed 1 would not be compared fairly") as error:
         check_equal(compared, allow=False)
-    assert setting.partition("=")[0] in error.value.problem
-    assert "supervised+random" in error.value.problem and "aral-released+aral" in error.value.problem
+    name = setting.partition("=")[0]
+    assert name in error.value.problem
+    assert "supervised+random" in error.value.problem and "aral:released+aral" in error.value.problem
     named = check_equal(compared, allow=True)[1]
-    assert named and all(line.startswith(setting.partition("=")[0].rpartition(".")[0]) for line in named)
+    assert named and all(line.startswith(name.rpartition(".")[0]) for line in named)
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("method", "setting"),
     [
-        "model.weights.adv=0.5",
-        "model.latent_size=5",
-        "model.optimisers.encoder.rate=0.5",
-        "model.training.unlabelled_batch=7",
-        "model.training.mc_passes=7",
-        "model.optimisers.critic.rate=0.5",
-        "model.separate_gan.predictor=0.5",
-        "model.self_training.weak.shift=0.2",
-        "model.self_training.strong.shift=0.2",
-        "model.networks.encoder_sizes=[9]",
-        "model.networks.generator_sizes=[9]",
+        (OTHER, "acquisition=random"),
+        (OTHER, "learner.weights.adv=0.5"),
+        (OTHER, "learner.weights.cls=0.5"),
+        (OTHER, 'learner.objective="paper"'),
+        (OTHER, "learner.sampler=false"),
+        (OTHER, "learner.latent_size=5"),
+        (OTHER, "learner.optimisers.encoder.rate=0.5"),
+        (OTHER, "learner.training.unlabelled_batch=7"),
+        (OTHER, "learner.prediction.mc_passes=7"),
+        (OTHER, "learner.prediction.batch=7"),
+        (OTHER, 'learner.graph.compare="pixels"'),
+        (OTHER, "learner.networks.encoder_sizes=[9]"),
+        (OTHER, "learner.networks.generator_sizes=[9]"),
+        (OTHER, "learner.networks.sampler_width=9"),
+        ("no-co-training", "learner.optimisers.critic.rate=0.5"),
+        ("no-co-training", "learner.separate_gan.predictor=0.5"),
+        ("pseudo-label", "learner.entropy=0.5"),
+        ("supervised", "learner.weight=0.5"),
     ],
 )
-def test_what_belongs_to_a_method_is_free(setting: str) -> None:
-    own = resolve("digits", Method.parse(OTHER), [setting], seed=1, threads=1)
-    assert parity_hash(own, "f", IDS) == parity_hash(SPEC, "f", IDS)
-    assert check_equal([Unit("a", SPEC), Unit("b", own)], allow=False) == {1: ()}
+def test_what_belongs_to_a_method_is_free(method: str, setting: str) -> None:
+    own = unit(method, setting)
+    assert own.spec != unit(method).spec
+    assert parity_hash(own.spec, "f", IDS) == parity_hash(SPEC, "f", IDS)
+    assert check_equal([Unit("a", SPEC), own], allow=False) == {1: ()}
 
 
 def test_the_papers_methods_are_comparable() -> None:
-    names = ("random", "vaal", "bgadl", "ceal", "no-active-learning", "no-encoder", "no-co-training", OTHER)
-    compared = [Unit(name, resolve("cifar10", Method.parse(name), threads=1)) for name in names]
-    assert check_equal(compared, allow=False) == {0: ()}
+    names = [
+        *("random", "vaal", "bgadl", "ceal", "aral:no-sampler", "aral:no-encoder", "aral:generated-only"),
+        *("aral:released:no-sampler", "no-co-training", OTHER),
+    ]
+    assert check_equal([unit(name, data="cifar10") for name in names], allow=False) == {1: ()}
 
 
 def test_augmentation_that_is_really_applied_must_be_equal() -> None:
-    """`consistency` shifts labelled images, `supervised` takes them as they are, whatever the settings say."""
-    names = ("consistency", "random")
-    compared = [Unit(name, resolve("digits", Method.parse(name), threads=1)) for name in names]
-    (line,) = check_equal(compared, allow=True)[0]
-    assert line == (
-        "labelled images are trained on: consistency+random with shift 0.1, supervised+random as they are"
-    )
-    plain = ["model.self_training.weak.shift=0"]
-    compared = [Unit(name, resolve("digits", Method.parse(name), plain, threads=1)) for name in names]
-    assert check_equal(compared, allow=False) == {0: ()}
-    strong = [(), ("model.self_training.strong.rotation=90",)]
-    compared = [Unit(str(own), resolve("digits", Method.parse("aral"), own, threads=1)) for own in strong]
-    assert not check_equal([compared[0]], allow=False)[0]
-    one, other = (parity_hash(unit.spec, "f", IDS) for unit in compared)
-    assert one != other
+    """FixMatch shifts labelled images, supervised training takes them as they are."""
+    compared = [unit("fixmatch"), unit("random")]
+    (line,) = check_equal(compared, allow=True)[1]
+    assert line == "augmentation of labelled images: fixmatch+random shift 0.1, supervised+random none"
+    plain = unit("fixmatch", "learner.pseudo_labels.weak.shift=0")
+    assert check_equal([plain, unit("random")], allow=False) == {1: ()}
+    strong = unit("fixmatch", "learner.pseudo_labels.strong.rotation=90")
+    assert parity_hash(strong.spec, "f", IDS) == parity_hash(unit("fixmatch").spec, "f", IDS)
 
 
-def test_steps_before_labels_count_where_they_run() -> None:
-    """The setting is equal, but only one of the learners trains before labels."""
-    names = ("aral+random", "supervised+random")
-    one, other = (
-        parity_table(resolve("digits", Method.parse(name), ["model.partitioning.steps=7"]), "f")
-        for name in names
-    )
-    assert one["model.partitioning.steps"] == other["model.partitioning.steps"] == 7
-    assert (one["steps before labels"], other["steps before labels"]) == (7, 0)
+def test_graph_ssl_states_its_strong_augmentation_mixup_and_pretraining() -> None:
+    settings = [
+        f"learner.pseudo_labels.strong.{name}=0" for name in ("scale", "rotation", "shear", "cut_out")
+    ]
+    settings += ["learner.pseudo_labels.strong.shift=0.2", "learner.pretraining.steps=7"]
+    table = parity_table(unit("graph-ssl", *settings).spec, "f")
+    assert table["augmentation of labelled images"] == "shift 0.2"
+    assert table["pretraining steps"] == 7
+    weak = unit("graph-ssl", *settings, "learner.pseudo_labels.weak.rotation=90")
+    assert parity_table(weak.spec, "f") == table
+    mixed = parity_table(unit("graph-ssl", *settings, "learner.pseudo_labels.mixup=0.75").spec, "f")
+    assert mixed["augmentation of labelled images"] == "shift 0.2, mixup 0.75"
+    assert parity_table(SPEC, "f")["pretraining steps"] == 0
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
-def test_what_is_said_of_a_learner_is_what_its_phases_do(name: str) -> None:
-    model = tiny_model(steps=2)
-    learner = make_learner(name, model, planted_data().pool, 3, Stream.root(0))
-    assert isinstance(learner, PhasedLearner)
-    seen = {
-        part
-        for phase in learner.phases
-        if Net.DISCRIMINATOR in phase.trains
-        for part in phase.sees & {Part.LABELLED, Part.WEAK_LABELLED, Part.STRONG_LABELLED}
-    }
-    assert seen == {LABELLED_AS.get(name, Part.LABELLED)}
-    assert bool(learner._before_labels) == (name in BEGIN_WITHOUT_LABELS)
+@pytest.mark.parametrize("title", learner_titles())
+def test_every_learner_states_the_same_things(title: str) -> None:
+    """A setting that only one of the classes has must not be compared."""
+    names = set(parity_table(resolve("digits", Method.parse(title)), "f"))
+    plain = set(parity_table(SPEC, "f"))
+    differing = {name for name in names ^ plain if not name.startswith("learner.networks.")}
+    assert differing == set()
+    assert {"learner.training.steps", "learner.optimisers.discriminator.rate", "device"} <= names
+    own = ("encoder", "generator", "sampler", "critic", "decoder", "clusters")
+    assert not [name for name in names for net in own if f".{net}" in name]
 
 
 def test_versions_belong_to_the_hash_as_they_were_recorded(tmp_path: Path) -> None:
@@ -170,19 +185,19 @@ def test_versions_belong_to_the_hash_as_they_were_recorded(tmp_path: Path) -> No
 
 def test_a_run_records_its_versions(tmp_path: Path) -> None:
     data = planted_data(pool_size=40)
-    spec = SPEC.model_copy(update={"model": tiny_model(steps=1), "rounds": Rounds(query_size=3, budget=3)})
+    rounds = Rounds(query_size=3, budget=3)
+    spec = SPEC.model_copy(update={"learner": tiny_settings(steps=1), "rounds": rounds})
     with store_reading(run(spec, data, tmp_path / "run")) as store:
         assert store.setting("versions") == {"aral": aral.__version__, "torch": torch.__version__}
 
 
 def test_a_learner_with_a_preset_of_its_own_is_compared_with_itself() -> None:
-    """`aral` trains other networks for other steps, which is said; its queries can be compared fairly."""
-    few = {name: resolve("digits", Method.parse(name), seed=1, threads=1) for name in ("aral", "aral+random")}
-    one, other = (Unit(name, spec) for name, spec in few.items())
+    """graph-ssl trains other networks for other steps, which is said; its queries can be compared fairly."""
+    one, other = unit("graph-ssl"), unit("graph-ssl+random")
     assert check_equal([one, other], allow=False) == {1: ()}
     with pytest.raises(BadInput, match="would not be compared fairly") as error:
         check_equal([Unit("a", SPEC), one], allow=False)
-    for name in ("model.networks.scale", "model.training.steps", "rounds.first_query"):
+    for name in ("learner.networks.scale", "learner.training.steps", "rounds.first_query"):
         assert f"{name}: " in error.value.problem
 
 
@@ -229,7 +244,7 @@ def test_parity_is_verified_from_what_the_units_recorded(tmp_path: Path) -> None
     record(tmp_path, made[5], [2, 1])
     odd = verify(made, tmp_path)[1]
     assert odd.verified == 2 and len(odd.differences) == 1
-    assert "aral-released+aral-diverse-seed1" in odd.differences[0] and "vaal" not in odd.differences[0]
+    assert "aral:released+aral-diverse-seed1" in odd.differences[0] and "vaal" not in odd.differences[0]
 
 
 def test_other_data_in_one_unit_are_found(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_dead_worker_is_replaced_at_most_three_times_and_a_failure_with_a_reas
         fake(tmp_path, "last", "report"),
     ]
     execute(jobs, workers=2, threads=1, work=FAKE)
-    found = {job.name: (job.state, job.deaths, job.code) for job in jobs}
+    found = {job.name: (job.state, job.deaths, job.failure.code) for job in jobs}
     assert found == {
         "fine": (State.DONE, 0, 0),
         "killed three times": (State.DONE, 3, 0),
@@ -89,10 +89,10 @@ def test_a_dead_worker_is_replaced_at_most_three_times_and_a_failure_with_a_reas
         "last": (State.DONE, 0, 0),
     }
     assert [starts(tmp_path, job.name) for job in jobs] == [1, 4, 4, 2, 1, 1]
-    accuracies = [job.accuracy for job in jobs]
+    accuracies = [job.progress.accuracy for job in jobs]
     assert accuracies == [0.1, 0.4, None, 0.2, None, 0.1]
-    assert jobs[4].problem == "The request is wrong.\nAsk for something else."
-    assert "4 times" in jobs[2].problem and "signal 9" in jobs[2].problem
+    assert jobs[4].failure.problem == "The request is wrong.\nAsk for something else."
+    assert "4 times" in jobs[2].failure.problem and "signal 9" in jobs[2].failure.problem
     assert "an unexpected error" in (tmp_path / "broken once.log").read_text()
     assert (tmp_path / "fine").read_text().split()[1] == "1"  # OMP_NUM_THREADS
     assert (tmp_path / "fine.log").read_text() == "printed by the worker\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,17 @@ def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"aral.reports.{name}", lambda figure: b"<svg/>")
 
 
+@pytest.fixture(scope="module")
+def finished_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the finished grid, to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "grid"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("html.svg_bytes", "files.svg_bytes", "files.png_bytes"):
+            patch.setattr(f"aral.reports.{name}", lambda figure: b"<svg/>")
+        assert aral(patch, *GRID, "--folder", str(folder)) == 0
+    return folder
+
+
 @pytest.fixture
 def output(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*words: str, code: int = 0) -> str:
@@ -56,8 +68,9 @@ def output(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return run
 
 
-def test_verdicts_and_targets_are_printed_and_written(output: Any, here: Path) -> None:
+def test_verdicts_and_targets_are_printed_and_written(output: Any, here: Path, finished_grid: Path) -> None:
     folder = here / "runs" / "compare-digits"
+    shutil.copytree(finished_grid, folder)
     said = output(*GRID, "--baseline", "random", "--accuracy", "99", "--full")
     assert f"{ENTROPY} against supervised+random, final accuracy: " in said
     assert f"{ENTROPY}, labels for 99.0 %: not reached with 6 (supervised+random: not reached with 6;" in said
@@ -142,9 +155,9 @@ def test_five_seeds_by_default_and_a_warning_for_too_few(
     assert "verdict" not in output(*quick, "--seeds=3", code=2)
 
 
-def test_a_grid_that_is_still_running_can_be_reported(output: Any, here: Path) -> None:
-    output(*GRID)
+def test_a_grid_that_is_still_running_can_be_reported(output: Any, here: Path, finished_grid: Path) -> None:
     folder = here / "runs" / "compare-digits"
+    shutil.copytree(finished_grid, folder)
     record = json.loads((folder / "grid.json").read_text())
     (folder / "grid.json").write_text(json.dumps({key: record[key] for key in ("grid", "differences")}))
     assert "Parity of seed 0" in output("report", "runs/compare-digits")

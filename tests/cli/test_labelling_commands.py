@@ -16,13 +16,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from aral.annotation.course import Course
-from aral.annotation.fairness import FAIR, fairness
-from aral.annotation.sessions import identity_of
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.model_cards import in_words
+from aral.annotation.advice import SAMPLING_NOTE, sampling_note
+from aral.annotation.images import Images
+from aral.annotation.model_cards import estimate_sentence
+from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.serving import (
     BackgroundWork,
     ProjectChanges,
@@ -32,9 +32,16 @@ from aral.cli.serving import (
     label_photos,
 )
 from aral.loop import Observer
+from aral.testing import (
+    DIGIT_CLASSES,
+    TINY_TRAINING,
+    answer_cards,
+    answer_event,
+    run_trainer,
+    save_digits,
+    save_noise,
+)
 from aral.web import link_of_running_server, served
-from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
-from tests.web.conftest import paint
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +49,13 @@ def kept_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once; tests work on copies."""
     folder = tmp_path_factory.mktemp("commands") / "photos"
     save_digits(folder, 24)
-    with Project.create_or_open(folder, class_names=CLASSES, budget=20) as project:
+    with Project.create_or_open(folder, class_names=DIGIT_CLASSES, budget=20) as project:
         project.images.sync()
-        trainer = Trainer(project, OPTIONS)
-        work(trainer)
+        trainer = Trainer(project, TINY_TRAINING)
+        run_trainer(trainer)
         for _ in range(4):
             answer_cards(project, 4)
-            work(trainer)
+            run_trainer(trainer)
         trainer.close()
         assert project.models.all()
     return folder
@@ -60,7 +67,7 @@ def photos(kept_photos: Path, here: Path) -> Path:
     return shutil.copytree(kept_photos, here / "photos")
 
 
-def test_status_says_how_it_stands(aral, photos: Path, capsys) -> None:
+def test_status_in_words_and_as_json(aral, photos: Path, capsys) -> None:
     assert aral("status", str(photos)) == 0
     said = capsys.readouterr().out
     assert "24 images" in said and "16 of 20 labels" in said and "The page is not open" in said
@@ -95,7 +102,7 @@ def test_export_predict_import(aral, photos: Path, tmp_path: Path, capsys) -> No
         assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
-def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
+def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list") == 0
     assert "No labels were imported" in capsys.readouterr().out
     with Project.open(photos) as project:
@@ -115,7 +122,7 @@ def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
-    assert facts["not_taken"][0]["path"] == "nobody.png"
+    assert facts["rejected"][0]["path"] == "nobody.png"
     assert aral("import", str(photos), "--undo") == 0
     said = capsys.readouterr().out
     assert "Import 1 (theirs.csv) is undone: 3 labels removed; 0 images keep" in said
@@ -123,16 +130,16 @@ def test_imports_are_listed_and_taken_back(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list", "--json") == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["source"], first["counts"]["recorded"], first["undone_by"]) == ("theirs.csv", 3, 2)
-    assert (second["undoes"], second["counts"]["taken back"]) == (1, 3)
+    assert (second["undoes"], second["counts"]["undone"]) == (1, 3)
     assert aral("import", str(photos), "--list") == 0
-    assert "undo of 1: taken back 3, classes removed 1" in capsys.readouterr().out
+    assert "undo of 1: undone 3, classes removed 1" in capsys.readouterr().out
     with Project.open(photos) as project:
         assert project.labels.counts().labelled == 16 and len(project.classes.all()) == 3
     for words, problem in (
-        (["--undo"], "no import to take back"),
-        (["1", "--undo"], "taken back already"),
+        (["--undo"], "no import to undo"),
+        (["1", "--undo"], "undone already"),
         (["9", "--undo"], "There is no import 9"),
-        (["x", "--undo"], "no number of an import"),
+        (["x", "--undo"], "is not the number of an import"),
         (["--undo", "--list"], "given together"),
         ([], "No labels were named"),
         (["theirs.csv", "--classes", "a"], "--classes is for folders"),
@@ -149,7 +156,7 @@ def test_splits_and_dates_are_no_classes(aral, here: Path, monkeypatch, capsys) 
         save_digits(here / "photos" / name, 2, first=2 * number)
     label_photos(Path("photos"), None, ProjectChanges(), ServeOptions(browser=False))
     said = capsys.readouterr().out
-    assert "splits, not as classes: Validation, test, train." in said
+    assert "Splits, not classes: Validation, test, train." in said
     assert "Classes from the folders: cat, dog." in said and "Ignored: 2 files in 2023" in said
     assert aral("import", "photos", "photos") == 0
     assert "8 labels imported" in capsys.readouterr().out
@@ -187,26 +194,27 @@ def test_labels_to_begin_with_add_their_classes_when_they_are_imported(
         assert project.label_imports.undo().removed_classes == ("owl",)
 
 
-def test_the_report_is_of_the_newest_session_that_trained_and_calls_its_figure_an_estimate(
-    aral, photos: Path, capsys
-) -> None:
+def test_the_report_is_of_the_newest_session_that_trained(aral, photos: Path, capsys) -> None:
     with Project.open(photos) as project:
         project.classes.add("three", "Ann")
-        with Course(project, identity_of(project, OPTIONS), Observer()):
+        with TrainingRun(project, identity_of(project, TINY_TRAINING), Observer()):
             pass
         assert [number for number, _ in session_folders(project.folder)] == [1, 2]
         model = project.models.all()[-1]
         assert model.estimate is not None
-        estimate = replace(model.estimate, late=2)  # as after the slice was enlarged
+        estimate = replace(model.estimate, late=2)  # as after the estimate set was enlarged
         project.models.record(replace(model, estimate=estimate))
-    assert aral("export", str(photos), "out", "--form", "csv") == 0
+    assert aral("export", str(photos), "out", "--format", "csv") == 0
     page = Path("out/report.html").read_text()
     assert "Run session-1" in page and "test accuracy" not in page.lower() and "Test images" not in page
-    assert f"<dt>accuracy on the estimate slice</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
-    assert f"{in_words(estimate)} {fairness(estimate)}" in page and "2 images of" in fairness(estimate)
+    assert f"<dt>accuracy on the estimate set</dt><dd>{100 * estimate.accuracy:.1f} %</dd>" in page
+    assert (
+        f"{estimate_sentence(estimate)} {sampling_note(estimate)}" in page
+        and "2 images of" in sampling_note(estimate)
+    )
     # A session that is read by itself tells the same of its last round.
     assert aral("report", str(photos / ".aral" / "session-1")) == 0
-    assert FAIR in (photos / ".aral" / "session-1" / "report.html").read_text()
+    assert SAMPLING_NOTE in (photos / ".aral" / "session-1" / "report.html").read_text()
 
 
 def test_a_second_server_is_refused_with_the_address_of_the_first(aral, photos: Path, capsys) -> None:
@@ -224,7 +232,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     aral, photos: Path, capsys
 ) -> None:
     """Images of 1.2 million pixels, in a project that takes a million."""
-    paint(photos / "zz-large.png", 1, (1200, 1000))
+    save_noise(photos / "zz-large.png", 1, (1200, 1000))
     assert aral("sync", str(photos), "--max-pixels", "1") == 0
     assert "0 new images" in capsys.readouterr().out
     with Project.open(photos) as project:
@@ -235,7 +243,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert "0 new images" in capsys.readouterr().out
     assert aral("sync", str(photos), "--max-pixels", "2") == 0
     assert "1 new image," in capsys.readouterr().out
-    paint(photos / "zz-too.png", 2, (1200, 1000))
+    save_noise(photos / "zz-too.png", 2, (1200, 1000))
     with Project.open(photos) as project:
         assert project.images.sync().added == 1
     (photos / "zz").mkdir()
@@ -247,7 +255,7 @@ def test_large_images_are_taken_when_that_is_meant_and_the_project_remembers(
     assert aral("sync", str(photos), "--max-pixels", "179") == 2
 
 
-def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(aral, here: Path, monkeypatch) -> None:
+def test_the_estimate_share_is_printed_and_can_be_chosen(aral, here: Path, monkeypatch) -> None:
     monkeypatch.setattr(
         "aral.cli.serving.serve_project", lambda project, options, labels: project.images.sync()
     )
@@ -268,7 +276,7 @@ def test_how_much_of_the_budget_measures_is_said_and_can_be_chosen(aral, here: P
     assert aral("label", "photos", "--estimate-share", "0.6", "--no-browser") == 2
 
 
-def test_why_there_are_no_classes_is_said(here: Path, monkeypatch, capsys) -> None:
+def test_the_reason_for_missing_classes_is_printed(here: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("aral.cli.serving.serve_project", lambda project, options, labels: None)
     save_digits(here / "photos" / "cat", 1)
     save_digits(here / "photos" / "dog", 1, first=1)
@@ -284,7 +292,7 @@ def test_any_failure_of_the_import_is_reported(aral, photos: Path, monkeypatch, 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of a library")
 
-    monkeypatch.setattr(Project, "import_images", fail)
+    monkeypatch.setattr(Images, "sync", fail)
     assert aral("label", str(photos), "--no-browser") == 1
     assert "The import failed: ZeroDivisionError: of a library." in capsys.readouterr().err
     with Project.open(photos) as project:
@@ -292,7 +300,7 @@ def test_any_failure_of_the_import_is_reported(aral, photos: Path, monkeypatch, 
     assert state.phase == "failed" and "ZeroDivisionError" in state.message
 
 
-def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
+def test_sync_adds_new_files(aral, photos: Path, capsys) -> None:
     save_digits(photos, 3, first=24)
     next(photos.glob("*-000.png")).unlink()
     assert aral("sync", str(photos)) == 0
@@ -304,22 +312,22 @@ def test_sync_takes_in_what_is_new(aral, photos: Path, capsys) -> None:
     [
         (["status", "nowhere"], 2, "There is no project in nowhere."),
         (["predict", "photos", "nowhere"], 2, "There is no folder nowhere."),
-        (["export", "photos", "photos"], 2, "belongs to the photos"),
+        (["export", "photos", "photos"], 2, "is the folder of the photos or the project"),
         (["import", "photos", "labels.xls"], 2, "neither"),
         (["label", "nowhere"], 2, "There is no folder nowhere."),
         (["label", "photos", "--host", "0.0.0.0", "--no-browser", "--no-train"], 2, "--allow-remote"),
         (["label", "photos", "--method", "arall", "--no-browser"], 2, "Did you mean 'aral'"),
         (["label", "photos", "--threads", "0", "--no-browser"], 2, "Option threads"),
-        (["export", "photos", "out", "--form", "jsonx"], 2, "Did you mean 'jsonl'"),
+        (["export", "photos", "out", "--format", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(aral, photos: Path, capsys, words, code, said) -> None:
+def test_wrong_arguments_are_explained(aral, photos: Path, capsys, words, code, said) -> None:
     assert aral(*words) == code
     problem = capsys.readouterr().err
     assert said in problem and "Traceback" not in problem
 
 
-def test_an_import_says_what_it_found(here: Path) -> None:
+def test_the_result_of_a_sync_in_words(here: Path) -> None:
     save_digits(here / "photos", 3)
     frames = [Image.new("L", (8, 8), value) for value in (9, 200)]
     frames[0].save(here / "photos" / "a.gif", save_all=True, append_images=frames[1:])
@@ -333,7 +341,7 @@ def test_an_import_says_what_it_found(here: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [[], ["broken.png"]])
-def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys, names) -> None:
+def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> None:
     (here / "photos").mkdir()
     for name in names:
         (here / "photos" / name).write_bytes(b"no image")
@@ -349,7 +357,7 @@ def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys
         ({}, "no readable image"),
         ({"cat/a.png": 1}, "two classes are needed"),
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
-        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves a part empty"),
+        ({"cat/a.png": 1, "dog/b.png": 2}, "leaves pool or test set empty"),
         ({"a.png": 1, "b.png": 2}, "two classes are needed"),
         ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
     ],
@@ -357,7 +365,7 @@ def test_a_folder_without_images_is_said_and_not_served(aral, here: Path, capsys
 def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, files, said) -> None:
     (here / "photos").mkdir()
     for name, seed in files.items():
-        paint(here / "photos" / name, seed)
+        save_noise(here / "photos" / name, seed)
     assert aral("run", "./photos", "--threads", "1") == 2
     problem = capsys.readouterr().err
     assert said in problem and "Traceback" not in problem
@@ -375,7 +383,7 @@ def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, file
         ["label", "photos", "--project", "occupied/project", "--no-browser", "--no-train"],
     ],
 )
-def test_a_place_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, words) -> None:
+def test_a_folder_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, words) -> None:
     """``/sys`` refuses even the root user; ``occupied`` is a file."""
     Path("occupied").write_text("mine")
     assert aral(*words) in (1, 2)
@@ -384,7 +392,7 @@ def test_a_place_that_cannot_be_written_to_is_named(aral, photos: Path, capsys, 
     assert Path("occupied").read_text() == "mine"
 
 
-def test_without_training_nobody_waits_for_the_import(photos: Path, capsys) -> None:
+def test_without_training_the_state_is_off_after_the_sync(photos: Path, capsys) -> None:
     with Project.open(photos) as project:
         BackgroundWork(project, ServeOptions(browser=False, training=False), None, lambda: False).run()
         assert project.models.training_state().phase == "off"
@@ -419,7 +427,7 @@ def label_a_little(photos: Path) -> str:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         label_photos(photos, None, ProjectChanges(), ServeOptions(browser=False))
-        project.annotations.append(given(0, 1))
+        project.annotations.append(answer_event(0, 1))
     return link
 
 

@@ -17,7 +17,7 @@ from aral.benchmarking import GridResult, GridSpec, State, UnitResult
 from aral.cli import compare
 from aral.cli.screen import Screen
 from aral.cli.stopping import stopping_on_signals
-from tests.annotation.training.conftest import save_digits
+from aral.testing import save_digits
 from tests.cli.conftest import PERCEPTRONS, SHORT
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
@@ -70,7 +70,7 @@ def test_a_comparison_ends_with_the_signals_code(
         return GridResult(grid, folder, "", (unit,), (), (), ())
 
     monkeypatch.setattr(benchmarking, "run_grid", stopped)
-    monkeypatch.setattr(compare, "write_grid_report", lambda *arguments: None)
+    monkeypatch.setattr(compare, "report_grid", lambda *arguments: (None, None))
     assert aral("compare", "digits", "--methods", "random", "--seeds", "1") == code
     assert "everything is saved" in capsys.readouterr().err
 
@@ -90,11 +90,12 @@ def test_watching_a_folder_ends_with_the_signals_code(
     save_digits(here / "photos", 2)
     with Project.create_or_open(here / "photos") as project:
         project.images.sync()
-    real = Project.import_images
+        images = type(project.images)
+    real = images.sync
 
-    def send_and_import(self: Project, *arguments: object, **options: object) -> object:
+    def send_and_sync(self: Any, *arguments: Any, **options: Any) -> Any:
         os.kill(os.getpid(), number)
-        return real(self, *arguments, **options)  # type: ignore[arg-type]
+        return real(self, *arguments, **options)
 
-    monkeypatch.setattr(Project, "import_images", send_and_import)
+    monkeypatch.setattr(images, "sync", send_and_sync)
     assert aral("sync", "photos", "--watch", "60") == code

@@ -29,7 +29,6 @@ def test_good_files_are_read_in_the_order_of_their_paths_and_bad_ones_listed(tmp
     (tmp_path / "cats" / "page.png").write_text("<html></html>")
     read = read_image_folder(tmp_path, 8)
     assert read.paths == ("cats/z.png", "dogs/b.png", "dogs/deep/er/a.png", "loose.png")
-    assert read.class_folders == ("cats", "dogs", "dogs", "")
     assert _values(read.images.pixels) == [20, 40, 30, 50]
     assert read.images.ids.tolist() == [0, 1, 2, 3] and read.images.shape == (3, 8, 8)
     assert [(bad.path, bad.reason) for bad in read.unreadable] == [

@@ -95,7 +95,7 @@ def test_a_learner_without_it_is_left_alone(store: Store, open_session, answer_a
 
 
 def planted_groups(ids: torch.Tensor) -> torch.Tensor:
-    """Groups of 30, 20 and 10 of the 60 images; an image is the surer of its group the higher its id."""
+    """Clusters of 30, 20 and 10 of the 60 images; the probability of an image's cluster grows with its id."""
     group = torch.where(ids < 30, 0, torch.where(ids < 50, 1, 2))
     sure = 0.4 + ids / 100
     groups = ((1 - sure) / 2)[:, None].repeat(1, 3)
@@ -104,8 +104,8 @@ def planted_groups(ids: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_first_query_sees_what_was_learned(store: Store, open_session) -> None:
-    """One image of each group, from the surer half: features are ids, and all directions the same."""
-    learner = FakeLearner(3, pretraining_steps=1, groups=planted_groups)
+    """One image of each cluster, from the half with the higher probabilities; features are ids."""
+    learner = FakeLearner(3, pretraining_steps=1, clusters=planted_groups)
     asked = open_session(store, learner).ask(3).ids.tolist()
     assert [15 <= asked[0] < 30, 40 <= asked[1] < 50, 55 <= asked[2] < 60] == [True] * 3
 

@@ -20,18 +20,19 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from aral.losses.adversarial import (
-    discriminator_loss,
-    encoder_loss,
-    encoder_loss_as_printed,
-    generator_loss,
-)
+from aral.losses.adversarial import discriminator_loss, encoder_loss, generator_loss, shared_mean
 
 LABELLED_SHARE = 0.4
 IMAGES = torch.tensor([LABELLED_SHARE, 1 - LABELLED_SHARE], dtype=torch.float64)
 LATENTS = torch.full((3,), 1 / 3, dtype=torch.float64)
 EncoderLoss = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def encoder_loss_as_printed(labelled: Tensor, unlabelled: Tensor, labelled_share: float) -> Tensor:
+    """Eq. 10 with the printed sign, a(−D(x, E(x, y), y))."""
+    return shared_mean(softplus(-labelled), softplus(-unlabelled), labelled_share)
 
 
 def joints(encoder: Tensor, generator: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from aral.benchmarking import Comparison, CurvePoint, RunRecord, compare_runs, read_run
+from aral.benchmarking import Comparison, Conditions, CurvePoint, RunRecord, compare_runs, read_run
 from aral.benchmarking.comparison import FullTrainingResult
 from aral.reports.curves import (
     DARK,
@@ -33,7 +33,8 @@ MakeRun = Callable[..., Path]
 
 def compared(runs: list[RunRecord], reference: float | None = None) -> Comparison:
     """A comparison with a line of full training."""
-    return replace(compare_runs(runs), full_training=FullTrainingResult("supervised", None, (), reference))
+    full = FullTrainingResult("supervised", None, (), reference)
+    return replace(compare_runs(runs), conditions=Conditions(full_training=full))
 
 
 def data_of(line: Line2D) -> tuple[list[Any], list[Any]]:
@@ -84,11 +85,16 @@ def test_nothing_leaves_the_drawing_however_long_titles_and_names_are(make_run: 
     """Every text lies inside the figure: a long title breaks, long names get a column of their own."""
     runs = [
         read_run(make_run(f"{method}{seed}", accuracies=(0.5, 0.6 + 0.01 * seed), method=method, seed=seed))
-        for method in ("supervised+variation-ratio", "aral-released+aral-diverse", "x" * 60, "b", "y" * 60)
+        for method in ("supervised+variation-ratio", "aral:released+aral-diverse", "x" * 60, "b", "y" * 60)
         for seed in (0, 1)
     ]
     named = [
-        replace(run, note="JPEG copy; 20000 of 50000 pool images; 2000 of 10000 test images; " * 2)
+        replace(
+            run,
+            data=replace(
+                run.data, note="JPEG copy; 20000 of 50000 pool images; 2000 of 10000 test images; " * 2
+            ),
+        )
         for run in runs
     ]
     for records in (runs, named):

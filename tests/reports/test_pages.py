@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aral.benchmarking import Difference, Parity, compare_runs, read_run
+from aral.benchmarking import Conditions, Difference, Parity, compare_runs, read_run
 from aral.errors import BadInput, RunFailed
 from aral.loop import Store
 from aral.reports import write_comparison, write_report
@@ -103,7 +103,7 @@ def check_offline(page: Page) -> None:
 
 
 def test_a_report_says_everything(make_run: MakeRun) -> None:
-    page = Page(write_report(make_run()).read_text())
+    page = Page(write_report(read_run(make_run())).read_text())
     page.check_accessible()
     check_offline(page)
     for words in (
@@ -127,7 +127,7 @@ def test_a_report_says_everything(make_run: MakeRun) -> None:
 def test_files_beside_the_page(make_run: MakeRun) -> None:
     folder = make_run()
     before = {path.name for path in folder.iterdir()}
-    assert write_report(folder, reference=0.9) == folder / "report.html"
+    assert write_report(read_run(folder), reference=0.9) == folder / "report.html"
     made = {path.name for path in folder.iterdir()} - before
     assert made == {"report.html", "curve.png", "curve.svg", "rounds.csv", "rounds.json"}
     with Image.open(folder / "curve.png") as picture:
@@ -136,7 +136,7 @@ def test_files_beside_the_page(make_run: MakeRun) -> None:
     assert [float(row["value"]) for row in rows if row["metric"] == "accuracy"] == [0.5, 0.75]
     assert len(json.loads((folder / "rounds.json").read_text())) == len(rows)
     first = (folder / "report.html").read_bytes()
-    write_report(folder, reference=0.9)
+    write_report(read_run(folder), reference=0.9)
     assert (folder / "report.html").read_bytes() == first
 
 
@@ -148,7 +148,7 @@ def test_hostile_names_stay_text(make_run: MakeRun) -> None:
     )  # fmt: skip
     with Store.open(folder, create=False) as store:
         store.record_event(HOSTILE, HOSTILE)
-    page = Page(write_report(folder).read_text())
+    page = Page(write_report(read_run(folder)).read_text())
     page.check_accessible()
     check_offline(page)
     assert page.text.count(HOSTILE) >= 10
@@ -171,7 +171,7 @@ def test_hostile_names_stay_text(make_run: MakeRun) -> None:
 )
 def test_a_report_of_a_part_of_a_run(make_run: MakeRun, changes: dict[str, object]) -> None:
     folder = make_run(**changes)
-    page = Page(write_report(folder).read_text())
+    page = Page(write_report(read_run(folder)).read_text())
     page.check_accessible()
     assert not page.all("script")
     shown = [image for image in page.all("img") if image["alt"].startswith("Image ")]
@@ -224,7 +224,7 @@ def test_a_report_of_a_run_that_another_process_holds(make_run: MakeRun) -> None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(BadInput, match="in use"):
             Store.open(folder, create=False)
-        assert "62.50 %" in write_report(folder).read_text()
+        assert "62.50 %" in write_report(read_run(folder)).read_text()
         holder.communicate()
     assert holder.returncode == 0
 
@@ -234,7 +234,7 @@ def test_the_holder_can_report_on_itself(make_run: MakeRun) -> None:
     folder = make_run()
     with Store.open(folder, create=False) as store:
         store.record_round(2, 30)
-        page = Page(write_report(folder).read_text())
+        page = Page(write_report(read_run(folder)).read_text())
         store.record_round(2, 31)
     assert "Round 2 is being labelled or trained." in page.text
     assert "30 of 40" in page.text
@@ -249,14 +249,13 @@ def test_a_comparison(make_run: MakeRun, tmp_path: Path) -> None:
         make_run("b #2", accuracies=(0.7, 0.8), seed=1),
         make_run("c", method="random", accuracies=(0.1, 0.2)),
     ]
-    write_report(folders[1])
+    write_report(read_run(folders[1]))
     target = tmp_path / "out" / "all"
-    comparison = replace(
-        compare_runs(
-            [read_run(folder) for folder in folders], parity=[Parity(0, "0123456789ab", 2, ("steps: a 1",))]
-        ),
+    conditions = Conditions(
+        parity=(Parity(0, "0123456789ab", 2, ("steps: a 1",)),),
         differences=(Difference("seeds", "not stated", "2"),),
     )
+    comparison = replace(compare_runs([read_run(folder) for folder in folders]), conditions=conditions)
     path = write_comparison(comparison, target)
     assert path == target / "comparison.html"
     page = Page(path.read_text())
@@ -323,14 +322,14 @@ def test_a_failed_write_leaves_the_old_page_and_no_rest(
     folder = make_run()
     (folder / "report.html").write_text("old")
 
-    def full(self: Path, data: bytes) -> int:
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(RunFailed, match="No space left"):
-        patched.setattr(Path, "write_bytes", full)
-        write_report(folder)
+        patched.setattr("os.fsync", full)
+        write_report(read_run(folder))
     assert (folder / "report.html").read_text() == "old"
-    assert not list(folder.glob("*.partial")) + list(folder.glob(".*"))
+    assert not list(folder.glob(".*"))
 
 
 def test_rounds_as_a_table(make_run: MakeRun) -> None:

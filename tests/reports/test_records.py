@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aral.benchmarking import LossTrace, read_run
+from aral.benchmarking import DataRecord, LossTrace, read_run
 from aral.errors import BadInput
 from aral.loop import Stage, Store
 from aral.reports import as_json
@@ -19,16 +19,11 @@ MakeRun = Callable[..., Path]
 
 def test_a_run_by_its_settings(make_run: MakeRun) -> None:
     record = read_run(make_run("first"))
-    assert (record.name, record.data, record.note) == ("first", "shapes", "JPEG copy")
-    assert record.data_title == "shapes (JPEG copy)"
-    assert (record.method, record.learner, record.acquisition, record.seed) == (
-        "aral+aral",
-        "aral",
-        "aral",
-        0,
-    )
-    assert record.class_names == ("circle", "square", "star")
-    assert [record.class_name(index) for index in (2, 3)] == ["star", "class 3"]
+    assert (record.name, record.data.name, record.data.note) == ("first", "shapes", "JPEG copy")
+    assert record.data.title == "shapes (JPEG copy)"
+    assert (record.method, record.learner, record.seed) == ("aral+aral", "aral", 0)
+    assert record.data.class_names == ("circle", "square", "star")
+    assert [record.data.class_name(index) for index in (2, 3)] == ["star", "class 3"]
     assert record.budget == 40
     assert record.settings == {"learner": {"steps": 4}}
     assert [event.message for event in record.events] == ["2 phases were skipped"]
@@ -58,7 +53,7 @@ def test_training_before_labels_is_no_round_but_costs_time(make_run: MakeRun) ->
         store.record_metrics(-1, 50, {"loss total P": 3.0})
         store.record_metrics(-1, 4, {"train seconds": 100.0})
     record = read_run(folder)
-    assert record.seconds_before_labels == 100 and record.seconds == 185
+    assert record.pretraining_seconds == 100 and record.seconds == 185
     assert [each.round for each in record.rounds] == [0, 1]
     assert as_json(record)["seconds"] == 185
     assert not any("total P" in each.losses for each in record.rounds)
@@ -95,9 +90,9 @@ def test_what_is_missing_is_empty(make_run: MakeRun, tmp_path: Path) -> None:
         store.record_setting("method", "m")
         store.record_setting("seed", 3)
     bare = read_run(tmp_path / "bare")
-    assert (bare.note, bare.learner, bare.budget, bare.rounds, bare.class_names) == ("", "", None, (), ())
+    assert (bare.data, bare.learner, bare.budget, bare.rounds) == (DataRecord("d"), "m", None, ())
     assert bare.last_evaluated is None
-    assert (bare.data_title, bare.class_name(0)) == ("d", "class 0")
+    assert (bare.data.title, bare.data.class_name(0)) == ("d", "class 0")
 
 
 @pytest.mark.parametrize("key", ["data", "method", "seed"])

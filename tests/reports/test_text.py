@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from aral.benchmarking import Interval, NotReached, Parity, Reached, ReachedAtStart, compare_runs
+from aral.benchmarking import Conditions, Interval, NotReached, Parity, Reached, ReachedAtStart, compare_runs
 from aral.reports import comparison_text, condition_lines, unequal_settings_line
 from aral.reports.text import (
     duration,
@@ -109,4 +109,4 @@ def test_unequal_conditions_are_said() -> None:
     comparison = compare_runs(runs_with_gains((0.01,)), parity=(equal, unequal))
     first, second = condition_lines(comparison)
     assert "0123456789ab (2 runs verified)" in first and "UNEQUAL: training.steps: a 1, b 2" in second
-    assert condition_lines(replace(comparison, parity=())) == []
+    assert condition_lines(replace(comparison, conditions=Conditions())) == []

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from PIL import Image
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from aral.annotation import Project
+from aral.annotation import ClassFigure, Estimate, ModelRecord, Project
+from aral.testing import save_noise
 from aral.web import Security, make_app
 
 PORT = 8427
@@ -35,11 +39,92 @@ with Project.open(Path(sys.argv[1])) as project, served(project, annotator="Ann"
 """
 
 
-def paint(path: Path, number: int, size: tuple[int, int] = (96, 72)) -> None:
-    """Write an image of noise that depends on the number."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(number).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(path)
+PAYLOADS = (
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)<&script>",
+    "<svg onload=alert(1)>",
+    "\"><img src=x onerror=alert(1)>",
+    "'-alert(1)-'",
+    "javascript:alert(1)",
+    "{{7*7}} {% raw %} ${alert(1)}",
+    "<iframe srcdoc='<script>alert(1)<&script>'>",
+    "<style>*{display:none}<&style>",
+    "<a href=javascript:alert(1)>x<&a>",
+    "&lt;img src=x onerror=alert(1)&gt;",
+    "\u202egnp.exe",
+    "line\nbreak\ttab",
+    "<!-- <base href=http:&&evil.example>",
+    "constructor",
+    "__proto__",
+)  # fmt: skip
+"""Names that try to become markup or code."""
+
+_numbers = count()
+
+
+def event(image_id: int, action: str = "class", class_id: int | None = 0, **more: Any) -> dict[str, Any]:
+    """One answer under a key of its own."""
+    return {
+        "key": f"test-key-{next(_numbers):06d}",
+        "image_id": image_id,
+        "annotator": "Ann",
+        "action": action,
+        "class_id": class_id if action == "class" else None,
+        **more,
+    }
+
+
+def record_model(project: Project, right: int = 8, measured: int = 10, late: int = 0) -> int:
+    """Record a model that takes image ``i`` for class ``i mod 3``, the surer the larger ``i`` is."""
+    class_ids = tuple(each.id for each in project.classes.all())
+    ids = project.images.labelable_ids()
+    sure = np.linspace(0.5, 0.95, len(ids)).astype(np.float32)
+    rows = np.repeat(((1 - sure) / (len(class_ids) - 1))[:, None], len(class_ids), axis=1)
+    rows[np.arange(len(ids)), ids % len(class_ids)] = sure
+    estimate = Estimate(right / measured, 0.49, 0.94, measured, late)
+    made = len(project.models.all())
+    number = project.models.record(
+        ModelRecord(
+            round=made,
+            folder=f"models/{made:04d}",
+            trained_on=10 * (made + 1),
+            seconds=2.0,
+            class_ids=class_ids,
+            estimate=estimate,
+            per_class=tuple(
+                ClassFigure(class_id, 4 + class_id, estimate if class_id else None) for class_id in class_ids
+            ),
+            confusion=tuple(
+                tuple(5 if row == column else row for column in range(len(class_ids)))
+                for row in range(len(class_ids))
+            ),
+            curve_point=(10 * (made + 1), right / measured),
+        )
+    )
+    project.predictions.replace(number, ids, class_ids, rows)
+    return number
+
+
+EXAMPLES = {"image_id": "0", "model_number": "1", "path": "page.css"}
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+
+
+def every_route(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Method and address of everything the application answers to."""
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield "GET", f"{route.path}/page.css"
+        elif isinstance(route, Route):
+            address = re.sub(r"{(\w+)(:\w+)?}", lambda part: EXAMPLES[part[1]], route.path)
+            for method in sorted(route.methods or ()):
+                yield method, address
+        else:
+            raise AssertionError(f"a kind of route this test does not know: {route!r}")
+
+
+def every_address(app: FastAPI) -> list[str]:
+    """Every address once."""
+    return sorted({address for _, address in every_route(app)})
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +133,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("web")
     photos, folder = root / "photos", root / "project"
     for number in range(IMAGES):
-        paint(photos / f"IMG_{number:03d}.png", number)
+        save_noise(photos / f"IMG_{number:03d}.png", number, (96, 72))
     with Project.create_or_open(photos, folder, CLASSES, budget=200) as project:
         project.images.sync()
     return photos, folder

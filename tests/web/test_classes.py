@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aral.annotation import Project
-from tests.web.events import event
+from tests.web.conftest import event
 
 
 def change(client: TestClient, **body: Any) -> Any:

@@ -10,9 +10,7 @@ from starlette.testclient import TestClient
 from aral.annotation import Project
 from aral.annotation.predictions import hides_suggestion
 from aral.web import grid
-from tests.web.conftest import IMAGES
-from tests.web.events import event
-from tests.web.models import record_model
+from tests.web.conftest import IMAGES, event, record_model
 
 
 def page(client: TestClient, **query: Any) -> Any:
@@ -73,7 +71,7 @@ def test_suggestions_are_only_where_they_are_shown_and_never_where_they_are_held
     assert {image for image, said in known.items() if said is None} == measuring | hidden
 
 
-def test_an_answered_cell_says_so_and_keeps_its_place(client: TestClient, project: Project) -> None:
+def test_an_answered_cell_is_marked_and_keeps_its_position(client: TestClient, project: Project) -> None:
     record_model(project)
     before = cells(page(client))
     client.post("/api/answers", json={"events": [event(before[1]["image_id"])]})
@@ -101,7 +99,7 @@ def test_groups_of_near_duplicates_are_never_torn_apart(
     assert second["next"] is None
 
 
-def test_two_people_and_two_tabs_never_see_the_same_tile(
+def test_two_annotators_and_two_tabs_never_see_the_same_tile(
     client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grid, "PAGE_SIZE", 12)

@@ -19,9 +19,7 @@ from starlette.testclient import TestClient
 
 from aral.annotation import Project
 from aral.web import Security, make_app
-from tests.web.conftest import BASE, SECRET
-from tests.web.payloads import PAYLOADS
-from tests.web.routes import every_route
+from tests.web.conftest import BASE, PAYLOADS, SECRET, every_route
 
 CANARY = b"alert(1)"
 SCRIPT = b"<html><script>alert(1)</script></html>"

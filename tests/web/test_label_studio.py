@@ -1,4 +1,4 @@
-"""Label Studio's requests and what they come to."""
+"""Requests of Label Studio and their results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from starlette.testclient import TestClient
 from aral.annotation import AnswerEvent, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.web.label_studio import control_names
-from tests.web.conftest import BASE, SECRET
-from tests.web.models import record_model
+from tests.web.conftest import BASE, SECRET, record_model
 
 CONFIG = """<View><Image name="picture" value="$image"/>
   <!-- <Choices name="no" toName="no"/> -->
@@ -197,12 +196,12 @@ def test_several_annotations_at_once_go_to_their_own_images(studio: TestClient, 
     }
 
 
-def test_what_is_not_taken_in_is_said(
+def test_an_annotation_that_is_not_recorded_is_reported(
     studio: TestClient, project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = hook(studio, "ANNOTATION_CREATED", result=choice("elephant"))
     assert said["recorded"] is False and "no class 'elephant'" in said["refused"][0]["problem"]
-    assert "elephant" in caplog.text, "Label Studio shows nobody what it is answered"
+    assert "elephant" in caplog.text, "Label Studio does not show the response to its users"
     said = hook(studio, "ANNOTATION_CREATED", image="unknown.png", result=choice("dog"))
     assert said["recorded"] is False and "annotation 11" in said["refused"][0]["problem"]
     project.classes.add("elephant", "Ann")

@@ -11,10 +11,9 @@ from starlette.testclient import TestClient
 from aral.annotation import BROWSING, BY_CHANCE, ESTIMATE_SET, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.errors import RunFailed
+from aral.testing import project_database, project_rows
 from aral.web.labelling import MOST_EVENTS
-from tests.web.conftest import IMAGES
-from tests.web.events import event
-from tests.web.models import record_model
+from tests.web.conftest import IMAGES, event, record_model
 
 
 def cards(client: TestClient, **query: Any) -> list[dict[str, Any]]:
@@ -42,7 +41,7 @@ def test_what_a_page_holds_is_not_given_again(client: TestClient) -> None:
     assert [card["image_id"] for card in cards(client, count=5, tab="one")] == first
 
 
-def test_two_tabs_and_two_people_never_hold_the_same_image(client: TestClient) -> None:
+def test_two_tabs_and_two_annotators_never_hold_the_same_image(client: TestClient) -> None:
     held = [card["image_id"] for card in cards(client, count=6, tab="one")]
     held += [card["image_id"] for card in cards(client, count=6, tab="two")]
     held += [card["image_id"] for card in cards(client, count=6, annotator="Bob")]
@@ -53,16 +52,16 @@ def test_what_a_page_shows_stays_leased_with_the_status(client: TestClient, proj
     held = [card["image_id"] for card in cards(client, count=6, tab="one")]
     query = {"group": "unlabelled", "annotator": "Ann", "tab": "one"}
     tiles = [cell["image_id"] for cell in client.get("/api/grid", params=query).json()["groups"][0]["cells"]]
-    with project._database.transaction() as connection:
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("UPDATE leases SET ends = ends - 595")
     shown = {"annotator": "Ann", "tab": "one", "holding": ",".join(map(str, held))}
     client.get("/api/status", params={**shown, "tiles": ",".join(map(str, tiles))})
-    (first,) = project._database.row(
-        "SELECT min(ends) - (SELECT value FROM counters WHERE name = 'clock') FROM leases"
+    ((first,),) = project_rows(
+        project, "SELECT min(ends) - (SELECT value FROM counters WHERE name = 'clock') FROM leases"
     )
     assert first > 550
     client.get("/api/status", params={**shown, "tiles": ""})
-    (left,) = project._database.row("SELECT count(*) FROM leases")
+    ((left,),) = project_rows(project, "SELECT count(*) FROM leases")
     assert left == len(held)
 
 
@@ -141,7 +140,7 @@ def test_an_answer_is_saved_once_however_often_it_is_sent(client: TestClient, pr
     assert [(label.image_id, label.class_id) for label in project.labels.all()] == [(3, 1)]
 
 
-def test_who_browses_is_noted_and_what_a_card_asked_for_is_too(client: TestClient, project: Project) -> None:
+def test_provenance_of_browsed_images_and_of_cards_is_recorded(client: TestClient, project: Project) -> None:
     project.queue.replace(
         2, np.array([3, 4]), np.array([0.5, -0.5]), ["", ""], "margin", np.empty(0, np.int64)
     )
@@ -228,7 +227,7 @@ def test_too_many_at_once_are_refused(reader: TestClient) -> None:
     assert answer.status_code == 422
 
 
-def test_a_full_disk_is_told_and_nothing_is_acknowledged(
+def test_a_full_disk_is_reported_and_nothing_is_acknowledged(
     client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(events: object) -> None:

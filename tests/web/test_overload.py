@@ -14,7 +14,7 @@ import pytest
 
 from aral.annotation import Project
 from aral.web import Served, served
-from tests.web.events import event
+from tests.web.conftest import event
 
 SLOW = 200
 
@@ -26,7 +26,7 @@ def running(project: Project) -> Iterator[Served]:
 
 
 def head(running: Served) -> str:
-    """The lines of somebody who may ask."""
+    """The lines of an admitted request."""
     return f"Host: 127.0.0.1:{running.port}\r\nCookie: aral-{running.port}={running.security.secret}\r\n"
 
 
@@ -63,7 +63,7 @@ def label(running: Served, image: int) -> float:
     return time.monotonic() - started
 
 
-def test_a_body_of_a_hundred_megabytes_is_refused_by_its_announcement(running: Served) -> None:
+def test_a_body_of_a_hundred_megabytes_is_refused_by_its_length(running: Served) -> None:
     status, seconds = answer(
         running, f"POST /api/answers HTTP/1.1\r\n{head(running)}Content-Length: 100000000\r\n\r\n"
     )
@@ -79,7 +79,7 @@ def test_thousands_of_ranges_cost_no_more_than_one(running: Served, path: str, s
     assert status in (200, 206, 400, 416, 431) and seconds < 0.5
 
 
-def test_hundreds_of_slow_connections_do_not_stop_a_person(running: Served, project: Project) -> None:
+def test_hundreds_of_slow_connections_do_not_block_an_annotator(running: Served, project: Project) -> None:
     whole = f"POST /api/answers HTTP/1.1\r\n{head(running)}Content-Length: 1000\r\n\r\n"
     with ExitStack() as stack:
         for number in range(SLOW):  # half of them stop within the head, half within the body

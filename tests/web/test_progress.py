@@ -10,8 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aral.annotation import Advice, AnswerEvent, Pace, Project, TrainingState
-from tests.web.events import event
-from tests.web.models import record_model
+from tests.web.conftest import event, record_model
 
 
 def test_before_any_model_there_is_an_empty_view(client: TestClient) -> None:

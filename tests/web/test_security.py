@@ -28,8 +28,7 @@ from aral.web.security import (
     response,
     same_origin,
 )
-from tests.web.conftest import BASE, SECRET
-from tests.web.routes import UNSAFE, every_address, every_route
+from tests.web.conftest import BASE, SECRET, UNSAFE, every_address, every_route
 
 RULES = Security("right" * 9, 8427)
 
@@ -240,7 +239,7 @@ def test_the_cookie_opens_every_route(app: FastAPI, client: TestClient) -> None:
         assert client.request(method, address).status_code not in (401, 403, 500), address
 
 
-def test_no_route_answers_under_a_foreign_name(app: FastAPI, client: TestClient) -> None:
+def test_no_route_answers_under_another_host_name(app: FastAPI, client: TestClient) -> None:
     for method, address in every_route(app):
         for host in HOSTILE_HOSTS:
             answer = client.request(method, address, headers={"host": host})
@@ -279,7 +278,7 @@ def test_every_answer_has_its_headers(app: FastAPI, client: TestClient, stranger
     assert "unsafe" not in policy
 
 
-def test_a_body_has_a_limit_announced_or_not(reader: TestClient) -> None:
+def test_a_body_has_a_limit_with_and_without_a_length(reader: TestClient) -> None:
     assert reader.post("/api/answers", content=b"x" * (MOST_BODY_BYTES + 1)).status_code == 413
 
     def pieces() -> Any:
@@ -364,7 +363,7 @@ def test_websockets_are_refused(app: FastAPI) -> None:
 
 
 OWN = [(b"host", b"localhost"), (b"authorization", f"Bearer {SECRET}".encode())]
-"""Headers of somebody who may ask."""
+"""Headers of an admitted request."""
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ import pytest
 
 from aral.annotation import Project, TrainingState
 from aral.errors import BadInput
+from aral.testing import save_noise
 from aral.web import Security, link_of_running_server, served, url_of_running_server
 from aral.web.security import response
 from aral.web.server import FIRST_PORT, SERVER_FILE, serve
-from tests.web.conftest import ServerProcess, paint
-from tests.web.events import event
+from tests.web.conftest import ServerProcess, event
 
 
 def status_of(port: int, path: str, address: str = "127.0.0.1", **headers: str) -> int:
@@ -83,7 +83,7 @@ def test_a_port_that_is_taken(project: Project) -> None:
 
 
 def test_two_projects_at_the_same_time(project: Project, tmp_path: Path) -> None:
-    paint(tmp_path / "more" / "a.png", 1)
+    save_noise(tmp_path / "more" / "a.png", 1)
     with (
         Project.create_or_open(tmp_path / "more") as other,
         served(project) as first,
@@ -114,7 +114,7 @@ def test_the_url_of_a_running_server_makes_no_link(project: Project, monkeypatch
     with served(project) as running:
         assert url_of_running_server(project.folder) == running.url
         assert made == []
-        (project.folder / "web-secret").write_text("x" * 43)  # not the secret of whoever listens there
+        (project.folder / "web-secret").write_text("x" * 43)  # another one than the server's
         assert url_of_running_server(project.folder) is None
     assert url_of_running_server(project.folder) is None
 
@@ -202,7 +202,7 @@ def listener() -> Iterator[Listener]:
     opened.close()
 
 
-def test_whatever_listens_on_the_old_port_is_never_told_the_secret(
+def test_the_secret_is_never_sent_to_another_program_on_the_old_port(
     project: Project, listener: Listener
 ) -> None:
     with served(project) as running:
@@ -216,7 +216,7 @@ def test_whatever_listens_on_the_old_port_is_never_told_the_secret(
 
 
 @pytest.mark.parametrize("pid", [None, 2**22 + 1, 0, -1, 2**70])
-def test_nothing_is_asked_after_a_server_has_ended(
+def test_nothing_is_sent_after_a_server_has_ended(
     project: Project, listener: Listener, pid: int | None
 ) -> None:
     with served(project):
@@ -260,14 +260,14 @@ def test_an_address_that_is_not_of_this_machine(project: Project) -> None:
         pass
 
 
-def test_it_serves_until_it_is_told_to_stop(project: Project) -> None:
+def test_it_serves_until_it_is_stopped(project: Project) -> None:
     seen: list[int] = []
     serve(project, opened=lambda running: seen.append(status_of(running.port, "/")), stopping=lambda: True)
     assert seen == [401]
     assert FIRST_PORT > 1024
 
 
-def test_eight_people_at_once_lose_nothing(project: Project) -> None:
+def test_eight_annotators_at_once_lose_nothing(project: Project) -> None:
     with served(project, port=0) as running, ThreadPoolExecutor(8) as people:
         cookie = f"aral-{running.port}={running.security.secret}"
 

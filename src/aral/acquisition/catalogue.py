@@ -41,7 +41,7 @@ def make_acquisition(name: str, user_defined: bool = False) -> Acquisition:
     Args:
         name: one of :data:`ACQUISITIONS`, or ``module:NAME``.
         user_defined: whether the user's own code may be imported. Never where the name was read from a
-            folder, which somebody else may have made.
+            folder, which another person may have made.
 
     Raises:
         BadInput: the name is unknown (the nearest is suggested), or the code may not be imported.

@@ -2,7 +2,7 @@
 
 In GAAL annotators label the synthesised images themselves. Where only pool images can be labelled, each synthesised
 image, the most uncertain first, takes the nearest pool image in feature space that is not taken yet, as in Mayer &
-Timofte (2020). When a query is larger than the number of synthesised images, they take turns.
+Timofte (2020). When a query is larger than the number of synthesised images, they are used in turn.
 
 Features N×F, features of synthesised images Q×F; the score is minus the Euclidean distance to the
 synthesised image, 0 or less, higher = label first. Cost n·N·F, memory N·F.

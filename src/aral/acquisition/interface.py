@@ -20,9 +20,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import Ids, Selection
-from aral.words import counted
 
 
 class Need(StrEnum):

@@ -36,8 +36,8 @@ from aral.acquisition.geometry import (
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, Scores
 from aral.acquisition.uncertainty import entropy_scores, graph_margin_scores
+from aral.plural import counted
 from aral.randomness import Stream
-from aral.words import counted
 
 # typiclust
 

@@ -13,25 +13,25 @@ from aral.annotation import ClassFigure, Estimate
 from aral.learners import evaluate_probabilities
 
 TAIL = 0.025
-"""Largest probability of the true share below the interval, and above it."""
+"""The probability outside a 95 % interval, at each of its ends."""
 
 
-def exact_interval(right: int, count: int) -> Estimate:
+def exact_interval(correct: int, count: int) -> Estimate:
     """A share with its exact 95 % confidence interval (Clopper and Pearson 1934).
 
-    Its coverage is at least 95 %, whatever the share and however few the images. Wilson's interval is narrower, but
+    Its coverage is at least 95 % for every true share and number of images. Wilson's interval is narrower, but
     does not cover shares near 1 as often: a share of 0.994 on 25 images in 86 % of cases.
 
     Args:
-        right: how many are right.
-        count: of how many, at least 1.
+        correct: number of correct predictions.
+        count: number of predictions, at least 1.
     """
-    low = float(beta.ppf(TAIL, right, count - right + 1)) if right else 0.0
-    high = float(beta.ppf(1 - TAIL, right + 1, count - right)) if right < count else 1.0
-    return Estimate(right / count, low, high, count)
+    low = float(beta.ppf(TAIL, correct, count - correct + 1)) if correct else 0.0
+    high = float(beta.ppf(1 - TAIL, correct + 1, count - correct)) if correct < count else 1.0
+    return Estimate(correct / count, low, high, count)
 
 
-def measure(
+def estimate_accuracy(
     probabilities: Float[np.ndarray, "N K"], classes: Int64[np.ndarray, " N"]
 ) -> tuple[Estimate | None, Int64[np.ndarray, "K K"]]:
     """Accuracy and confusion matrix (row = true class) on the labelled images of the estimate set.

@@ -1,9 +1,9 @@
-"""Sentences on an accuracy estimate: whether its sample is fair, and how much the next labels would gain.
+"""How much accuracy the next labels are expected to gain, and a sentence on how an accuracy was estimated.
 
 The gain comes from the learning curve so far, error = a · labels^(−b), fitted to the logarithms by least squares
 with the binomial variances on the estimate set as weights. Its interval comes from the covariance of the two
-parameters by the delta method. Successive points are measured on mostly the same images, which makes true
-differences more certain than this assumes: the interval is rather too wide.
+parameters by the delta method. Successive points are estimated on mostly the same images, so their differences
+are more certain than independent samples would make them: the interval is conservative.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from aral.annotation import Advice, Estimate, ModelRecord
-from aral.words import counted
+from aral.plural import counted
 
 NORMAL = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 
 LEAST_POINTS = 3
-LEAST_MEASURED = 10
+LEAST_ESTIMATE_LABELS = 10
 MOST_POINTS = 8
-"""Older points say little about the present slope."""
+"""Older points are left out: the slope of the curve changes."""
 
-HARDLY = 0.5
-"""Percentage points; when the upper end of the interval is below, another batch is hardly worth it."""
+LEAST_GAIN = 0.5
+"""Percentage points. If the upper end of the interval is below, the advice says that more labels are hardly worth
+it."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the learning curve: labels trained on, and right predictions among the measured images."""
+    """A point of the learning curve: labels trained on, and correct predictions among ``count`` images."""
 
     labels: int
-    right: float
-    measured: int
+    correct: float
+    count: int
 
 
 def advise(models: Sequence[ModelRecord], next_labels: int) -> Advice | Unknown:
@@ -65,24 +66,24 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
     """The gain according to the fitted curve, with a 95 % interval; or why it cannot be estimated."""
     if len(points) < LEAST_POINTS:
         return Unknown(
-            f"What more labels would bring can be told after {LEAST_POINTS} measured rounds; "
+            f"The gain of more labels can be estimated after {LEAST_POINTS} rounds; "
             f"so far there {'is' if len(points) == 1 else 'are'} {len(points)}."
         )
-    if points[-1].measured < LEAST_MEASURED:
+    if points[-1].count < LEAST_ESTIMATE_LABELS:
         return Unknown(
-            f"What more labels would bring can be told from {LEAST_MEASURED} labels of the estimate set on; "
-            f"so far there {'is' if points[-1].measured == 1 else 'are'} {points[-1].measured}."
+            f"The gain of more labels can be estimated from {LEAST_ESTIMATE_LABELS} labels of the estimate set on; "
+            f"so far there {'is' if points[-1].count == 1 else 'are'} {points[-1].count}."
         )
     # Half an error and one image more keep the logarithm finite when there is no error.
-    error = np.array([(point.measured - point.right + 0.5) / (point.measured + 1) for point in points])
-    measured = np.array([point.measured for point in points], dtype=np.float64)
-    weights = measured * error / np.maximum(1 - error, 1e-3)  # 1 / variance of log(error)
+    error = np.array([(point.count - point.correct + 0.5) / (point.count + 1) for point in points])
+    counts = np.array([point.count for point in points], dtype=np.float64)
+    weights = counts * error / np.maximum(1 - error, 1e-3)  # 1 / variance of log(error)
     start = float(points[-1].labels)
     # Relative to the present number of labels: the first parameter is then the logarithm of the present error.
     design = np.stack([np.ones(len(points)), np.log([point.labels / start for point in points])], axis=1)
     precision = design.T @ (design * weights[:, None])
     if np.linalg.cond(precision) > 1e12:
-        return Unknown("What more labels would bring cannot be told: all rounds had equally many labels.")
+        return Unknown("The gain of more labels cannot be estimated: all rounds had equally many labels.")
     covariance = np.linalg.inv(precision)
     now, slope = covariance @ (design.T @ (weights * np.log(error)))
     residuals = np.log(error) - design @ (now, slope)
@@ -105,21 +106,21 @@ def gain(points: Sequence[Point], next_labels: int) -> Advice | Unknown:
 
 def sentence(next_labels: int, points: float, half: float) -> str:
     """The advice as text for users."""
-    said = f"The next {counted(next_labels, 'label')}: about {points:+.1f} ± {half:.1f} points."
-    return f"{said} Another batch is hardly worth it." if points + half < HARDLY else said
+    text = f"The next {counted(next_labels, 'label')}: about {points:+.1f} ± {half:.1f} points."
+    return f"{text} Another batch is hardly worth it." if points + half < LEAST_GAIN else text
 
 
-FAIR = (
-    "Measured on images drawn at random and never trained on. The labels chosen for training are not a fair "
-    "sample of the folder."
+SAMPLING_NOTE = (
+    "Estimated on images drawn at random that are never trained on. Queried images are not a random sample of the "
+    "folder."
 )
 
 
-def fairness(estimate: Estimate | None) -> str:
-    """How far an accuracy can be relied on, for every place where it is shown."""
+def sampling_note(estimate: Estimate | None) -> str:
+    """How the images behind an accuracy were sampled, as sentences that are shown beside it."""
     if estimate is None or not estimate.late:
-        return FAIR
+        return SAMPLING_NOTE
     return (
-        f"{FAIR} {counted(estimate.late, 'image')} of {estimate.count} came in later, drawn from what had no "
-        "answer yet when others had been chosen already: if those were difficult, the accuracy is too high."
+        f"{SAMPLING_NOTE} {counted(estimate.late, 'image')} of {estimate.count} joined the estimate set later, drawn "
+        "from the images that earlier queries had left: if the queried ones were difficult, the accuracy is too high."
     )

@@ -1,8 +1,9 @@
 """Annotation events: an append-only log, each event recorded once, however often it is sent.
 
-The life of an answer: a page sends an :class:`AnswerEvent`; :meth:`Annotations.append` adds it to the table
-``answers`` with its provenance, updates the annotator's current answer (table ``standing``) and the consensus of
-the image (``consensus.py``); :meth:`aral.annotation.labels.Labels.all` reads the labels.
+From an event to a label: a page sends an :class:`AnswerEvent`; :meth:`Annotations.append` adds it to the table
+``answers`` with its provenance, and updates the annotator's current answer (table ``standing``) and the consensus
+of the image (``consensus.py``). :class:`aral.annotation.labels.Labels` reads labels from these tables, and the
+trainer reads what has changed since its last read (:meth:`aral.annotation.labels.Labels.changed_since`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aral.annotation.annotators import annotator_id, known_annotator
+from aral.annotation.annotators import ensure_annotator, find_annotator
 from aral.annotation.consensus import Action, update_consensus
 from aral.annotation.database import ProjectDatabase, clock, clock_now, utc_now
 from aral.annotation.predictions import (
@@ -26,7 +27,7 @@ from aral.annotation.predictions import (
 from aral.annotation.provenance import Provenance, Purpose
 from aral.annotation.queue import PROVENANCE, WITH_QUERY, end_lease
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 MOST_AT_ONCE = 10_000
 
@@ -42,7 +43,7 @@ _ENTRY = f"""SELECT a.seq, a.image_id, i.name, a.action, a.class_id, p.name, a.a
 
 @dataclass(frozen=True)
 class AnswerEvent:
-    """An answer or an undo as the page sends it; sent twice under the same key, it counts once.
+    """An annotation event: an answer or an undo. Sent twice under the same key, it counts once.
 
     Attributes:
         key: made by the sender, unique for each event, such as a UUID.
@@ -52,7 +53,7 @@ class AnswerEvent:
         class_id: for ``class`` the class, otherwise None.
         suggestion_shown: a suggestion was visible when the answer was given.
         seconds: how long the image was shown, if known.
-        provenance: why the image was shown when it was no card of this project; None for a card. A further
+        provenance: why the image was shown, if it was not shown as a card of the queue; None for a card. A further
             answer of an annotator to the same image keeps the provenance of the first.
         accepted: the class is the suggestion, accepted as it was shown.
     """
@@ -70,7 +71,7 @@ class AnswerEvent:
 
 @dataclass(frozen=True)
 class AnswerReceipt:
-    """An event is on the disk.
+    """The confirmation that an event is on the disk.
 
     Attributes:
         key: that of the event.
@@ -78,7 +79,7 @@ class AnswerReceipt:
         image_id: the image it counts for: of exact copies the first.
         repeated: it had been recorded before; nothing was added.
         cancels: for ``undo`` the ``seq`` of the answer that was undone.
-        stands: action and class of the annotator's current answer to the image; None without one.
+        current: action and class of the annotator's current answer to the image; None without one.
     """
 
     key: str
@@ -86,7 +87,7 @@ class AnswerReceipt:
     image_id: int
     repeated: bool
     cancels: int | None
-    stands: tuple[Action, int | None] | None = None
+    current: tuple[Action, int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ class Annotations:
             self._database.rows(f"""{_ENTRY} JOIN standing s ON s.seq = a.seq ORDER BY a.image_id, a.seq""")
         )
 
-    def undoable(self, annotator: str, count: int = 50) -> list[HistoryEntry]:
-        """An annotator's answers that were not undone, the newest first."""
-        return self._page(annotator, NOT_UNDONE, None, count)
+    def undoable(self, annotator: str, before_seq: int | None = None, count: int = 50) -> list[HistoryEntry]:
+        """As :meth:`history`, without the answers that were undone."""
+        return self._page(annotator, NOT_UNDONE, before_seq, count)
 
     def history(self, annotator: str, before_seq: int | None = None, count: int = 50) -> list[HistoryEntry]:
         """An annotator's answers, undone ones too, the newest first; ``before_seq`` gives the next page."""
@@ -171,7 +172,7 @@ class Annotations:
                 f"""{_ENTRY} WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND (?2 IS NULL OR a.seq < ?2)
                     AND {condition}
                 ORDER BY a.seq DESC LIMIT ?3""",
-                (known_annotator(connection, annotator), before_seq, max(0, count)),
+                (find_annotator(connection, annotator), before_seq, max(0, count)),
             ).fetchall()
         return _entries(rows)
 
@@ -192,7 +193,7 @@ class Annotations:
             first, labels = connection.execute(
                 f"""SELECT min(answered_clock), count(*) FROM answers a
                 WHERE annotator_id = ? AND action = 'class' AND answered_clock > ? AND {NOT_UNDONE}""",
-                (known_annotator(connection, annotator), now - RATE_SECONDS),
+                (find_annotator(connection, annotator), now - RATE_SECONDS),
             ).fetchone()
         return 0.0 if labels < 2 else 60 * (labels - 1) / max(now - first, _LEAST_SECONDS)
 
@@ -200,14 +201,16 @@ class Annotations:
 def _entries(rows: Iterable[tuple[Any, ...]]) -> list[HistoryEntry]:
     """Rows of :data:`_ENTRY` as records."""
     return [
-        HistoryEntry(seq, image_id, os.fsdecode(name), action, class_id, person, at, bool(cancelled))
-        for seq, image_id, name, action, class_id, person, at, cancelled in rows
+        HistoryEntry(seq, image_id, os.fsdecode(name), action, class_id, annotator, at, bool(cancelled))
+        for seq, image_id, name, action, class_id, annotator, at, cancelled in rows
     ]
 
 
 def _check(event: AnswerEvent) -> None:
     if not event.key.strip():
-        raise BadInput("An answer came without a key.", "Give every answer a key of its own, such as a UUID.")
+        raise BadInput(
+            "An answer was sent without a key.", "Give every answer a key of its own, such as a UUID."
+        )
     if event.action not in ("class", "skip", "unsure", "bad image", "none of these", "undo"):
         raise BadInput(f"There is no action '{event.action}'.")
     if (event.action == "class") != (event.class_id is not None):
@@ -219,7 +222,7 @@ def _check(event: AnswerEvent) -> None:
 def _record(
     connection: sqlite3.Connection, event: AnswerEvent, predictions: PredictionTable
 ) -> AnswerReceipt:
-    person = annotator_id(connection, event.annotator)
+    annotator_id = ensure_annotator(connection, event.annotator)
     image_id = _answered_image(connection, event.image_id)
     recorded = connection.execute(
         "SELECT seq, cancels, image_id, annotator_id, action, class_id FROM answers WHERE key = ?",
@@ -227,12 +230,14 @@ def _record(
     ).fetchone()
     if recorded is not None:
         seq, cancels, *content = recorded
-        if content != [image_id, person, event.action, event.class_id]:
+        if content != [image_id, annotator_id, event.action, event.class_id]:
             raise BadInput(
                 f"The key '{event.key}' was used already, for another answer.",
                 "Give every answer a key of its own.",
             )
-        return AnswerReceipt(event.key, seq, image_id, True, cancels, _current(connection, image_id, person))
+        return AnswerReceipt(
+            event.key, seq, image_id, True, cancels, _current(connection, image_id, annotator_id)
+        )
     if (
         event.class_id is not None
         and not connection.execute(
@@ -245,12 +250,14 @@ def _record(
             f"The suggestion for image {image_id} is hidden, so it cannot be accepted.",
             "Answer with a class.",
         )
-    cancels = _answer_to_undo(connection, event, image_id, person) if event.action == "undo" else None
-    seq = insert_event(connection, event, image_id, person, cancels, predictions)
-    update_current_answer(connection, image_id, person)
-    end_lease(connection, image_id, person)
+    cancels = _answer_to_undo(connection, event, image_id, annotator_id) if event.action == "undo" else None
+    seq = insert_event(connection, event, image_id, annotator_id, cancels, predictions)
+    update_current_answer(connection, image_id, annotator_id)
+    end_lease(connection, image_id, annotator_id)
     update_consensus(connection, [image_id])
-    return AnswerReceipt(event.key, seq, image_id, False, cancels, _current(connection, image_id, person))
+    return AnswerReceipt(
+        event.key, seq, image_id, False, cancels, _current(connection, image_id, annotator_id)
+    )
 
 
 def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
@@ -265,9 +272,11 @@ def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
     return int(row[0])
 
 
-def _answer_to_undo(connection: sqlite3.Connection, event: AnswerEvent, image_id: int, person: int) -> int:
+def _answer_to_undo(
+    connection: sqlite3.Connection, event: AnswerEvent, image_id: int, annotator_id: int
+) -> int:
     row = connection.execute(
-        "SELECT seq FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person)
+        "SELECT seq FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, annotator_id)
     ).fetchone()
     if row is None:
         raise BadInput(f"{event.annotator} has no answer to image {image_id} to undo.")
@@ -278,7 +287,7 @@ def insert_event(
     connection: sqlite3.Connection,
     event: AnswerEvent,
     image_id: int,
-    person: int,
+    annotator_id: int,
     cancels: int | None,
     predictions: PredictionTable,
 ) -> int:
@@ -286,11 +295,11 @@ def insert_event(
     lease = connection.execute(
         """SELECT purpose, round, strategy, score, suggested_class, suggested_probability, suggested_by
         FROM leases WHERE image_id = ? AND annotator_id = ?""",
-        (image_id, person),
+        (image_id, annotator_id),
     ).fetchone()
     suggested = suggestion_columns(predictions.of(image_id)) if lease is None else lease[4:]
     purpose, provenance = _provenance(
-        connection, event, image_id, person, None if lease is None else lease[:4]
+        connection, event, image_id, annotator_id, None if lease is None else lease[:4]
     )
     seconds = event.seconds
     if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
@@ -303,7 +312,7 @@ def insert_event(
         (
             event.key,
             image_id,
-            person,
+            annotator_id,
             event.action,
             event.class_id,
             cancels,
@@ -325,7 +334,7 @@ def _provenance(
     connection: sqlite3.Connection,
     event: AnswerEvent,
     image_id: int,
-    person: int,
+    annotator_id: int,
     lease: tuple[Purpose, int | None, str, float | None] | None,
 ) -> tuple[Purpose, Provenance]:
     """Why the image of an event was shown.
@@ -343,26 +352,31 @@ def _provenance(
     before = connection.execute(
         """SELECT round, strategy, score FROM answers
         WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' ORDER BY seq DESC LIMIT 1""",
-        (image_id, person),
+        (image_id, annotator_id),
     ).fetchone()
     if before is not None:
         return purpose, Provenance(*before)
     return purpose, event.provenance or Provenance(*card)
 
 
-def update_current_answer(connection: sqlite3.Connection, image_id: int, person: int) -> None:
+def update_current_answer(connection: sqlite3.Connection, image_id: int, annotator_id: int) -> None:
     """Recompute an annotator's current answer to an image: the newest one that was not undone."""
-    connection.execute("DELETE FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person))
+    connection.execute(
+        "DELETE FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, annotator_id)
+    )
     connection.execute(
         f"""INSERT INTO standing SELECT image_id, annotator_id, seq, action, class_id FROM answers a
         WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {NOT_UNDONE}
         ORDER BY seq DESC LIMIT 1""",
-        (image_id, person),
+        (image_id, annotator_id),
     )
 
 
-def _current(connection: sqlite3.Connection, image_id: int, person: int) -> tuple[Action, int | None] | None:
+def _current(
+    connection: sqlite3.Connection, image_id: int, annotator_id: int
+) -> tuple[Action, int | None] | None:
     row: tuple[Action, int | None] | None = connection.execute(
-        "SELECT action, class_id FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, person)
+        "SELECT action, class_id FROM standing WHERE image_id = ? AND annotator_id = ?",
+        (image_id, annotator_id),
     ).fetchone()
     return row

@@ -11,7 +11,7 @@ from aral.annotation.names import checked_name, composed
 
 @dataclass(frozen=True)
 class Annotator:
-    """Somebody who gives labels; added when the name is used for the first time."""
+    """A person or program that gives labels; added when the name is first used."""
 
     id: int
     name: str
@@ -39,25 +39,25 @@ class Annotators:
         if known is not None:
             return known
         with self._database.transaction() as connection:
-            return Annotator(annotator_id(connection, name), composed(name))
+            return Annotator(ensure_annotator(connection, name), composed(name))
 
 
-def annotator_id(connection: sqlite3.Connection, name: str) -> int:
+def ensure_annotator(connection: sqlite3.Connection, name: str) -> int:
     """The id of an annotator, added if the name is new; inside a transaction.
 
     Raises:
         BadInput: the name is empty or not valid Unicode.
     """
-    known = known_annotator(connection, name)
+    known = find_annotator(connection, name)
     if known:
         return known
     connection.execute(
         "INSERT INTO annotators (name) VALUES (?)", (composed(checked_name("an annotator", name)),)
     )
-    return known_annotator(connection, name)
+    return find_annotator(connection, name)
 
 
-def known_annotator(connection: sqlite3.Connection, name: str) -> int:
+def find_annotator(connection: sqlite3.Connection, name: str) -> int:
     """The id of an annotator, 0 when the name is unknown; nothing is written.
 
     Raises:

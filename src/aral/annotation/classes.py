@@ -46,7 +46,7 @@ class ClassChange:
     """A change of a class.
 
     Attributes:
-        seq: its place in the order of all changes.
+        seq: its position in the order of all changes.
         class_id: the class; of a merge the one that was merged into the other.
         change: what was done.
         detail: for ``add`` and ``remove`` ``name``; for ``rename`` ``from`` and ``to``; for ``merge``
@@ -213,9 +213,11 @@ def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annota
         BadInput: a name is empty, or the same name is given twice.
     """
     checked = [checked_name("a class", name) for name in names]
-    doubled = [name for place, name in enumerate(checked) if composed(name) in map(composed, checked[:place])]
-    if doubled:
-        raise BadInput(f"The class '{doubled[0]}' is given twice.", "Give each class once.")
+    repeated = [
+        name for index, name in enumerate(checked) if composed(name) in map(composed, checked[:index])
+    ]
+    if repeated:
+        raise BadInput(f"The class '{repeated[0]}' is given twice.", "Give each class once.")
     used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes WHERE removed = 0")}
     for (detail,) in connection.execute(
         """SELECT detail FROM class_changes JOIN classes ON classes.id = class_id

@@ -1,6 +1,7 @@
 """The classifier without what trained it: a sealed folder of tensors and JSON, and predictions for new images.
 
-Accuracy estimates, suggestions and exports use the same classifier: the EMA of D̃ with class layer C, in float32.
+Accuracy estimates, suggestions and exports use the same classifier: the discriminator with its class layer, in
+float32, averaged over the training steps (EMA).
 """
 
 from __future__ import annotations
@@ -345,7 +346,7 @@ def classify_file(classifier: Classifier, path: Path) -> list[tuple[str, float]]
     probabilities = classifier.of_pixels(result.pixels[None])[0]
     ranked = np.argsort(-probabilities, kind="stable")
     names = classifier.description.class_names
-    return [(names[place], float(probabilities[place])) for place in ranked]
+    return [(names[index], float(probabilities[index])) for index in ranked]
 
 
 def _classify(

@@ -1,7 +1,7 @@
-"""Consensus: what the annotators' current answers to an image amount to, and whether it waits for more.
+"""Consensus: the majority of the annotators' current answers to an image, and whether it needs more answers.
 
 An annotator's current answer is their newest one that was not undone (table ``standing``). The majority of the
-decisive ones is the consensus; it is kept in the image's row (``state``, ``verdicts``, ``open``).
+decisive ones is the consensus; it is stored in the image's row (``state``, ``verdicts``, ``open``).
 """
 
 from __future__ import annotations

@@ -67,11 +67,11 @@ class ProjectDatabase:
             yield connection
 
     @contextmanager
-    def transaction(self, noticed: bool = True, durable: bool = True) -> Iterator[sqlite3.Connection]:
+    def transaction(self, notify: bool = True, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction: committed and on the disk when the block is left, rolled back on an error.
 
         Args:
-            noticed: count it in :meth:`changes`.
+            notify: increase the counter of :meth:`changes`, which pages poll.
             durable: False for what may be lost in a power failure, such as leases.
 
         Raises:
@@ -80,11 +80,11 @@ class ProjectDatabase:
         """
         with self._write_lock, self._writer.transaction(durable) as connection:
             yield connection
-            if noticed:
+            if notify:
                 connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'changes'")
 
     def changes(self) -> int:
-        """How many noticed transactions there have been."""
+        """The number of transactions so far, without those that do not notify."""
         return int(self.row("SELECT value FROM counters WHERE name = 'changes'")[0])
 
 
@@ -107,8 +107,8 @@ def utc_now() -> str:
 def clock(connection: sqlite3.Connection) -> float:
     """A monotonic clock in seconds, shared by all processes of a project; runs inside a transaction.
 
-    It follows the wall clock. When that is set back, it stands still once and then continues, so that a lease
-    of ten minutes never lasts a day.
+    It follows the wall clock. When that is set back, this clock does not go back but continues from its last value, so
+    that a lease of ten minutes never lasts a day.
     """
     now = clock_now(connection)
     connection.executemany(
@@ -119,6 +119,6 @@ def clock(connection: sqlite3.Connection) -> float:
 
 def clock_now(connection: sqlite3.Connection) -> float:
     """The value of :func:`clock`, without writing anything."""
-    kept = dict(connection.execute("SELECT name, value FROM counters WHERE name IN ('clock', 'wall')"))
+    stored = dict(connection.execute("SELECT name, value FROM counters WHERE name IN ('clock', 'wall')"))
     wall = time.time()
-    return float(kept.get("clock", wall) + max(0.0, wall - kept.get("wall", wall)))
+    return float(stored.get("clock", wall) + max(0.0, wall - stored.get("wall", wall)))

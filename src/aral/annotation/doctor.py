@@ -20,7 +20,7 @@ from aral.annotation.database import FILE_NAME
 from aral.annotation.portable import ONNX_PACKAGES
 from aral.annotation.project import find_project
 from aral.errors import AralError
-from aral.words import counted
+from aral.plural import counted
 
 Verdict = Literal["good", "note", "bad"]
 LEAST_FREE = 2**30
@@ -95,18 +95,18 @@ def _memory() -> Check:
 
 
 def _disk(folder: Path) -> Check:
-    place = next((each for each in (folder, *folder.parents) if each.exists()), Path.cwd())
-    free = shutil.disk_usage(place).free
+    existing = next((each for each in (folder, *folder.parents) if each.exists()), Path.cwd())
+    free = shutil.disk_usage(existing).free
     if free < LEAST_FREE:
-        return Check("disk", "bad", f"{_size(free)} free at {place}", "Free some space.")
+        return Check("disk", "bad", f"{_size(free)} free at {existing}", "Free some space.")
     return Check("disk", "good", f"{_size(free)} free")
 
 
 def _project(folder: Path) -> Iterator[Check]:
     try:
-        place = find_project(folder)
-        yield _permissions(place)
-        yield _database(place / FILE_NAME)
+        project_folder = find_project(folder)
+        yield _permissions(project_folder)
+        yield _database(project_folder / FILE_NAME)
         with Project.open(folder) as project:
             yield _photos(project)
             yield _pixels(project)
@@ -116,12 +116,14 @@ def _project(folder: Path) -> Iterator[Check]:
         yield Check("project", "bad", error.problem, error.hint)
 
 
-def _permissions(place: Path) -> Check:
-    mode = stat.S_IMODE(place.stat().st_mode)
-    if not os.access(place, os.W_OK | os.X_OK):
-        return Check("permissions", "bad", f"{place} is not writable", f"chmod 700 {place}")
+def _permissions(folder: Path) -> Check:
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Check("permissions", "bad", f"{folder} is not writable", f"chmod 700 {folder}")
     if mode & 0o077:
-        return Check("permissions", "note", f"others can read {place} ({mode:o})", f"chmod 700 {place}")
+        return Check(
+            "permissions", "note", f"other users can read {folder} ({mode:o})", f"chmod 700 {folder}"
+        )
     return Check("permissions", "good", f"{mode:o}")
 
 

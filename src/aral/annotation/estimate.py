@@ -1,9 +1,9 @@
 """The estimate set: images drawn at random and labelled only for the accuracy estimate, never for training.
 
-Queried images are no random sample of the folder, so an accuracy measured on them says little about it. Every
+Queried images are no random sample of the folder, so the accuracy on them is biased. Every
 image has a random number (``images.shuffle``) from the project's seed; the estimate set holds the images with the
 smallest ones. Its labelled images stay in it, and images labelled outside never enter it. When it grows after a
-model or an annotator has chosen images to label, it grows from what these left over, which may be easier; such
+model or an annotator has chosen images to label, it grows from the remaining images, which may be easier; such
 images are recorded as late.
 """
 
@@ -21,8 +21,8 @@ from aral.randomness import Stream
 
 LEAST, MOST = 20, 200
 
-_LATE = "late in the estimate slice"
-_SEED = "seed"
+_LATE, _SEED = "late in the estimate slice", "seed"
+"""Names of settings; the first keeps the older name of the estimate set, because projects store it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class EstimateSet:
     def late_ids(self) -> Int64[np.ndarray, " n"]:
         """Those that entered the estimate set after other images had been chosen and labelled, ascending.
 
-        They were drawn from what these left over, so an accuracy measured on them may be too high.
+        They were drawn from the remaining images, so the accuracy on them may be too high.
         """
         with self._database.snapshot() as connection:
             return np.array(read_setting(connection, _LATE, []), dtype=np.int64)
@@ -129,7 +129,7 @@ def _record_late(connection: sqlite3.Connection, image_ids: set[int], entered: b
 def _were_chosen(connection: sqlite3.Connection) -> bool:
     """Whether images outside the estimate set were answered that were not drawn at random.
 
-    Random images leave a random sample over, answered or skipped.
+    Answers to random images do not count: the images that remain are still a random sample.
     """
     row = connection.execute(
         """SELECT 1 FROM answers a JOIN images i ON i.id = a.image_id

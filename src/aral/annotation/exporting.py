@@ -76,7 +76,7 @@ def export(
     """Write labels and classifier into a folder; files of an earlier export are replaced.
 
     Args:
-        project: what is exported; labelling may go on meanwhile.
+        project: what is exported; labelling may continue meanwhile.
         target: the folder, made if missing; not that of the project or the photos.
         formats: some of :data:`FORMATS`.
         placing: images of an ImageFolder as copies or as symbolic links.
@@ -122,8 +122,8 @@ def export(
 
 
 def _prepare(project: Project, target: Path) -> None:
-    place = target.resolve()
-    if place == project.photos or place.is_relative_to(project.folder):
+    resolved = target.resolve()
+    if resolved == project.photos or resolved.is_relative_to(project.folder):
         raise BadInput(f"{target} is the folder of the photos or the project.", "Give another folder.")
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -172,11 +172,11 @@ def _image_folder(
             if image.status != "ready" or not source.is_file() or _content_hash(source) != image.sha256:
                 left_out.append(row.path)
                 continue
-            place = folder / folders[row.label]
-            place.mkdir(parents=True, exist_ok=True)
+            class_folder = folder / folders[row.label]
+            class_folder.mkdir(parents=True, exist_ok=True)
             name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
-            _place(source, place / name, placing)
-            placed.append(replace(row, path=f"{place.name}/{name}"))
+            _copy_or_link(source, class_folder / name, placing)
+            placed.append(replace(row, path=f"{class_folder.name}/{name}"))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise RunFailed(
@@ -206,12 +206,12 @@ def _earlier_images(folder: Path) -> dict[str, str]:
 
 def _end_of(name: str) -> str:
     """The last bytes of a file name, as many as fit behind a number: 255 is the limit of file systems."""
-    kept = os.fsencode(name)
-    if len(kept) <= MOST_NAME_BYTES:
+    encoded = os.fsencode(name)
+    if len(encoded) <= MOST_NAME_BYTES:
         return name
-    kept = kept[-MOST_NAME_BYTES:]
-    start = next((place for place in range(4) if kept[place] & 0xC0 != 0x80), 0)  # not within a character
-    return os.fsdecode(kept[start:])
+    end = encoded[-MOST_NAME_BYTES:]
+    start = next((index for index in range(4) if end[index] & 0xC0 != 0x80), 0)  # not within a character
+    return os.fsdecode(end[start:])
 
 
 def _content_hash(path: Path) -> str:
@@ -220,7 +220,7 @@ def _content_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _place(source: Path, target: Path, placing: Placing) -> None:
+def _copy_or_link(source: Path, target: Path, placing: Placing) -> None:
     partial = target.with_name(f".tmp-{os.getpid()}")
     partial.unlink(missing_ok=True)
     if placing == "link":

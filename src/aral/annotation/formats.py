@@ -112,13 +112,13 @@ def label_rows(project: Project) -> list[LabelRow]:
         event_ids = project.label_imports.event_ids()
         labels = {label.image_id: label for label in project.labels.all()}
         states = project.labels.without_class()
-        askings = project.labels.provenance()
+        provenances = project.labels.provenance()
         images = [project.images.get(image_id) for image_id in sorted(labels.keys() | states.keys())]
     rows = []
     for image in images:
         label = labels.get(image.id)
         first = image.id if image.duplicate_of is None else image.duplicate_of
-        asked = askings[first]
+        provenance = provenances[first]
         answers = current[first]
         annotators = label.annotators if label else _annotators_of(answers, states[image.id])
         suggestion = project.predictions.get(image.id)
@@ -136,9 +136,9 @@ def label_rows(project: Project) -> list[LabelRow]:
                 names.get(suggestion.class_id, "") if suggestion else "",
                 suggestion.probability if suggestion else None,
                 image.sha256,
-                asked.round,
-                asked.strategy,
-                asked.score,
+                provenance.round,
+                provenance.strategy,
+                provenance.score,
                 label.inherited if label else False,
             )
         )
@@ -227,7 +227,9 @@ def class_folder_names(class_names: Sequence[str]) -> dict[str, str]:
     folders: dict[str, str] = {}
     used: set[str] = set()
     for name in class_names:
-        safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
+        safe = "".join(
+            "_" if character in '/\\:*?"<>|' or ord(character) < 32 else character for character in name
+        )
         safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
         safe = safe.rstrip(". ") or "_"
         unique, count = safe, 2

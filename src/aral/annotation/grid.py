@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Int64
 
-from aral.annotation.annotators import annotator_id
+from aral.annotation.annotators import ensure_annotator
 from aral.annotation.database import ProjectDatabase, clock
 from aral.annotation.predictions import (
     Predictions,
@@ -25,13 +25,13 @@ from aral.annotation.predictions import (
 from aral.annotation.queue import GRID, Holder, end_old_leases, lease_grid
 from aral.annotation.settings import read_settings
 
-PLACES = 2**53
-"""The random number of an image is a multiple of 1/PLACES; the numerator is its place in the random order."""
+POSITIONS = 2**53
+"""The random number of an image is a multiple of 1/POSITIONS; the numerator is its position in the random order."""
 
 _LEASED_ELSEWHERE = """i.open = 1 AND (
     i.verdicts + (SELECT count(*) FROM leases l
-        WHERE l.image_id = i.id AND l.annotator_id <> :person) >= :overlap
-    OR NOT :any_tab AND EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :person
+        WHERE l.image_id = i.id AND l.annotator_id <> :annotator) >= :overlap
+    OR NOT :any_tab AND EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :annotator
         AND l.tab NOT IN (:tab, :grid)))"""
 """SQL: an open image ``i`` is leased to other annotators, or to another tab of the same one."""
 
@@ -54,7 +54,7 @@ class GridCell:
         image_id: the image.
         name: its file.
         suggestion: the newest model's; None before there is one, and where it is hidden.
-        answered: it was answered since the order was fixed; cells keep their places meanwhile.
+        answered: it was answered since the order was fixed; cells keep their positions.
     """
 
     image_id: int
@@ -88,42 +88,42 @@ class Grid:
     def predictions_page(self, annotator: str, offset: int = 0, count: int = 64, tab: str = "") -> GridPage:
         """Open images by predicted class, the most probable first, without those with a hidden suggestion.
 
-        The order is fixed once for each model; images answered meanwhile stay in their places. Images leased
-        elsewhere are left out, as long as there are others. What is shown is leased to this tab, and what its
-        grid showed before no longer is.
+        The order is fixed once for each model; images answered meanwhile keep their positions. Images leased
+        elsewhere are left out, as long as there are others. The images shown are leased to this tab; the leases
+        of its grid's previous page end.
         """
         order = self._order()
 
         def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
             free = (
-                place
-                for place in range(max(0, offset), order.size)
+                position
+                for position in range(max(0, offset), order.size)
                 if connection.execute(
-                    _THIS_IS_LEASED_ELSEWHERE, {**values, "image": int(order[place])}
+                    _THIS_IS_LEASED_ELSEWHERE, {**values, "image": int(order[position])}
                 ).fetchone()
                 is None
             )
-            places = list(islice(free, max(0, count) + 1))
-            return order[places[:count]].tolist(), places[count] if len(places) > count else None
+            found = list(islice(free, max(0, count) + 1))
+            return order[found[:count]].tolist(), found[count] if len(found) > count else None
 
         return self._page(annotator, tab, find)
 
-    def unlabelled_page(self, annotator: str, place: int = 0, count: int = 64, tab: str = "") -> GridPage:
+    def unlabelled_page(self, annotator: str, position: int = 0, count: int = 64, tab: str = "") -> GridPage:
         """Open images in a fixed random order, without the estimate set; leased as above.
 
-        A place is one in the order of all images, so neither answers nor leases move what comes after it.
+        A position counts in the order of all images, so answers and leases do not shift the pages after it.
         """
 
         def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
-            limits = {**values, "least": place / PLACES, "count": max(0, count) + 1}
+            limits = {**values, "least": position / POSITIONS, "count": max(0, count) + 1}
             rows = connection.execute(_UNLABELLED, limits).fetchall()
-            following = int(rows[count][1] * PLACES) if len(rows) > count else None
+            following = int(rows[count][1] * POSITIONS) if len(rows) > count else None
             return [image_id for image_id, _ in rows[:count]], following
 
         return self._page(annotator, tab, find)
 
     def lease(self, annotator: str, image_ids: Sequence[int], tab: str = "") -> list[GridCell]:
-        """Cells of those of these images that are leased to nobody else; leased as above."""
+        """Lease those of the images that are not leased elsewhere to this tab; their cells."""
 
         def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
             return [
@@ -151,15 +151,15 @@ class Grid:
         return [found[image_id] for image_id in image_ids if image_id in found]
 
     def _page(self, annotator: str, tab: str, find: _Find) -> GridPage:
-        """Find images that are leased to nobody else, and lease them; those of the annotator's other tabs only
+        """Find images that are not leased elsewhere, and lease them; those of the annotator's other tabs only
         if there are no others."""
         table = self._predictions.table()
-        with self._database.transaction(noticed=False, durable=False) as connection:
+        with self._database.transaction(notify=False, durable=False) as connection:
             overlap = read_settings(connection).overlap
-            holder = Holder(annotator_id(connection, annotator), tab, overlap, clock(connection))
+            holder = Holder(ensure_annotator(connection, annotator), tab, overlap, clock(connection))
             end_old_leases(connection, holder.now)
             values = {
-                "person": holder.annotator_id,
+                "annotator": holder.annotator_id,
                 "overlap": overlap,
                 "tab": tab,
                 "grid": GRID + tab,

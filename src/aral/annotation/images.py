@@ -93,7 +93,7 @@ class Images:
 
         Args:
             observer: called with the progress, several times a second.
-            stopping: called before every file; True stops the sync after what was begun.
+            stopping: called before every file; True stops the sync after the files that are being read.
             follow_links: read symbolic links that lead out of the folder.
             max_pixels: larger images are refused by their header; stored for later calls. None takes the stored
                 value, 50 million in a new project.
@@ -226,7 +226,7 @@ class Images:
             BadInput: there is no such image, its file has gone or changed, or the side is out of range.
         """
         if not 1 <= side <= LARGEST_SIDE:
-            raise BadInput(f"A side of {side} pixels is out of range.", f"Ask for 1 to {LARGEST_SIDE}.")
+            raise BadInput(f"A side of {side} pixels is out of range.", f"Give 1 to {LARGEST_SIDE}.")
         return as_jpeg(self._original(self.get(image_id), side), side, _LARGE_QUALITY)[0]
 
     def _original(self, image: ProjectImage, side: int) -> Opened:

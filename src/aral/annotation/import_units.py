@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aral.annotation.annotations import NOT_UNDONE
-from aral.annotation.annotators import annotator_id
+from aral.annotation.annotators import ensure_annotator
 from aral.annotation.classes import insert_class, remove_class
 from aral.annotation.consensus import Action, Vote, live_class_of, update_consensus, with_live_class
 from aral.annotation.database import ProjectDatabase, clock, utc_now
@@ -108,7 +108,7 @@ class LabelImport:
     """An entry of the list of imports.
 
     Attributes:
-        number: its place in the list.
+        number: its number in the list.
         undoes: number of the import that it undoes; None for an import.
         undone_by: number of the entry that undid it; None for one that is in force.
         source: the file or folder.
@@ -173,18 +173,20 @@ class LabelImports:
             rows: list[_NewEvent] = []
             repeated = changed_since = 0
             for image_id, entry in last:
-                person = log.annotators.get(entry.annotator, 0)
+                annotator_id = log.annotators.get(entry.annotator, 0)
                 known_vote = classes.vote(entry)
                 vote: Vote = known_vote or ("class", classes.add(entry))
-                if known_vote and log.holds(image_id, person, vote, entry):
+                if known_vote and log.holds(image_id, annotator_id, vote, entry):
                     repeated += 1
-                    changed_since += not log.is_current(image_id, person, vote, entry)
+                    changed_since += not log.is_current(image_id, annotator_id, vote, entry)
                     continue
-                if not person:
-                    person = log.annotators[entry.annotator] = annotator_id(connection, entry.annotator)
+                if not annotator_id:
+                    annotator_id = log.annotators[entry.annotator] = ensure_annotator(
+                        connection, entry.annotator
+                    )
                 key = log.free_key(image_id, entry, number)
-                log.add(event_id_of(key), image_id, person, vote, current=True)
-                rows.append(_NewEvent(key, image_id, person, vote, entry.provenance))
+                log.add(event_id_of(key), image_id, annotator_id, vote, current=True)
+                rows.append(_NewEvent(key, image_id, annotator_id, vote, entry.provenance))
             result = LabelImportResult(
                 number if rows else None,
                 len(rows),
@@ -363,21 +365,21 @@ class _Log:
                     ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id AND s.seq = a.seq
             WHERE a.action <> 'undo' ORDER BY a.seq"""
         )
-        for key, image_id, person, action, class_id, round, strategy, score, current, in_force in rows:
-            self.provenance[image_id, person] = (round, strategy, score)
+        for key, image_id, annotator_id, action, class_id, round, strategy, score, current, in_force in rows:
+            self.provenance[image_id, annotator_id] = (round, strategy, score)
             if in_force:
                 vote = with_live_class((action, class_id), merges)
-                self.add(event_id_of(key), image_id, person, vote, bool(current))
+                self.add(event_id_of(key), image_id, annotator_id, vote, bool(current))
 
-    def add(self, event_id: str, image_id: int, person: int, vote: Vote, current: bool) -> None:
-        """Note an answer; ``current`` if it is the annotator's newest."""
-        self._by_event_id[event_id] = (image_id, person, vote)
-        self._ever.add((image_id, person, vote))
+    def add(self, event_id: str, image_id: int, annotator_id: int, vote: Vote, current: bool) -> None:
+        """Add an answer; ``current`` if it is the annotator's newest."""
+        self._by_event_id[event_id] = (image_id, annotator_id, vote)
+        self._ever.add((image_id, annotator_id, vote))
         if current:
-            self._current[image_id, person] = vote
-            self._of_image[image_id][person] = vote
+            self._current[image_id, annotator_id] = vote
+            self._of_image[image_id][annotator_id] = vote
 
-    def holds(self, image_id: int, person: int, vote: Vote, entry: _Entry) -> bool:
+    def holds(self, image_id: int, annotator_id: int, vote: Vote, entry: _Entry) -> bool:
         """Whether the project holds a label already.
 
         One with the identity of an event: if an event of this identity, on the same image, by the same annotator,
@@ -387,23 +389,23 @@ class _Log:
         if the current answer of any annotator has.
         """
         if not entry.event_id:
-            if (image_id, person, vote) in self._ever:
+            if (image_id, annotator_id, vote) in self._ever:
                 return True
             return not entry.named and vote in self._of_image[image_id].values()
-        if self._current.get((image_id, person)) == vote:
+        if self._current.get((image_id, annotator_id)) == vote:
             return True
         known = self._by_event_id.get(entry.event_id)
         if known is None:
             return False
         if known[0] == image_id and known[2] == vote:
-            return not entry.named or known[1] == person
-        return self._by_event_id.get(self._content_id(image_id, entry)) == (image_id, person, vote)
+            return not entry.named or known[1] == annotator_id
+        return self._by_event_id.get(self._content_id(image_id, entry)) == (image_id, annotator_id, vote)
 
-    def is_current(self, image_id: int, person: int, vote: Vote, entry: _Entry) -> bool:
+    def is_current(self, image_id: int, annotator_id: int, vote: Vote, entry: _Entry) -> bool:
         """Whether a label that is held counts now."""
         if not entry.named and vote in self._of_image[image_id].values():
             return True
-        return self._current.get((image_id, person)) == vote
+        return self._current.get((image_id, annotator_id)) == vote
 
     def free_key(self, image_id: int, entry: _Entry, number: int) -> str:
         """A key for a new event: made of its identity, or else of its content."""
@@ -476,11 +478,11 @@ def _last_of_each(
     last: dict[tuple[int, str], _Entry] = {}
     votes: Counter[tuple[int, str, Action, str]] = Counter()
     for entry in entries:
-        place = (first_of[entry.image_id], entry.annotator if entry.named else "")
-        last.pop(place, None)
-        last[place] = entry
-        votes[(*place, entry.action, entry.composed_name)] += 1
-    same = sum(votes[(*place, entry.action, entry.composed_name)] for place, entry in last.items())
+        pair = (first_of[entry.image_id], entry.annotator if entry.named else "")
+        last.pop(pair, None)
+        last[pair] = entry
+        votes[(*pair, entry.action, entry.composed_name)] += 1
+    same = sum(votes[(*pair, entry.action, entry.composed_name)] for pair, entry in last.items())
     return [(image_id, entry) for (image_id, _), entry in last.items()], len(entries) - same
 
 
@@ -496,8 +498,8 @@ def _append(
     """
     image_ids = sorted({row.image_id for row in rows})
     leases = {
-        (image_id, person): columns
-        for image_id, person, *columns in connection.execute(
+        (image_id, annotator_id): columns
+        for image_id, annotator_id, *columns in connection.execute(
             "SELECT image_id, annotator_id, purpose, suggested_class, suggested_probability, suggested_by "
             "FROM leases"
         )
@@ -512,9 +514,9 @@ def _append(
     first, now, at = _last_seq(connection) + 1, utc_now(), clock(connection)
     table = []
     for seq, row in enumerate(rows, first):
-        place = (row.image_id, row.annotator_id)
-        asked = row.provenance
-        purpose, *suggested = leases.get(place) or (
+        pair = (row.image_id, row.annotator_id)
+        stated = row.provenance
+        purpose, *suggested = leases.get(pair) or (
             purposes[row.image_id],
             *suggestion_columns(predictions.of(row.image_id)),
         )
@@ -522,12 +524,12 @@ def _append(
             (
                 seq,
                 row.key,
-                *place,
+                *pair,
                 *row.vote,
                 now,
                 at,
                 purpose,
-                *log.provenance.get(place, (asked.round, asked.strategy, asked.score)),
+                *log.provenance.get(pair, (stated.round, stated.strategy, stated.score)),
                 *suggested,
             )
         )
@@ -544,7 +546,7 @@ def _append(
     )
     connection.executemany(
         "DELETE FROM leases WHERE image_id = ? AND annotator_id = ?",
-        [place for place in {(row.image_id, row.annotator_id) for row in rows} if place in leases],
+        [pair for pair in {(row.image_id, row.annotator_id) for row in rows} if pair in leases],
     )
     update_consensus(connection, image_ids)
     return first
@@ -566,7 +568,7 @@ def _append_undos(connection: sqlite3.Connection, number: int, undo_number: int)
         WHERE e.import_id = ? AND {NOT_UNDONE} ORDER BY a.seq""",
         (undo_number, now, at, number),
     )
-    places = connection.execute(
+    pairs = connection.execute(
         """SELECT DISTINCT a.image_id, a.annotator_id
         FROM label_import_events e JOIN answers a ON a.seq = e.seq WHERE e.import_id = ?""",
         (number,),
@@ -580,9 +582,9 @@ def _append_undos(connection: sqlite3.Connection, number: int, undo_number: int)
         f"""INSERT OR IGNORE INTO standing
         SELECT image_id, annotator_id, max(seq), action, class_id FROM answers a
         WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {NOT_UNDONE} GROUP BY image_id""",
-        places,
+        pairs,
     )
-    return sorted({image_id for image_id, _ in places})
+    return sorted({image_id for image_id, _ in pairs})
 
 
 def _last_seq(connection: sqlite3.Connection) -> int:

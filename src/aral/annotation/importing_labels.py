@@ -17,7 +17,7 @@ from aral.annotation.matching import NO_PATH, comparable
 from aral.data.image_file import read_image_bytes
 from aral.data.unreadable import Refused
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 
 def import_labels(
@@ -101,11 +101,11 @@ class _ImageFinder:
         A file among the photos is an image of the project itself: it is matched by its path there.
         """
         for spelling in dict.fromkeys((path, comparable(path))):
-            place = os.path.normpath(self._folder / spelling)
+            candidate = os.path.normpath(self._folder / spelling)
             try:
-                if not place.startswith(f"{self._folder}{os.sep}") or not Path(place).is_file():
+                if not candidate.startswith(f"{self._folder}{os.sep}") or not Path(candidate).is_file():
                     continue
-                file = Path(os.path.realpath(place))
+                file = Path(os.path.realpath(candidate))
                 if not file.is_relative_to(self._folder):
                     continue
                 if file.is_relative_to(self._photos):

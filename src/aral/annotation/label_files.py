@@ -33,7 +33,7 @@ from aral.data.image_file import read_image_bytes
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "name")
 LABEL_COLUMNS = ("label", "class", "category", "choice")
@@ -54,10 +54,10 @@ class FileLabel:
         action: ``class`` or an answer without a class.
         label: for ``class`` the name of the class.
         annotator: empty when the file does not name one.
-        image_id: the image's number, if the file comes from a project.
+        image_id: the image's number, if the file is an export of a project.
         sha256: of the image's bytes, if known.
-        provenance: why the image was labelled, if the file comes from a project.
-        event_id: identity of the annotation event, if the file comes from a project.
+        provenance: why the image was labelled, if the file is an export of a project.
+        event_id: identity of the annotation event, if the file is an export of a project.
     """
 
     path: str
@@ -243,7 +243,7 @@ class _Rows:
         self._without_label += 1
 
     def reject(self, path: str, reason: str) -> None:
-        """Note a row that cannot be read."""
+        """Record a row that cannot be read."""
         self._rejected.append(Rejected(path, reason))
 
     def result(self) -> ReadLabels:

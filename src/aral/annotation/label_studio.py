@@ -1,4 +1,8 @@
-"""Label Studio's JSON, written and read; exported tasks hold the image's content hash and the annotation events."""
+"""Label Studio's JSON, written and read: tasks with annotations and predictions, and the labelling configuration.
+
+Exports, imports and the requests of a running Label Studio (:mod:`aral.web.label_studio`) all use this module.
+Exported tasks hold the image's content hash and the annotation events.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ def as_tasks(rows: Iterable[LabelRow], model_version: str) -> bytes:
 
 
 def _task(row: LabelRow, model_version: str, task_id: int, annotation_id: int) -> dict[str, Any]:
-    result = [_choice(row.label, f"a{annotation_id}")] if row.answer == "class" else []
+    result = [{"id": f"a{annotation_id}", **choice_json(row.label)}] if row.answer == "class" else []
     annotation = {
         "id": annotation_id,
         "result": result,
@@ -34,7 +38,7 @@ def _task(row: LabelRow, model_version: str, task_id: int, annotation_id: int) -
     }
     predictions = []
     if row.suggestion and row.probability is not None:
-        choice = {**_choice(row.suggestion, f"p{annotation_id}"), "score": row.probability}
+        choice = {"id": f"p{annotation_id}", **choice_json(row.suggestion), "score": row.probability}
         predictions = [{"model_version": model_version, "score": row.probability, "result": [choice]}]
     return {
         "id": task_id,
@@ -53,14 +57,15 @@ def _task(row: LabelRow, model_version: str, task_id: int, annotation_id: int) -
     }
 
 
-def _choice(label: str, number: str) -> dict[str, Any]:
-    return {
-        "id": number,
-        "from_name": FROM_NAME,
-        "to_name": TO_NAME,
-        "type": "choices",
-        "value": {"choices": [label]},
-    }
+def choice_json(label: str, from_name: str = FROM_NAME, to_name: str = TO_NAME) -> dict[str, Any]:
+    """A class as a result of an annotation or a prediction.
+
+    Args:
+        label: name of the class.
+        from_name: name of the choices in the labelling configuration.
+        to_name: name of the image in it.
+    """
+    return {"from_name": from_name, "to_name": to_name, "type": "choices", "value": {"choices": [label]}}
 
 
 def configuration(class_names: Sequence[str]) -> bytes:
@@ -107,20 +112,30 @@ def answers_of(task: Mapping[str, Any]) -> list[TaskAnswer]:
 
 
 def _answer_of(task: Mapping[str, Any], annotation: Mapping[str, Any]) -> TaskAnswer:
-    user = annotation.get("completed_by")
-    number = user.get("id") if isinstance(user, dict) else user
-    annotator = f"Label Studio {number}" if isinstance(number, int | str) and number != "" else ""
+    annotator = annotator_of(annotation)
     if annotation.get("was_cancelled") is True:
         data = task.get("data")
         before = data.get("aral_answer") if isinstance(data, dict) else None
         known = ("skip", "unsure", "bad image", "none of these")
         return TaskAnswer(before if before in known else "skip", "", annotator)
-    result = annotation.get("result")
-    choices = [choice for each in (result if isinstance(result, list) else []) for choice in _choices(each)]
+    choices = choices_of(annotation)
     if len(choices) == 1 and choices[0].strip():
         return TaskAnswer("class", choices[0], annotator)
     problem = f"an annotation has {len(choices)} choices" if choices else "an annotation has no choice"
     return TaskAnswer(problem=f"{problem} instead of one class")
+
+
+def annotator_of(annotation: Mapping[str, Any]) -> str:
+    """``Label Studio`` with the number of the user who completed an annotation; empty if that is unknown."""
+    user = annotation.get("completed_by")
+    number = user.get("id") if isinstance(user, dict) else user
+    return f"Label Studio {number}" if isinstance(number, int | str) and number != "" else ""
+
+
+def choices_of(annotation: Mapping[str, Any]) -> list[str]:
+    """All choices of an annotation; one that assigns a class has exactly one."""
+    results = annotation.get("result")
+    return [choice for each in (results if isinstance(results, list) else []) for choice in _choices(each)]
 
 
 def _choices(result: Any) -> list[str]:

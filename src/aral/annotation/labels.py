@@ -1,4 +1,4 @@
-"""The labels of a project: consensus, disagreements between annotators, and labels that a model doubts."""
+"""The labels of a project: consensus, disagreements between annotators, and labels that contradict a model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Label:
 
 @dataclass(frozen=True)
 class ImageConsensus:
-    """What the answers to an image amount to.
+    """The consensus of the answers to an image, and what it is used for.
 
     Attributes:
         image_id: the image; of exact copies the first.
@@ -77,8 +77,8 @@ class LabelCounts:
 
     Attributes:
         labelled: with a class; the sum of ``for_training`` and ``for_estimate``.
-        skipped: skipped by all annotators who saw them.
-        unsure: without a decisive answer, and somebody was unsure.
+        skipped: answered only by skips.
+        unsure: without a decisive answer, and at least one annotator was unsure.
         bad: 'bad image'.
         none: 'none of these'.
         conflicts: the annotators disagree, without a majority.
@@ -165,7 +165,7 @@ class Anchoring:
 
 
 class Labels:
-    """What the answers amount to."""
+    """Labels and statistics computed from the annotators' answers."""
 
     def __init__(self, database: ProjectDatabase, predictions: Predictions) -> None:
         self._database = database
@@ -175,8 +175,8 @@ class Labels:
         """The label of every image that has one, in ascending order of image id.
 
         Each annotator's current answer counts; the majority decides, a tie gives no label. Exact copies inherit
-        the label of the first of them. Images whose file has gone or changed since keep theirs: their pixels
-        are still in the pixel file.
+        the label of the first of them. Images whose file is missing or changed keep their labels: their
+        pixels are still in the pixel file.
         """
         with self._database.snapshot() as connection:
             own = list(_labels(connection))
@@ -271,7 +271,9 @@ class Labels:
             Disagreement(
                 image_id,
                 os.fsdecode(name),
-                tuple((person, action, merges.get(class_id)) for _, _, person, action, class_id in group),
+                tuple(
+                    (annotator, action, merges.get(class_id)) for _, _, annotator, action, class_id in group
+                ),
             )
             for (image_id, name), group in groupby(rows, key=lambda row: row[:2])
         ]
@@ -334,10 +336,13 @@ class Labels:
                 ORDER BY s.image_id, s.annotator_id"""
             ).fetchall()
         images = [
-            {person: with_live_class((action, class_id), merges) for _, person, action, class_id in group}
+            {
+                annotator: with_live_class((action, class_id), merges)
+                for _, annotator, action, class_id in group
+            }
             for _, group in groupby(rows, key=lambda row: row[0])
         ]
-        annotators = {person for image in images for person in image}
+        annotators = {annotator for image in images for annotator in image}
         votes = [list(image.values()) for image in images]
         equal = float(np.mean([len(set(image)) == 1 for image in votes])) if votes else None
         if len(annotators) > 2:
@@ -382,14 +387,14 @@ def _labels(connection: sqlite3.Connection) -> Iterator[Label]:
         if result.class_id is None:
             continue
         agreeing = [
-            (seq, person)
-            for seq, action, class_id, person in answers
+            (seq, annotator)
+            for seq, action, class_id, annotator in answers
             if action in DECISIVE and class_id is not None and merges[class_id] == result.class_id
         ]
         yield Label(
             image_id,
             result.class_id,
-            tuple(person for _, person in agreeing),
+            tuple(annotator for _, annotator in agreeing),
             result.agreement,
             "estimate" if estimate else "training",
             max(seq for seq, _ in agreeing),

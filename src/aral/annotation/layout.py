@@ -4,7 +4,7 @@ A released migration is never edited: a change of layout is a new migration at t
 
 Some tables and columns have older names than the code: ``standing`` holds each annotator's current answer to each
 image; ``images.estimate`` marks the estimate set; ``images.verdicts`` counts the annotators who gave a decisive
-answer; ``images.open`` is 1 while an image waits for more labels; ``asked`` holds the queries of all rounds.
+answer; ``images.open`` is 1 while an image needs more answers; ``asked`` holds the queries of all rounds.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ _MODELS: Migration = (
 )
 
 _ASKED: Migration = (
-    # The queries of all rounds, kept when the queue is replaced: an answer may come long after its round.
+    # The queries of all rounds, kept when the queue is replaced: an answer may be given long after its round.
     """CREATE TABLE asked (
         image_id INTEGER NOT NULL REFERENCES images (id),
         round INTEGER NOT NULL CHECK (round >= 0),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aral.annotation.images import ProjectImage
+from aral.plural import counted
 
 _UPLOADED = re.compile(r"(?:^|/)upload/\d+/[0-9a-f]{8}-([^/]+)$")
 
@@ -164,7 +165,7 @@ class ImageMatcher:
         if len(whole) == 1 and paths.spellings(plain) == 1:
             return Match(whole[0])
         if len(images) > 1:
-            return Match(None, f"{len(images)} images of the project end in {end!r}")
+            return Match(None, f"{counted(len(images), 'image')} of the project end in {end!r}")
         if paths.count(end) > 1:
             return Match(None, f"{paths.count(end)} paths of the import end in {end!r}")
         if end not in (plain, self._names[images[0]]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from aral.annotation import Estimate, ModelRecord, Project
-from aral.annotation.advice import Unknown, advise, fairness
-from aral.words import counted
+from aral.annotation.advice import Unknown, advise, sampling_note
+from aral.plural import counted
 
 
 def model_card(project: Project) -> str:
@@ -68,8 +68,8 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
         "",
         "## Accuracy",
         "",
-        in_words(model.estimate),
-        fairness(model.estimate),
+        estimate_sentence(model.estimate),
+        sampling_note(model.estimate),
         "",
         "| class | training labels | recall | estimated on |",
         "|---|---|---|---|",
@@ -86,7 +86,7 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
     return [*lines, "", advice.reason if isinstance(advice, Unknown) else advice.sentence, ""]
 
 
-def in_words(estimate: Estimate | None) -> str:
+def estimate_sentence(estimate: Estimate | None) -> str:
     """An accuracy with its confidence interval as a sentence; None is unknown."""
     if estimate is None:
         return "The accuracy is unknown: no image of the estimate set has been labelled."

@@ -1,4 +1,4 @@
-"""Trained models and their figures, the state of the training worker, and its advice."""
+"""The trained models with their figures, the state of the training worker, and the advice on more labels."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What the training worker does at the moment.
+    """What the training worker is doing.
 
     Attributes:
         phase: the kind of work.
@@ -80,11 +80,11 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the next labels are expected to bring.
+    """The expected gain of accuracy from the next labels.
 
     Attributes:
         next_labels: how many labels.
-        gain: expected gain of accuracy in points of a hundred.
+        gain: in percentage points.
         low: lower end of its interval.
         high: upper end.
         sentence: the same as a sentence for display.
@@ -150,17 +150,17 @@ class Models:
 
     def training_state(self) -> TrainingState:
         """What the training worker stored last; ``off`` before that."""
-        kept = self._get("training")
-        return TrainingState("off") if kept is None else TrainingState(**kept)
+        stored = self._get("training")
+        return TrainingState("off") if stored is None else TrainingState(**stored)
 
     def set_advice(self, advice: Advice | None) -> None:
-        """Store what the next labels are expected to bring; None when that is unknown."""
+        """Store the expected gain from the next labels; None when it is unknown."""
         self._set("advice", None if advice is None else asdict(advice))
 
     def advice(self) -> Advice | None:
-        """What the next labels are expected to bring; None when that is unknown."""
-        kept = self._get("advice")
-        return None if kept is None else Advice(**kept)
+        """The expected gain from the next labels; None when it is unknown."""
+        stored = self._get("advice")
+        return None if stored is None else Advice(**stored)
 
     def set_generated_images(self, model_number: int, jpeg: bytes) -> None:
         """Store one picture with images that a model has generated.
@@ -188,8 +188,8 @@ class Models:
 
     def _get(self, name: str) -> dict[str, Any] | None:
         with self._database.snapshot() as connection:
-            kept: dict[str, Any] | None = read_setting(connection, name, None)
-        return kept
+            stored: dict[str, Any] | None = read_setting(connection, name, None)
+        return stored
 
 
 def newest_answer_learned(connection: sqlite3.Connection) -> int:
@@ -221,5 +221,5 @@ def _model(number: int, body: Mapping[str, Any], recorded_at: str) -> ModelRecor
     )
 
 
-def _estimate(kept: Mapping[str, Any] | None) -> Estimate | None:
-    return None if kept is None else Estimate(**kept)
+def _estimate(stored: Mapping[str, Any] | None) -> Estimate | None:
+    return None if stored is None else Estimate(**stored)

@@ -1,7 +1,7 @@
-"""What a project makes of an image file: pixels for training, a thumbnail for the page, hashes.
+"""What a project stores of an image file: pixels for training, a thumbnail for the page, hashes.
 
 The pixels of all images are one file of raw bytes (:class:`PixelFile`), one row per image. A thumbnail is a JPEG
-encoded anew from the pixels, so no metadata of the file gets into it.
+encoded from the pixels, so it has no metadata of the file.
 """
 
 from __future__ import annotations
@@ -178,9 +178,9 @@ def as_jpeg(
 
 
 def difference_hash(thumbnail: Image.Image) -> int:
-    """The difference hash (dHash): 64 bits that change little when an image is resized or encoded anew.
+    """The difference hash (dHash): 64 bits that change little when an image is resized or encoded again.
 
-    The image is reduced to 9×8 grey pixels; each bit says whether a pixel is brighter than the one to its left.
+    The image is reduced to 9×8 grey pixels; a bit is 1 where a pixel is brighter than the one to its left.
     A signed number of 64 bits, for SQLite.
     """
     small = thumbnail.convert("L").resize((9, 8), Image.Resampling.BOX)
@@ -197,7 +197,9 @@ def thumbnail_path(folder: Path, image_id: int) -> Path:
 def write_thumbnail(folder: Path, image_id: int, jpeg: bytes) -> None:
     """Write a thumbnail under a temporary name and rename it.
 
-    Two concurrent writers of the same one may disturb each other; :func:`read_thumbnail` detects a partial file.
+    It is not flushed to the disk as :func:`aral.durable.write_file` does, which would take minutes for a large
+    folder. :func:`read_thumbnail` detects a partial file, left by a power failure or by two concurrent writers, and
+    the thumbnail is made again.
 
     Raises:
         OSError: the disk is full or not writable.

@@ -1,7 +1,7 @@
 """The newest model's predictions of all images, suggestions made of them, and which suggestions are hidden.
 
 Predictions are stored in blocks of a few thousand images. A block is one short transaction, so annotators can
-answer while a hundred thousand predictions are being stored. All blocks come into force together.
+answer while a hundred thousand predictions are being stored. All blocks replace those of the earlier model together.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jaxtyping import Float, Float32, Int64
 from aral.annotation.consensus import live_class_of
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
-from aral.words import counted
 
 BLOCK_IMAGES = 4096
 BLOCK_BYTES = 2**20
@@ -109,7 +109,7 @@ class Predictions:
         return self.table().of(image_id)
 
     def table(self) -> PredictionTable:
-        """The predictions in force."""
+        """The predictions of the newest model."""
         state = self._database.row(
             "SELECT (SELECT value FROM settings WHERE name = 'predictions'), "
             "(SELECT count(*) FROM classes WHERE merged_into IS NOT NULL OR removed = 1)"
@@ -151,9 +151,9 @@ class Predictions:
         class_ids: Sequence[int],
         probabilities: Float[np.ndarray, "N K"],
     ) -> None:
-        """Store a model's predictions; when this returns, they are in force.
+        """Store a model's predictions; when this returns, they are used for suggestions.
 
-        Until then the predictions of the model before stay in force. After a kill the call is simply repeated.
+        Until then the predictions of the earlier model are used. After a kill the call is simply repeated.
 
         Args:
             model_number: as :meth:`Models.record` gave it.
@@ -167,7 +167,7 @@ class Predictions:
         self._check(model_number, ids, class_ids, probabilities)
         order = np.argsort(ids)
         top = probabilities.argmax(axis=1)
-        with self._database.transaction(noticed=False, durable=False) as connection:
+        with self._database.transaction(notify=False, durable=False) as connection:
             connection.execute("DELETE FROM predictions WHERE model_number = ?", (model_number,))
         step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (2 * probabilities.shape[1])))
         for block, start in enumerate(range(0, ids.size, step)):
@@ -179,7 +179,7 @@ class Predictions:
                 probabilities[rows].astype(np.float16),
             )
             started = time.monotonic()
-            with self._database.transaction(noticed=False, durable=False) as connection:
+            with self._database.transaction(notify=False, durable=False) as connection:
                 connection.execute(
                     "INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)",
                     (model_number, block, *(column.tobytes() for column in columns)),
@@ -187,7 +187,7 @@ class Predictions:
             time.sleep(min(time.monotonic() - started, 0.05))  # let waiting answers through
         with self._database.transaction() as connection:
             write_setting(connection, "predictions", model_number)
-        with self._database.transaction(noticed=False, durable=False) as connection:
+        with self._database.transaction(notify=False, durable=False) as connection:
             connection.execute("DELETE FROM predictions WHERE model_number <> ?", (model_number,))
 
     def _check(

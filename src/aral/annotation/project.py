@@ -166,16 +166,16 @@ class Project:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within the block this thread reads one and the same state of the project, whatever others write.
+        """Within the block this thread reads one state of the project, even if other threads and processes write.
 
-        Other threads of this process wait with their reading: keep it short, and do not read predictions in it,
-        which are kept in memory under a lock of their own.
+        Reads of other threads of this process wait, so keep the block short. Do not read predictions in it: they
+        have a lock of their own, which could lead to a deadlock.
         """
         with self._database.snapshot():
             yield
 
     def changes(self) -> int:
-        """A counter of all changes but those of leases and predictions, for those who poll."""
+        """A counter of all changes but those of leases and predictions; pages and the trainer poll it."""
         return self._database.changes()
 
     def pace(self, annotator: str) -> Pace:
@@ -214,7 +214,7 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
     """The photos and the project's folder, created when it is missing, readable for its owner alone.
 
     Raises:
-        BadInput: there are no photos, or the project's folder cannot be made or lies among them.
+        BadInput: there are no photos, or the project's folder cannot be created or lies inside them.
     """
     if not photos.is_dir():
         raise BadInput(f"There is no folder {photos}.", "Give the folder that holds the images.")
@@ -224,8 +224,8 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
         part.startswith(".") for part in folder.relative_to(photos).parts
     ):
         raise BadInput(
-            f"{folder} lies among the photos of {photos}, and would be taken for some.",
-            "Give a folder outside of them with --project, or none.",
+            f"The project folder {folder} lies inside the photos {photos}: its files would be read as photos.",
+            "Give a folder outside of the photos with --project, or leave --project out.",
         )
     try:
         folder.mkdir(mode=0o700, parents=project is not None, exist_ok=True)
@@ -236,7 +236,7 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
             raise PermissionError(f"{folder} is not writable")
     except OSError as error:
         raise BadInput(
-            f"The project cannot be kept in {folder}: {error}.",
+            f"The project cannot be stored in {folder}: {error}.",
             "Give a writable folder with --project.",
         ) from error
     return photos, folder

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aral.annotation import Project
-from aral.annotation.advice import Unknown, advise, fairness
-from aral.annotation.model_cards import in_words
+from aral.annotation.advice import Unknown, advise, sampling_note
+from aral.annotation.model_cards import estimate_sentence
 from aral.annotation.training_folders import session_folders
-from aral.words import counted
+from aral.plural import counted
 
 DEFAULT_NEXT = 50
 
@@ -75,14 +75,14 @@ def status(project: Project) -> Status:
         f"{counts.skipped} skipped, {counts.unsure} unsure, {counted(counts.bad, 'bad image')}, "
         f"{counts.none} with none of the classes, {counts.conflicts} with a disagreement.",
         f"Training: {training.phase}. {training.message}".strip(),
-        f"{counted(len(models), 'round is', 'rounds are')} trained. {in_words(estimate)}"
+        f"{counted(len(models), 'round is', 'rounds are')} trained. {estimate_sentence(estimate)}"
         if models
         else "Nothing is trained yet.",
     ]
     if unreadable:
         sentences.insert(1, "Files and reasons: aral status --json, or unreadable.csv of aral export.")
     if estimate is not None:
-        sentences.append(fairness(estimate))
+        sentences.append(sampling_note(estimate))
     if models:
         sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
     return Status(facts, tuple(sentences))

@@ -12,7 +12,7 @@ drawn at random."""
 
 ESTIMATE_SET, BY_CHANCE, BROWSING = "estimate slice", "by chance", "browsing"
 """Values of :attr:`Provenance.strategy` where no acquisition chose the image: drawn for the estimate set, drawn
-at random, picked by the annotator from the grid. They are stored in projects and exports, so they stay."""
+at random, picked by the annotator from the grid. Projects and exports store these values, so older names are kept."""
 
 LABEL_STUDIO, IMPORT = "label studio", "import"
 """Values of :attr:`Provenance.strategy` of labels that were given outside the project."""

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int64
 
-from aral.annotation.annotators import annotator_id, known_annotator
+from aral.annotation.annotators import ensure_annotator, find_annotator
 from aral.annotation.database import ProjectDatabase, clock, clock_now
 from aral.annotation.predictions import (
     Predictions,
@@ -28,11 +28,11 @@ from aral.annotation.predictions import (
 from aral.annotation.provenance import BY_CHANCE, ESTIMATE_SET, Provenance, Purpose
 from aral.annotation.settings import ProjectSettings, read_settings
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 MOST_CARDS = 200
 MOST_RESERVED = 2000
-"""Length of the reserve, some rounds' worth; images after it are drawn at random."""
+"""Maximum length of the reserve, the images of several rounds; after it, images are drawn at random."""
 
 LEASE_SECONDS = 600.0
 RENEWED_AFTER = 60.0
@@ -111,14 +111,12 @@ class Holder:
 _Row: TypeAlias = tuple[int, Purpose, float | None, str]
 """Image, purpose, score and reason."""
 
-# SQL: which images may be given to :person. Named values: person, overlap; purpose, count or image.
+# SQL: which images may be given to :annotator. Named values: person, overlap; purpose, count or image.
 
 _FREE = """i.verdicts + (SELECT count(*) FROM leases l
-        WHERE l.image_id = i.id AND l.annotator_id <> :person) < :overlap
-    AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :person)"""
-_NEW = (
-    f"{_FREE} AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.id AND s.annotator_id = :person)"
-)
+        WHERE l.image_id = i.id AND l.annotator_id <> :annotator) < :overlap
+    AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :annotator)"""
+_NEW = f"{_FREE} AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.id AND s.annotator_id = :annotator)"
 
 _QUEUED = f"""SELECT i.id, q.purpose, q.round, q.acquisition, q.score, q.reason
     FROM queue q JOIN images i ON i.id = q.image_id
@@ -139,12 +137,12 @@ WITH_QUERY = """images i LEFT JOIN asked a ON a.image_id = i.id
 
 _THIS = f"""SELECT i.id, {PROVENANCE}, coalesce(a.reason, '') FROM {WITH_QUERY}
     WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
-_WAS_PUT_OFF = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
+_WAS_POSTPONED = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
     FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
         LEFT JOIN asked a ON a.image_id = i.id AND a.round = e.round
-    WHERE o.annotator_id = :person AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}"""
-_PUT_OFF = f"{_WAS_PUT_OFF} ORDER BY o.seq LIMIT :count"
-_THIS_PUT_OFF = f"{_WAS_PUT_OFF} AND i.id = :image"
+    WHERE o.annotator_id = :annotator AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}"""
+_POSTPONED = f"{_WAS_POSTPONED} ORDER BY o.seq LIMIT :count"
+_THIS_POSTPONED = f"{_WAS_POSTPONED} AND i.id = :image"
 
 
 class Queue:
@@ -206,9 +204,9 @@ class Queue:
             )
 
     def remaining(self) -> int:
-        """How many images of the newest query still wait for a label.
+        """How many images of the newest query have no label yet.
 
-        Images that everyone who saw them skipped or was unsure of do not count, though they are shown again.
+        Images with no other answers than skip and unsure do not count, though they are shown again.
         """
         (count,) = self._database.row(
             """SELECT count(*) FROM queue q JOIN images i ON i.id = q.image_id
@@ -236,11 +234,11 @@ class Queue:
             BadInput: the name is empty, or the count is out of range.
         """
         if not 0 <= count <= MOST_CARDS:
-            raise BadInput(f"{count} cards at once are out of range.", f"Ask for 1 to {MOST_CARDS}.")
+            raise BadInput(f"{count} cards at once are out of range.", f"Request 1 to {MOST_CARDS}.")
         table = self._predictions.table()
-        with self._database.transaction(noticed=False, durable=False) as connection:
+        with self._database.transaction(notify=False, durable=False) as connection:
             settings = read_settings(connection)
-            holder = Holder(annotator_id(connection, annotator), tab, settings.overlap, clock(connection))
+            holder = Holder(ensure_annotator(connection, annotator), tab, settings.overlap, clock(connection))
             end_old_leases(connection, holder.now)
             _renew_cards(connection, holder, holding, table)
             given = _own_leases(connection, holder, holding)[:count]
@@ -249,7 +247,7 @@ class Queue:
             chosen = _choose(connection, holder, lacking, holding, _estimate_share(connection, settings))
             lease(connection, holder, chosen, table)
             given += [(assignment, table.of(assignment.image_id)) for assignment in chosen]
-            if not given:  # nothing else is left: what this annotator's other tabs hold
+            if not given:  # nothing else is left but the images of this annotator's other tabs
                 given = _own_leases(connection, holder, holding, any_tab=True)[:count]
             return [_card(connection, settings, *one) for one in given]
 
@@ -272,15 +270,15 @@ class Queue:
             BadInput: the name is empty.
         """
         with self._database.snapshot() as connection:
-            person = known_annotator(connection, annotator)
+            annotator_id = find_annotator(connection, annotator)
             overlap = read_settings(connection).overlap
             if not _is_renewal_due(
-                connection, Holder(person, tab, overlap, clock_now(connection)), cards, tiles
+                connection, Holder(annotator_id, tab, overlap, clock_now(connection)), cards, tiles
             ):
                 return
         table = self._predictions.table()
-        with self._database.transaction(noticed=False, durable=False) as connection:
-            holder = Holder(person, tab, overlap, clock(connection))
+        with self._database.transaction(notify=False, durable=False) as connection:
+            holder = Holder(annotator_id, tab, overlap, clock(connection))
             end_old_leases(connection, holder.now)
             _renew_cards(connection, holder, cards, table)
             if tiles is not None:
@@ -319,7 +317,7 @@ def _reserve_rows(
 def _choose(
     connection: sqlite3.Connection, holder: Holder, count: int, held: Sequence[int], estimate_share: float
 ) -> list[Assignment]:
-    """The next images for a page: query, reserve, random images, last what this annotator has put off.
+    """The next images for a page: query, reserve, random images, last those this annotator skipped or was unsure of.
 
     Images of the estimate set are mixed in evenly, so that at any moment they are a fixed share of the answers.
 
@@ -336,7 +334,7 @@ def _choose(
 
     def assignments(statement: str, purpose: Purpose) -> list[Assignment]:
         values = {
-            "person": holder.annotator_id,
+            "annotator": holder.annotator_id,
             "overlap": holder.overlap,
             "purpose": purpose,
             "count": 2 * count + len(excluded),  # some may be held, or be in the query as well
@@ -356,7 +354,7 @@ def _choose(
     estimate = assignments(_AT_RANDOM, "estimate")
     mixed = mix(estimate, list(training.values()), *_given_counts(connection), estimate_share)[:count]
     if len(mixed) < count:
-        mixed += assignments(_PUT_OFF, "random")[: count - len(mixed)]
+        mixed += assignments(_POSTPONED, "random")[: count - len(mixed)]
     return mixed
 
 
@@ -469,9 +467,9 @@ def lease(
                 assignment.provenance.score,
                 assignment.reason,
                 *suggestion_columns(table.of(assignment.image_id)),
-                given + place,
+                given + number,
             )
-            for place, assignment in enumerate(assignments, 1)
+            for number, assignment in enumerate(assignments, 1)
         ],
     )
 
@@ -488,13 +486,13 @@ def lease_grid(
     for image_id in before - shown:
         end_lease(connection, image_id, grid.annotator_id)
     _renew(connection, grid, sorted(before & shown))
-    lease(connection, grid, _available(connection, grid, image_ids, (_THIS, _THIS_PUT_OFF)), table)
+    lease(connection, grid, _available(connection, grid, image_ids, (_THIS, _THIS_POSTPONED)), table)
 
 
 def _renew_cards(
     connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
 ) -> None:
-    """Renew the leases of a page's cards; those that have ended are taken again unless others have the image."""
+    """Renew the leases of a page's cards; those that have ended are leased again unless others hold the image."""
     _renew(connection, holder, image_ids)
     lease(connection, holder, _available(connection, holder, image_ids, (_THIS,)), table)
 
@@ -509,7 +507,7 @@ def _renew(connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[i
 def _is_renewal_due(
     connection: sqlite3.Connection, holder: Holder, cards: Sequence[int], tiles: Sequence[int] | None
 ) -> bool:
-    """Whether a lease is to be renewed, taken again or ended."""
+    """Whether a lease has to be renewed, made again or ended."""
     if not holder.annotator_id:
         return False  # an unknown annotator holds no leases
     rows = connection.execute(
@@ -523,15 +521,15 @@ def _is_renewal_due(
         return False
     return bool(
         _leased_by_tab(connection, holder.of_grid()) - set(tiles)
-        or _available(connection, holder, tiles, (_THIS, _THIS_PUT_OFF))
+        or _available(connection, holder, tiles, (_THIS, _THIS_POSTPONED))
     )
 
 
 def _available(
     connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
 ) -> list[Assignment]:
-    """Those of the images that may be leased to the annotator and are leased to nobody, as they were queried."""
-    values = {"person": holder.annotator_id, "overlap": holder.overlap}
+    """Those of the images that may be leased to the annotator and are not leased yet, each with its newest query."""
+    values = {"annotator": holder.annotator_id, "overlap": holder.overlap}
     return [
         _assignment(*row)
         for image_id in image_ids
@@ -543,7 +541,10 @@ def _available(
 def _own_leases(
     connection: sqlite3.Connection, holder: Holder, held: Sequence[int], any_tab: bool = False
 ) -> list[tuple[Assignment, Suggestion | None]]:
-    """What is leased to a tab and not on its page, in the order it was given; ``any_tab`` for all its tabs."""
+    """The images leased to a tab that are not on its page, in the order of leasing.
+
+    With ``any_tab`` those leased to any tab of the annotator.
+    """
     rows = connection.execute(
         """SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
             l.suggested_class, l.suggested_probability, l.suggested_by

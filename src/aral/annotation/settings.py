@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
 from aral.annotation.estimate import resize_estimate_set
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 ACTION_KEYS = {
     "skip": " ",
@@ -95,14 +95,14 @@ class Settings:
 
 def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
     """The settings, with the defaults of a new project for what was never set."""
-    kept = read_setting(connection, "page", {})
+    stored = read_setting(connection, "page", {})
     return ProjectSettings(
-        keys=_keys(connection, kept.get("keys", {})),
-        shortcuts_on=kept.get("shortcuts_on", True),
-        suggestions_on=kept.get("suggestions_on", True),
-        budget=kept.get("budget"),
-        overlap=kept.get("overlap", 1),
-        estimate_share=kept.get("estimate_share", 0.2),
+        keys=_keys(connection, stored.get("keys", {})),
+        shortcuts_on=stored.get("shortcuts_on", True),
+        suggestions_on=stored.get("suggestions_on", True),
+        budget=stored.get("budget"),
+        overlap=stored.get("overlap", 1),
+        estimate_share=stored.get("estimate_share", 0.2),
     )
 
 

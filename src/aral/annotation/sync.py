@@ -58,7 +58,7 @@ _RETRIED = (Reason.NO_PERMISSION, Reason.MISSING, Reason.TOO_LARGE)
 """Reasons that may no longer hold though the file looks the same."""
 
 _Read: TypeAlias = tuple[int, Photo | Refused]
-"""An image id, and what reading its file gave."""
+"""An image id with the result of reading its file."""
 
 _Step: TypeAlias = Callable[[sqlite3.Connection], object]
 """A change of the list of images, made inside a transaction."""
@@ -128,7 +128,7 @@ def run_sync(database: ProjectDatabase, folder: Path, photos: Path, request: Syn
     started = time.monotonic()
     if not photos.is_dir():
         raise BadInput(f"There is no folder {photos}.", "Is the drive with the photos connected?")
-    lock = FolderLock(folder, "import.lock", "The import into")
+    lock = FolderLock(folder, "import.lock", "The sync of")
     try:
         update_image_list(database, photos, scan(photos, request.follow_links))
         _resize_estimate_set(database)
@@ -162,6 +162,10 @@ def pixel_file(database: ProjectDatabase, folder: Path) -> PixelFile | None:
     if stored is None:
         return None
     side, channels = stored
+    return _pixel_file(folder, side, channels)
+
+
+def _pixel_file(folder: Path, side: int, channels: Channels) -> PixelFile:
     return PixelFile(folder / f"pixels-{side}x{channels}.u8", side, channels)
 
 
@@ -214,8 +218,8 @@ class _Comparison:
         photos: the folder.
         stream: the random numbers of images.
         next_id: of the next new image.
-        present: by name what the list holds as being in the folder; found files are removed from it.
-        gone: by name what the list holds as missing or changed.
+        present: by name the listed files that were in the folder at the last sync; those found again are removed.
+        gone: by name the listed images whose file is missing or changed.
         steps: the changes.
     """
 
@@ -278,7 +282,7 @@ def update_image_list(database: ProjectDatabase, photos: Path, found: Found) -> 
     """Bring the list of images up to date with the files found; may be repeated after a kill at any moment.
 
     A changed file becomes a new image; the old one keeps its answers. When the first of several exact copies has
-    gone, the next one takes its place.
+    gone, the next one replaces it.
     """
     with database.snapshot() as connection:
         stream = image_stream(connection)
@@ -437,7 +441,7 @@ def _choose_pixel_file(
     if known is not None:
         if request.side not in (None, known.side) or request.channels not in (None, known.channels):
             raise BadInput(
-                f"The images of this project are kept at {known.channels}×{known.side}×{known.side}.",
+                f"The training images of this project are stored at {known.channels}×{known.side}×{known.side}.",
                 "Start a new project for another size.",
             )
         return known
@@ -445,7 +449,7 @@ def _choose_pixel_file(
     side, channels = choose_pixels(photos, names, len(files), request.side, request.channels)
     with database.transaction() as connection:
         write_setting(connection, "pixels", [side, channels])
-    return PixelFile(folder / f"pixels-{side}x{channels}.u8", side, channels)
+    return _pixel_file(folder, side, channels)
 
 
 def _commit(
@@ -479,8 +483,8 @@ def _commit(
     except OSError as error:
         free = shutil.disk_usage(folder).free
         raise RunFailed(
-            f"The import into {folder} stopped: {error.strerror} ({free} bytes free).",
-            "Free some space and give the same command again: it goes on where it stopped.",
+            f"The sync of {folder} stopped: {error.strerror} ({free} bytes free).",
+            "Free some space and run the same command again: it continues where it stopped.",
         ) from error
     with database.transaction() as connection:
         for image_id, photo in batch:

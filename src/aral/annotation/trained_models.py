@@ -1,4 +1,4 @@
-"""From a trained round to a model of the project: classifier, predictions, accuracy estimate, advice, picture."""
+"""Add the model of a trained round to the project: classifier, predictions, accuracy estimate, advice, pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from aral.annotation import ModelRecord, Project
-from aral.annotation.accuracy_estimate import class_figures, measure
+from aral.annotation.accuracy_estimate import class_figures, estimate_accuracy
 from aral.annotation.advice import Unknown, advise
 from aral.annotation.classifier import Classifier, Description
 from aral.annotation.training_run import TrainingRun
@@ -28,9 +28,9 @@ LEAST_PICTURE_SIDE = 48
 
 
 def add_model(run: TrainingRun) -> ModelRecord:
-    """Add the model of the last trained round to the project; repeated after a kill, it changes nothing more.
+    """Add the model of the last trained round to the project; may be repeated after a kill.
 
-    Predictions are the last thing that annotators see, because suggestions are made of them.
+    The predictions are stored after the model's record, because suggestions refer to it.
 
     Raises:
         BadInput: the learner's classifier cannot be saved.
@@ -39,12 +39,12 @@ def add_model(run: TrainingRun) -> ModelRecord:
     session, project = run.session, run.project
     number = session.round_number - 1
     session.repair()
-    measured = run.estimate_labels()
-    if len(measured):
-        session.evaluate(measured)
+    labelled = run.estimate_labels()
+    if len(labelled):
+        session.evaluate(labelled)
     classifier = Classifier.of(run.spec.learner, session.learner.state_dict(), _description(run))
     record = _model_record(run, classifier, _train_seconds(run, number))
-    classifier = _described(classifier, record)
+    classifier = _with_figures(classifier, record)
     classifier.save(project.folder / record.folder)
     model_number = project.models.record(record)
     everything = run.images.everything
@@ -59,13 +59,13 @@ def add_model(run: TrainingRun) -> ModelRecord:
     if gallery is not None:
         project.models.set_generated_images(model_number, picture(gallery))
     update_advice(project, run.query_size)
-    run.note_model(model_number)
+    run.record_model(model_number)
     _prune(project)
     return record
 
 
 def update_estimate(run: TrainingRun) -> bool:
-    """Measure the newest model again when labels of the estimate set have changed; False if none has.
+    """Estimate the newest model's accuracy again if labels of the estimate set have changed; False if none has.
 
     Raises:
         BadInput: its folder is damaged.
@@ -75,9 +75,9 @@ def update_estimate(run: TrainingRun) -> bool:
     if number < 0:
         return False
     newest = project.models.all()[-1]
-    measured = run.estimate_labels()
+    labelled = run.estimate_labels()
     before = 0 if newest.estimate is None else newest.estimate.count
-    if len(measured) == before and _labels_by_class(newest) == _counts(measured.classes, run.class_count):
+    if len(labelled) == before and _labels_by_class(newest) == _counts(labelled.classes, run.class_count):
         return False
     classifier = Classifier.load(project.folder / newest.folder)
     project.models.record(_model_record(run, classifier, newest.seconds))
@@ -86,7 +86,7 @@ def update_estimate(run: TrainingRun) -> bool:
 
 
 def update_advice(project: Project, next_labels: int) -> None:
-    """Tell the project how much accuracy the next labels would gain, if that can be estimated."""
+    """Store how much accuracy the next labels would gain, if that can be estimated."""
     advice = advise(project.models.all(), next_labels)
     project.models.set_advice(None if isinstance(advice, Unknown) else advice)
 
@@ -94,13 +94,13 @@ def update_advice(project: Project, next_labels: int) -> None:
 def _model_record(run: TrainingRun, classifier: Classifier, seconds: float) -> ModelRecord:
     """The record of the last trained round."""
     number = run.session.round_number - 1
-    measured = run.estimate_labels()
-    estimate, confusion = measure(classifier.probabilities(measured.images), measured.classes)
+    labelled = run.estimate_labels()
+    estimate, confusion = estimate_accuracy(classifier.probabilities(labelled.images), labelled.classes)
     if estimate is not None:
-        late = np.isin(measured.images.ids, run.project.estimate.late_ids()).sum()
+        late = np.isin(labelled.images.ids, run.project.estimate.late_ids()).sum()
         estimate = replace(estimate, late=int(late))
     trained = run.trained_labels()
-    spent = len(trained) + len(measured)
+    spent = len(trained) + len(labelled)
     return ModelRecord(
         round=run.first_round + number,
         folder=f"{MODELS}/{run.number:02d}-{number:04d}",
@@ -115,7 +115,7 @@ def _model_record(run: TrainingRun, classifier: Classifier, seconds: float) -> M
     )
 
 
-def _described(classifier: Classifier, record: ModelRecord) -> Classifier:
+def _with_figures(classifier: Classifier, record: ModelRecord) -> Classifier:
     """The same classifier, with the figures of its record in its description."""
     estimate = record.estimate
     facts = {
@@ -126,20 +126,11 @@ def _described(classifier: Classifier, record: ModelRecord) -> Classifier:
         "accuracy_high": estimate.high if estimate else None,
         "measured_on": estimate.count if estimate else 0,
     }
-    description = classifier.description
-    described = Description(
-        description.family,
-        description.shape,
-        description.class_names,
-        description.class_ids,
-        description.latent_size,
-        facts,
-    )
-    return Classifier(described, classifier.network.state_dict())
+    return Classifier(replace(classifier.description, facts=facts), classifier.network.state_dict())
 
 
 def picture(gallery: Gallery) -> bytes:
-    """One row of generated images a class, as a JPEG."""
+    """The generated images as a JPEG, one row for each class."""
     images = gallery.generated[:MOST_PICTURED_CLASSES]
     rows, columns, channels, height, width = images.shape
     sheet = images.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
@@ -173,7 +164,7 @@ def _train_seconds(run: TrainingRun, number: int) -> float:
 def _newest_trained_answer(run: TrainingRun) -> int:
     """The newest answer behind a label that was trained on and has not changed since; 0 without one."""
     trained = run.trained_labels()
-    index = {class_id: place for place, class_id in enumerate(run.class_ids)}
+    index = {class_id: position for position, class_id in enumerate(run.class_ids)}
     return max(
         (
             label.seq

@@ -1,7 +1,7 @@
-"""Training beside labelling, one piece of work after another: train, add the model, choose the next query.
+"""The trainer: trains, adds the model to the project and chooses the next query, one task after another.
 
-It talks to the page through the project alone, so neither waits for the other, and it may be killed at any moment:
-every piece of work is either recorded as done or done again with the same result.
+It exchanges data with the page only through the project, so neither waits for the other. It may be killed at any
+moment: a task is either recorded as done, or done again with the same result.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from aral.annotation.training_run import RunIdentity, TrainingRun, identity_of
 from aral.errors import AralError, Stopped
 from aral.loop import Observer
 from aral.loop.training import PRETRAINING
-from aral.words import counted
+from aral.plural import counted
 
 POLL_SECONDS = 0.3
 REPORT_SECONDS = 1.0
 
 
 class ProgressReporter(Observer):
-    """Tells the project what the trainer does, about once a second.
+    """Stores the trainer's state in the project, about once a second.
 
     Args:
-        project: is told.
+        project: where it is stored.
     """
 
     def __init__(self, project: Project) -> None:
@@ -59,7 +59,7 @@ class Trainer:
     Args:
         project: whose images and labels.
         options: how it is trained.
-        stopping: called again and again; true stops with everything saved.
+        stopping: called after every step; true stops with everything saved.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class Trainer:
         self._reporter.report("off", "Training is off.")
 
     def turn(self) -> bool:
-        """One piece of work; False when there is none until somebody answers."""
+        """Do the next task; False when there is none before the project changes."""
         self._state = None
         try:
             return self._turn()
         except Stopped:
             return not self._is_stopping()
         except AralError as error:
-            # What failed fails again until labels or classes have changed.
+            # The same task would fail again until labels or classes have changed.
             self._close_run()
             self._failed_state = self._state
             self._reporter.report("failed", f"{error.problem} {error.hint}".strip())
@@ -120,7 +120,7 @@ class Trainer:
         return self._advance(run)
 
     def _advance(self, run: TrainingRun) -> bool:
-        """The next thing that is to be done in a run, if any."""
+        """Do the next task of a run, if there is one."""
         number = run.first_round + run.session.round_number
         if not run.has_model():
             self._reporter.report("choosing", "Classifying all images.", number - 1)
@@ -146,7 +146,7 @@ class Trainer:
         return f"Waiting for answers: {run.changed_labels()} new since the last training.{needs}{reason}"
 
     def _open_run(self, identity: RunIdentity) -> TrainingRun:
-        """The open run if it fits, otherwise one is opened or begun."""
+        """The open run if it still fits; otherwise the newest stored one that fits, or a new one."""
         self._classes_changed = False
         if self._run is not None and not self._run.fits(identity):
             self._close_run()
@@ -161,7 +161,7 @@ class Trainer:
             self._run = None
 
     def _is_interrupted(self) -> bool:
-        """Called after every step: whether to stop, or to begin another run because the classes have changed."""
+        """Called after every step: whether to stop, or to start another run because the classes have changed."""
         if self._is_stopping():
             return True
         if time.monotonic() - self._classes_checked_at > REPORT_SECONDS:

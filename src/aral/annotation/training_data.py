@@ -1,4 +1,4 @@
-"""The images and labels of a project as training needs them: numbers, indices, no file names."""
+"""The images and labels of a project in the form of the training: tensors, ids and class indices, no file names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProjectImages:
 
     Attributes:
         pool: what is trained on and queried: everything that can be labelled outside the estimate set.
-        everything: the pool and the estimate set; predictions are made of it.
+        everything: the pool and the estimate set; the model predicts all of them.
     """
 
     pool: ImageSet
@@ -44,7 +44,7 @@ def read_images(project: Project) -> ProjectImages:
     An image that was labelled for training stays in the pool when its file is gone.
 
     Raises:
-        BadInput: nothing was imported yet.
+        BadInput: the project was never synced.
     """
     pixels = mapped_pixels(project.images.pixels())
     labelled = [label.image_id for label in project.labels.all() if not label.inherited]
@@ -75,7 +75,7 @@ class ProjectLabels:
         self, project: Project, class_ids: tuple[int, ...], image_ids: Collection[int], use: LabelUse
     ) -> None:
         self._project = project
-        self._index = {class_id: place for place, class_id in enumerate(class_ids)}
+        self._index = {class_id: position for position, class_id in enumerate(class_ids)}
         self._image_ids = frozenset(image_ids)
         self._use = use
 
@@ -90,8 +90,9 @@ class ProjectLabels:
     def _answer(self, consensus: ImageConsensus) -> Answer | None:
         if consensus.class_id is not None:
             index = self._index.get(consensus.class_id)
-            wanted = index is not None and consensus.use == self._use
-            return ClassAnswer(consensus.image_id, index) if wanted and index is not None else None
+            if index is None or consensus.use != self._use:
+                return None
+            return ClassAnswer(consensus.image_id, index)
         if consensus.state is None:
             return None
         return NoClassAnswer(consensus.image_id, _NO_CLASS[consensus.state])

@@ -1,15 +1,15 @@
-"""The options of a project's training, kept in the project for every later start."""
+"""The options of a project's training, stored in the project for every later start."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from aral.durable import write_file
 from aral.errors import BadInput
 from aral.settings import Settings
 
@@ -75,8 +75,5 @@ def write_options(folder: Path, options: TrainingOptions) -> None:
     from aral.benchmarking import Method, resolve  # loads PyTorch, which a server does not need
 
     resolve(str(folder), Method.parse(options.method), options.settings)
-    fresh = folder / f".{FILE_NAME}-{os.getpid()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(options.model_dump(mode="json"), file, indent=2)
-    fresh.replace(folder / FILE_NAME)
+    content = json.dumps(options.model_dump(mode="json"), indent=2)
+    write_file(folder / FILE_NAME, content.encode(), private=True)

@@ -33,8 +33,8 @@ LEAST_QUERY, MOST_QUERY = 10, 100
 
 
 @dataclass(frozen=True)
-class Material:
-    """The images and labels of a project in numbers.
+class ProjectFacts:
+    """What the defaults depend on: size and number of the images, classes, budget.
 
     Attributes:
         shape: channels, height and width of the images.
@@ -49,12 +49,12 @@ class Material:
     budget: int | None
 
 
-def spec_for(folder: Path, material: Material, options: TrainingOptions) -> RunSpec:
+def spec_for(folder: Path, facts: ProjectFacts, options: TrainingOptions) -> RunSpec:
     """The whole specification of a project's training.
 
     Args:
         folder: of the project; any folder that is there.
-        material: images and labels in numbers.
+        facts: of the project.
         options: of the project; their single settings override everything else.
 
     Raises:
@@ -64,25 +64,25 @@ def spec_for(folder: Path, material: Material, options: TrainingOptions) -> RunS
         raise BadInput("There is no GPU that PyTorch can use.", "Choose the device auto or cpu.")
     device = () if options.device == "auto" else (f'device="{options.device}"',)
     method = Method.parse(options.method)
-    # A method that is not graph-ssl takes what it has: supervised training has no pretraining, for instance.
-    chosen = usable(str(folder), method, chosen_settings(material, options.effort))
-    size = query_size(material, options)
+    # Settings that the method does not have are left out: supervised training has no pretraining, for instance.
+    chosen = usable(str(folder), method, chosen_settings(facts, options.effort))
+    size = query_size(facts, options)
     return resolve(
         str(folder),
         method,
         [*chosen, f"rounds.query_size={size}", *device, *options.settings],
         seed=options.seed,
         threads=options.threads or default_threads(),
-        side=material.shape[1],
+        side=facts.shape[1],
     )
 
 
-def chosen_settings(material: Material, effort: Effort) -> list[str]:
+def chosen_settings(facts: ProjectFacts, effort: Effort) -> list[str]:
     """Networks, batches and steps as single settings."""
-    side = material.shape[1]
+    side = facts.shape[1]
     batch = unlabelled_batch(side)
     factor = FACTORS[effort]
-    epochs = MOST_EPOCHS * material.images // batch
+    epochs = MOST_EPOCHS * facts.images // batch
     before = round(factor * min(PRETRAINING_STEPS, max(LEAST_PRETRAINING, epochs)))
     return [
         'learner.networks.scale="compact"',
@@ -109,12 +109,12 @@ def unlabelled_batch(side: int) -> int:
     return 96 if side < 48 else 48 if side < 96 else 32
 
 
-def query_size(material: Material, options: TrainingOptions) -> int:
+def query_size(facts: ProjectFacts, options: TrainingOptions) -> int:
     """Labels a round: a tenth of the budget, from 10 to 100, and never fewer than there are classes."""
     if options.query_size is not None:
         return options.query_size
-    tenth = LEAST_QUERY if material.budget is None else material.budget // 10
-    return min(MOST_QUERY, max(LEAST_QUERY, tenth, material.class_count))
+    tenth = LEAST_QUERY if facts.budget is None else facts.budget // 10
+    return min(MOST_QUERY, max(LEAST_QUERY, tenth, facts.class_count))
 
 
 def first_query_size(class_count: int, size: int) -> int:

@@ -1,6 +1,6 @@
-"""A training run of a project: one learner on one set of classes and options, in ``.aral/session-N``.
+"""A training run of a project: one learner with fixed classes and options, stored in ``.aral/session-N``.
 
-Other classes or other options begin a new run on the same labels; the models of the old one stay in the project.
+When the classes or options change, a new run starts with the same labels; the models of the old one stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aral.annotation.project import Project
 from aral.annotation.training_data import ProjectImages, ProjectLabels, labelled_set, read_images
 from aral.annotation.training_folders import PREFIX, session_folders
 from aral.annotation.training_options import TrainingOptions
-from aral.annotation.training_presets import Material, first_query_size, spec_for
+from aral.annotation.training_presets import ProjectFacts, first_query_size, spec_for
 from aral.benchmarking import RunSpec, make_learner, validated
 from aral.durable import Json
 from aral.errors import BadInput
@@ -28,11 +28,11 @@ from aral.loop.training_set import is_recorded, trained_classes
 from aral.randomness import Stream
 from aral.types import LabelledSet, Selection
 
-MODEL_ADDED = "published"
-QUEUED = "queued"
+MODEL_ADDED, QUEUED = "published", "queued"
+"""Names of documents in the store: the round's model was added to the project; its query is in the queue."""
 
 MOST_RANKED = 4000
-"""Images that are ranked for the reserve, drawn at random: it has to be good and fast, not the best."""
+"""Images that are ranked for the reserve, drawn at random: ranking all would take too long."""
 
 RESERVED_ROUNDS = 5
 CHECKPOINT_SECONDS = 30.0
@@ -40,7 +40,7 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What a training run is for; another identity needs another run."""
+    """What a training run depends on; when it changes, a new run is needed."""
 
     class_ids: tuple[int, ...]
     options: TrainingOptions
@@ -57,7 +57,7 @@ class RunIdentity:
         }
 
     def is_recorded_in(self, store: Store) -> bool:
-        """Whether a store is that of this run; options that came later have their defaults in older stores."""
+        """Whether a store is that of this run; options that an older store lacks have their defaults."""
         recorded = store.setting("identity")
         if not isinstance(recorded, dict):
             return False
@@ -66,10 +66,10 @@ class RunIdentity:
 
 
 def identity_of(project: Project, options: TrainingOptions) -> RunIdentity:
-    """The identity of a run that would begin now.
+    """The identity of a run that would start now.
 
     Raises:
-        BadInput: nothing was imported yet.
+        BadInput: the project was never synced.
     """
     pixels = project.images.pixels()
     class_ids = tuple(each.id for each in project.classes.all())
@@ -81,8 +81,8 @@ class TrainingRun:
 
     Args:
         project: whose images and labels.
-        identity: the newest run of the project is continued if it has this identity, otherwise a new one begins.
-        observer: is told of progress.
+        identity: the newest run of the project is continued if it has this identity, otherwise a new one is started.
+        observer: called with the progress.
 
     Raises:
         BadInput: an option does not fit, another process trains, or a file was damaged.
@@ -194,7 +194,7 @@ class TrainingRun:
     # What is to be done next
 
     def is_due(self) -> bool:
-        """Whether a training has begun, or the labels are there that the next one waits for."""
+        """Whether a training is under way, or there are enough new labels for the next one."""
         number = self.session.round_number
         if is_recorded(self.store, number):
             return True
@@ -210,7 +210,7 @@ class TrainingRun:
         return first_query_size(self.class_count, self.query_size)
 
     def _budget_is_spent(self) -> bool:
-        """Whether no more labels are to come, and the last training knew only a part of them."""
+        """Whether the budget is spent, and the last training used only a part of the labels."""
         budget, counts = self.project.settings.get().budget, self.project.labels.counts()
         if budget is None or counts.labelled < budget:
             return False
@@ -221,7 +221,7 @@ class TrainingRun:
         number = self.session.round_number - 1
         return number < 0 or self.store.document(number, MODEL_ADDED) is not None
 
-    def note_model(self, model_number: int) -> None:
+    def record_model(self, model_number: int) -> None:
         """Record that the model of the last trained round was added to the project."""
         self.store.record_document(self.session.round_number - 1, MODEL_ADDED, model_number)
 
@@ -278,10 +278,10 @@ def _open_run(project: Project, identity: RunIdentity, images: ProjectImages) ->
             return store, number, recorded
         store.close()
     number = before[-1][0] + 1 if before else 1
-    material = Material(
+    facts = ProjectFacts(
         images.pool.shape, len(images.pool), len(identity.class_ids), project.settings.get().budget
     )
-    spec = spec_for(project.folder, material, identity.options)
+    spec = spec_for(project.folder, facts, identity.options)
     store = Store.open(project.folder / f"{PREFIX}{number}", create=True)
     _record_settings(store, project, identity, spec, len(images.pool))
     for _, path in before:
@@ -304,7 +304,7 @@ def _usable_spec(store: Store) -> RunSpec | None:
 def _record_settings(
     store: Store, project: Project, identity: RunIdentity, spec: RunSpec, pool_size: int
 ) -> None:
-    """Record what a new run is about."""
+    """Record the settings of a new run."""
     names = {each.id: each.name for each in project.classes.all()}
     rounds = [model.round for model in project.models.all()]
     values: dict[str, Json] = {

@@ -1,8 +1,8 @@
-"""The training worker: a process that trains a project beside the page, seen from both sides.
+"""The training worker: a process that trains a project beside the page, and the object that starts and supervises it.
 
 The server starts it with :class:`TrainerProcess` and starts it again when it was killed. The process itself is
-``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the page always
-goes first, and ends when it is asked to or when the process that started it is gone.
+``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the
+server has priority, and ends on SIGTERM or when the process that started it has ended.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from aral.annotation import Project, TrainingState
 from aral.annotation.training_options import read_options
-from aral.errors import AralError, BadInput
+from aral.errors import AralError
 from aral.loop.lock import FolderLock
 
 LOG = "trainer.log"
@@ -34,7 +34,7 @@ STOP_SECONDS = 2.5
 POLL_SECONDS = 0.5
 MOST_STARTS = 3
 LONG_ENOUGH = 300.0
-"""After so many seconds of work the count of starts begins anew: the worker has not failed at once."""
+"""Seconds of work after which the count of starts is reset: the worker did not fail at once."""
 
 NICENESS = 10
 LOCK_SECONDS = 20.0
@@ -78,7 +78,7 @@ class TrainerProcess:
             process.terminate()
 
     def stop(self) -> None:
-        """End the worker; what it does not finish within seconds it does again next time."""
+        """End the worker; a task that it does not finish within seconds is done again at the next start."""
         self._ending.set()
         self._supervisor.join()
         process = self._process
@@ -147,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(NICENESS)
     try:
         with Project.open(given.folder) as project:
-            lock = _lock(project.folder, stopping)
+            # One worker a project; another one that is about to end is waited for.
+            lock = FolderLock(project.folder, LOCK, "The trainer of", seconds=LOCK_SECONDS, stopping=stopping)
             try:
                 Trainer(project, read_options(project.folder), stopping).run()
             finally:
@@ -156,17 +157,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.problem} {error.hint}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _lock(folder: Path, stopping: Callable[[], bool]) -> FolderLock:
-    """One worker a project; another one that is about to end is waited for."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return FolderLock(folder, LOCK, "The trainer of")
-        except BadInput:
-            if stopping() or time.monotonic() > deadline:
-                raise
 
 
 if __name__ == "__main__":

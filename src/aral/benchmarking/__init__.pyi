@@ -1,7 +1,9 @@
 from .auto import AUTO, auto_text
+from .capacity import processors
 from .comparison import (
     MARGIN,
     Comparison,
+    Conditions,
     CurvePoint,
     FullTrainingResult,
     Measure,
@@ -19,7 +21,7 @@ from .grid_run import Resources, run_grid
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
-from .records import LossTrace, RoundRecord, RunRecord, read_run
+from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
 from .results import Difference, GridResult, UnitResult, is_grid, read_result
 from .runs import drive, load_data, read_spec, run
 from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
@@ -34,7 +36,7 @@ from .statistics import (
     Reached,
     ReachedAtStart,
 )
-from .workers import GridObserver, Job, State
+from .workers import Failure, GridObserver, Job, Progress, State
 
 __all__ = [
     "AUTO",
@@ -45,8 +47,11 @@ __all__ = [
     "SHORT_NAMES",
     "SIGNIFICANCE",
     "Comparison",
+    "Conditions",
     "CurvePoint",
+    "DataRecord",
     "Difference",
+    "Failure",
     "FullTraining",
     "FullTrainingResult",
     "GridObserver",
@@ -60,6 +65,7 @@ __all__ = [
     "Method",
     "NotReached",
     "Parity",
+    "Progress",
     "Reached",
     "ReachedAtStart",
     "Resources",
@@ -92,6 +98,7 @@ __all__ = [
     "parity_hash",
     "parity_table",
     "preset_names",
+    "processors",
     "read_figure",
     "read_grid",
     "read_result",

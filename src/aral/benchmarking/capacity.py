@@ -6,12 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
+from aral.benchmarking.methods import make_learner_without_weights
 from aral.benchmarking.spec import RunSpec
 from aral.data import DataSet
-from aral.learners import Task
-from aral.randomness import Stream
 
 PROCESS_BYTES = 400 << 20
 """Memory of a worker before its run: mostly libraries, part of which it shares with its parent."""
@@ -25,11 +22,7 @@ COPIES_OF_WEIGHTS = 6
 
 def parameter_count(spec: RunSpec, data: DataSet) -> int:
     """Weights of the learner's networks and their averages; nothing is allocated."""
-    device = torch.device("meta")
-    with device:
-        return spec.learner.build(
-            Task(data.pool.shape, data.class_count, Stream.root(0), device)
-        ).weight_count
+    return make_learner_without_weights(spec.learner, data.pool.shape, data.class_count).weight_count
 
 
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:

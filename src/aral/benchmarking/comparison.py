@@ -187,33 +187,40 @@ class FullTrainingResult:
     accuracy: float | None
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """Under which conditions the compared runs were made; empty for runs that are not of a grid.
+
+    Attributes:
+        parity: for each seed, whether its runs had equal conditions; empty if it was not checked.
+        full_training: None if there was none.
+        differences: from the paper's experiment.
+        failures: units that failed.
+        method_settings: settings that only one method has, by method.
+    """
+
+    parity: tuple[Parity, ...] = ()
+    full_training: FullTrainingResult | None = None
+    differences: tuple[Difference, ...] = ()
+    failures: tuple[UnitResult, ...] = ()
+    method_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """A comparison of methods on one data set.
 
     Attributes:
-        data: the data set with its note.
-        measure: the name of the accuracies.
-        methods: in order of appearance.
-        seeds: ascending.
-        records: what the runs have recorded.
+        records: what the runs have recorded, at least one run.
         curves: mean learning curves with their spread.
         verdicts: one for each method and measure, methods in order of appearance, the area first.
         targets: one for each method and target accuracy.
         without_baseline: methods that have no baseline here and are none themselves.
         runs: one for each run that has an accuracy.
         wins: the pairwise penalty matrix.
-        parity: for each seed, whether its runs had equal conditions; empty if it was not checked.
-        full_training: None if it was not asked for.
-        differences: from the paper's experiment.
-        failures: units that failed.
-        method_settings: settings that only one method has, by method.
+        conditions: of the runs.
     """
 
-    data: str
-    measure: str
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
     records: tuple[RunRecord, ...]
     curves: tuple[CurvePoint, ...]
     verdicts: tuple[VerdictRow, ...]
@@ -221,16 +228,33 @@ class Comparison:
     without_baseline: tuple[str, ...]
     runs: tuple[RunRow, ...]
     wins: Wins
-    parity: tuple[Parity, ...] = ()
-    full_training: FullTrainingResult | None = None
-    differences: tuple[Difference, ...] = ()
-    failures: tuple[UnitResult, ...] = ()
-    method_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    conditions: Conditions
+
+    @property
+    def data(self) -> str:
+        """The data set with its note."""
+        return self.records[0].data.title
+
+    @property
+    def measure(self) -> str:
+        """The name of the accuracies."""
+        return self.records[0].measure
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """In order of appearance."""
+        return tuple(dict.fromkeys(record.method for record in self.records))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Ascending."""
+        return tuple(sorted({record.seed for record in self.records}))
 
     @property
     def reference(self) -> float | None:
         """Mean test accuracy of full training, in [0, 1]; None if it is unknown."""
-        return self.full_training.accuracy if self.full_training else None
+        full = self.conditions.full_training
+        return full.accuracy if full else None
 
 
 def compare_runs(
@@ -268,10 +292,6 @@ def compare_runs(
             runs[record.method][record.seed] = _Run(record, curve)
     pairs = [(method, base) for method, base in baselines.items() if base is not None and base != method]
     return Comparison(
-        data=records[0].data_title,
-        measure=records[0].measure,
-        methods=methods,
-        seeds=tuple(sorted({record.seed for record in records})),
         records=tuple(records),
         curves=curve_points(records),
         verdicts=_verdict_rows(pairs, runs),
@@ -281,7 +301,7 @@ def compare_runs(
         ),
         runs=tuple(_run_row(run) for by_seed in runs.values() for run in by_seed.values()),
         wins=_wins(methods, runs),
-        parity=tuple(parity),
+        conditions=Conditions(tuple(parity)),
     )
 
 
@@ -307,13 +327,14 @@ def compare_grid(
         return None
     if not any(record.method == baseline for record in records):
         baseline = None
-    return replace(
-        compare_runs(records, baseline, targets, result.parity),
-        full_training=_full_training(result),
-        differences=result.differences,
-        failures=result.failures,
-        method_settings=result.grid.method_settings,
+    conditions = Conditions(
+        result.parity,
+        _full_training(result),
+        result.differences,
+        result.failures,
+        result.grid.method_settings,
     )
+    return replace(compare_runs(records, baseline, targets), conditions=conditions)
 
 
 def _full_training(result: GridResult) -> FullTrainingResult | None:
@@ -332,16 +353,16 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
         raise BadInput("There is no run to compare.", "Give at least one run folder.")
     seen: dict[tuple[str, int], RunRecord] = {}
     for record in records:
-        if record.data_title != records[0].data_title:
+        if record.data.title != records[0].data.title:
             raise BadInput(
-                f"Run {records[0].folder} is on {records[0].data_title}, "
-                f"but run {record.folder} on {record.data_title}.",
+                f"Run {records[0].folder} is on {records[0].data.title}, "
+                f"but run {record.folder} on {record.data.title}.",
                 "Compare runs on one data set at a time.",
             )
-        twin = seen.setdefault((record.method, record.seed), record)
-        if twin is not record:
+        other = seen.setdefault((record.method, record.seed), record)
+        if other is not record:
             raise BadInput(
-                f"Runs {twin.folder} and {record.folder} are both of {record.method}, seed {record.seed}.",
+                f"Runs {other.folder} and {record.folder} are both of {record.method}, seed {record.seed}.",
                 "Leave one of them out.",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,11 +79,7 @@ class Scaled:
     @property
     def steps(self) -> int:
         """Training steps of all compared units together."""
-        total = 0
-        for unit in units(self.grid):
-            rounds = -(-unit.spec.rounds.budget // unit.spec.rounds.query_size)
-            total += rounds * unit.spec.learner.training.steps
-        return total
+        return sum(unit.spec.rounds.count() * unit.spec.learner.training.steps for unit in units(self.grid))
 
 
 def figure_names() -> list[str]:
@@ -178,7 +175,7 @@ def _sizes(panel: Panel, scale: float) -> tuple[int, int, int, int]:
     test = max(round(scale * panel.test), min(panel.test, LEAST_TEST_IMAGES))
     if panel.labels_follow_pool:
         query_size = max(1, round(scale * panel.query_size))
-        rounds = -(-panel.budget // panel.query_size)
+        rounds = math.ceil(panel.budget / panel.query_size)
         return max(round(scale * panel.pool), query_size * rounds), test, query_size, query_size * rounds
     floor = min(panel.pool, POOL_FOR_A_LABEL * panel.budget)
     return max(round(scale * panel.pool), floor), test, panel.query_size, panel.budget

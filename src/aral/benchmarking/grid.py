@@ -71,7 +71,7 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     common = {name: usable(grid.data, method, grid.settings) for name, method in methods.items()}
     for setting in grid.settings:
         if not any(setting in found for found in common.values()):
-            resolve(grid.data, methods[grid.methods[0]], [setting])  # says what is wrong with it
+            resolve(grid.data, methods[grid.methods[0]], [setting])  # raises the reason
     made = []
     for seed in grid.seeds:
         for name in grid.methods:
@@ -99,8 +99,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         return ()
     made = []
     compared = units(grid)[0].spec
-    rounds = -(-compared.rounds.budget // compared.rounds.query_size)
-    steps = grid.full.steps or compared.learner.training.steps * rounds
+    steps = grid.full.steps or compared.learner.training.steps * compared.rounds.count()
     method = Method.parse(f"{grid.full.learner}+random")
     settings = (
         *usable(grid.data, method, grid.settings),

@@ -16,8 +16,8 @@ from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.results import Difference, GridResult, UnitResult, write_result
 from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, run
 from aral.benchmarking.spec import validated
-from aral.benchmarking.workers import GridObserver, Job, Report, State, execute, log_path
-from aral.errors import BadInput, RunFailed, Stopped
+from aral.benchmarking.workers import GridObserver, Job, Progress, Report, State, execute, log_path
+from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Stage
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
@@ -81,7 +81,7 @@ def run_grid(
     check_pairings((*compared, *full), data.pool.shape, data.class_count)
     for unit in compared:
         check_budget(unit.spec, data)
-    _make(folder)
+    _make_folder(folder)
     lock = FolderLock(folder)
     try:
         fingerprint, pool_size = data_fingerprint(data), len(data.pool)
@@ -120,11 +120,10 @@ def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: 
         "log": str(log_path(folder, unit.name)),
         "root": None if resources.data_root is None else str(resources.data_root.absolute()),
     }
-    rounds = -(-min(spec.rounds.budget, pool_size) // spec.rounds.query_size)
-    job = Job(unit.name, request, rounds, spec.learner.training.steps)
+    job = Job(unit.name, request, spec.rounds.count(pool_size), spec.learner.training.steps)
     accuracy = finished_accuracy(unit, folder, pool_size, fingerprint)
     if accuracy is not None:
-        job.state, job.accuracy = State.DONE, accuracy
+        job.state, job.progress = State.DONE, Progress(accuracy=accuracy)
     return job
 
 
@@ -153,14 +152,14 @@ def _result(unit: Unit, job: Job) -> UnitResult:
         str(unit.spec.method),
         unit.spec.seed,
         job.state,
-        job.accuracy,
+        job.progress.accuracy,
         job.deaths,
-        job.problem,
-        job.code,
+        job.failure.problem,
+        job.failure.code,
     )
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -208,17 +207,8 @@ def wait_for_folder(folder: Path, stopping: Callable[[], bool], seconds: float =
         BadInput: it was held for all of ``seconds``; names the process.
         Stopped: ``stopping`` returned true.
     """
-    deadline = time.monotonic() + seconds
-    while folder.is_dir():
-        try:
-            FolderLock(folder).release()
-        except BadInput:
-            if time.monotonic() > deadline:
-                raise
-            if stopping():
-                raise Stopped("Stopped before the run began.", "Run the same command again.") from None
-        else:
-            return
+    if folder.is_dir():
+        FolderLock(folder, seconds=seconds, stopping=stopping).release()
 
 
 class _Reporter(Observer):

@@ -11,6 +11,7 @@ from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
 from aral.benchmarking.auto import AUTO, AUTO_METHOD, AUTO_REASON
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
+from aral.networks import ImageShape
 from aral.randomness import Stream
 from aral.types import ImageSet
 
@@ -87,8 +88,13 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
             if not known:
                 raise BadInput(f"Learner '{name}' has no variants.", f"Write '{name}'.")
             raise unknown_name(f"variant of '{name}'", variant, known)
+    chosen = variant_settings(name, variants)
+    if any(chosen[setting] != value for variant in variants for setting, value in known[variant].items()):
+        raise BadInput(
+            f"The variants of '{name}:{':'.join(variants)}' contradict each other.", "Name one of them."
+        )
     try:
-        return LEARNERS[name].model_validate(variant_settings(name, variants)).title
+        return LEARNERS[name].model_validate({"name": name, **chosen}).title
     except ValidationError as error:
         raise BadInput(
             f"The variants of '{name}:{':'.join(variants)}' do not fit together: "
@@ -116,8 +122,10 @@ def learner_titles() -> list[str]:
 def _unknown(text: str) -> BadInput:
     """An error with the nearest learner, acquisition or combination of both."""
     _, plus, _ = text.partition("+")
-    simple = [*learner_titles(), *ACQUISITIONS, *SHORT_NAMES, AUTO]
-    combined = [f"{title}+{name}" for title in learner_titles() for name in ACQUISITIONS]
+    written = [f"{name}:{variant}" for name, settings in LEARNERS.items() for variant in settings.VARIANTS]
+    learners = [*LEARNERS, *written]
+    simple = [*learners, *ACQUISITIONS, *SHORT_NAMES, AUTO]
+    combined = [f"{learner}+{name}" for learner in learners for name in ACQUISITIONS]
     nearest = unknown_name("method", text, combined if plus else simple).hint.partition(" Valid:")[0]
     hint = f"{nearest} " if nearest.startswith("Did you mean") else ""
     return BadInput(
@@ -141,6 +149,22 @@ def make_learner(
         BadInput: the networks cannot take images of this shape.
     """
     return settings.build(Task(pool.shape, class_count, stream, torch.device(device)))
+
+
+def make_learner_without_weights(settings: LearnerSettings, shape: ImageShape, class_count: int) -> Learner:
+    """A learner that allocates no memory: to count its weights, or to ask what it supplies.
+
+    Args:
+        settings: of one of the learners.
+        shape: channels, height and width of the images.
+        class_count: K.
+
+    Raises:
+        BadInput: the networks cannot take images of this shape.
+    """
+    device = torch.device("meta")
+    with device:
+        return settings.build(Task(shape, class_count, Stream.root(0), device))
 
 
 def check_acquisition_name(name: str) -> None:

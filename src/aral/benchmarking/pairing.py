@@ -1,22 +1,19 @@
-"""Whether every learner of a grid can supply what its acquisitions read, found out before anything starts."""
+"""Check before any run that each learner of a grid supplies what its acquisitions need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
-
-from aral.acquisition import make_acquisition
 from aral.benchmarking.grid import Unit
+from aral.benchmarking.methods import make_learner_without_weights
+from aral.benchmarking.runs import strategy_of
 from aral.benchmarking.spec import RunSpec
 from aral.data import NAMES, shape_of
-from aral.learners import Task
-from aral.loop import Strategy, check_strategy
+from aral.loop import check_strategy
 from aral.networks import ImageShape
-from aral.randomness import Stream
 
 _ANY_COUNT = 10
-"""Classes, where the data have not been read: what a learner supplies does not depend on it."""
+"""Number of classes where the data have not been read; what a learner supplies does not depend on it."""
 
 
 def check_pairings(
@@ -48,13 +45,4 @@ def _shape(spec: RunSpec) -> ImageShape:
 
 
 def _check(spec: RunSpec, shape: ImageShape, class_count: int) -> None:
-    device = torch.device("meta")
-    with device:
-        learner = spec.learner.build(Task(shape, class_count, Stream.root(0), device))
-    check_strategy(
-        Strategy(
-            make_acquisition(spec.acquisition, user_defined=True),
-            make_acquisition(spec.rounds.first_query, user_defined=True),
-        ),
-        learner,
-    )
+    check_strategy(strategy_of(spec), make_learner_without_weights(spec.learner, shape, class_count))

@@ -32,12 +32,12 @@ from aral.types import Ids
 
 @dataclass(frozen=True)
 class Parity:
-    """What was found for one seed.
+    """The result of the check for one seed.
 
     Attributes:
         seed: the seed.
-        hash: of everything that must be equal, the first query's images included; of the first unit that has
-            them. Empty while no unit has made its first query.
+        hash: of everything that must be equal, the images of the first query included, in the first unit that has
+            made its first query; empty before.
         verified: how many units have been found to have this hash.
         differences: settings that differ between units, one line each; empty for a fair comparison.
     """
@@ -175,10 +175,12 @@ def verify(compared: Sequence[Unit], folder: Path) -> dict[int, Parity]:
     for seed, lines in settings.items():
         by_unit = hashes[seed]
         first = next(iter(by_unit.values()), "")
-        odd = [name for name, found in by_unit.items() if found != first]
-        if odd and not lines:
-            lines = (f"recorded data, first query or versions: {', '.join(odd)} differs from the others",)
-        result[seed] = Parity(seed, first, len(by_unit) - len(odd), lines)
+        deviating = [name for name, found in by_unit.items() if found != first]
+        if deviating and not lines:
+            lines = (
+                f"recorded data, first query or versions: {', '.join(deviating)} differs from the others",
+            )
+        result[seed] = Parity(seed, first, len(by_unit) - len(deviating), lines)
     return result
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from aral.benchmarking.runs import SETTINGS_FILE
 from aral.durable import Json
 from aral.errors import BadInput
 from aral.loop import EventRow, MetricRow, RoundRow, Stage, Store
@@ -82,54 +83,70 @@ class RoundRecord:
         return sum((part for part in parts if math.isfinite(part)), 0.0)
 
 
+@dataclass(frozen=True)
+class DataRecord:
+    """The data set of a run.
+
+    Attributes:
+        name: its name.
+        note: a remark to show beside the name, such as "JPEG copy"; may be empty.
+        class_names: names in the order of the class indices; may be empty.
+    """
+
+    name: str
+    note: str = ""
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name with the note, for every title."""
+        return f"{self.name} ({self.note})" if self.note else self.name
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its number where it has none."""
+        return self.class_names[index] if 0 <= index < len(self.class_names) else f"class {index}"
+
+
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """What a run has recorded.
 
     Attributes:
         name: the name of its folder.
-        folder: where it is.
-        data: the name of the data set.
-        note: a remark to show beside the data set's name, such as "JPEG copy"; may be empty.
+        folder: its folder.
+        data: the data set.
         method: learner and acquisition as one name, the same for all seeds.
-        learner: the learner's name; may be empty.
-        acquisition: the acquisition's name; may be empty.
         seed: the seed of the run.
-        class_names: names in the order of the class indices.
         budget: total number of labels that may be spent; None if not recorded.
         rounds: in ascending order.
         events: warnings and notes, in the order of recording.
         settings: the content of settings.json; None if there is no such file.
-        seconds_before_labels: time spent on pretraining; 0 for most learners.
+        pretraining_seconds: time spent on pretraining; 0 for most learners.
         of_project: the run trains the model of an annotation project. Its accuracies are measured on the
             project's estimate set, images drawn at random from the pool, and not on a test set.
     """
 
     name: str
     folder: Path
-    data: str
-    note: str
+    data: DataRecord
     method: str
-    learner: str
-    acquisition: str
     seed: int
-    class_names: tuple[str, ...]
     budget: int | None
     rounds: tuple[RoundRecord, ...]
     events: tuple[EventRow, ...]
     settings: Json
-    seconds_before_labels: float = 0.0
+    pretraining_seconds: float = 0.0
     of_project: bool = False
+
+    @property
+    def learner(self) -> str:
+        """The learner's name, the first part of the method."""
+        return self.method.partition("+")[0]
 
     @property
     def measure(self) -> str:
         """The name of its accuracies."""
         return "accuracy on the estimate set" if self.of_project else "test accuracy"
-
-    @property
-    def data_title(self) -> str:
-        """The data set's name with its note, for every title."""
-        return f"{self.data} ({self.note})" if self.note else self.data
 
     @property
     def last_evaluated(self) -> RoundRecord | None:
@@ -140,11 +157,7 @@ class RunRecord:
     @property
     def seconds(self) -> float:
         """Time spent on pretraining, training and queries, as far as it was recorded."""
-        return sum((each.seconds for each in self.rounds), self.seconds_before_labels)
-
-    def class_name(self, index: int) -> str:
-        """The name of a class, or its number where it has none."""
-        return self.class_names[index] if 0 <= index < len(self.class_names) else f"class {index}"
+        return sum((each.seconds for each in self.rounds), self.pretraining_seconds)
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -157,7 +170,7 @@ def read_run(folder: Path) -> RunRecord:
         BadInput: the folder holds no run, or one that was never started; the store or the settings are
             damaged.
     """
-    settings = _settings_file(folder / "settings.json")
+    settings = _settings_file(folder / SETTINGS_FILE)
     with store_reading(folder) as store:
         rows = store.rounds()
         metrics: dict[int, list[MetricRow]] = defaultdict(list)
@@ -171,18 +184,18 @@ def read_run(folder: Path) -> RunRecord:
         return RunRecord(
             name=folder.resolve().name,
             folder=folder,
-            data=_required(store, folder, "data", str),
-            note=_optional(store, folder, "note", str) or "",
+            data=DataRecord(
+                _required(store, folder, "data", str),
+                _optional(store, folder, "note", str) or "",
+                _class_names(store),
+            ),
             method=_required(store, folder, "method", str),
-            learner=_optional(store, folder, "learner", str) or "",
-            acquisition=_optional(store, folder, "acquisition", str) or "",
             seed=_required(store, folder, "seed", int),
-            class_names=_class_names(store),
             budget=_optional(store, folder, "budget", int),
             rounds=rounds,
             events=tuple(store.events()),
             settings=settings,
-            seconds_before_labels=sum(
+            pretraining_seconds=sum(
                 (metric.value for metric in metrics[PRETRAINING] if metric.name == "train seconds"), 0.0
             ),
             of_project=of_project,

@@ -1,4 +1,4 @@
-"""One run on a data set with known labels: a session whose oracle answers at once (Algorithm 1)."""
+"""One run on a data set with known labels: a session with ground truth as oracle (Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -78,14 +78,11 @@ def run(
     torch.set_num_threads(spec.threads)
     stream = Stream.root(spec.seed)
     learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"), spec.device)
-    strategy = Strategy(
-        make_acquisition(spec.acquisition, user_defined=True),
-        make_acquisition(spec.rounds.first_query, user_defined=True),
-    )
+    strategy = strategy_of(spec)
     check_strategy(strategy, learner)
     check_budget(spec, data)
     with Store.open(folder, create=True) as store:
-        settle(store, spec, data)
+        record_spec(store, spec, data)
         options = SessionOptions(pace or Pace(), observer or Observer(), validation_of(spec))
         session = Session(
             store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
@@ -93,6 +90,18 @@ def run(
         oracle = GroundTruth(data.pool.ids, data.pool_classes)
         drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping)
     return folder
+
+
+def strategy_of(spec: RunSpec) -> Strategy:
+    """The acquisitions of a run; code of the user is imported.
+
+    Raises:
+        BadInput: an acquisition does not exist, or cannot be imported.
+    """
+    return Strategy(
+        make_acquisition(spec.acquisition, user_defined=True),
+        make_acquisition(spec.rounds.first_query, user_defined=True),
+    )
 
 
 def validation_of(spec: RunSpec) -> Validation | None:
@@ -111,7 +120,7 @@ def drive(
 ) -> None:
     """Ask, tell, fit and evaluate until ``budget`` images have been answered.
 
-    The process may be killed at any line: what was done is in the store, and is not done again.
+    The process may be killed at any line: the store holds what was done, and the next call continues from there.
     """
     while True:
         rounds = session.store.rounds()
@@ -144,13 +153,13 @@ def check_budget(spec: RunSpec, data: DataSet) -> None:
             )
 
 
-def settle(store: Store, spec: RunSpec, data: DataSet) -> None:
+def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
     """Record the specification and the data in a new run folder, or check those of an existing one.
 
     Raises:
         BadInput: the folder holds a run with other settings or other images.
     """
-    fingerprint = pool_fingerprint(data)
+    fingerprint = images_fingerprint(data.pool)
     old = store.setting("spec")
     if old is not None:
         assert isinstance(old, dict)
@@ -196,11 +205,6 @@ def write_settings(folder: Path, table: dict[str, Json]) -> None:
     write_file(folder / SETTINGS_FILE, (json.dumps(table, indent=2) + "\n").encode())
 
 
-def pool_fingerprint(data: DataSet) -> str:
-    """A hash of the pool's pixels and shape."""
-    return images_fingerprint(data.pool)
-
-
 def images_fingerprint(images: ImageSet) -> str:
     """A hash of all pixels of a set and its subsets, and of their shape."""
     digest = hashlib.sha256(str(tuple(images.pixels.shape)).encode())
@@ -234,5 +238,5 @@ def read_spec(folder: Path) -> RunSpec:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
     for name in (spec.acquisition, spec.rounds.first_query):
         if is_user_defined(name):
-            make_acquisition(name)  # refused: the folder may come from somebody else
+            make_acquisition(name)  # refused: the folder may come from another person
     return spec

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,7 +37,12 @@ class Rounds(Settings):
     budget: int = Field(100, ge=1)  # labels in all
     first_query: str = "typiclust"  # acquisition of round 0, before any label
     validation_share: float = Field(0.0, ge=0, le=0.5)  # of the labels, spent but kept from training
-    validation_steps: int = Field(100, ge=1)  # training steps between two looks at the validation images
+    validation_steps: int = Field(100, ge=1)  # training steps between two validations
+
+    def count(self, pool_size: int | None = None) -> int:
+        """Number of rounds until the budget is spent, or until a pool of ``pool_size`` images is labelled."""
+        labels = self.budget if pool_size is None else min(self.budget, pool_size)
+        return math.ceil(labels / self.query_size)
 
 
 class RunSpec(Settings):
@@ -118,6 +124,7 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
     given = [_parsed(setting) for setting in settings]
     for setting in given:
+        _refuse_other_learner(setting)
         table = _merged(_without_other_scale(table, setting), setting)
     spec = validated(table)
     for setting in given:
@@ -129,7 +136,7 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
 
 
 def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:
-    """Those of some single settings that a method has; for settings of several methods at once.
+    """The settings that a method has, out of single settings given for several methods.
 
     Raises:
         BadInput: a value is wrong.
@@ -153,7 +160,7 @@ def read_learner_preset(learner: str) -> dict[str, Any]:
 def _of_variants(
     presets: Mapping[str, Any], learner: str, named: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
-    """The presets of the variants that hold, the default ones included."""
+    """The presets of the variants whose values apply, the default ones included."""
     fields = LEARNERS[learner].model_fields
     for variant, values in LEARNERS[learner].VARIANTS.items():
         if all(named.get(name, fields[name].default) == value for name, value in values.items()):
@@ -171,6 +178,14 @@ def _fitting(table: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, A
         nested = isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel)
         fitting[key] = _fitting(value, inner) if nested and isinstance(inner, type) else value
     return fitting
+
+
+def _refuse_other_learner(given: Mapping[str, Any]) -> None:
+    """Refuse a single setting that would change the learner under its settings."""
+    learner = given.get("learner", {})
+    name = learner.get("name") if isinstance(learner, dict) else learner
+    if name is not None:
+        raise BadInput("The learner cannot be changed by a setting.", f"Write --method {name}")
 
 
 def _refuse_unused(spec: RunSpec, given: Mapping[str, Any]) -> None:
@@ -198,31 +213,40 @@ def validated(table: Mapping[str, Any]) -> RunSpec:
         return RunSpec.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # A path inside a tagged union carries the tag, which users do not write.
+        where = ".".join(str(part) for part in first["loc"] if part not in SCALES and part not in LEARNERS)
         if first["type"] == "extra_forbidden":
             raise _unknown_setting(where, table) from error
         got = first.get("input")
         hint = f"Got {got!r}."
         if isinstance(got, Mapping):  # it is about several settings of a table
             hint = f"Change one of them with --set; 'aral settings {table.get('data', 'DATA')}' shows all."
-        raise BadInput(f"Setting {where}: {first['msg']}.", hint) from error
+        raise BadInput(f"Setting {where}: {first['msg'].removeprefix('Value error, ')}.", hint) from error
 
 
 def _unknown_setting(where: str, table: Mapping[str, Any]) -> BadInput:
     known = sorted(flattened(RunSpec.model_validate(_known(table))))
-    # A path inside a tagged union carries the tag, which users do not write.
-    plain = [part for part in where.split(".") if part not in SCALES and part not in LEARNERS]
-    while isinstance(inner := _at(table, ".".join(plain)), dict) and inner:
-        plain.append(next(iter(inner)))
-    close = difflib.get_close_matches(".".join(plain), known, n=1, cutoff=0.4)
+    value = _at(table, where)
+    name = f"{where}.{_leaves(value, '')[0]}" if isinstance(value, dict) and value else where
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     learner = table["learner"].get("name", "") if isinstance(table.get("learner"), dict) else ""
-    return UnusedSetting(
-        f"Learner '{learner}' has no setting '{'.'.join(plain)}'."
-        if plain[0] == "learner"
-        else f"Unknown setting '{'.'.join(plain)}'.",
-        f"{hint}All settings: aral settings DATASET --method {learner}",
-    )
+    if name.startswith("learner."):
+        problem = f"Learner '{learner}' has no setting '{name}'."
+        owners = [other for other in LEARNERS if _has(LEARNERS[other], name.split(".")[1:])]
+        hint = f"It is a setting of {', '.join(owners)}. " if owners else hint
+    else:
+        problem = f"Unknown setting '{name}'."
+    return UnusedSetting(problem, f"{hint}All settings: aral settings DATASET --method {learner}")
+
+
+def _has(settings: type[BaseModel], path: Sequence[str]) -> bool:
+    """Whether a class of settings has a setting of this path."""
+    field = settings.model_fields.get(path[0])
+    if field is None or len(path) == 1:
+        return field is not None
+    inner = field.annotation
+    return isinstance(inner, type) and issubclass(inner, BaseModel) and _has(inner, path[1:])
 
 
 def _known(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from scipy import stats
 
+from aral.plural import counted
 from aral.randomness import Stream
-from aral.words import counted
 
 LEVEL = 0.95
 """Confidence level of every interval."""

@@ -28,11 +28,12 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -73,24 +74,45 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        round: the current round, from 0; −1 during pretraining.
+        step: steps done in this round.
+        stage: what it does in this round.
+        accuracy: of the last evaluated round, on the test set, in [0, 1]; None before.
+    """
+
+    round: int = 0
+    step: int = 0
+    stage: str = ""
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed, and the exit code for it; empty and 0 for a job that has not failed."""
+
+    problem: str = ""
+    code: int = 0
+
+
 @dataclass
 class Job:
     """A job and its progress; a grid has one job per unit.
 
     Attributes:
         name: of the unit.
-        request: what its worker is told.
+        request: the request to its worker.
         rounds: number of rounds.
         steps: training steps of each round.
         state: see :class:`State`.
-        round: the current round, from 0; −1 during pretraining.
-        step: steps done in this round.
-        stage: what it does in this round.
-        accuracy: of the last evaluated round, on the test set, in [0, 1]; None before.
+        progress: as its worker last reported.
         deaths: how often its worker died.
         process: the worker's process id while it runs.
-        problem: why it failed; empty otherwise.
-        code: the exit code that belongs to the problem.
+        failure: why it failed.
     """
 
     name: str
@@ -98,26 +120,22 @@ class Job:
     rounds: int = 1
     steps: int = 1
     state: State = State.WAITING
-    round: int = 0
-    step: int = 0
-    stage: str = ""
-    accuracy: float | None = None
+    progress: Progress = Progress()
     deaths: int = 0
     process: int | None = None
-    problem: str = ""
-    code: int = 0
+    failure: Failure = Failure()
 
     @property
     def steps_done(self) -> int:
         """Training steps done so far in all rounds, without pretraining."""
-        total = self.rounds * self.steps
-        if self.round < 0:
+        total, done = self.rounds * self.steps, self.progress
+        if done.round < 0:
             return 0
-        return total if self.state is State.DONE else min(total, self.round * self.steps + self.step)
+        return total if self.state is State.DONE else min(total, done.round * self.steps + done.step)
 
 
 class GridObserver:
-    """Is told of every change of a job. This one does nothing; override what you want to show."""
+    """Receives every change of a job; the methods here do nothing. Override those that are to show something."""
 
     def planned(self, jobs: list[Job]) -> None:
         """All jobs of a grid, finished ones too, before the first starts; they change in place."""
@@ -175,8 +193,12 @@ class _Workers:
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._reports = self._process.stdin, self._process.stdout
-        self._unread = b""
-        self.ended = False
+        self._messages = _Messages(self._reports.fileno())
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more messages can follow."""
+        return self._messages.ended
 
     def __enter__(self) -> _Workers:
         return self
@@ -203,10 +225,27 @@ class _Workers:
             self._requests.close()
 
     def messages(self, seconds: float) -> list[dict[str, Any]]:
-        """Messages that arrive within so many seconds; sets ``ended`` when no more can follow."""
-        if not select.select([self._reports], [], [], seconds)[0]:
+        """Messages that arrive within so many seconds."""
+        return self._messages.read(seconds)
+
+
+class _Messages:
+    """Messages from a pipe, one JSON object a line.
+
+    Attributes:
+        ended: the writing end is closed: no more messages can follow.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._unread = b""
+        self.ended = False
+
+    def read(self, seconds: float) -> list[dict[str, Any]]:
+        """Messages that arrive within so many seconds."""
+        if not select.select([self._descriptor], [], [], seconds)[0]:
             return []
-        read = os.read(self._reports.fileno(), 1 << 16)
+        read = os.read(self._descriptor, 1 << 16)
         self.ended = not read
         *lines, self._unread = (self._unread + read).split(b"\n")
         return [json.loads(line) for line in lines]
@@ -254,15 +293,15 @@ class _Coordinator:
                 job.process = process
                 self._observer.changed(job, "started")
             case {"failed": code, "problem": problem, "hint": hint}:
-                job.code, job.problem = code, f"{problem}\n{hint}".strip()
+                job.failure = Failure(f"{problem}\n{hint}".strip(), code)
             case {"round": round_number, "accuracy": accuracy}:
-                job.round, job.accuracy = round_number, accuracy
+                job.progress = replace(job.progress, round=round_number, accuracy=accuracy)
                 self._observer.changed(job, "evaluated")
             case {"round": round_number, "stage": stage}:
-                job.round, job.stage = round_number, stage
+                job.progress = replace(job.progress, round=round_number, stage=stage)
                 self._observer.changed(job, "stage")
             case {"round": round_number, "step": step}:
-                job.round, job.step = round_number, step
+                job.progress = replace(job.progress, round=round_number, step=step)
                 self._observer.changed(job, "step")
             case {"event": event}:
                 self._observer.changed(job, event)
@@ -272,9 +311,9 @@ class _Coordinator:
         job.process = None
         if code == 0:
             job.state = State.DONE
-        elif job.problem and code == STOPPED:
-            job.state, job.problem, job.code = State.STOPPED, "", 0
-        elif job.problem and code > 0:
+        elif job.failure.problem and code == STOPPED:
+            job.state, job.failure = State.STOPPED, Failure()
+        elif job.failure.problem and code > 0:
             job.state = State.FAILED
         else:
             how = f"killed by signal {-code}" if code < 0 else f"an unexpected error, exit code {code}"
@@ -288,15 +327,13 @@ class _Coordinator:
         if self._stopping:
             job.state = State.STOPPED
         elif job.deaths <= RETRIES:
-            job.state, job.problem = State.WAITING, ""
+            job.state, job.failure = State.WAITING, Failure()
             self.waiting.append(job)
             self._observer.changed(job, f"worker died ({how}); resuming from the last checkpoint")
             return
         else:
-            job.state, job.code = State.FAILED, 1
-            job.problem = (
-                f"Its worker died {job.deaths} times, the last time: {how}. See {job.request['log']}"
-            )
+            problem = f"Its worker died {job.deaths} times, the last time: {how}. See {job.request['log']}"
+            job.state, job.failure = State.FAILED, Failure(problem, 1)
         self._observer.changed(job, "ended")
 
 
@@ -324,19 +361,15 @@ class ForkServer:
 
     def serve(self) -> None:
         """Start workers until the requests end, then ask the remaining ones to stop, and wait for them."""
-        unread = b""
-        open_for_requests = True
-        while open_for_requests or self._workers:
-            watched = [self._requests] if open_for_requests else []
-            if select.select(watched, [], [], self.POLL_SECONDS)[0]:
-                read = os.read(self._requests, 1 << 16)
-                *lines, unread = (unread + read).split(b"\n")
-                for line in lines:
-                    self._fork(json.loads(line))
-                if not read:
-                    open_for_requests = False
-                    for worker in self._workers:
-                        os.kill(worker, signal.SIGTERM)
+        requests = _Messages(self._requests)
+        while not requests.ended:
+            for request in requests.read(self.POLL_SECONDS):
+                self._fork(request)
+            self._reap()
+        for worker in self._workers:
+            os.kill(worker, signal.SIGTERM)
+        while self._workers:
+            time.sleep(self.POLL_SECONDS)
             self._reap()
 
     def _fork(self, request: Mapping[str, Any]) -> None:
@@ -357,8 +390,8 @@ class ForkServer:
     def _become_worker(self, request: Mapping[str, Any]) -> NoReturn:
         code = CRASHED
         try:
-            asked: list[int] = []
-            signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+            received: list[int] = []
+            signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
             os.close(self._held_open)
             os.close(self._requests)
             log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -366,7 +399,7 @@ class ForkServer:
             os.dup2(log, 2)
 
             def stopping() -> bool:
-                return bool(asked) or bool(select.select([self._death_notice], [], [], 0)[0])
+                return bool(received) or bool(select.select([self._death_notice], [], [], 0)[0])
 
             code = self._run(request, stopping)
         except BaseException:

@@ -28,7 +28,7 @@ from aral.cli.options import (
 )
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 RUNS = Path("runs")
 SEEDS = "5"

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from aral import benchmarking, reports
-from aral.cli.options import Threads, processors
+from aral.cli.options import Threads
 from aral.cli.run import with_progress
 
 METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
@@ -27,15 +27,15 @@ def demo_command(
 ) -> None:
     """Compare graph-ssl with supervised learning on 8×8 digits, which need no download: 10 to 100 labels."""
     console = Console(stderr=True)
-    compared = []
+    compared, records = [], []
     for name in METHODS:
         method = benchmarking.Method.parse(name)
-        spec = benchmarking.resolve("digits", method, seed=seed, threads=threads or processors())
+        spec = benchmarking.resolve("digits", method, seed=seed, threads=threads or benchmarking.processors())
         target = folder / spec.folder_name
         with_progress(spec, benchmarking.load_data(spec), target, console)
-        reports.write_report(target)
         compared.append(benchmarking.Unit(target.name, spec))
-    records = [benchmarking.read_run(folder / unit.name) for unit in compared]
+        records.append(benchmarking.read_run(target))
+        reports.write_report(records[-1])
     parity = benchmarking.verify(compared, folder)
     comparison = benchmarking.compare_runs(records, parity=parity.values())
     page = reports.write_comparison(comparison, folder)

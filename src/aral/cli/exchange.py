@@ -14,7 +14,7 @@ from aral import annotation, benchmarking, reports
 from aral.annotation import LabelImport, LabelImportResult, Project, UndoneImport
 from aral.cli.options import AsJson
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 REPORT = "report.html"
 MAX_REASONS, MAX_PATHS = 5, 3
@@ -65,13 +65,14 @@ def export_report(project: Project, target: Path) -> bool:
     A new session is created when classes or options change, long before it has trained anything.
     """
     for number, folder in reversed(annotation.session_folders(project.folder)):
-        if not any(each.stage is not None for each in benchmarking.read_run(folder).rounds):
+        record = benchmarking.read_run(folder)
+        if not any(each.stage is not None for each in record.rounds):
             continue
         trained = [
             model for model in project.models.all() if Path(model.folder).name.startswith(f"{number:02d}-")
         ]
         shutil.copyfile(
-            reports.write_report(folder, estimate=trained[-1].estimate if trained else None), target / REPORT
+            reports.write_report(record, estimate=trained[-1].estimate if trained else None), target / REPORT
         )
         return True
     return False

@@ -13,7 +13,7 @@ from aral.cli.compare import Workers, grid_on_screen
 from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid
 from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
 from aral.errors import AralError, BadInput, Stopped
-from aral.words import counted
+from aral.plural import counted
 
 FIGURES = Path("figures")
 

@@ -11,7 +11,7 @@ import typer
 
 from aral import benchmarking, reports
 from aral.errors import BadInput, RunFailed, Stopped
-from aral.words import counted
+from aral.plural import counted
 
 
 def report_grid(
@@ -35,7 +35,7 @@ def report_grid(
     if comparison is None:
         return None, None
     for record in comparison.records:
-        reports.write_report(record.folder, comparison.reference)
+        reports.write_report(record, comparison.reference)
     page = reports.write_comparison(comparison, result.folder)
     if csv_file is not None:
         reports.write_files(csv_file.parent, {csv_file.name: reports.curves_csv(comparison).encode()})

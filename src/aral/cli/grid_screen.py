@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aral.benchmarking import GridObserver, Job, State
-from aral.cli.screen import duration
-from aral.words import counted
+from aral.cli.screen import rough_duration
+from aral.plural import counted
 
 SHOWN_LINES = 30
 
@@ -51,7 +51,7 @@ class GridScreen(GridObserver):
     def changed(self, job: Job, news: str) -> None:
         """Show the change of a unit."""
         self._jobs[job.name] = job
-        if job.stage or news == "ended":
+        if job.progress.stage or news == "ended":
             # Steps done before a unit was resumed do not count for the pace.
             self._begun.setdefault(job.name, job.steps_done)
         if self._console.is_terminal:
@@ -75,7 +75,7 @@ class GridScreen(GridObserver):
     def _summary(self) -> str:
         ended = sum(job.state in (State.DONE, State.FAILED) for job in self._planned)
         seconds = self.seconds_left()
-        time_left = "" if not seconds else f", about {duration(seconds)} left"
+        time_left = "" if not seconds else f", about {rough_duration(seconds)} left"
         return f"{self._title}: {ended} of {counted(len(self._planned), 'unit')}{time_left}"
 
     def _table(self) -> Table:
@@ -84,19 +84,20 @@ class GridScreen(GridObserver):
             table.add_column(head)
         newest = [job for job in self._jobs.values() if job.state is State.RUNNING]
         for job in newest[:SHOWN_LINES]:
-            accuracy = "" if job.accuracy is None else f"{100 * job.accuracy:.2f}"
-            begun = job.round >= 0
-            place = f"{job.round + 1} of {job.rounds}" if begun else f"0 of {job.rounds}"
-            step = f"{job.step} of {job.steps}" if begun else str(job.step)
-            table.add_row(job.name, job.stage or job.state, place, step, accuracy)
+            now = job.progress
+            accuracy = "" if now.accuracy is None else f"{100 * now.accuracy:.2f}"
+            begun = now.round >= 0
+            place = f"{now.round + 1} of {job.rounds}" if begun else f"0 of {job.rounds}"
+            step = f"{now.step} of {job.steps}" if begun else str(now.step)
+            table.add_row(job.name, now.stage or job.state, place, step, accuracy)
         return table
 
 
 def line_of(job: Job) -> str:
     """The state of a unit in one line."""
-    words = [job.name, job.state, f"round {job.round + 1} of {job.rounds}"]
-    if job.accuracy is not None:
-        words.append(f"accuracy {100 * job.accuracy:.2f} %")
-    if job.problem:
-        words.append(job.problem.partition("\n")[0])
+    words = [job.name, job.state, f"round {job.progress.round + 1} of {job.rounds}"]
+    if job.progress.accuracy is not None:
+        words.append(f"accuracy {100 * job.progress.accuracy:.2f} %")
+    if job.failure.problem:
+        words.append(job.failure.problem.partition("\n")[0])
     return "  ".join(words)

@@ -12,7 +12,7 @@ from aral.annotation import Device, Effort, Project
 from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
 from aral.cli.serving import ProjectChanges, ServeOptions, label_photos, serve_project
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
-from aral.words import counted
+from aral.plural import counted
 
 ProjectFolder = Annotated[
     Path | None, typer.Option("--project", help="Folder of the project. Default: .aral in the photos.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -96,8 +95,3 @@ def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
 def in_pixels(millions: int | None) -> int | None:
     """``--max-pixels`` in pixels; None if it was not given."""
     return None if millions is None else millions * MILLION
-
-
-def processors() -> int:
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -13,7 +13,7 @@ from aral import annotation, web
 from aral.annotation import Project
 from aral.cli.options import AsJson, MaxPixels, in_pixels
 from aral.data.image_file import MAX_PIXELS
-from aral.words import counted
+from aral.plural import counted
 
 
 def add_to(app: typer.Typer) -> None:

@@ -44,7 +44,7 @@ def report_command(
     records = [benchmarking.read_run(folder) for folder in folders]
     baseline = baseline_of(baseline, (record.method for record in records))
     if len(folders) == 1:
-        page = reports.write_report(folders[0])
+        page = reports.write_report(records[0])
         text = reports.side_by_side(records)
     else:
         comparison = benchmarking.compare_runs(records, baseline, targets)

@@ -19,7 +19,6 @@ from aral.cli.options import (
     SetOption,
     Steps,
     Threads,
-    processors,
     short_settings,
 )
 from aral.cli.screen import Screen
@@ -71,7 +70,7 @@ def run_command(
         chosen,
         [*settings, *(setting or [])],
         seed=seed,
-        threads=threads or processors(),
+        threads=threads or benchmarking.processors(),
         pool_size=pool_size,
         test_size=test_size,
     )
@@ -98,20 +97,19 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
     """Run with progress on the terminal, then write the report and print where it is."""
     console = Console(stderr=True)
     with_progress(spec, dataset, folder, console)
-    report = reports.write_report(folder)
     record = benchmarking.read_run(folder)
+    page = reports.write_report(record)
     if as_json:
         typer.echo(json.dumps(reports.as_json(record), indent=2))
         return
     typer.echo(reports.side_by_side([record]))
-    typer.echo(f"Report: {report}")
+    typer.echo(f"Report: {page}")
 
 
 def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:
     """Run and show progress; Ctrl+C stops after the next training step with everything saved."""
-    rounds = -(-spec.rounds.budget // spec.rounds.query_size)
     with (
         stopping_on_signals() as stopping,
-        Screen(console, f"{dataset.name} {spec.method}", rounds) as screen,
+        Screen(console, f"{dataset.name} {spec.method}", spec.rounds.count()) as screen,
     ):
         benchmarking.run(spec, dataset, folder, screen, stopping)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from aral.loop import Observer
-from aral.words import counted
+from aral.plural import counted
 
 TOTAL = "total "
 
@@ -79,7 +79,7 @@ class Screen(Observer):
         ]
         news = " ".join([self._accuracy, *totals]).strip()
         self._progress.update(
-            self._task, completed=step, total=steps, news=news, left=f"{duration(seconds)} left"
+            self._task, completed=step, total=steps, news=news, left=f"{rough_duration(seconds)} left"
         )
 
     def evaluated(self, round_number: int, labelled: int, numbers: Mapping[str, float]) -> None:
@@ -102,8 +102,8 @@ class Screen(Observer):
         self._console.print(f"{self._title}  {kind}: {message}", style="yellow", highlight=False)
 
 
-def duration(seconds: float) -> str:
-    """A number of seconds in words: ``5 s``, ``10 min``, ``2.0 h``."""
+def rough_duration(seconds: float) -> str:
+    """A duration in one unit, for estimates: ``5 s``, ``10 min``, ``2.0 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -29,8 +29,8 @@ from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.errors import AralError, BadInput, RunFailed
+from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
-from aral.words import counted
 
 FILES_PER_LINE = 2000
 """Files between two lines on the progress of an import."""

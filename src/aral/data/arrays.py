@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.types import ImageSet
-from aral.words import counted
 
 
 class Layout(StrEnum):

@@ -13,14 +13,14 @@ from jaxtyping import Int64
 
 from aral.data.dataset import DataSet, Limits, kept_of
 from aral.data.decode import Channels, decode_image
-from aral.data.folder import FolderImages, class_folder, read_files, read_image_folder
+from aral.data.folder import FolderImages, read_files, read_image_folder
 from aral.data.folder_layout import FolderLayout, Split, image_files, read_layout, split_of
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused, Unreadable
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
-from aral.words import counted
 
 _LOG = logging.getLogger(__name__)
 
@@ -327,7 +327,6 @@ def _in_order(path: Path, reads: Sequence[FolderImages], side: int, channels: Ch
     return FolderImages(
         ImageSet.of(pixels if order == list(range(len(order))) else pixels[order]),
         tuple(paths[row] for row in order),
-        tuple(class_folder(paths[row]) for row in order),
         tuple(formats[row] for row in order),
         tuple(sorted(name for read in reads for name in read.first_frames)),
         tuple(sorted(unreadable, key=lambda item: item.path)),

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
-from aral.words import counted
 
 
 @dataclass(frozen=True)

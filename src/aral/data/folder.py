@@ -24,7 +24,6 @@ class FolderImages:
         images: N×C×side×side, in the order of the paths.
         paths: N, relative to the folder with ``/``; names that are not UTF-8 carry surrogates, and
             ``os.fsencode`` gives their bytes back.
-        class_folders: N, the first folder of each path, empty for a file that lies directly in the folder.
         formats: N, by content, not by name.
         first_frames: paths of the animations, of which the first frame was read.
         unreadable: all other files, with reasons, in the order of the paths.
@@ -32,7 +31,6 @@ class FolderImages:
 
     images: ImageSet
     paths: tuple[str, ...]
-    class_folders: tuple[str, ...]
     formats: tuple[str, ...]
     first_frames: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
@@ -106,16 +104,10 @@ def read_files(
     return FolderImages(
         ImageSet.of(pixels[: len(paths)]),
         tuple(paths),
-        tuple(map(class_folder, paths)),
         tuple(formats),
         tuple(first_frames),
         tuple(unreadable),
     )
-
-
-def class_folder(name: str) -> str:
-    """The first folder of a path, empty for a file that lies directly in the folder."""
-    return name.split("/")[0] if "/" in name else ""
 
 
 def _no_images(path: Path, unreadable: Sequence[Unreadable]) -> BadInput:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from aral.data.image_file import peek
 from aral.data.unreadable import Refused
-from aral.words import counted
+from aral.plural import counted
 
 Split = Literal["train", "validation", "test"]
 

@@ -18,8 +18,8 @@ from aral.data.arrays import Layout, check_labels, images_from_array
 from aral.data.dataset import DataSet, check_memory
 from aral.data.decode import MAX_PIXELS
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.types import ImageSet, LabelledSet
-from aral.words import counted
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 JPEG_ARRAYS = ("train_jpeg", "train_end", "train_labels", "test_jpeg", "test_end", "test_labels")

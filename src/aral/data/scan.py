@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aral.data.unreadable import Reason, Unreadable
 
-_NOT_FOR_PEOPLE = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def scan(folder: Path, follow_links: bool = False) -> Found:
 
     Args:
         folder: the folder; it may itself be a link.
-        follow_links: take links that lead out of the folder as well.
+        follow_links: follow links that lead out of the folder as well.
     """
     walk = _Walk(Path(os.path.realpath(folder)), follow_links)
     walk.run()
@@ -73,7 +73,7 @@ class _Walk:
             return
         first_new = len(self.folders)
         for name, is_link in names:
-            if name.startswith(".") or name.lower() in _NOT_FOR_PEOPLE:
+            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
                 continue
             path = f"{relative}/{name}" if relative else name
             if is_link:
@@ -95,7 +95,7 @@ class _Walk:
             self.visit(relative)
 
     def visit(self, relative: str) -> None:
-        """Take a file, remember a folder, or note why neither; nothing is opened."""
+        """List a file, remember a folder, or note why neither; nothing is opened."""
         try:
             status = (self.root / relative).stat()
         except OSError as error:
@@ -113,7 +113,7 @@ class _Walk:
         (self.folders if is_folder else self.files).append(relative)
 
     def leave_out(self, relative: str, error: OSError) -> None:
-        """Note a folder or file that the system does not let us look at."""
+        """Note a folder or file that the system does not let the program read."""
         missing = isinstance(error, FileNotFoundError)
         self.left_out.append(
             Unreadable(relative, Reason.MISSING if missing else Reason.NO_PERMISSION, error.strerror or "")

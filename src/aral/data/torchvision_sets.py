@@ -20,9 +20,9 @@ from aral.data.dataset import DataSet
 from aral.data.decode import decode_all
 from aral.data.unreadable import Unreadable
 from aral.errors import BadInput
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
-from aral.words import counted
 
 CELEBA_CLASSES = ("not male", "male")
 CELEBA_IMAGES = "img_align_celeba"

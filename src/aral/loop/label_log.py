@@ -1,7 +1,7 @@
 """The log of labels in the store of a run: append-only events; undo is another event.
 
-A benchmark's oracle, or whoever calls :meth:`aral.loop.session.Session.tell`, appends to it. A session of an
-annotation project leaves it empty, because the project has a log of its own.
+:meth:`aral.loop.session.Session.tell` appends to it. In an annotation project it stays empty, because the project has
+a log of its own.
 """
 
 from __future__ import annotations

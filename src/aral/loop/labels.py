@@ -45,7 +45,7 @@ class CurrentLabels:
     """The answers of a source as they were when it was last read.
 
     Args:
-        source: is read by :meth:`refresh` only, and only what is new.
+        source: read by :meth:`refresh` only, from where the last call ended.
     """
 
     def __init__(self, source: LabelSource) -> None:
@@ -59,7 +59,7 @@ class CurrentLabels:
         return self._cursor
 
     def refresh(self) -> None:
-        """Read what the source has got since the last call."""
+        """Read what has changed in the source since the last call."""
         changes = self._source.since(self._cursor)
         for image_id, answer in changes.answers.items():
             if answer is None:

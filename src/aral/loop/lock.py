@@ -6,9 +6,10 @@ import fcntl
 import os
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
-from aral.errors import BadInput
+from aral.errors import BadInput, Stopped
 
 PATIENCE_SECONDS = 0.3
 """How long to wait for a holder that is about to end."""
@@ -25,12 +26,23 @@ class FolderLock:
         folder: the folder.
         name: the file in it; locks of different names are independent.
         noun: what is locked, for messages.
+        seconds: how long to wait for another holder.
+        stopping: asked while waiting; true gives up.
 
     Raises:
-        BadInput: the folder is in use, or the lock file cannot be written.
+        BadInput: the folder was in use all the time, or the lock file cannot be written.
+        Stopped: ``stopping`` returned true.
     """
 
-    def __init__(self, folder: Path, name: str = "lock", noun: str = "Run folder") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "lock",
+        noun: str = "Run folder",
+        *,
+        seconds: float = PATIENCE_SECONDS,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._descriptor = -1
         path = folder / name
         try:
@@ -38,7 +50,7 @@ class FolderLock:
         except OSError as error:
             raise _unlockable(noun, folder, error) from error
         try:
-            _acquire(descriptor, f"{noun} {folder}")
+            _acquire(descriptor, f"{noun} {folder}", seconds, stopping)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         except OSError as error:
@@ -61,13 +73,15 @@ def _unlockable(noun: str, folder: Path, error: OSError) -> BadInput:
     return BadInput(f"{noun} {folder} cannot be locked: {error}.", "Check its permissions and free space.")
 
 
-def _acquire(descriptor: int, locked: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _acquire(descriptor: int, locked: str, seconds: float, stopping: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError as error:
+            if stopping():
+                raise Stopped(f"{locked} is still in use.", "Run the same command again.") from error
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
                 raise BadInput(

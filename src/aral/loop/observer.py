@@ -1,4 +1,4 @@
-"""What a session tells a user interface."""
+"""The progress of a session, as a user interface receives it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class Observer:
-    """Is told of progress; this one ignores everything. Override what is to be shown."""
+    """Receives the progress of a session; the methods here do nothing. Override those that are to show something."""
 
     def stage(self, round_number: int, what: str) -> None:
         """A stage of a round begins: ``querying``, ``training`` or ``evaluating``.

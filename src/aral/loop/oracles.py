@@ -1,4 +1,4 @@
-"""Who answers in a benchmark: an oracle is asked for labels and gives them, at once or later."""
+"""Oracles, which answer the queries of a benchmark, at once or later."""
 
 from __future__ import annotations
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from aral.durable import write_file
 from aral.learners.interface import Learner
 from aral.loop.run_store import Store
 from aral.randomness import Stream
@@ -42,9 +42,7 @@ def save_pictures(store: Store, number: int, pool: ImageSet, learner: Learner, s
     folder = store.folder / PICTURES
     folder.mkdir(exist_ok=True)
     target = folder / f"round-{number:03d}.safetensors"
-    partial = target.with_suffix(f".tmp-{os.getpid()}")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial)
-    partial.replace(target)
+    write_file(target, save({name: value.contiguous() for name, value in tensors.items()}))
     return target
 
 

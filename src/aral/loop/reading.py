@@ -94,7 +94,7 @@ def _copy_held(path: Path, copy: Path) -> None:
 
 
 def _copy_at_rest(path: Path, copy: Path) -> bool:
-    """Copy the files of a store that nobody has open; False if that changed meanwhile.
+    """Copy the files of a store that no process has open; False if that changed meanwhile.
 
     SQLite itself would leave an empty write-ahead log behind. The files may be opened here only because this
     process does not have the store open: closing a file gives up all locks that its process has on it.

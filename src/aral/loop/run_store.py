@@ -1,7 +1,6 @@
-"""The store of a run folder: what a run has asked, trained and measured, in one SQLite file.
+"""The store of a run folder: queries, answers, metrics, checkpoints and events of a run, in one SQLite file.
 
-One process holds a run folder at a time, so what it reads is what it wrote. :mod:`aral.loop.reading` lets others
-look in meanwhile.
+One process holds a run folder at a time. Others can read a copy meanwhile: :mod:`aral.loop.reading`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from aral.errors import BadInput
 from aral.loop.database import Database, Migration, Schema, utc_now
 from aral.loop.label_log import LabelLog
 from aral.loop.lock import FolderLock
+from aral.plural import counted
 from aral.types import Selection
-from aral.words import counted
 
 FILE_NAME = "store.sqlite"
 
@@ -110,7 +109,7 @@ SCHEMA = Schema(APPLICATION_ID, "run", (_VERSION_1, _VERSION_2))
 
 
 class Stage(StrEnum):
-    """What a round has got done after its labels were fixed; each stage follows the one before."""
+    """What was completed in a round, in this order."""
 
     TRAINED = "trained"
     EVALUATED = "evaluated"
@@ -169,7 +168,7 @@ class CheckpointRow:
 
 @dataclass(frozen=True)
 class EventRow:
-    """Something the user should know of, such as a damaged checkpoint that was passed over."""
+    """Something the user should know of, such as a damaged checkpoint that was not used."""
 
     seq: int
     created_at: str
@@ -186,7 +185,7 @@ class Store:
 
     Attributes:
         folder: the run folder.
-        labels: the log of labels of a run that has no other.
+        labels: the log of labels; empty in a project, which has its own.
     """
 
     def __init__(self, folder: Path, lock: FolderLock, database: Database) -> None:

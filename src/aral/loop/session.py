@@ -33,6 +33,9 @@ from aral.types import NO_IDS, Answer, Ids, ImageSet, LabelledSet, NoClassAnswer
 FIRST_FEATURES = 50
 DIAGNOSED_IMAGES = 2000
 
+COLLAPSE_BOUNDS = {"latent std": 0.1, "latent KL": 1.0}
+"""Below one of these, in the units of the metrics, the latent codes have collapsed."""
+
 
 @dataclass(frozen=True)
 class SessionOptions:
@@ -61,7 +64,7 @@ class Session:
         learner: newly made.
         strategy: how images are chosen.
         stream: the run's stream.
-        options: all the rest.
+        options: pace, observer, validation and another source of labels.
 
     Raises:
         BadInput: strategy and learner do not fit, the pool is empty, or there are fewer than two classes.
@@ -89,7 +92,7 @@ class Session:
         self.class_count = class_count
         self.learner = learner
         self.labels = CurrentLabels(options.labels or store.labels)
-        self._told = options.labels is None
+        self._takes_answers = options.labels is None
         self._strategy = strategy
         self._stream = stream
         self._observer = options.observer
@@ -118,12 +121,12 @@ class Session:
         return LabelledSet(self.pool.subset(ids), classes, self.class_count)
 
     def candidates(self) -> ImageSet:
-        """The images that may be asked for: those without an answer of any kind, also if asked for before."""
+        """The images that may be queried: those without an answer of any kind, also if they were queried before."""
         self.labels.refresh()
         return self.pool.without(self.labels.answered())
 
     def ask(self, query_size: int, stopping: Callable[[], bool] = lambda: False) -> Selection:
-        """The images to label in this round; asked again, the same ones.
+        """The images to label in this round; a second call returns the same ones.
 
         A learner with pretraining is pretrained before the first query.
 
@@ -157,7 +160,7 @@ class Session:
         return selection
 
     def waiting(self) -> Ids:
-        """Ids of this round's query that have no answer yet, the most wanted first."""
+        """Ids of this round's query that have no answer yet, in the order of the query."""
         query = self.store.query(self.round_number)
         if query is None:
             return NO_IDS
@@ -171,7 +174,7 @@ class Session:
             BadInput: a class or an image does not exist, so none of the answers is recorded; or the labels of
                 this session come from elsewhere.
         """
-        if not self._told:
+        if not self._takes_answers:
             raise BadInput("The labels of this session come from a project.", "Answer in the project.")
         events = [(answer, uuid.uuid4().hex) for answer in answers]
         for answer, _ in events:
@@ -235,12 +238,12 @@ class Session:
         return result
 
     def repair(self) -> None:
-        """Bring the learner to the end of the last trained round, repeating what lost checkpoints held."""
+        """Bring the learner to the end of the last trained round; steps of lost checkpoints are trained again."""
         if self.round_number:
             self._training.finish_round(self.round_number - 1, lambda: False)
 
     def rank(self, images: ImageSet, count: int, stream: Stream) -> Selection:
-        """The best ``count`` of some candidates by the acquisition, with the learner and labels of now.
+        """The best ``count`` of some candidates by the acquisition, with the current learner and labels.
 
         Args:
             images: the candidates.
@@ -273,7 +276,7 @@ class Session:
         return first(PoolView(known, nothing, NO_IDS, self.class_count), query_size, stream)
 
     def _select(self, candidates: ImageSet, count: int, stream: Stream, choice: Stream) -> Selection:
-        """By the acquisition of all queries but the first."""
+        """Choose by the acquisition of all queries but the first."""
         self.repair()
         acquisition = self._strategy.acquisition
         labelled = self._without_validation(self.labelled())
@@ -308,7 +311,7 @@ class Session:
         self.store.record_metrics(number, self.learner.steps_per_round, values)
 
     def _warn_of_collapse(self, number: int, numbers: dict[str, float]) -> None:
-        if "latent std" in numbers and (numbers["latent std"] < 0.1 or numbers["latent KL"] < 1.0):
+        if any(numbers.get(name, bound) < bound for name, bound in COLLAPSE_BOUNDS.items()):
             report_event(
                 self.store,
                 self._observer,

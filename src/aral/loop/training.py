@@ -17,7 +17,7 @@ CHECKPOINTS = "checkpoints"
 """The folder of checkpoints in a run folder."""
 
 PRETRAINING = -1
-"""Stands for the pretraining where a round number is wanted."""
+"""The round number of pretraining."""
 
 OUT_OF_MEMORY = ("allocate memory", "out of memory")
 """What the messages of PyTorch's errors contain, on a CPU and on a GPU."""

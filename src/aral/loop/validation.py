@@ -17,9 +17,9 @@ from aral.learners.interface import Learner
 from aral.loop.observer import Observer
 from aral.loop.run_store import Store
 from aral.loop.training import report_event
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
-from aral.words import counted
 
 DOCUMENT = "validation set"
 FOLDER = "best"

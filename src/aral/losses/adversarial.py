@@ -57,10 +57,3 @@ def encoder_loss(
     p(x, E(x)) = p(G(z), z) at the optimum (Donahue et al. 2016).
     """
     return shared_mean(softplus(labelled_logits), softplus(unlabelled_logits), labelled_share)
-
-
-def encoder_loss_as_printed(
-    labelled_logits: Float[Tensor, " L"], unlabelled_logits: Float[Tensor, " U"], labelled_share: float
-) -> Float[Tensor, ""]:
-    """Eq. 10 with the printed sign, a(−D(x, E(x, y), y)): kept to show that no equilibrium exists."""
-    return shared_mean(softplus(-labelled_logits), softplus(-unlabelled_logits), labelled_share)

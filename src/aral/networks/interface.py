@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from aral.errors import BadInput
-from aral.words import counted
+from aral.plural import counted
 
 ImageShape: TypeAlias = tuple[int, int, int]
 """Channels, height and width of one image."""

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from aral.benchmarking import Comparison, CurvePoint, LossTrace, RunRecord, curve_points
+from aral.plural import counted
 from aral.reports.run_report import LATENT_METRICS
-from aral.words import counted
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def run_curve(record: RunRecord, reference: float | None = None, theme: Theme = 
         reference: accuracy of training on all labels, in [0, 1], drawn as a horizontal line.
         theme: the colours.
     """
-    return _curves(curve_points([record]), record.data_title, record.measure, reference, theme)
+    return _curves(curve_points([record]), record.data.title, record.measure, reference, theme)
 
 
 def _curves(

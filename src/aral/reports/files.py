@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from uuid import uuid4
 
 from matplotlib.figure import Figure
 
@@ -24,9 +23,8 @@ from aral.benchmarking import (
     TargetRow,
     VerdictRow,
     curve_points,
-    read_run,
 )
-from aral.durable import Json
+from aral.durable import Json, write_file
 from aral.errors import RunFailed
 from aral.reports.curves import learning_curves, png_bytes, run_curve, svg_bytes
 from aral.reports.html import REPORT_NAME, comparison_page, report_page
@@ -34,11 +32,11 @@ from aral.reports.tables import accuracy_table
 from aral.reports.text import needed_in_words, saved_in_words, target_lines, verdict_in_words, verdict_lines
 
 
-def write_report(folder: Path, reference: float | None = None, estimate: Estimate | None = None) -> Path:
-    """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into a run folder.
+def write_report(record: RunRecord, reference: float | None = None, estimate: Estimate | None = None) -> Path:
+    """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into the folder of a run.
 
     Args:
-        folder: the folder of a run, finished or running; another process may hold it.
+        record: of a run, finished or running; see :func:`aral.benchmarking.read_run`.
         reference: accuracy of training on all labels, in [0, 1], drawn as a line.
         estimate: the newest accuracy on the estimate set of an annotation project.
 
@@ -46,18 +44,16 @@ def write_report(folder: Path, reference: float | None = None, estimate: Estimat
         The page. The pictures of the curve are missing until an accuracy is known.
 
     Raises:
-        BadInput: the folder holds no run, or a damaged one.
         RunFailed: the files cannot be written.
     """
-    record = read_run(folder)
     files = {
         **_curve_files("curve", run_curve(record, reference)),
         "rounds.csv": rounds_csv([record]).encode(),
         "rounds.json": rounds_json([record]).encode(),
         REPORT_NAME: report_page(record, reference, estimate).encode(),
     }
-    write_files(folder, files)
-    return folder / REPORT_NAME
+    write_files(record.folder, files)
+    return record.folder / REPORT_NAME
 
 
 def write_comparison(comparison: Comparison, target: Path) -> Path:
@@ -97,7 +93,7 @@ def _curve_files(name: str, figure: Figure | None) -> dict[str, bytes]:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put each file in its place in one step, so that no reader ever finds half a file.
+    """Write files, each in one step, so that no reader ever finds half a file.
 
     Args:
         folder: made if missing.
@@ -109,12 +105,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            partial = folder / f".{name}.{uuid4().hex}.partial"
-            try:
-                partial.write_bytes(content)
-                partial.replace(folder / name)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_file(folder / name, content)
     except OSError as error:
         raise RunFailed(
             f"The report cannot be written to {folder}: {error}.", "Free some space or check the permissions."
@@ -227,7 +218,8 @@ def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
 
 def comparison_json(comparison: Comparison) -> dict[str, Json]:
     """Everything that a comparison found, as a JSON object; an unknown value is null."""
-    full = comparison.full_training
+    conditions = comparison.conditions
+    full = conditions.full_training
     return {
         "data": comparison.data,
         "methods": list(comparison.methods),
@@ -241,10 +233,10 @@ def comparison_json(comparison: Comparison) -> dict[str, Json]:
         "curves": [asdict(point) for point in comparison.curves],
         "runs": [asdict(row) for row in comparison.runs],
         "wins": asdict(comparison.wins),
-        "parity": [asdict(parity) for parity in comparison.parity],
+        "parity": [asdict(parity) for parity in conditions.parity],
         "full_training": None if full is None else asdict(full),
-        "differences": [asdict(each) for each in comparison.differences],
-        "failures": [asdict(unit) for unit in comparison.failures],
+        "differences": [asdict(each) for each in conditions.differences],
+        "failures": [asdict(unit) for unit in conditions.failures],
     }
 
 

@@ -326,7 +326,7 @@ def _answer_text(record: RunRecord, answer: Answer | None) -> str:
         case None:
             return "not answered"
         case ClassAnswer(_, class_index):
-            return record.class_name(class_index)
+            return record.data.class_name(class_index)
         case _:
             return answer.reason.value
 
@@ -335,7 +335,7 @@ def _generated(record: RunRecord, pictures: Pictures) -> Sequence[NamedPicture]:
     if pictures.generated is None or not pictures.generated.shape[1]:
         return ()
     return tuple(
-        NamedPicture(record.class_name(index), sheet_address(row, across=True))
+        NamedPicture(record.data.class_name(index), sheet_address(row, across=True))
         for index, row in enumerate(pictures.generated[:CLASSES_SHOWN])
     )
 
@@ -354,5 +354,5 @@ def _reconstructed(pictures: Pictures) -> Sequence[NamedPicture]:
 def _confusion(record: RunRecord, confused: RoundRecord | None) -> ConfusionView | None:
     if confused is None or confused.confusion is None:
         return None
-    names = tuple(record.class_name(index) for index in range(len(confused.confusion)))
+    names = tuple(record.data.class_name(index) for index in range(len(confused.confusion)))
     return confusion_view(confused.confusion, names)

@@ -1,4 +1,4 @@
-"""What the report of one run says beside its charts: key figures, tables, confusion matrix, latent codes."""
+"""The contents of the report of one run beside its charts: key figures, tables, confusion matrix, latent codes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from jaxtyping import Int64
 
 from aral.annotation import Estimate
 from aral.annotation.accuracy_estimate import exact_interval
-from aral.annotation.advice import fairness
-from aral.annotation.model_cards import in_words
+from aral.annotation.advice import sampling_note
+from aral.annotation.model_cards import estimate_sentence
 from aral.benchmarking import RoundRecord, RunRecord
 from aral.durable import Json
 from aral.loop import Stage
+from aral.loop.session import COLLAPSE_BOUNDS
+from aral.plural import counted
 from aral.reports.tables import Table
 from aral.reports.text import NONE, duration
-from aral.words import counted
 
 FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
 LAST_COLUMNS = ("train seconds", "query seconds")
@@ -82,7 +83,7 @@ def estimate_in_words(record: RunRecord, estimate: Estimate | None = None) -> st
     if not record.of_project:
         return ""
     estimate = estimate or _own_estimate(record)
-    return f"{in_words(estimate)} {fairness(estimate)}"
+    return f"{estimate_sentence(estimate)} {sampling_note(estimate)}"
 
 
 def curve_in_words(record: RunRecord) -> str:
@@ -108,8 +109,8 @@ def as_json(record: RunRecord) -> dict[str, Json]:
     ]
     return {
         "run": record.name,
-        "data": record.data,
-        "note": record.note,
+        "data": record.data.name,
+        "note": record.data.note,
         "method": record.method,
         "seed": record.seed,
         "seconds": round(record.seconds, 1),
@@ -264,8 +265,8 @@ class LatentMetric:
 
 
 LATENT_METRICS = (
-    LatentMetric("latent std", "", 0.1, "spread of the latent means over different images"),
-    LatentMetric("latent KL", "nats", 1.0, "information of the latent code about its image"),
+    LatentMetric("latent std", "", COLLAPSE_BOUNDS["latent std"], "spread of the latent means over different images"),
+    LatentMetric("latent KL", "nats", COLLAPSE_BOUNDS["latent KL"], "information of the latent code about its image"),
     LatentMetric(
         "sampler AUC", "", None,
         "how well the sampler separates unlabelled from labelled images: 0.5 is chance, 1 is perfect",

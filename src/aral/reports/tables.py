@@ -14,6 +14,7 @@ from aral.benchmarking import (
     Comparison,
     CurvePoint,
     FullTrainingResult,
+    Parity,
     RunRecord,
     VerdictRow,
 )
@@ -228,11 +229,11 @@ def _share(value: float | None) -> str:
 
 def condition_sections(comparison: Comparison) -> list[Section]:
     """Equal conditions, differences from the paper, settings, full training, validation, and failures."""
-    sections = []
-    if comparison.parity:
-        sections.append(_parity(comparison))
-    if comparison.differences:
-        rows = tuple((each.what, each.paper, each.here) for each in comparison.differences)
+    sections, conditions = [], comparison.conditions
+    if conditions.parity:
+        sections.append(_parity(conditions.parity))
+    if conditions.differences:
+        rows = tuple((each.what, each.paper, each.here) for each in conditions.differences)
         sections.append(
             Section(
                 "Differences from the paper",
@@ -240,24 +241,24 @@ def condition_sections(comparison: Comparison) -> list[Section]:
                 Table(("what", "paper", "here"), rows),
             )
         )
-    if comparison.method_settings:
-        own = tuple((name, ", ".join(each)) for name, each in comparison.method_settings.items())
+    if conditions.method_settings:
+        own = tuple((name, ", ".join(each)) for name, each in conditions.method_settings.items())
         text = "Settings that were changed for one method only."
         sections.append(Section("Settings of single methods", text, Table(("method", "settings"), own)))
-    if comparison.full_training:
-        sections.append(_full_training(comparison.full_training))
+    if conditions.full_training:
+        sections.append(_full_training(conditions.full_training))
     validated = [record for record in comparison.records if _at_best(record) is not None]
     if validated:
         sections.append(_validation(validated))
-    if comparison.failures:
-        failed = tuple((unit.name, unit.problem) for unit in comparison.failures)
+    if conditions.failures:
+        failed = tuple((unit.name, unit.problem) for unit in conditions.failures)
         text = "These runs failed and are missing above."
         sections.append(Section("Failed runs", text, Table(("run", "reason"), failed)))
     return sections
 
 
-def _parity(comparison: Comparison) -> Section:
-    unequal = any(parity.differences for parity in comparison.parity)
+def _parity(seeds: Sequence[Parity]) -> Section:
+    unequal = any(parity.differences for parity in seeds)
     text = (
         "These methods were NOT run under equal conditions: the differences listed here may explain a difference "
         "of accuracy. To compare the queries of one learner: aral compare DATASET --methods LEARNER+random,LEARNER"
@@ -269,7 +270,7 @@ def _parity(comparison: Comparison) -> Section:
     )
     rows = tuple(
         (str(each.seed), each.hash or NONE, str(each.verified), "; ".join(each.differences) or "none")
-        for each in comparison.parity
+        for each in seeds
     )
     return Section("Parity", text, Table(("seed", "hash", "runs verified", "differences"), rows))
 

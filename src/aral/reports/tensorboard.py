@@ -60,7 +60,7 @@ def write_scalars(record: RunRecord, writer: ScalarWriter) -> None:
     Metrics of a round become ``round/NAME`` with the number of labels as step, losses become ``loss/NAME`` with
     the training step, counted over the whole run; values that are not finite are included.
     """
-    about = f"{record.method} on {record.data_title}, seed {record.seed}"
+    about = f"{record.method} on {record.data.title}, seed {record.seed}"
     writer.add_text("run", f"    {about}", 0)  # indented, so that Markdown shows it verbatim
     for start, each in zip(round_starts(record), record.rounds, strict=True):
         for name, trace in sorted(each.losses.items()):

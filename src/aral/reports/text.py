@@ -26,7 +26,7 @@ from aral.benchmarking import (
     VerdictRow,
     within_margin,
 )
-from aral.words import counted
+from aral.plural import counted
 
 NONE = "–"
 
@@ -183,12 +183,13 @@ def target_lines(comparison: Comparison) -> list[str]:
 
 def condition_lines(comparison: Comparison) -> list[str]:
     """A line for each finding on the conditions: parity, full training, differences from the paper, failures."""
-    lines = [_parity_line(parity) for parity in comparison.parity]
-    full = comparison.full_training
+    conditions = comparison.conditions
+    lines = [_parity_line(parity) for parity in conditions.parity]
+    full = conditions.full_training
     if full and full.accuracy is not None:
         lines.append(f"Full training ({full_training_in_words(full)}): {percent(full.accuracy)} %")
-    lines += [f"{each.what}: paper: {each.paper} / here: {each.here}" for each in comparison.differences]
-    return lines + [f"Failed: {unit.name}: {unit.problem}" for unit in comparison.failures]
+    lines += [f"{each.what}: paper: {each.paper} / here: {each.here}" for each in conditions.differences]
+    return lines + [f"Failed: {unit.name}: {unit.problem}" for unit in conditions.failures]
 
 
 def _parity_line(parity: Parity) -> str:
@@ -203,7 +204,7 @@ def unequal_settings_line(comparison: Comparison) -> str:
     The names of the settings are grouped, as the report lists each with its values.
     """
     names = dict.fromkeys(
-        line.partition(": ")[0] for parity in comparison.parity for line in parity.differences
+        line.partition(": ")[0] for parity in comparison.conditions.parity for line in parity.differences
     )
     if not names:
         return ""

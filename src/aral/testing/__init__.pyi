@@ -2,17 +2,41 @@ from .acquisitions import check_acquisition, planted_predictions, planted_view
 from .learners import FakeLearner
 from .observers import RecordingObserver
 from .planted import planted_data, planted_pool, tiny_settings
+from .projects import (
+    DIGIT_CLASSES,
+    TINY_TRAINING,
+    answer_cards,
+    answer_event,
+    digit_class,
+    noise_image,
+    project_database,
+    project_rows,
+    run_trainer,
+    save_digits,
+    save_noise,
+)
 from .records import run_record, runs_with_gains
 
 __all__ = [
+    "DIGIT_CLASSES",
+    "TINY_TRAINING",
     "FakeLearner",
     "RecordingObserver",
+    "answer_cards",
+    "answer_event",
     "check_acquisition",
+    "digit_class",
+    "noise_image",
     "planted_data",
     "planted_pool",
     "planted_predictions",
     "planted_view",
+    "project_database",
+    "project_rows",
     "run_record",
+    "run_trainer",
     "runs_with_gains",
+    "save_digits",
+    "save_noise",
     "tiny_settings",
 ]

@@ -1,4 +1,4 @@
-"""A learner that learns nothing and says what it was told to say."""
+"""A learner that learns nothing and gives planted outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FakeLearner(Learner):
         steps: training steps a round.
         troubled_steps: steps, counted over everything, that report a skipped phase.
         pretraining_steps: training steps before the first query.
-        groups: probabilities of groups by ids, N×G; one group if left out.
+        clusters: cluster probabilities by ids, N×G; one cluster if left out.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class FakeLearner(Learner):
         steps: int = 2,
         troubled_steps: frozenset[int] = frozenset(),
         pretraining_steps: int = 0,
-        groups: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N G"]] | None = None,
+        clusters: Callable[[Int64[Tensor, " N"]], Float[Tensor, "N G"]] | None = None,
     ) -> None:
         self.class_count = class_count
         self.calls: list[str] = []
@@ -48,8 +48,8 @@ class FakeLearner(Learner):
         self._probabilities = probabilities
         self._steps = steps
         self._troubled = troubled_steps
-        self._steps_before_labels = pretraining_steps
-        self._groups = groups
+        self._pretraining_steps = pretraining_steps
+        self._clusters = clusters
 
     @property
     def name(self) -> str:
@@ -69,26 +69,26 @@ class FakeLearner(Learner):
     @property
     def pretraining_steps(self) -> int:
         """As given."""
-        return self._steps_before_labels
+        return self._pretraining_steps
 
     def set_pool(self, pool: ImageSet, stream: Stream) -> None:
         """Record the call."""
         self.calls.append(f"set pool of {len(pool)} images")
 
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
-        """Remember what is of no class."""
+        """Record the out-of-distribution images."""
         self.ood.append(ood)
 
     def start_pretraining(self, stream: Stream) -> None:
         """Record the call."""
-        if not self._steps_before_labels:
+        if not self._pretraining_steps:
             super().start_pretraining(stream)
         self.calls.append("start pretraining")
 
     def start_round(
         self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
     ) -> None:
-        """Remember the data."""
+        """Record the data."""
         self.calls.append(f"start round {round_number}")
         self.labelled.append(labelled)
         self.unlabelled.append(unlabelled)
@@ -119,7 +119,9 @@ class FakeLearner(Learner):
                 Need.LATENTS: number,
                 Need.SAMPLER_LOGITS: logits.float(),
                 Need.SYNTHESISED: number[:1],
-                Need.CLUSTERS: number.new_ones(len(images), 1) if self._groups is None else self._groups(ids),
+                Need.CLUSTERS: number.new_ones(len(images), 1)
+                if self._clusters is None
+                else self._clusters(ids),
                 Need.REPRESENTATION: number,
             },
         )

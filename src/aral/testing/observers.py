@@ -1,4 +1,4 @@
-"""An observer that remembers what it was told."""
+"""An observer that records what it receives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aral.loop import Observer
 
 
 class RecordingObserver(Observer):
-    """Lists of what a session has told.
+    """Records the progress of a session in lists.
 
     Attributes:
         stages: round and stage.
@@ -24,14 +24,14 @@ class RecordingObserver(Observer):
         self.messages: list[str] = []
 
     def stage(self, round_number: int, what: str) -> None:
-        """Remember the stage."""
+        """Record the stage."""
         self.stages.append((round_number, what))
 
     def step(self, round_number: int, step: int, steps: int, losses: Mapping[str, float]) -> None:
-        """Remember the step."""
+        """Record the step."""
         self.steps.append((round_number, step, steps))
 
     def event(self, kind: str, message: str) -> None:
-        """Remember the event."""
+        """Record the event."""
         self.kinds.append(kind)
         self.messages.append(message)

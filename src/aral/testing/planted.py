@@ -1,4 +1,4 @@
-"""Small data whose classes are known by construction, and networks small enough to train in a blink."""
+"""Small data whose classes are known by construction, and networks that train a step in milliseconds."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ def planted_data(pool_size: int = 60, test_size: int = 30, class_count: int = 3,
     return DataSet("planted", pool, classes, LabelledSet(test, test_classes, class_count), names)
 
 
-def tiny_settings(learner: str = "supervised", steps: int = 5, **settings: object) -> LearnerSettings:
+def tiny_settings(learner: str = "supervised", steps: int = 5, **settings: Any) -> LearnerSettings:
     """Settings of a learner with perceptrons of a few units that train a step in milliseconds.
 
     Args:
         learner: a learner, with variants as in ``aral:released``.
         steps: training steps a round.
-        settings: further settings; a table is merged into the setting of its name.
+        settings: further settings; a table is merged into the setting of its name, but networks of another scale
+            replace the perceptrons.
     """
     name, _, variants = learner.partition(":")
     table: dict[str, Any] = {
@@ -57,5 +58,8 @@ def tiny_settings(learner: str = "supervised", steps: int = 5, **settings: objec
         table["training"]["unlabelled_batch"] = 8
     for key, value in settings.items():
         inner = table.get(key)
-        table[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
+        merged = isinstance(inner, dict) and isinstance(value, dict)
+        if merged and value.get("scale", "mlp") == "mlp":
+            value = inner | value
+        table[key] = value
     return LEARNERS[name].model_validate({"name": name, **table})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aral.benchmarking import RoundRecord, RunRecord
+from aral.benchmarking import DataRecord, RoundRecord, RunRecord
 from aral.types import Selection
 
 
@@ -27,7 +27,6 @@ def run_record(
         labelled: numbers of labels, one for each round.
         first_ids: images of the first query; None: not recorded.
     """
-    learner, _, acquisition = method.partition("+")
     rounds = tuple(
         RoundRecord(
             round=number,
@@ -44,13 +43,9 @@ def run_record(
     return RunRecord(
         name=f"{method}-{seed}",
         folder=Path("nowhere"),
-        data="shapes",
-        note="",
+        data=DataRecord("shapes"),
         method=method,
-        learner=learner,
-        acquisition=acquisition,
         seed=seed,
-        class_names=(),
         budget=None,
         rounds=rounds,
         events=(),

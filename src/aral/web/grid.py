@@ -42,7 +42,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
 
 def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]]:
-    """Cells come in the order of their predicted class; one whose suggestion is withheld by now is left out."""
+    """Group cells, which are ordered by predicted class; one whose suggestion is hidden by now is left out."""
     suggested = [(cell, cell.suggestion) for cell in cells if cell.suggestion is not None]
     return [
         {

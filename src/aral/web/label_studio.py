@@ -1,8 +1,8 @@
 """Label Studio as another front end: the routes of its ML backend protocol.
 
-A Label Studio that is connected to this server asks ``/predict`` for suggestions and reports annotations to
-``/webhook``, where they become answers like those of the page. It authenticates itself by basic authentication
-with the secret of this server as password.
+A Label Studio that is connected to this server requests suggestions from ``/predict`` and sends annotations to
+``/webhook``, where they are recorded as annotation events like those of the page. It authenticates itself by basic
+authentication with the secret of this server as password.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from threading import Lock
 from typing import Annotated, Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from aral.annotation import LABEL_STUDIO, AnswerEvent, ImageMatcher, Project, Provenance, Suggestion
+from aral.annotation.label_studio import (
+    FROM_NAME,
+    TO_NAME,
+    annotator_of,
+    choice_json,
+    choices_of,
+    path_of,
+)
 from aral.errors import BadInput
 from aral.web.labelling import save_answers
 from aral.web.parameters import LARGEST_ID
@@ -89,7 +96,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
 
     @app.post("/setup")
     def setup(body: Document) -> Json:
-        """Label Studio asks for the version of the model."""
+        """The version of the model, which Label Studio requests."""
         return Json({"model_version": version()})
 
     @app.post("/webhook")
@@ -127,7 +134,7 @@ class ImageIndex:
         if not isinstance(data, dict):
             return None
         number, url, sha256 = data.get("aral_id"), data.get("image"), data.get("aral_sha256")
-        path = _path(url) if isinstance(url, str) else ""
+        path = path_of(url) if isinstance(url, str) else ""
         content = sha256 if isinstance(sha256, str) else ""
         with self._lock:
             self._refresh()
@@ -147,13 +154,6 @@ class ImageIndex:
         self._count = count
 
 
-def _path(url: str) -> str:
-    """The path that a task's URL names."""
-    parts = urlsplit(url)
-    local = parse_qs(parts.query).get("d")
-    return local[0] if local else unquote(parts.path)
-
-
 class _Controls(HTMLParser):
     """Finds the first ``<Choices>`` of a labelling configuration; a parser without entities to expand."""
 
@@ -164,14 +164,14 @@ class _Controls(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         if tag == "choices" and self.names is None:
-            self.names = (values.get("name") or "choice", values.get("toname") or "image")
+            self.names = (values.get("name") or FROM_NAME, values.get("toname") or TO_NAME)
 
 
 def control_names(label_config: str) -> tuple[str, str]:
     """The names of the choices and of the image in a labelling configuration."""
     parser = _Controls()
     parser.feed(label_config)
-    return parser.names or ("choice", "image")
+    return parser.names or (FROM_NAME, TO_NAME)
 
 
 def prediction_json(
@@ -180,13 +180,8 @@ def prediction_json(
     """A suggestion as Label Studio's prediction; without one, a prediction with no result."""
     if suggestion is None or suggestion.class_id not in classes:
         return {"model_version": version, "score": 0.0, "result": []}
-    result = {
-        "from_name": from_name,
-        "to_name": to_name,
-        "type": "choices",
-        "score": suggestion.probability,
-        "value": {"choices": [classes[suggestion.class_id]]},
-    }
+    choice = choice_json(classes[suggestion.class_id], from_name, to_name)
+    result = {**choice, "score": suggestion.probability}
     return {"model_version": version, "score": suggestion.probability, "result": [result]}
 
 
@@ -220,7 +215,7 @@ def record_event(
         else:
             answers += [answer] if answer else []
     receipts, unsaved = save_answers(project, answers) if answers else ([], [])
-    for each in refused + unsaved:  # Label Studio does not show the response to anybody
+    for each in refused + unsaved:  # Label Studio does not show the response to its users
         _LOG.warning("Label Studio: an annotation was not recorded: %r", each["problem"])
     return bool(receipts), refused + unsaved
 
@@ -228,15 +223,16 @@ def record_event(
 def answer_of(
     action: str, annotation: Document, image_id: int | None, class_ids: Mapping[str, int]
 ) -> AnswerEvent | None:
-    """An annotation as an answer: its choice, or a skip when it was cancelled; None when it has no choice.
+    """An annotation as an event: its choice, or a skip when it was cancelled; None when it has no choice.
 
-    The key is the annotation's number with its time of change, so an event that is reported twice counts once.
+    The key is the annotation's number with its time of change, so an event that is sent twice counts once.
 
     Raises:
-        BadInput: the choice is no class of the project, or the image none of its images.
+        BadInput: there are several choices, the choice is no class of the project, or the image is unknown.
     """
-    number, choice = annotation.get("id"), _choice(annotation)
-    if not isinstance(number, int) or not (choice or annotation.get("was_cancelled") is True):
+    number, choices = annotation.get("id"), choices_of(annotation)
+    cancelled = annotation.get("was_cancelled") is True
+    if not isinstance(number, int) or not (choices or cancelled):
         return None
     if image_id is None:
         raise BadInput(
@@ -244,22 +240,25 @@ def answer_of(
         )
     stamp = annotation.get("updated_at") or annotation.get("created_at") or ""
     key = f"{key_prefix(number)}{action}:{stamp}"[:100]
-    user = annotation.get("completed_by", "")
-    annotator = f"Label Studio {user.get('id', '') if isinstance(user, dict) else user}".strip()
+    annotator = annotator_of(annotation) or "Label Studio"
     lead_time = annotation.get("lead_time")
     seconds = (
         float(lead_time) if isinstance(lead_time, int | float) and 0 <= lead_time <= LARGEST_ID else None
     )
-    if annotation.get("was_cancelled") is True:
+    if cancelled:
         return AnswerEvent(key, image_id, annotator, "skip", seconds=seconds, provenance=PROVENANCE)
-    class_id = class_ids.get(choice)
+    if len(choices) > 1:
+        raise BadInput(f"Annotation {number} has {len(choices)} choices.", "Submit it with one class.")
+    class_id = class_ids.get(choices[0])
     if class_id is None:
-        raise BadInput(f"There is no class '{choice}'.", "Add it on the page, then submit the task again.")
+        raise BadInput(
+            f"There is no class '{choices[0]}'.", "Add it on the page, then submit the task again."
+        )
     return AnswerEvent(key, image_id, annotator, "class", class_id, seconds=seconds, provenance=PROVENANCE)
 
 
 def key_prefix(number: int) -> str:
-    """What the keys of all answers of an annotation begin with."""
+    """The prefix of the keys of all answers of an annotation."""
     return f"label-studio:{number}:"
 
 
@@ -279,14 +278,3 @@ def undo_annotation(project: Project, annotation: Document) -> bool:
         )
         found = True
     return found
-
-
-def _choice(annotation: Mapping[str, Any]) -> str:
-    """The choice of an annotation, empty when there is not exactly one."""
-    results = annotation.get("result")
-    for result in results if isinstance(results, list) else []:
-        value = result.get("value") if isinstance(result, dict) else None
-        choices = value.get("choices") if isinstance(value, dict) else None
-        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], str):
-            return choices[0]
-    return ""

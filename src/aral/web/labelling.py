@@ -26,14 +26,13 @@ from aral.web.responses import Json
 
 MOST_CARDS = 64
 MOST_EVENTS = 500
-HISTORY_CHUNK = 200
 
 
 class Event(BaseModel):
     """One answer as the page sends it; see :class:`aral.annotation.AnswerEvent`.
 
     ``browsed`` says that no card was shown: the annotator picked the image in the grid, a list or their
-    history; ``accepted`` that the class was not chosen but taken from the suggestion.
+    history; ``accepted`` says that the class is the suggestion, accepted as it was shown.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -101,11 +100,8 @@ def add_routes(app: FastAPI, project: Project) -> None:
         undoable: bool = False,
     ) -> Json:
         """An annotator's answers, newest first; with ``undoable`` without those that were undone."""
-        found = (
-            _not_undone(project, annotator, before, count)
-            if undoable
-            else project.annotations.history(annotator, before, count)
-        )
+        read = project.annotations.undoable if undoable else project.annotations.history
+        found = read(annotator, before, count)
         return Json({"answers": [_history_json(project, each) for each in found]})
 
 
@@ -128,17 +124,6 @@ def save_answers(
         except BadInput as error:
             refused.append({"key": event.key, "problem": error.problem, "hint": error.hint})
     return receipts, refused
-
-
-def _not_undone(project: Project, annotator: str, before: int | None, count: int) -> list[HistoryEntry]:
-    found: list[HistoryEntry] = []
-    while len(found) < count:
-        chunk = project.annotations.history(annotator, before, HISTORY_CHUNK)
-        found += [each for each in chunk if not each.cancelled]
-        if len(chunk) < HISTORY_CHUNK:
-            break
-        before = chunk[-1].seq
-    return found[:count]
 
 
 def _card_json(project: Project, card: Card) -> dict[str, object]:

@@ -32,8 +32,9 @@ def add_routes(app: FastAPI, project: Project) -> None:
         tiles: ImageIds | None = None,
         tab: Tab = "",
     ) -> Json:
-        """LabelCounts, pace, estimate, the trainer's state, advice; ``changed`` compares with ``since``.
+        """Counts, pace, estimate, the trainer's state and advice.
 
+        ``changed`` says whether the project has changed since the count of changes ``since``.
         Renews the leases of the images that the page holds as cards and shows as tiles of its grid.
         """
         shown = None if tiles is None else image_ids("tiles", tiles)

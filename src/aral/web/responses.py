@@ -45,8 +45,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def not_valid(request: Request, error: Exception) -> Json:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return problem(422, f"The request cannot be read: {place}: {first['msg']}.", "Reload the page.")
+        field = ".".join(str(part) for part in first["loc"])
+        return problem(422, f"The request cannot be read: {field}: {first['msg']}.", "Reload the page.")
 
     async def http_error(request: Request, error: Exception) -> Json:
         assert isinstance(error, HTTPException)

@@ -3,7 +3,7 @@
 A server on this machine is attacked through the browser of its own user: a page from elsewhere can send
 requests to 127.0.0.1 (cross-site request forgery), and a name it controls can be pointed at 127.0.0.1 (DNS
 rebinding). So every request must carry a secret that no other page knows and name a host on a short list, and
-none may come from another origin.
+requests from another origin are refused.
 
 A browser gets the secret as a cookie in exchange for a link with a one-time token. A command of the same user
 proves that it knows the secret by a challenge and its response, because any program may listen on the port of
@@ -18,7 +18,6 @@ import hmac
 import ipaddress
 import json
 import logging
-import os
 import re
 import secrets
 import socket
@@ -36,11 +35,13 @@ from typing import Literal
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aral.durable import write_file
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Host names of a server on this machine."""
 
 SECRET_FILE = "web-secret"
-"""In the project's folder, readable by its owner only: a page that was open before a restart goes on."""
+"""In the project's folder, readable by its owner only; kept across restarts, so that open pages continue to work."""
 
 SECRET_LENGTH = 43
 """Characters of 32 random bytes in URL-safe base 64."""
@@ -133,7 +134,7 @@ class Security:
     """The rules of one server.
 
     Attributes:
-        secret: the value of the cookie; who knows it may label.
+        secret: the value of the cookie; every request that carries it is admitted.
         port: the server's port; part of the cookie's name, because browsers share cookies between ports.
         hosts: host names without port that requests may be addressed to besides those of this machine; an
             IPv6 address in brackets.
@@ -192,7 +193,7 @@ class Security:
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Whether a request carries the secret, or the response to a challenge, which is valid once.
 
-        The secret comes as cookie, or from programs as ``Authorization: Bearer SECRET`` or as password of
+        The secret is sent as the cookie, or by programs as ``Authorization: Bearer SECRET`` or as password of
         basic authentication, which Label Studio can be configured to send.
         """
         if self._is_challenge_met(headers):
@@ -251,17 +252,21 @@ def is_nonce(text: str) -> bool:
     return _NONCE.fullmatch(text) is not None
 
 
-def response(secret: str, side: Literal["server", "command"], port: int, asked: str, answered: str) -> str:
+def response(
+    secret: str, side: Literal["server", "command"], port: int, command_nonce: str, server_nonce: str
+) -> str:
     """What a side shows to prove that it knows the secret: 64 hexadecimal digits.
 
     Args:
         secret: of the project.
         side: who shows it; the response of one side is of no use as the other's.
         port: of the server.
-        asked: the command's nonce.
-        answered: the server's nonce.
+        command_nonce: the nonce of the command.
+        server_nonce: the nonce of the server.
     """
-    return hmac.digest(secret.encode(), f"{side} {port} {asked} {answered}".encode(), "sha256").hex()
+    return hmac.digest(
+        secret.encode(), f"{side} {port} {command_nonce} {server_nonce}".encode(), "sha256"
+    ).hex()
 
 
 def same_origin(headers: Mapping[str, str]) -> bool:
@@ -288,13 +293,7 @@ def stored_secret(folder: Path) -> str | None:
 
 def _new_secret(path: Path) -> str:
     secret = secrets.token_urlsafe(32)
-    fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)
+    write_file(path, secret.encode(), private=True)
     return secret
 
 
@@ -327,8 +326,8 @@ class SecurityMiddleware:
     """Checks host, origin, cookie and body of every request, and adds the headers to every response.
 
     It is plain ASGI and wraps the whole application: a route that is added later is refused without the cookie
-    by default, an unknown path too, and no response leaves without the headers, an error's included. Public is
-    nothing but the challenge.
+    by default, as is an unknown path, and every response has the headers, an error's included. Only the challenge
+    is public.
 
     Args:
         app: the routes.
@@ -373,7 +372,7 @@ class SecurityMiddleware:
         await self._run(scope, _replay(body, receive), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
-        """What is wrong with where a request goes to or comes from; None when nothing is."""
+        """The refusal of a request with a wrong host or origin; None for any other."""
         if len(headers.getlist("host")) != 1 or not self._security.allows_host(headers["host"]):
             return Refusal(
                 400,
@@ -505,7 +504,7 @@ async def _body(headers: Headers, receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Gives the routes a body that was read already, then whatever follows, such as the end of the connection."""
+    """A ``receive`` that gives a body that was read already, then the messages that follow, such as the disconnect."""
     pending = [body]
 
     async def receiving() -> Message:

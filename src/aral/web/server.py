@@ -1,4 +1,4 @@
-"""Running the labelling server, and finding a project's running one: port, lock, the file that names it."""
+"""Run the labelling server of a project, or find the one that is running: port, lock, and the file with its address."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from typing import Any
 import uvicorn
 
 from aral.annotation import Project
+from aral.durable import write_file
 from aral.errors import BadInput, RunFailed
 from aral.loop.lock import FolderLock
 from aral.web.app import make_app
 from aral.web.security import CHALLENGE_PATH, LOOPBACK, Security, is_nonce, new_nonce, response, stored_secret
 
 FIRST_PORT = 8427
-"""Tried first when no port is given and the project had none before."""
+"""The first candidate when no port is given and the project has no earlier one."""
 
 SERVER_LOCK = "server.lock"
 
@@ -79,7 +80,7 @@ def served(
     Args:
         project: the project.
         host: the address to listen on.
-        port: the port; None for that of the last time if it is free, so that open pages go on.
+        port: the port; None for that of the last time if it is free, so that open pages continue to work.
         allow_remote: listen on an address that other machines can reach.
         hosts: more host names that requests may be addressed to, such as that of a proxy.
         annotator: the name of an annotator who has not given one; empty for the user's.
@@ -93,7 +94,7 @@ def served(
     if remote and not allow_remote:
         raise BadInput(
             f"Other machines could reach {host}.",
-            "Add --allow-remote if that is meant: whoever has the link can label, and nothing is encrypted.",
+            "Add --allow-remote to allow it: anyone with the link can label, and the connection is not encrypted.",
         )
     lock = _lock(project.folder)
     try:
@@ -181,7 +182,7 @@ def _listen(host: str, port: int | None, folder: Path) -> socket.socket:
         before = read_address(folder)
         candidates = [before.port if before else FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 10), 0]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    trouble: OSError | None = None
+    failure: OSError | None = None
     for candidate in candidates:
         # Given the protocol, asyncio switches off Nagle's algorithm, which delays small responses by 40 ms.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -191,11 +192,11 @@ def _listen(host: str, port: int | None, folder: Path) -> socket.socket:
             listening.listen(256)
         except OSError as error:
             listening.close()
-            trouble = error
+            failure = error
             continue
         return listening
     raise BadInput(
-        f"Cannot listen on {host}, port {candidates[0]}: {trouble}.",
+        f"Cannot listen on {host}, port {candidates[0]}: {failure}.",
         "Choose another one with --port, or leave it out.",
     )
 
@@ -271,11 +272,8 @@ def read_address(folder: Path) -> ServerAddress | None:
 
 def write_address(folder: Path, address: ServerAddress) -> None:
     """Store an address, readable by its owner only."""
-    fresh = folder / f".{SERVER_FILE}-{os.getpid()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({name: value for name, value in asdict(address).items() if value is not None}, file)
-    fresh.replace(folder / SERVER_FILE)
+    known = {name: value for name, value in asdict(address).items() if value is not None}
+    write_file(folder / SERVER_FILE, json.dumps(known).encode(), private=True)
 
 
 def url_of_running_server(folder: Path) -> str | None:
@@ -284,7 +282,7 @@ def url_of_running_server(folder: Path) -> str | None:
     Args:
         folder: the project's own folder (``.aral``).
     """
-    return _ask_running_server(folder, new_link=False)
+    return _query_running_server(folder, new_link=False)
 
 
 def link_of_running_server(folder: Path) -> str | None:
@@ -293,10 +291,10 @@ def link_of_running_server(folder: Path) -> str | None:
     Args:
         folder: the project's own folder (``.aral``).
     """
-    return _ask_running_server(folder, new_link=True)
+    return _query_running_server(folder, new_link=True)
 
 
-def _ask_running_server(folder: Path, new_link: bool) -> str | None:
+def _query_running_server(folder: Path, new_link: bool) -> str | None:
     """The URL of a project's server once it has proved that it knows the secret.
 
     Nothing is sent unless the process of the stored address is alive, and the secret is never sent; see
@@ -335,10 +333,10 @@ def _request(
     connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str]
 ) -> dict[str, Any]:
     connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = json.loads(answer.read(_MOST_BYTES))
-    if answer.status != 200 or not isinstance(body, dict):
-        raise ValueError(f"status {answer.status}")
+    received = connection.getresponse()
+    body = json.loads(received.read(_MOST_BYTES))
+    if received.status != 200 or not isinstance(body, dict):
+        raise ValueError(f"status {received.status}")
     return body
 
 

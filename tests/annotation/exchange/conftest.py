@@ -1,42 +1,22 @@
-"""Projects on small painted images, and files of labels about them."""
+"""Projects on small images of noise, and files of labels about them."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from aral.annotation import AnswerEvent, Project
+from aral.annotation import Project
+from aral.testing import answer_event, save_noise
 
 CLASSES = ("cat", "dog", "owl")
 FORMULA = "=cmd|' /C calc'!A0"
 """A class that is a formula to a spreadsheet and no name of a folder."""
 
 MakeProject = Callable[..., Project]
-_keys = itertools.count()
-
-
-def paint(path: Path, number: int) -> Path:
-    """Save an image unlike that of any other number; the name may have any ending."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    with path.open("wb") as file:
-        Image.fromarray(pixels).save(file, "PNG")
-    return path
-
-
-def answered(image_id: int, answer: int | str, annotator: str = "Ann") -> AnswerEvent:
-    """An event under a new key: a class by its number, anything else by its name."""
-    key = f"key-{next(_keys)}"
-    if isinstance(answer, int):
-        return AnswerEvent(key, image_id, annotator, "class", answer)
-    return AnswerEvent(key, image_id, annotator, answer)  # type: ignore[arg-type]
 
 
 def label_map(project: Project) -> dict[str, str]:
@@ -82,12 +62,12 @@ def write_labels(folder: Path, rows: Sequence[tuple[str, str]], format: str = "c
 
 @pytest.fixture
 def make_project(tmp_path: Path) -> Iterator[MakeProject]:
-    """Makes a project without an estimate set; each image is painted with the place of its name in the list."""
+    """Makes a project without an estimate set; each image is noise of the position of its name in the list."""
     made: list[Project] = []
 
     def make(names: Sequence[str], folder: str = "photos", classes: Sequence[str] = ()) -> Project:
         for number, name in enumerate(names):
-            paint(tmp_path / folder / name, number)
+            save_noise(tmp_path / folder / name, number)
         project = Project.create_or_open(tmp_path / folder, class_names=classes)
         made.append(project)
         project.settings.set(replace(project.settings.get(), estimate_share=0.0))
@@ -105,12 +85,12 @@ def labelled(make_project: MakeProject) -> Project:
     project = make_project([f"{number}.png" for number in range(8)], classes=CLASSES)
     formula = project.classes.add(FORMULA, "Ann")
     project.annotations.append_many(
-        [answered(0, 0), answered(1, 1), answered(2, formula.id), answered(0, 0, "Bob; Jr")]
+        [answer_event(0, 0), answer_event(1, 1), answer_event(2, formula.id), answer_event(0, 0, "Bob; Jr")]
     )
     project.annotations.append_many(
-        [answered(3, "bad image"), answered(4, "none of these"), answered(5, "skip")]
+        [answer_event(3, "bad image"), answer_event(4, "none of these"), answer_event(5, "skip")]
     )
-    project.annotations.append_many([answered(6, 1), answered(6, 2)])
+    project.annotations.append_many([answer_event(6, 1), answer_event(6, 2)])
     return project
 
 

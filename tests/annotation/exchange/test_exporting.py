@@ -26,13 +26,8 @@ from aral.annotation.formats import (
     unescape_cell,
 )
 from aral.errors import BadInput
-from tests.annotation.exchange.conftest import (
-    CLASSES,
-    FORMULA,
-    MakeProject,
-    answered,
-    paint,
-)
+from aral.testing import answer_event, save_noise
+from tests.annotation.exchange.conftest import CLASSES, FORMULA, MakeProject
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -110,10 +105,10 @@ def queried(make_project: MakeProject) -> Project:
         3, np.array([4, 7]), np.array([-0.125, -1 / 3]), ["", ""], "aral-typical", np.array([9]), np.zeros(1)
     )
     cards = project.queue.next_cards("Ann", 4)
-    project.annotations.append_many([answered(card.image_id, 1) for card in cards])
+    project.annotations.append_many([answer_event(card.image_id, 1) for card in cards])
     browsed = next(each for each in range(12) if each not in {card.image_id for card in cards})
-    project.annotations.append(replace(answered(browsed, 0), provenance=Provenance(None, BROWSING, None)))
-    project.annotations.append(answered(7, "skip", "Bob"))
+    project.annotations.append(replace(answer_event(browsed, 0), provenance=Provenance(None, BROWSING, None)))
+    project.annotations.append(answer_event(7, "skip", "Bob"))
     return project
 
 
@@ -169,7 +164,7 @@ def test_an_exact_copy_has_the_provenance_of_the_first(make_project: MakeProject
     (project.photos / "copy.png").write_bytes((project.photos / "0.png").read_bytes())
     project.images.sync()
     project.queue.replace(1, np.array([0]), np.array([0.5]), [""], "margin", np.empty(0, np.int64))
-    project.annotations.append(answered(0, 1))
+    project.annotations.append(answer_event(0, 1))
     assert [(row.round, row.strategy, row.score, row.inherited) for row in label_rows(project)] == [
         (1, "margin", 0.5, False),
         (1, "margin", 0.5, True),
@@ -189,8 +184,10 @@ def test_rows_are_of_one_snapshot_while_others_label(
             found = real(self)
             if self is project.classes:
                 added = other.classes.add(f"new {len(real(other.classes))}", "Bob")
-                other.annotations.append_many([answered(7, added.id, "Bob"), answered(1, added.id, "Bob")])
-                other.annotations.append(answered(0, "undo"))
+                other.annotations.append_many(
+                    [answer_event(7, added.id, "Bob"), answer_event(1, added.id, "Bob")]
+                )
+                other.annotations.append(answer_event(0, "undo"))
             return found
 
         monkeypatch.setattr(Classes, "all", classes)
@@ -220,7 +217,7 @@ def test_links_copy_nothing(labelled: Project, tmp_path: Path) -> None:
 
 def test_missing_and_replaced_files_are_left_out_and_named(labelled: Project, tmp_path: Path) -> None:
     (labelled.photos / "1.png").unlink()
-    paint(labelled.photos / "0.png", 99)
+    save_noise(labelled.photos / "0.png", 99)
     assert export(labelled, tmp_path / "out", ["imagefolder"]).left_out == ("0.png", "1.png")
     assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 2
 
@@ -229,10 +226,10 @@ def test_a_second_export_leaves_no_image_in_its_former_class(labelled: Project, 
     export(labelled, tmp_path / "out", ["imagefolder"])
     images = tmp_path / "out" / "images"
     (images / "dog" / "mine.png").write_bytes(b"mine")
-    labelled.annotations.append(answered(1, 2))
+    labelled.annotations.append(answer_event(1, 2))
     export(labelled, tmp_path / "out", ["imagefolder"])
     assert [path.parent.name for path in images.rglob("000001-*")] == ["owl"]
-    assert (images / "dog" / "mine.png").exists(), "a file of somebody else stays"
+    assert (images / "dog" / "mine.png").exists(), "a file that is not of the export stays"
     assert import_labels(labelled, images).recorded == 0
 
 

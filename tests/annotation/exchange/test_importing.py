@@ -15,10 +15,10 @@ import pytest
 from aral.annotation import AnswerEvent, ImportedLabel, Project, export, import_labels
 from aral.annotation.provenance import Provenance
 from aral.errors import BadInput, RunFailed
+from aral.testing import answer_event
 from tests.annotation.exchange.conftest import (
     FORMULA,
     MakeProject,
-    answered,
     event_count,
     label_map,
     label_state,
@@ -86,7 +86,7 @@ def test_an_export_without_event_ids_adds_nothing_either(
 
 def test_a_label_changed_since_the_export_stays(labelled: Project, tmp_path: Path) -> None:
     export(labelled, tmp_path / "out", ALL)
-    labelled.annotations.append(answered(1, 2))
+    labelled.annotations.append(answer_event(1, 2))
     for name in EXPORTED:
         done = import_labels(labelled, tmp_path / "out" / name)
         assert (done.recorded, done.changed_since) == (0, 1), name
@@ -115,7 +115,7 @@ def test_an_exported_label_edited_back_to_an_earlier_one_is_added_once(
     table.write_text(table.read_text().replace("6.png,owl", "6.png,dog"))
     assert import_labels(labelled, table).recorded == 1
     assert label_map(labelled)["6.png"] == "dog"
-    labelled.annotations.append(answered(6, 0))
+    labelled.annotations.append(answer_event(6, 0))
     done = import_labels(labelled, table)
     assert (done.recorded, done.changed_since) == (0, 1)
     assert label_map(labelled)["6.png"] == "cat"
@@ -199,14 +199,14 @@ def test_annotators_of_label_studio_are_apart_and_added_once(
 
 def test_an_import_is_undone_with_its_classes(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project([f"{number}.jpg" for number in range(6)], classes=("cat",))
-    project.annotations.append(answered(0, 0))
+    project.annotations.append(answer_event(0, 0))
     rows = [(f"{number}.jpg", "owl" if number < 5 else "bat") for number in range(6)]
     table = write_labels(tmp_path, rows)
     done = import_labels(project, table, "Zoe")
     assert done.number == 1 and done.new_classes == ("owl", "bat")
     owl = next(each.id for each in project.classes.all() if each.name == "owl")
-    project.annotations.append(answered(1, 0, "Zoe"))  # Zoe corrects her label
-    project.annotations.append(answered(2, owl, "Bob"))  # Bob uses the class
+    project.annotations.append(answer_event(1, 0, "Zoe"))  # Zoe corrects her label
+    project.annotations.append(answer_event(2, owl, "Bob"))  # Bob uses the class
     project.annotations.append(AnswerEvent("back", 3, "Zoe", "undo"))
     before = event_count(project)
     undone = project.label_imports.undo()
@@ -253,7 +253,7 @@ def test_a_removed_class_is_nowhere(make_project: MakeProject, tmp_path: Path) -
     gone = project.classes.all()[1].id
     project.label_imports.undo()
     for change in (
-        lambda: project.annotations.append(answered(0, gone)),
+        lambda: project.annotations.append(answer_event(0, gone)),
         lambda: project.classes.rename(gone, "bat", "Ann"),
         lambda: project.classes.merge(0, gone, "Ann"),
         lambda: project.classes.merge(gone, 0, "Ann"),

@@ -11,7 +11,8 @@ import pytest
 
 from aral.annotation import import_labels
 from aral.errors import BadInput
-from tests.annotation.exchange.conftest import MakeProject, label_map, paint, write_labels
+from aral.testing import save_noise
+from tests.annotation.exchange.conftest import MakeProject, label_map, write_labels
 
 FORMATS = ("csv", "jsonl", "json")
 
@@ -19,8 +20,8 @@ FORMATS = ("csv", "jsonl", "json")
 def test_class_folders_with_other_contents_add_nothing(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project(["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
     for number in range(1, 5):
-        paint(tmp_path / "theirs" / "cat" / f"{number}.jpg", 100 + number)
-        paint(tmp_path / "theirs" / "dog" / f"{number}.jpg", 200 + number)
+        save_noise(tmp_path / "theirs" / "cat" / f"{number}.jpg", 100 + number)
+        save_noise(tmp_path / "theirs" / "dog" / f"{number}.jpg", 200 + number)
     with pytest.raises(BadInput, match=r"None of the 8 labels .* no image of this content"):
         import_labels(project, tmp_path / "theirs")
     assert label_map(project) == {} and project.classes.all() == ()
@@ -65,7 +66,7 @@ def test_the_content_of_a_file_beside_the_labels_decides(
     make_project: MakeProject, tmp_path: Path, format: str
 ) -> None:
     project = make_project(["1.jpg", "2.jpg", "3.jpg"])
-    paint(tmp_path / "theirs" / "1.jpg", 77)  # the same path, another image
+    save_noise(tmp_path / "theirs" / "1.jpg", 77)  # the same path, another image
     shutil.copy(tmp_path / "photos" / "3.jpg", tmp_path / "theirs" / "2.jpg")  # another path, the same image
     source = write_labels(tmp_path / "theirs", [("1.jpg", "cat"), ("2.jpg", "dog")], format)
     done = import_labels(project, source)
@@ -129,7 +130,7 @@ def test_a_file_beside_the_labels_is_found_by_its_windows_path(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
     project = make_project(["cat/1.jpg"])
-    paint(tmp_path / "theirs" / "cat" / "1.jpg", 77)
+    save_noise(tmp_path / "theirs" / "cat" / "1.jpg", 77)
     with pytest.raises(BadInput, match="another content"):
         import_labels(project, write_labels(tmp_path / "theirs", [("cat\\1.jpg", "cat")]))
 

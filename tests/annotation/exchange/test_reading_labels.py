@@ -13,7 +13,7 @@ from aral.annotation import Provenance, class_names_of
 from aral.annotation.label_files import ClassNames, FileLabel, ReadLabels, read_labels
 from aral.annotation.label_studio import answers_of, path_of
 from aral.errors import BadInput
-from tests.annotation.exchange.conftest import paint
+from aral.testing import save_noise
 
 TABLE = "path,label\na.png,cat\nü.png,zebra é\n"
 ROWS = [("a.png", "cat"), ("ü.png", "zebra é")]
@@ -225,13 +225,13 @@ def test_provenance_in_a_table(tmp_path: Path, columns: str, cells: str, expecte
 
 def test_classes_from_folders_and_files(tmp_path: Path) -> None:
     for number, name in enumerate(("dog", "cat")):
-        paint(tmp_path / "photos" / name / "x.png", number)
+        save_noise(tmp_path / "photos" / name / "x.png", number)
     assert class_names_of(tmp_path / "photos").names == ("cat", "dog")
     (tmp_path / "photos" / "labels.csv").write_text("no image")
     (tmp_path / "photos" / "notes").mkdir()
     (tmp_path / "photos" / "notes" / "read me.txt").write_text("no image")
     assert class_names_of(tmp_path / "photos") == ClassNames(("cat", "dog"))
-    paint(tmp_path / "photos" / "y.png", 3)
+    save_noise(tmp_path / "photos" / "y.png", 3)
     found = class_names_of(tmp_path / "photos")
     assert found.names == () and "beside the folders" in found.reason
     assert "1 class folder has images" in class_names_of(tmp_path).reason
@@ -243,7 +243,7 @@ def test_classes_from_folders_and_files(tmp_path: Path) -> None:
 def test_splits_and_dates_are_no_classes(tmp_path: Path) -> None:
     names = [f"{split}/{name}/{split}-{name}.jpg" for split in ("Train", "test_set") for name in "ab"]
     for number, name in enumerate([*names, "2023/05/x.jpg"]):
-        paint(tmp_path / name, number)
+        save_noise(tmp_path / name, number)
     found = class_names_of(tmp_path)
     assert found.names == ("a", "b")
     assert "Train, test_set" in " ".join(found.notes) and "1 file in 2023" in " ".join(found.notes)
@@ -254,7 +254,7 @@ def test_splits_and_dates_are_no_classes(tmp_path: Path) -> None:
 
 def test_photos_by_date_have_no_classes_unless_they_are_named(tmp_path: Path) -> None:
     for number, name in enumerate(["2023/05/01/a.jpg", "2023/06/02/b.jpg", "2024/01/03/c.jpg"]):
-        paint(tmp_path / name, number)
+        save_noise(tmp_path / name, number)
     found = class_names_of(tmp_path)
     assert found.names == () and "named like a date" in " ".join(found.notes)
     with pytest.raises(BadInput, match=r"no class folders.*named like a date"):

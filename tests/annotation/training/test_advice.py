@@ -25,7 +25,7 @@ def test_the_gain_of_a_known_curve() -> None:
     assert found.next_labels == 50
 
 
-def test_fewer_measured_images_mean_more_doubt() -> None:
+def test_fewer_estimate_labels_give_a_wider_interval() -> None:
     sure, unsure = (told(gain(power_law(2.0, 0.5, [25, 50, 100], measured), 50)) for measured in (4000, 40))
     # Ten times fewer images to a tenth: the half width grows with the root.
     assert (unsure.high - unsure.low) / (sure.high - sure.low) == pytest.approx(10, rel=0.2)

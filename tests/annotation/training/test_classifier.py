@@ -10,7 +10,7 @@ import pytest
 
 from aral.annotation import Classifier, Project, examine, export, find_classifier, model_card, predict, status
 from aral.errors import BadInput
-from tests.annotation.training.conftest import CLASSES, save_digits
+from aral.testing import DIGIT_CLASSES, save_digits
 
 
 def of_project(project: Project) -> Classifier:
@@ -23,7 +23,7 @@ def noise(count: int) -> np.ndarray:
 
 def test_a_loaded_classifier_predicts_the_same(trained: Project, tmp_path: Path) -> None:
     classifier = of_project(trained)
-    assert classifier.description.class_names == CLASSES
+    assert classifier.description.class_names == DIGIT_CLASSES
     assert classifier.description.facts["trained_on"] == trained.models.all()[0].trained_on
     classifier.save(tmp_path / "model")
     again = Classifier.load(tmp_path / "model")
@@ -57,7 +57,7 @@ def test_predicting_a_folder(trained: Project, tmp_path: Path) -> None:
     for row in rows:
         if row["problem"]:
             continue
-        probabilities = {name: float(row[f"p({name})"]) for name in CLASSES}
+        probabilities = {name: float(row[f"p({name})"]) for name in DIGIT_CLASSES}
         assert row["class"] == max(probabilities, key=lambda name: probabilities[name])
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-3)
         assert float(row["probability"]) == max(probabilities.values())
@@ -96,7 +96,7 @@ def test_an_export_is_complete_and_can_be_repeated(trained: Project, tmp_path: P
         "model.pt2",
     }
     assert {path.name for path in (tmp_path / "out").iterdir()} == {name.strip("/") for name in done.files}
-    assert find_classifier(tmp_path / "out").description.class_names == CLASSES
+    assert find_classifier(tmp_path / "out").description.class_names == DIGIT_CLASSES
     export(trained, tmp_path / "out", ["csv", "model"])
 
 
@@ -116,9 +116,9 @@ def test_the_model_card_has_the_estimate_and_the_confusion_matrix(trained: Proje
     assert estimate is not None
     assert f"on {estimate.count} images drawn at random" in card
     assert f"95 % confidence interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %" in card
-    assert "not a fair sample" in card and "<script>" not in card.split("---")[2]
+    assert "not a random sample" in card and "<script>" not in card.split("---")[2]
     for figure in trained.models.all()[-1].per_class:
-        assert f"| {CLASSES[figure.class_id]} | {figure.labels} |" in card
+        assert f"| {DIGIT_CLASSES[figure.class_id]} | {figure.labels} |" in card
 
 
 def test_status_in_facts_and_sentences(trained: Project) -> None:
@@ -128,7 +128,7 @@ def test_status_in_facts_and_sentences(trained: Project) -> None:
     assert found.facts["models"] == 1 and found.facts["session"] == "session-1"
     text = "\n".join(found.sentences)
     assert f"{trained.labels.counts().labelled} of 40 labels" in text
-    assert "95 % confidence interval" in text and "after 3 measured rounds" in text
+    assert "95 % confidence interval" in text and "after 3 rounds" in text
 
 
 def test_doctor_finds_damage(trained: Project, tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ from hypothesis import given, strategies
 from scipy.stats import binom
 
 from aral.annotation import Estimate, Project, Trainer, status
-from aral.annotation.accuracy_estimate import class_figures, exact_interval, measure
-from aral.annotation.advice import FAIR, fairness
+from aral.annotation.accuracy_estimate import class_figures, estimate_accuracy, exact_interval
+from aral.annotation.advice import SAMPLING_NOTE, sampling_note
 from aral.annotation.model_cards import model_card
-from tests.annotation.training.conftest import OPTIONS, class_of, work
-from tests.annotation.training.conftest import given as answered
+from aral.testing import TINY_TRAINING, answer_event, digit_class, run_trainer
 
 
 def test_eight_of_ten() -> None:
@@ -55,9 +54,9 @@ def test_it_covers_the_truth_at_least_as_often_as_it_says(truth: float, count: i
     assert 0.95 <= covered <= 1.0
 
 
-def test_measured_by_class() -> None:
+def test_figures_by_class() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
-    estimate, confusion = measure(probabilities, np.array([0, 1, 1, 1]))
+    estimate, confusion = estimate_accuracy(probabilities, np.array([0, 1, 1, 1]))
     assert estimate is not None and (estimate.accuracy, estimate.count) == (0.75, 4)
     assert confusion.tolist() == [[1, 0], [1, 2]]
     first, second = class_figures((7, 9), confusion, np.array([1, 1, 0]))
@@ -66,32 +65,35 @@ def test_measured_by_class() -> None:
     assert (first.recall.accuracy, second.recall.accuracy, second.recall.count) == (1.0, 2 / 3, 3)
 
 
-def test_without_labels_nothing_is_measured() -> None:
-    nothing, confusion = measure(np.empty((0, 2)), np.empty(0, dtype=np.int64))
+def test_without_labels_there_is_no_estimate() -> None:
+    nothing, confusion = estimate_accuracy(np.empty((0, 2)), np.empty(0, dtype=np.int64))
     assert nothing is None and confusion.sum() == 0
     assert class_figures((0, 1), confusion, np.empty(0, dtype=np.int64))[0].recall is None
 
 
-def test_a_slice_that_was_enlarged_late_is_said_wherever_the_accuracy_is(trained: Project) -> None:
+def test_late_images_are_stated_wherever_the_accuracy_is_shown(trained: Project) -> None:
     before = trained.models.all()[-1].estimate
-    assert before is not None and before.late == 0 and model_card(trained).count(FAIR) == 1
+    assert before is not None and before.late == 0 and model_card(trained).count(SAMPLING_NOTE) == 1
     trained.settings.set(replace(trained.settings.get(), budget=60, estimate_share=0.5))
     late = trained.estimate.late_ids().tolist()
     assert len(late) == 10
     trained.annotations.append_many(
-        [answered(image, class_of(trained.images.get(image).name)) for image in late[:4]]
+        [answer_event(image, digit_class(trained.images.get(image).name)) for image in late[:4]]
     )
-    trainer = Trainer(trained, OPTIONS)
-    work(trainer)
+    trainer = Trainer(trained, TINY_TRAINING)
+    run_trainer(trainer)
     trainer.close()
     estimate = trained.models.all()[-1].estimate
     assert estimate is not None and (estimate.count, estimate.late) == (before.count + 4, 4)
-    said = fairness(estimate)
-    assert said.startswith(FAIR) and f"4 images of {estimate.count} came in later" in said
+    said = sampling_note(estimate)
+    assert (
+        said.startswith(SAMPLING_NOTE)
+        and f"4 images of {estimate.count} joined the estimate set later" in said
+    )
     assert said in model_card(trained) and said in status(trained).sentences
     assert status(trained).facts["estimate"]["late"] == 4
 
 
-def test_nothing_late_is_said_of_a_slice_that_was_drawn_at_once() -> None:
-    assert fairness(None) == fairness(Estimate(0.5, 0.2, 0.8, 10)) == FAIR
-    assert "1 image of 10 came in later" in fairness(Estimate(0.5, 0.2, 0.8, 10, late=1))
+def test_an_estimate_set_drawn_at_once_has_no_late_images() -> None:
+    assert sampling_note(None) == sampling_note(Estimate(0.5, 0.2, 0.8, 10)) == SAMPLING_NOTE
+    assert "1 image of 10 joined the estimate set later" in sampling_note(Estimate(0.5, 0.2, 0.8, 10, late=1))

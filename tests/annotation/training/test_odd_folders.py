@@ -13,7 +13,7 @@ import pytest
 from aral.annotation import Project, Trainer, export, import_labels, model_card, predict, status
 from aral.annotation.classifier import newest_classifier
 from aral.errors import BadInput
-from tests.annotation.training.conftest import CLASSES, OPTIONS, answer_cards, given, save_digits, work
+from aral.testing import DIGIT_CLASSES, TINY_TRAINING, answer_cards, answer_event, run_trainer, save_digits
 
 NAMES = (
     b"\xf0\x9f\x90\x88 cat.png",
@@ -45,20 +45,22 @@ def filled(folder: Path) -> Path:
 def test_any_file_name_is_exported_and_imported_byte_for_byte(
     photos: Path, tmp_path: Path, file: str
 ) -> None:
-    with Project.create_or_open(filled(photos), class_names=CLASSES) as project:
+    with Project.create_or_open(filled(photos), class_names=DIGIT_CLASSES) as project:
         project.images.sync()
-        project.annotations.append_many([given(image_id, image_id % 3) for image_id in range(len(NAMES))])
+        project.annotations.append_many(
+            [answer_event(image_id, image_id % 3) for image_id in range(len(NAMES))]
+        )
         wanted = {os.fsencode(project.images.get(each).name): each % 3 for each in range(len(NAMES))}
         assert set(wanted) == set(NAMES)
         export(project, tmp_path / "out", ["csv", "jsonl", "label-studio"])
     for line in (tmp_path / "out" / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
-        assert wanted[os.fsencode(row["path"])] == CLASSES.index(row["label"])
+        assert wanted[os.fsencode(row["path"])] == DIGIT_CLASSES.index(row["label"])
     # Other files of the same names and other content: the labels are not theirs, unless only names are given.
     twin = filled(tmp_path / "twin")
     for number, name in enumerate(NAMES):
         (twin / os.fsdecode(name)).write_bytes((twin / os.fsdecode(name)).read_bytes() + bytes([number]))
-    with Project.create_or_open(twin, class_names=CLASSES) as other:
+    with Project.create_or_open(twin, class_names=DIGIT_CLASSES) as other:
         other.images.sync()
         with pytest.raises(BadInput, match="another content"):
             import_labels(other, tmp_path / "out" / file)
@@ -90,15 +92,17 @@ def test_a_few_images_are_trained_on_once_two_classes_are_labelled(
     first = min(photos.iterdir())
     for number in range(copies):
         (photos / f"copy-{number}.png").write_bytes(first.read_bytes())
-    with Project.create_or_open(photos, class_names=CLASSES) as project:
+    with Project.create_or_open(photos, class_names=DIGIT_CLASSES) as project:
         project.images.sync()
         assert project.images.count() == images
-        trainer = Trainer(project, OPTIONS)
-        work(trainer)
+        trainer = Trainer(project, TINY_TRAINING)
+        run_trainer(trainer)
         cards = project.queue.next_cards("Ann", 50)
         assert len(cards) == images
-        project.annotations.append_many([given(card.image_id, place % 2) for place, card in enumerate(cards)])
-        work(trainer)
+        project.annotations.append_many(
+            [answer_event(card.image_id, place % 2) for place, card in enumerate(cards)]
+        )
+        run_trainer(trainer)
         state = project.models.training_state()
         assert state.phase == "idle" and len(project.models.all()) == trains
         assert ("two classes" in state.message) != trains
@@ -107,15 +111,15 @@ def test_a_few_images_are_trained_on_once_two_classes_are_labelled(
 
 
 def test_disagreements_are_left_out_and_one_label_per_class_is_enough(project: Project) -> None:
-    trainer = Trainer(project, OPTIONS)
-    work(trainer)
+    trainer = Trainer(project, TINY_TRAINING)
+    run_trainer(trainer)
     measured = set(project.estimate.image_ids().tolist())
     free = [each for each in project.images.labelable_ids().tolist() if each not in measured][:8]
-    project.annotations.append_many([given(each, place % 3) for place, each in enumerate(free)])
+    project.annotations.append_many([answer_event(each, place % 3) for place, each in enumerate(free)])
     project.annotations.append_many(
-        [given(each, (place + 1) % 3, "Bob") for place, each in enumerate(free[5:], 5)]
+        [answer_event(each, (place + 1) % 3, "Bob") for place, each in enumerate(free[5:], 5)]
     )
-    work(trainer)
+    run_trainer(trainer)
     trainer.close()
     (model,) = project.models.all()
     assert model.trained_on == 5, "disagreements are not trained on"
@@ -145,14 +149,14 @@ def cut(path: Path) -> None:
 def test_files_that_are_deleted_or_changed_before_training_are_counted(
     project: Project, tmp_path: Path, harm: Callable[[Path], None], missing: int, changed: int
 ) -> None:
-    trainer = Trainer(project, OPTIONS)
-    work(trainer)
+    trainer = Trainer(project, TINY_TRAINING)
+    run_trainer(trainer)
     while project.queue.remaining():
         answer_cards(project, 2)
     labelled = [label.image_id for label in project.labels.all() if label.use == "training"]
     for image_id in labelled[:3]:
         harm(project.photos / project.images.get(image_id).name)
-    work(trainer)
+    run_trainer(trainer)
     assert project.models.all()[0].trained_on == len(labelled), "their pixels were stored by the sync"
     project.images.sync()
     counts = project.images.status_counts()
@@ -161,7 +165,7 @@ def test_files_that_are_deleted_or_changed_before_training_are_counted(
     assert counts_sentence in status(project).sentences[0] and counts_sentence in model_card(project)
     while project.queue.remaining():
         answer_cards(project, 2)
-    work(trainer)
+    run_trainer(trainer)
     trainer.close()
     assert len(project.models.all()) == 2 and project.models.training_state().phase == "off"
     left_out = export(project, tmp_path / "out", ["imagefolder"]).left_out
@@ -178,7 +182,7 @@ def test_an_imagefolder_keeps_the_longest_names_apart(photos: Path, tmp_path: Pa
     with Project.create_or_open(photos, class_names=(sign * 100, "two")) as project:
         project.images.sync()
         images = {project.images.get(each).name: each for each in range(4)}
-        project.annotations.append_many([given(each, int(each > 1)) for each in range(4)])
+        project.annotations.append_many([answer_event(each, int(each > 1)) for each in range(4)])
         assert export(project, tmp_path / "out", ["imagefolder"]).left_out == ()
     written = sorted((tmp_path / "out" / "images").glob("*/*"))
     assert len(written) == 4 and len({path.parent for path in written}) == 2
@@ -197,7 +201,7 @@ def test_every_file_that_cannot_be_read_is_listed_with_its_reason(photos: Path, 
     for name in names:
         (photos / name).write_text("no image")
     (photos / "gone.png").symlink_to("nowhere")
-    with Project.create_or_open(photos, class_names=CLASSES) as project:
+    with Project.create_or_open(photos, class_names=DIGIT_CLASSES) as project:
         project.images.sync()
         found = status(project)
         files = export(project, tmp_path / "out", ["csv"]).files

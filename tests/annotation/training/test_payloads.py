@@ -69,7 +69,7 @@ PAYLOADS = (plain, of_torch, of_numpy, of_code)
 
 
 def as_weights(project: Project, content: bytes) -> None:
-    """With a manifest that is correct, as whoever makes such a folder would write it."""
+    """With a manifest that is correct, as an attacker would write it."""
     folder = project.folder / project.models.all()[-1].folder
     files = read_sealed(folder, (TENSORS, DESCRIPTION))
     write_sealed(folder.with_name("evil"), {**files, TENSORS: content})

@@ -17,7 +17,7 @@ import torch
 from aral.annotation import Classifier, Project, export, find_classifier, model_card
 from aral.annotation.portable import ONNX_PACKAGES, TOLERANCE, _compare, export_onnx, export_torch
 from aral.errors import BadInput, RunFailed
-from tests.annotation.training.conftest import CLASSES
+from aral.testing import DIGIT_CLASSES
 
 Graph = Callable[[np.ndarray], np.ndarray]
 COUNTS = (1, 2, 3, 17)
@@ -67,7 +67,10 @@ def check_parity(graph: Graph, classifier: Classifier) -> None:
     assert apart.min() > 10 * TOLERANCE, "no two images are alike"
     for count in COUNTS:
         found_probabilities = graph(pixels[:count])
-        assert found_probabilities.shape == (count, len(CLASSES)) and found_probabilities.dtype == np.float32
+        assert (
+            found_probabilities.shape == (count, len(DIGIT_CLASSES))
+            and found_probabilities.dtype == np.float32
+        )
         np.testing.assert_allclose(found_probabilities, expected[:count], rtol=0, atol=TOLERANCE)
     turned = np.ascontiguousarray(pixels[::-1])
     np.testing.assert_allclose(graph(turned), expected[::-1], rtol=0, atol=TOLERANCE)
@@ -134,7 +137,7 @@ def test_load_model_py_predicts_the_same(trained: Project, tmp_path: Path) -> No
     expected = find_classifier(tmp_path / "out").of_pixels(trained.images.pixels().rows(ids))
     for line, photo, row in zip(ran.stdout.splitlines(), photos, expected, strict=True):
         ranked = np.argsort(-row, kind="stable")
-        found_probabilities = " ".join(f"{CLASSES[place]} {row[place]:.1%}" for place in ranked)
+        found_probabilities = " ".join(f"{DIGIT_CLASSES[place]} {row[place]:.1%}" for place in ranked)
         assert line == f"{photo} {found_probabilities}"
 
 

@@ -9,9 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from aral.annotation import Advice, AnswerEvent, Project, TrainingState
-from tests.web.browser.actions import press, recorded, settle, shown, until
-from tests.web.browser.conftest import TIMEOUT, Server
-from tests.web.models import record_model
+from tests.web.browser.conftest import TIMEOUT, Server, press, recorded, settle, shown, until
+from tests.web.conftest import record_model
 
 OPENERS = {
     "help": "#open-help",
@@ -129,7 +128,7 @@ def test_a_dialog_keeps_and_returns_the_focus(page: Page) -> None:
     assert page.evaluate("() => document.activeElement.id") == "open-help"
 
 
-def test_what_happened_is_said(page: Page) -> None:
+def test_events_are_announced_to_screen_readers(page: Page) -> None:
     name = page.get_attribute("#frame img", "alt")
     press(page, "2")
     until(page, "document.getElementById('spoken').textContent.includes(': dog')")

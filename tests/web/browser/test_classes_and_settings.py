@@ -9,9 +9,9 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.actions import press, recorded, settle, shown, until
-from tests.web.conftest import paint
-from tests.web.models import record_model
+from aral.testing import project_rows, save_noise
+from tests.web.browser.conftest import press, recorded, settle, shown, until
+from tests.web.conftest import record_model
 
 
 def test_a_class_is_added_described_renamed_and_merged(page: Page, project: Project) -> None:
@@ -71,7 +71,7 @@ def test_the_keys_of_the_views_can_be_changed(page: Page, project: Project) -> N
     until(page, "document.getElementById('guide-key').textContent === 'Y'")
     image = press(page, "p")
     assert page.get_attribute("body", "data-view") == "label"
-    page.keyboard.press("i")  # nobody's key now
+    page.keyboard.press("i")  # no class has this key now
     page.keyboard.press("y")
     page.wait_for_selector("#guide:not([open])")
     page.keyboard.press("m")
@@ -120,7 +120,7 @@ def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], p
     path = Path(project.photos) / project.images.get(first).name
     kept = path.read_bytes()
     try:
-        paint(path, 1000, size=(1600, 1200))
+        save_noise(path, 1000, size=(1600, 1200))
         project.images.sync()
         page = opens()
         image = shown(page)
@@ -142,7 +142,7 @@ def test_zoom_fetches_the_original_and_moves_about(opens: Callable[..., Page], p
         path.write_bytes(kept)
 
 
-def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Project) -> None:
+def test_a_label_to_check_is_decided_with_one_key(opens: Callable[..., Page], project: Project) -> None:
     record_model(project)
     measuring = set(project.estimate.image_ids().tolist())  # never offered as doubtful
     surest, second, third = [image for image in range(66, 0, -3) if image not in measuring][:3]
@@ -164,9 +164,10 @@ def test_a_doubt_is_settled_with_one_key(opens: Callable[..., Page], project: Pr
 
 def strategies(project: Project) -> list[str]:
     """What asked for Ann's answers, the oldest first."""
-    rows = project._database.rows(
+    rows = project_rows(
+        project,
         "SELECT a.strategy FROM answers a JOIN annotators p ON p.id = a.annotator_id "
-        "WHERE p.name = 'Ann' ORDER BY a.seq"
+        "WHERE p.name = 'Ann' ORDER BY a.seq",
     )
     return [strategy for (strategy,) in rows]
 

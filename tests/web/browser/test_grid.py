@@ -8,9 +8,10 @@ import pytest
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
+from aral.testing import project_database, project_rows
 from aral.web import grid
-from tests.web.browser.actions import recorded, settle, until
-from tests.web.models import record_model
+from tests.web.browser.conftest import recorded, settle, until
+from tests.web.conftest import record_model
 
 
 def tiles(page: Page) -> list[str]:
@@ -123,7 +124,9 @@ def test_what_is_accepted_in_the_grid_was_shown(
     assert (sent[-1].accepted, sent[-1].suggestion_shown) == (False, False)
 
 
-def test_what_the_grid_answered_is_not_asked_again(opens: Callable[..., Page], project: Project) -> None:
+def test_images_answered_in_the_grid_are_not_shown_again(
+    opens: Callable[..., Page], project: Project
+) -> None:
     page = opens()
     page.keyboard.press("g")
     page.wait_for_selector(".tile")
@@ -142,8 +145,9 @@ def test_what_the_grid_answered_is_not_asked_again(opens: Callable[..., Page], p
 
 def leases(project: Project) -> tuple[int, int, int]:
     """How many images are on cards, on tiles, and how many of both are about to end."""
-    rows = project._database.rows(
-        "SELECT tab LIKE 'grid of %', ends - (SELECT value FROM counters WHERE name = 'clock') < 300 FROM leases"
+    rows = project_rows(
+        project,
+        "SELECT tab LIKE 'grid of %', ends - (SELECT value FROM counters WHERE name = 'clock') < 300 FROM leases",
     )
     on_tiles = sum(is_tile for is_tile, _ in rows)
     return len(rows) - on_tiles, on_tiles, sum(ending for _, ending in rows)
@@ -158,7 +162,7 @@ def test_an_open_page_keeps_what_it_shows_until_the_view_is_left(
     assert len(tiles(page)) == 20
     cards, shown, ending = leases(project)
     assert cards >= 9 and shown + cards >= 20 and ending == 0
-    with project._database.transaction() as connection:
+    with project_database(project) as database, database.transaction() as connection:
         connection.execute("UPDATE leases SET ends = ends - 500")
     assert leases(project) == (cards, shown, cards + shown)
     with page.expect_response("**/api/status?*"):

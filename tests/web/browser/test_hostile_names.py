@@ -10,20 +10,19 @@ import pytest
 from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.actions import press, settle, until
-from tests.web.conftest import paint
-from tests.web.models import record_model
-from tests.web.payloads import PAYLOADS
+from aral.testing import save_noise
+from tests.web.browser.conftest import press, settle, until
+from tests.web.conftest import PAYLOADS, record_model
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """A project whose files, classes, guidelines, people and keys have such names."""
+    """A project whose files, classes, guidelines, annotators and keys have such names."""
     photos = tmp_path / "<img src=x onerror=alert(0)>"
     for number, name in enumerate(PAYLOADS):
-        paint(photos / f"{name}.png", number)
+        save_noise(photos / f"{name}.png", number)
     for number in range(30):  # more than a page holds: what waits on one person's is not in another's grid
-        paint(photos / f"z{number}.png", len(PAYLOADS) + number)
+        save_noise(photos / f"z{number}.png", len(PAYLOADS) + number)
     (photos / "broken <img src=x onerror=alert(2)>.png").write_bytes(b"no image")
     with Project.create_or_open(photos, class_names=PAYLOADS) as opened:
         opened.images.sync()

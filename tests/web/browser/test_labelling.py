@@ -10,8 +10,8 @@ from playwright.sync_api import Page
 
 from aral.annotation import AnswerEvent, Project
 from aral.data.unreadable import Reason, Unreadable
-from tests.web.browser.actions import observed, press, recorded, settle, shown, until
-from tests.web.models import record_model
+from tests.web.browser.conftest import observed, press, recorded, settle, shown, until
+from tests.web.conftest import record_model
 
 
 def test_forty_images_by_keys(page: Page, project: Project) -> None:
@@ -192,7 +192,7 @@ def test_classes_can_be_found_by_name(opens: Callable[..., Page], project: Proje
     ]
 
 
-def test_other_peoples_answers_do_not_mix(page: Page, project: Project) -> None:
+def test_answers_of_other_annotators_do_not_mix(page: Page, project: Project) -> None:
     first = press(page, "1")
     page.click("#annotator")
     page.fill("dialog input", "Bob")

@@ -13,8 +13,8 @@ from playwright.sync_api import Page
 
 from aral.annotation import Project
 
-PHOTOGRAPHS = 30
-SIZE = (1500, 1000)
+PHOTOGRAPHS = 28
+SIZE = (900, 600)
 
 MEASURE = """
 () => new Promise((done) => {

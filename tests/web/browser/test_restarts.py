@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import BrowserContext, Page
 
 from aral.annotation import Project
-from tests.web.browser.actions import MEANINGS, observed, press, recorded, settle, shown, until
+from tests.web.browser.conftest import MEANINGS, observed, press, recorded, settle, shown, until
 from tests.web.conftest import ServerProcess
 
 Given = list[tuple[int, str | int]]

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route
 
 from aral.annotation import AnswerEvent, Project
-from tests.web.browser.actions import observed, press, recorded, settle, shown, until
-from tests.web.browser.conftest import Server
+from tests.web.browser.conftest import Server, observed, press, recorded, settle, shown, until
 
 
-def test_a_server_that_stops_and_comes_back(page: Page, project: Project, server: Server) -> None:
+def test_a_server_that_stops_and_starts_again(page: Page, project: Project, server: Server) -> None:
     for key in "12":
         press(page, key)
     settle(page)
@@ -80,7 +79,7 @@ def test_undo_while_the_server_is_away(page: Page, project: Project, server: Ser
     assert [each.cancelled for each in project.annotations.history("Ann")] == [False, True, True]
 
 
-def test_two_tabs_of_one_person(opens: Callable[..., Page], project: Project) -> None:
+def test_two_tabs_of_one_annotator(opens: Callable[..., Page], project: Project) -> None:
     left, right = opens(), opens()
     images = [press(tab, key) for key in "1231" for tab in (left, right)]
     settle(left)
@@ -89,7 +88,7 @@ def test_two_tabs_of_one_person(opens: Callable[..., Page], project: Project) ->
     assert sorted(recorded(project), key=str) == sorted(observed(left) + observed(right), key=str)
 
 
-def test_an_answer_that_is_refused_is_told_and_does_not_block(page: Page, project: Project) -> None:
+def test_a_refused_answer_is_reported_and_does_not_block(page: Page, project: Project) -> None:
     first = press(page, "1")
     settle(page)
     project.annotations.append(AnswerEvent("another tab has undone it", first, "Ann", "undo"))
@@ -152,7 +151,7 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_back(page: Page, project: 
     assert kept == 1
 
 
-def test_undoing_a_correction_shows_what_was_said_before(page: Page, project: Project) -> None:
+def test_undoing_a_correction_shows_the_earlier_answer(page: Page, project: Project) -> None:
     image = press(page, "1")
     settle(page)
     page.keyboard.press("ArrowLeft")

@@ -25,13 +25,13 @@ export function curve(points) {
     "aria-label": `Learning curve: ${points.map((point) => `${counted(point.labels, "label")}, ${percent(point.accuracy)} %`).join("; ")}`,
   });
   picture.append(...grid(floor, step, most, x, y));
-  const measured = points.filter((point) => point.low !== null);
-  if (measured.length > 1) {
-    const upper = measured.map((point) => `${x(point.labels)},${y(point.high)}`);
-    const lower = measured.map((point) => `${x(point.labels)},${y(point.low)}`).reverse();
+  const estimated = points.filter((point) => point.low !== null);
+  if (estimated.length > 1) {
+    const upper = estimated.map((point) => `${x(point.labels)},${y(point.high)}`);
+    const lower = estimated.map((point) => `${x(point.labels)},${y(point.low)}`).reverse();
     picture.append(draw("polygon", { class: "band", points: [...upper, ...lower].join(" ") }));
   }
-  for (const point of measured) {
+  for (const point of estimated) {
     picture.append(draw("line", { class: "whisker", x1: x(point.labels), x2: x(point.labels), y1: y(point.low), y2: y(point.high) }));
   }
   picture.append(draw("polyline", { class: "line", points: points.map((point) => `${x(point.labels)},${y(point.accuracy)}`).join(" ") }));
@@ -88,7 +88,7 @@ function classRow(known, { labels, recall }) {
   return make("tr", {},
     make("th", { scope: "row" }, known.name),
     make("td", {}, String(labels)),
-    make("td", {}, recall ? `${percent(recall.accuracy)} % of ${recall.count}` : "not measured"),
+    make("td", {}, recall ? `${percent(recall.accuracy)} % of ${recall.count}` : "unknown"),
     make("td", { class: "meter-cell" }, bar, recall ? `${percent(recall.low)}–${percent(recall.high)} %` : ""));
 }
 

@@ -6,19 +6,19 @@ const SHOWN = 8;
 
 export class ClassSearch {
   /**
-   * @param place the element it fills; it is hidden while the box is closed.
+   * @param container the element it fills; it is hidden while the box is closed.
    * @param choose called with (class id, time) when a class was picked.
    */
-  constructor(state, place, choose) {
+  constructor(state, container, choose) {
     this.state = state;
-    this.place = place;
+    this.container = container;
     this.choose = choose;
     this.matches = [];
     this.active = 0;
     this.fixed = false;
     this.input = make("input", {
       type: "text", role: "combobox", placeholder: "Type a class …  ( / )", autocomplete: "off",
-      "aria-label": "Find a class by name", "aria-expanded": "false", "aria-controls": `${place.id}-list`,
+      "aria-label": "Find a class by name", "aria-expanded": "false", "aria-controls": `${container.id}-list`,
       "aria-autocomplete": "list", spellcheck: false,
       on: {
         input: () => this.search(),
@@ -26,19 +26,19 @@ export class ClassSearch {
         blur: () => setTimeout(() => this.close(), 150),
       },
     });
-    this.list = make("ul", { id: `${place.id}-list`, role: "listbox", "aria-label": "Classes that match", hidden: true });
-    fill(this.place, this.input, this.list);
+    this.list = make("ul", { id: `${container.id}-list`, role: "listbox", "aria-label": "Classes that match", hidden: true });
+    fill(this.container, this.input, this.list);
     this.pinned = false;
   }
 
   /** Whether the box is always visible. */
   set pinned(value) {
     this.fixed = value;
-    this.place.hidden = !value;
+    this.container.hidden = !value;
   }
 
   open() {
-    this.place.hidden = false;
+    this.container.hidden = false;
     this.input.value = "";
     this.input.focus();
     this.search();
@@ -48,7 +48,7 @@ export class ClassSearch {
     this.list.hidden = true;
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
-    if (!this.fixed) this.place.hidden = true;
+    if (!this.fixed) this.container.hidden = true;
   }
 
   /** Classes whose name begins with the text, then those with a word that does, then those that contain it. */
@@ -83,7 +83,7 @@ export class ClassSearch {
   }
 
   optionId(each) {
-    return `${this.place.id}-${each.id}`;
+    return `${this.container.id}-${each.id}`;
   }
 
   key(event) {

@@ -72,20 +72,20 @@ export class ClassPanel {
       if ((element.getAttribute("aria-pressed") === "true") !== chosen) element.setAttribute("aria-pressed", String(chosen));
       element.classList.toggle("suggested", suggestion?.class_id === id);
     }
-    const place = byId("suggestion");
+    const box = byId("suggestion");
     // Always visible once there is a model, so that the buttons below do not move from image to image.
-    place.hidden = !card || !this.state.model || !this.state.settings.suggestions_on;
-    if (place.hidden) return;
+    box.hidden = !card || !this.state.model || !this.state.settings.suggestions_on;
+    if (box.hidden) return;
     if (!suggestion) {
-      const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld for this image, to measure how suggestions influence answers." : "No suggestion for this image.";
-      fill(place, make("p", { class: "quiet" }, why));
+      const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld for this image, to estimate how suggestions influence answers." : "No suggestion for this image.";
+      fill(box, make("p", { class: "quiet" }, why));
       return;
     }
     const accept = button("Accept", (event) => this.press({ action: "accept" }, event.timeStamp), { class: "plain" });
     accept.append(badge(shown(this.key("accept"))) ?? "");
     const { name } = this.state.classById.get(suggestion.class_id);
     fill(
-      place,
+      box,
       make("p", {}, make("span", { class: "quiet" }, "Suggestion"), make("br"), make("strong", {}, name), ` ${Math.round(100 * suggestion.probability)} %`),
       accept,
     );

@@ -45,12 +45,12 @@ export function smallForm({ label, value = "", action, save, placeholder = "" })
 }
 
 /** Run something; show its error in an element. */
-export async function attempt(place, work) {
-  place.hidden = true;
+export async function attempt(element, work) {
+  element.hidden = true;
   try {
     await work();
   } catch (error) {
-    place.textContent = error instanceof RequestError ? `${error.problem} ${error.hint}` : error.message;
-    place.hidden = false;
+    element.textContent = error instanceof RequestError ? `${error.problem} ${error.hint}` : error.message;
+    element.hidden = false;
   }
 }

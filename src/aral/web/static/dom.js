@@ -69,9 +69,9 @@ let alertTimer = 0;
 
 /** Show a sentence that needs attention; it stays until the next one, or for some seconds. */
 export function warn(text, seconds = 8) {
-  const place = byId("alert");
-  place.textContent = text;
-  place.hidden = !text;
+  const element = byId("alert");
+  element.textContent = text;
+  element.hidden = !text;
   clearTimeout(alertTimer);
-  if (text && seconds) alertTimer = setTimeout(() => { place.hidden = true; }, seconds * 1000);
+  if (text && seconds) alertTimer = setTimeout(() => { element.hidden = true; }, seconds * 1000);
 }

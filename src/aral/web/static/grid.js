@@ -38,7 +38,7 @@ export class Grid {
       on: { input: () => this.resize(Number(this.size.value)) } });
     this.count = make("span", { class: "quiet", role: "status" });
     this.answers = make("div", { class: "grid-classes", role: "group", "aria-label": "Answer for the selection" });
-    const place = make("div", { class: "chooser", id: "grid-chooser", hidden: true });
+    const chooser = make("div", { class: "chooser", id: "grid-chooser", hidden: true });
     this.body = make("div", { class: "grid-body" });
     this.before = button("Previous page", () => this.load(this.group, Math.max(0, this.pages.pop() ?? 0), true), { class: "plain" });
     this.after = button("Next page", () => this.next(), { class: "plain" });
@@ -49,10 +49,10 @@ export class Grid {
         button("Select all", () => this.selection.all(), { class: "plain" }),
         button("Select none", () => this.selection.none(), { class: "plain" }),
         this.count),
-      make("div", { class: "grid-answers" }, this.answers, place),
+      make("div", { class: "grid-answers" }, this.answers, chooser),
       this.body,
       make("div", { class: "row pages" }, this.before, this.after));
-    this.search = new ClassSearch(this.state, place, (id) => this.answer({ action: "class", class_id: id }));
+    this.search = new ClassSearch(this.state, chooser, (id) => this.answer({ action: "class", class_id: id }));
     this.pages = [];
     this.resize(this.columns);
     this.drawClasses();
@@ -99,8 +99,8 @@ export class Grid {
       const { annotator } = this.state;
       const page = await get("/api/grid", { group, offset, annotator, tab: await this.labelling.deck.tab });
       if (annotator !== this.state.annotator) return;
-      if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.asked) {
-        this.asked = true;  // before the first model there are no predictions
+      if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.redirected) {
+        this.redirected = true;  // before the first model there are no predictions
         await this.load("unlabelled", 0);
         return;
       }

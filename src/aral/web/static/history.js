@@ -28,7 +28,7 @@ export class AnswerHistory {
     this.steps.push(step);
   }
 
-  /** Note the server's numbers of answers that were given here. */
+  /** Record the server's numbers of answers that were given in this tab. */
   acknowledge(receipts) {
     for (const receipt of receipts) this.known.add(receipt.seq);
   }
@@ -89,7 +89,7 @@ export class RecentAnswers {
     this.state = state;
     this.history = history;
     this.open = open;
-    this.place = byId("trail");
+    this.list = byId("trail");
     this.known = new Map();
   }
 
@@ -97,7 +97,7 @@ export class RecentAnswers {
     const items = this.history.newest(LENGTH);
     const drawn = items.map((item) => this.item(item));
     this.known = new Map(items.map((item, index) => [identity(item.answer), drawn[index]]));
-    fill(this.place, ...drawn);
+    fill(this.list, ...drawn);
   }
 
   item({ card, answer }) {

@@ -3,9 +3,8 @@
 import { newKey } from "./api.js";
 import { afterPaint, byId, counted, announce, warn } from "./dom.js";
 import { Deck } from "./deck.js";
-import { AnswerHistory } from "./history.js";
+import { AnswerHistory, RecentAnswers } from "./history.js";
 import { Viewer } from "./viewer.js";
-import { RecentAnswers } from "./history.js";
 
 const ANSWERS = new Set(["class", "skip", "unsure", "bad image", "none of these"]);
 const PAN = 60;
@@ -35,13 +34,13 @@ export class Labelling {
     this.history.readMore().then(() => this.recent.draw(), () => {});
   }
 
-  /** The view comes on screen. */
+  /** Called when the view is opened. */
   enter() {
     this.present();
     this.deck.refill();
   }
 
-  /** Note answers of another view: their images are not shown again here. */
+  /** Take over answers of another view: their images are not shown again here. */
   markAnswered(step) {
     for (const { card, answer } of step) {
       const slot = this.deck.find(card.image_id);
@@ -158,10 +157,10 @@ export class Labelling {
     this.history.acknowledge(receipts);
     const undone = new Set(events.filter(({ action }) => action === "undo").map(({ key }) => key));
     const waiting = new Set(this.outbox.images());
-    for (const { key, image_id: image, stands } of receipts) {
+    for (const { key, image_id: image, current } of receipts) {
       const slot = undone.has(key) && !waiting.has(image) ? this.deck.find(image) : null;
-      if (!slot || slot.answer || !stands) continue;
-      slot.answer = { action: stands[0], class_id: stands[1] };
+      if (!slot || slot.answer || !current) continue;
+      slot.answer = { action: current[0], class_id: current[1] };
       this.describe();
     }
   }
@@ -171,7 +170,7 @@ export class Labelling {
     const slot = this.deck.bring(card);
     slot.answer ??= answer;
     this.present();
-    this.viewer.place.focus({ preventScroll: true });
+    this.viewer.stage.focus({ preventScroll: true });
   }
 
   browse(by) {
@@ -233,6 +232,6 @@ export class Labelling {
 }
 
 function caption(card) {
-  const why = card.purpose === "estimate" ? "estimate set: drawn at random to measure the accuracy" : card.reason;
+  const why = card.purpose === "estimate" ? "estimate set: drawn at random to estimate the accuracy" : card.reason;
   return [card.name, `${card.width} × ${card.height}`, why].filter(Boolean).join(" · ");
 }

@@ -108,7 +108,7 @@ export class Outbox {
     if (this.sending) return;
     this.sending = true;
     try {
-      // One tab sends at a time, so answers of one person arrive in the order they were given.
+      // One tab sends at a time, so answers of one annotator are sent in the order they were given.
       if (navigator.locks) await navigator.locks.request(this.lock, () => this.drain());
       else await this.drain();
       this.error = null;

@@ -2,14 +2,13 @@
 
 import { afterPaint, byId, make, announce, warn } from "./dom.js";
 import { belongsToFocus } from "./keys.js";
-import { addClass, editClasses } from "./classes.js";
+import { ClassPanel, addClass, editClasses } from "./classes.js";
 import { dialogOpen } from "./dialogs.js";
 import { Grid } from "./grid.js";
 import { Labelling } from "./labelling.js";
 import { openHelp } from "./help.js";
 import { openAnnotator, openSettings } from "./settings.js";
 import { Outbox } from "./outbox.js";
-import { ClassPanel } from "./classes.js";
 import { Progress } from "./progress.js";
 import { State } from "./state.js";
 import { Status } from "./status.js";

@@ -53,12 +53,12 @@ export class Progress {
     fill(byId("view-progress"),
       column(
         section("Learning curve", round.curve.length ? curve(round.curve) : quiet("The first point appears with the first model."),
-          quiet("Measured on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here.")),
+          quiet("Estimated on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here.")),
         model?.per_class.length ? section("Each class", classTable(this.state, model)) : null,
         section("Labelled images", ...this.gallery(round.gallery)),
         round.near.count ? section(`Near-duplicates · ${counted(round.near.count, "group")}`, this.near(round.near)) : null),
       column(
-        model ? section("Labels to check", this.suspects.place) : null,
+        model ? section("Labels to check", this.suspects.container) : null,
         model?.confusion.length ? section("Confusion matrix", confusionTable(this.state, model), quiet("Counted on the estimate set.")) : null,
         disagreements.length ? section("Disagreements", ...disagreements.map((each) => this.disagreement(each))) : null,
         this.annotators(round),
@@ -144,7 +144,7 @@ class SuspectLabels {
     this.state = state;
     this.outbox = outbox;
     this.labelling = labelling;
-    this.place = make("div", { class: "suspects" });
+    this.container = make("div", { class: "suspects" });
     this.items = [];
   }
 
@@ -156,13 +156,13 @@ class SuspectLabels {
 
   draw(focus) {
     if (!this.items.length) {
-      fill(this.place, make("p", { class: "quiet" }, "Nothing left to check: the model agrees with every label that it was not trained on."));
+      fill(this.container, make("p", { class: "quiet" }, "Nothing left to check: the model agrees with every label that it was not trained on."));
       return;
     }
     const [first, ...rest] = this.items;
-    fill(this.place, this.card(first), make("ul", { class: "thumbs", "aria-label": "Next labels to check" },
+    fill(this.container, this.card(first), make("ul", { class: "thumbs", "aria-label": "Next labels to check" },
       ...rest.slice(0, 10).map((item) => make("li", {}, make("img", { src: item.thumbnail, alt: item.name, width: 72, height: 72, loading: "lazy" })))));
-    if (focus) this.place.firstChild.focus();
+    if (focus) this.container.firstChild.focus();
   }
 
   card(item) {

@@ -95,7 +95,7 @@ function take(event, press, choose, stop) {
 /** Ask for the annotator's name. */
 export function openAnnotator(state) {
   const close = openDialog("Annotator", [
-    make("p", { class: "quiet" }, "Every answer is recorded with this name. There are no accounts: choose a name that nobody else uses."),
+    make("p", { class: "quiet" }, "Every answer is recorded with this name. There are no accounts: choose a name that no other annotator uses."),
     nameForm(),
     make("div", { class: "row" }, ...state.project.annotators.filter((name) => name !== state.annotator)
       .map((name) => button(name, () => choose(name), { class: "plain" }))),

@@ -74,17 +74,17 @@ const PAUSE = 60;
 
 /** Resolves to a name for this tab that a reload keeps, and that a copy of the tab does not share. */
 async function tabName(project) {
-  const place = `aral:${project}:tab`;
-  const kept = sessionStorage.getItem(place);
+  const item = `aral:${project}:tab`;
+  const stored = sessionStorage.getItem(item);
   // A copied tab has the name of the original; the lock shows that it is in use. Right after a reload the old page
   // may hold the lock for a moment.
-  for (let attempt = 0; kept && attempt < TRIES; attempt += 1) {
-    if (await claimed(`${place}:${kept}`)) return kept;
+  for (let attempt = 0; stored && attempt < TRIES; attempt += 1) {
+    if (await claimed(`${item}:${stored}`)) return stored;
     await new Promise((done) => setTimeout(done, PAUSE));
   }
   const fresh = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  sessionStorage.setItem(place, fresh);
-  await claimed(`${place}:${fresh}`);
+  sessionStorage.setItem(item, fresh);
+  await claimed(`${item}:${fresh}`);
   return fresh;
 }
 

@@ -56,10 +56,10 @@ export class Status {
       const range = `${percent(estimate.low)}–${percent(estimate.high)} %`;
       const late = estimate.late ? `, ${estimate.late} of them added late: may be too high` : "";
       figure("estimate", `${percent(estimate.accuracy)} %`, "accuracy", `${range}, on ${counted(estimate.count, "image")}${late}`);
-      byId("estimate").title = "Measured on the estimate set: images drawn at random that are never trained on. The range is the exact 95 % confidence interval."
+      byId("estimate").title = "Estimated on the estimate set: images drawn at random that are never trained on. The range is the exact 95 % confidence interval."
         + (late ? ` ${LATE}` : "");
     } else {
-      figure("estimate", "–", "accuracy", "not measured yet");
+      figure("estimate", "–", "accuracy", "not estimated yet");
     }
     this.drawModel(training, status.queue_left);
     byId("model").title = training.message;
@@ -68,10 +68,10 @@ export class Status {
 
   /** The advice; in a small window also the trainer's message, which has no room above. */
   drawAdvice(advice, message) {
-    const place = byId("advice");
-    fill(place, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
-    place.classList.toggle("empty", !advice);
-    place.hidden = !advice && !message;
+    const element = byId("advice");
+    fill(element, advice ? `${advice.sentence} ` : null, make("span", { class: "message" }, message));
+    element.classList.toggle("empty", !advice);
+    element.hidden = !advice && !message;
   }
 
   drawBudget(counts, budget) {

@@ -9,7 +9,7 @@ const PIXELS_BELOW = 160;
 
 export class Viewer {
   constructor() {
-    this.place = byId("stage");
+    this.stage = byId("stage");
     this.frame = byId("frame");
     this.placeholder = byId("placeholder");
     this.slot = null;
@@ -17,11 +17,11 @@ export class Viewer {
     this.timer = 0;
     this.view = { scale: 1, x: 0, y: 0 };
     this.drag = null;
-    this.place.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    this.place.addEventListener("pointerdown", (event) => this.grab(event));
-    this.place.addEventListener("pointermove", (event) => this.move(event));
-    for (const type of ["pointerup", "pointercancel"]) this.place.addEventListener(type, () => { this.drag = null; });
-    this.place.addEventListener("dblclick", () => this.toggle());
+    this.stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    this.stage.addEventListener("pointerdown", (event) => this.grab(event));
+    this.stage.addEventListener("pointermove", (event) => this.move(event));
+    for (const type of ["pointerup", "pointercancel"]) this.stage.addEventListener(type, () => { this.drag = null; });
+    this.stage.addEventListener("dblclick", () => this.toggle());
   }
 
   /**
@@ -33,7 +33,7 @@ export class Viewer {
     clearTimeout(this.timer);
     this.slot = slot;
     this.shownAt = Infinity;
-    delete this.place.dataset.shown;
+    delete this.stage.dataset.shown;
     this.reset();
     if (!slot || !slot.ready || slot.broken) {
       this.frame.replaceChildren();
@@ -52,11 +52,11 @@ export class Viewer {
     requestAnimationFrame(() => {
       if (this.slot !== slot) return;
       this.shownAt = performance.now();
-      this.place.dataset.shown = slot.card.image_id;
+      this.stage.dataset.shown = slot.card.image_id;
     });
   }
 
-  /** Show a sentence in place of an image. */
+  /** Show a sentence instead of an image. */
   showMessage(text) {
     this.placeholder.hidden = false;
     fill(this.placeholder, text);
@@ -66,7 +66,7 @@ export class Viewer {
   async sharpen() {
     const slot = this.slot;
     if (!slot?.ready || slot.broken || slot.sharp) return;
-    const { width, height } = this.place.getBoundingClientRect();
+    const { width, height } = this.stage.getBoundingClientRect();
     const needed = Math.min(width, height) * devicePixelRatio * this.view.scale;
     const have = Math.max(slot.image.naturalWidth, slot.image.naturalHeight);
     if (needed <= have || Math.max(slot.card.width, slot.card.height) <= have) return;
@@ -125,18 +125,18 @@ export class Viewer {
 
   apply() {
     const { scale } = this.view;
-    const spare = [this.place.clientWidth, this.place.clientHeight].map((side) => (side * (scale - 1)) / 2);
+    const spare = [this.stage.clientWidth, this.stage.clientHeight].map((side) => (side * (scale - 1)) / 2);
     const x = scale === 1 ? 0 : Math.min(spare[0], Math.max(-spare[0], this.view.x));
     const y = scale === 1 ? 0 : Math.min(spare[1], Math.max(-spare[1], this.view.y));
     Object.assign(this.view, { x, y });
     this.frame.style.transform = scale === 1 ? "" : `translate(${x}px, ${y}px) scale(${scale})`;
-    this.place.classList.toggle("zoomed", scale > 1);
+    this.stage.classList.toggle("zoomed", scale > 1);
   }
 
   wheel(event) {
     if (!this.slot?.ready || event.ctrlKey || (event.deltaY > 0 && !this.zoomed)) return;
     event.preventDefault();
-    const box = this.place.getBoundingClientRect();
+    const box = this.stage.getBoundingClientRect();
     const x = event.clientX - box.left - box.width / 2;
     const y = event.clientY - box.top - box.height / 2;
     this.zoom(event.deltaY < 0 ? STEP : 1 / STEP, x, y);
@@ -145,7 +145,7 @@ export class Viewer {
   grab(event) {
     if (!this.zoomed || event.button !== 0) return;
     this.drag = { x: event.clientX, y: event.clientY };
-    this.place.setPointerCapture(event.pointerId);
+    this.stage.setPointerCapture(event.pointerId);
   }
 
   move(event) {
