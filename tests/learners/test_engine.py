@@ -31,7 +31,7 @@ from aral.learners import (
 )
 from aral.learners.engine import Ema, NetOptimisers, in_memory_order_of, rate_factor
 from aral.learners.settings import Adam, Training
-from aral.loop import Pace, Session, Store, Strategy
+from aral.loop import Pace, Session, SessionOptions, Store, Strategy
 from aral.networks.layers import ChannelsLast, GlobalMean
 from aral.networks.parts import RealnessHead, TrunkDiscriminator
 from aral.randomness import Stream
@@ -554,7 +554,9 @@ def test_huge_rates_end_finite_or_with_the_cause(tmp_path: Path, name: str, fact
     with Store.open(tmp_path / "run", create=True) as store:
         learner = make_learner(settings, data.pool, 3, Stream.root(0))
         strategy = Strategy(make_acquisition("random"), make_acquisition("random"))
-        active = Session(store, data.pool, 3, learner, strategy, Stream.root(3), Pace(log_steps=5))
+        active = Session(
+            store, data.pool, 3, learner, strategy, Stream.root(3), SessionOptions(Pace(log_steps=5))
+        )
         active.ask(6)
         active.tell([ClassAnswer(int(i), int(data.pool_classes[i])) for i in active.waiting()], "test")
         if factor > 1e6:

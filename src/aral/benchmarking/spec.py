@@ -7,6 +7,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -141,8 +142,12 @@ def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...
     Raises:
         BadInput: a value is wrong.
     """
+    given = tuple(settings)
+    with suppress(UnusedSetting):
+        resolve(data, method, given)
+        return given
     found: list[str] = []
-    for setting in settings:
+    for setting in given:
         try:
             resolve(data, method, [*found, setting])
         except UnusedSetting:
