@@ -93,7 +93,8 @@ class Bgadl(Method):
         )
 
         # E and G; D is frozen, its features of x' carry the gradient of E and G.
-        h_made = disc.features(x_new)
+        # D̃ reads a copy: its gradient with respect to x' is summed before that of the reconstruction is added.
+        h_made = disc.features(x_new.clone())
         vae = VaeWeights(trd=w.trd, beta=w.beta)
         yield Phase(
             "E+G",

@@ -197,7 +197,9 @@ class GraphSsl(Method):
 
         detached = tuple(part.detach() for part in h)
         imitation = Term("classify communities", s.imitation, classify_communities)
-        yield Phase("clusters", CLASSIFIER, (imitation, *self._cluster_terms(heads, detached, 1.0)))
+        yield Phase(
+            "clusters", CLASSIFIER, (imitation, *self._cluster_terms(heads, detached, 1.0, ", heads only"))
+        )
 
     def _strong_pair(self, batch: Batch, strong: Augmentation) -> tuple[Tensor, Tensor]:
         """Strongly augmented x_U, and a strongly augmented neighbour of each."""
@@ -206,7 +208,9 @@ class GraphSsl(Method):
             batch.augmented(batch.neighbours, strong, "strong neighbours"),
         )
 
-    def _cluster_terms(self, heads: ClusterHeads, h: tuple[Tensor, ...], factor: float) -> tuple[Term, ...]:
+    def _cluster_terms(
+        self, heads: ClusterHeads, h: tuple[Tensor, ...], factor: float, suffix: str = ""
+    ) -> tuple[Term, ...]:
         """SCAN's two terms, mean over the cluster heads; the last head belongs to the communities."""
         s = self.settings.pretraining
 
@@ -221,8 +225,8 @@ class GraphSsl(Method):
             return torch.stack([clustering.imbalance(torch.cat(pair)) for pair in logits()]).mean()
 
         return (
-            Term("neighbours in one cluster", factor * s.consistency, consistency),
-            Term("balanced clusters", factor * s.balance, balance),
+            Term(f"neighbours in one cluster{suffix}", factor * s.consistency, consistency),
+            Term(f"balanced clusters{suffix}", factor * s.balance, balance),
         )
 
     def extra_networks(self, discriminator: Discriminator, class_count: int) -> Mapping[Net, nn.Module]:

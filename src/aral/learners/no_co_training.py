@@ -171,7 +171,7 @@ class NoCoTraining(Method):
     def _generator_phase(self, nets: Nets, x_g: Tensor, y_g: Tensor) -> Phase:
         """G against the critic, which is frozen."""
         gan, critic = self.settings.separate_gan, nets.critic
-        h_g = critic.features(x_g)
+        h_g = critic.features(x_g.clone())  # a copy: summed before the gradient of rotation is added
         no_code = h_g.new_zeros(len(h_g), nets.latent_size).float()
         return Phase(
             "G",
