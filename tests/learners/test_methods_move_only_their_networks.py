@@ -129,7 +129,7 @@ def test_before_labels_clusters_follow_the_trunk_first_and_move_it_later(
     if trunk:
         assert reached == IN_CLUSTERS
     else:
-        clusters_alone = {name: {CLUSTERS} for name in IN_CLUSTERS}
+        clusters_alone = {f"{name}, heads only": {CLUSTERS} for name in IN_CLUSTERS}
         assert reached == {"classify communities": {D, CLUSTERS}} | clusters_alone
     assert phase.trains == {D, CLUSTERS}
 
