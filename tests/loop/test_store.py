@@ -237,6 +237,7 @@ def test_opening_beside_a_process_that_closes_is_tried_again(
 ) -> None:
     connect = sqlite3.connect
     monkeypatch.setattr(Flaky, "failures", failures)
+    monkeypatch.setattr("aral.loop.database.OPEN_SECONDS", 0.3)
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Flaky))
     if opens:
         Store.open(tmp_path, create=True).close()

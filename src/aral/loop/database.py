@@ -18,7 +18,7 @@ from aral.errors import AralError, BadInput, RunFailed
 BUSY_MILLISECONDS = 5000
 """How long a statement waits for a reader outside this program, such as a backup."""
 
-OPEN_ATTEMPTS, OPEN_PAUSE_SECONDS = 5, 0.05
+OPEN_SECONDS, OPEN_PAUSE_SECONDS = 5.0, 0.02
 POLL_SECONDS = 0.002
 """How often a transaction checks whether another process has finished its own.
 
@@ -83,10 +83,11 @@ class Database:
     def _open(self, create: bool, shared: bool) -> None:
         """Connect and bring the file to the newest version.
 
-        Opening the write-ahead log can fail with an I/O error while another process closes its last connection and
-        deletes that log; a moment later it succeeds.
+        Switching to the write-ahead log fails at once, whatever the busy timeout, while another process does the
+        same or closes its last connection and deletes that log; a moment later it succeeds.
         """
-        for attempt in range(1, OPEN_ATTEMPTS + 1):
+        deadline = time.monotonic() + OPEN_SECONDS
+        while True:
             self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=not shared)
             try:
                 self._start(create)
@@ -94,15 +95,17 @@ class Database:
             except BaseException as error:
                 self._connection.close()
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if code != sqlite3.SQLITE_IOERR or attempt == OPEN_ATTEMPTS:
+                if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR) or time.monotonic() > deadline:
                     raise
-            time.sleep(OPEN_PAUSE_SECONDS * attempt)
+            time.sleep(OPEN_PAUSE_SECONDS)
 
     def _start(self, create: bool) -> None:
         connection, migrations = self._connection, self._schema.migrations
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        connection.execute("BEGIN")  # one snapshot: another process may be creating the schema
         version = schema_version(connection)
         self._check_identity(create, version)
+        connection.execute("COMMIT")
         _check_known(version, self.path, len(migrations))
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
