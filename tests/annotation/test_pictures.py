@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from aral.annotation import PixelFile, Project
+from aral.annotation import PictureSize, PixelFile, Project
 from aral.annotation.near_duplicates import near_duplicate_groups
-from aral.annotation.pictures import choose_side, difference_hash, thumbnail_path
+from aral.annotation.pictures import StagePictures, choose_side, difference_hash, thumbnail_path
 from aral.data.decode import FORMATS
 from aral.data.image_file import open_image
 from aral.errors import BadInput, RunFailed
 from aral.testing import answer_event, noise_image
 from tests.annotation.conftest import MakeProject, save_pictures
+
+SIZES: tuple[PictureSize, ...] = ("thumbnail", "stage", "full")
 
 
 def shown(jpeg: bytes) -> Image.Image:
@@ -105,22 +107,13 @@ def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> No
     with Project.create_or_open(photos) as project:
         project.images.sync()
         assert (project.images.get(0).width, project.images.get(0).height) == (800, 1600)
-        for jpeg in (
-            project.images.thumbnail(0),
-            project.images.thumbnail(1),
-            project.images.large(0),
-            project.images.large(1),
-        ):
+        for jpeg in [project.images.picture(image_id, size) for image_id in (0, 1) for size in SIZES]:
             assert b"secret" not in jpeg and not shown(jpeg).getexif() and "comment" not in shown(jpeg).info
         upright = image.transpose(Image.Transpose.ROTATE_270)
         assert shown(project.images.thumbnail(0)).size == (256, 512)
         assert difference(shown(project.images.thumbnail(0)), upright.resize((256, 512))) < 4
         assert shown(project.images.thumbnail(1)).size == (40, 30)
-        assert shown(project.images.large(0)).size == (800, 1600)
-        assert shown(project.images.large(0, 200)).size == (100, 200)
-        for side in (0, 10_000):
-            with pytest.raises(BadInput, match="out of range"):
-                project.images.large(0, side)
+        assert shown(project.images.picture(0, "full")).size == (800, 1600)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +177,44 @@ def test_thumbnails_are_made_again_when_they_are_gone_or_cut(project: Project) -
     assert thumbnail_path(Path("x"), 1_234_567).parts[-2:] == ("1234", "1234567.jpg")
 
 
+def test_a_photo_is_shown_in_three_sizes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8))
+    smooth.resize((6000, 4000), Image.Resampling.BICUBIC).save(photos / "a.jpg", quality=80)
+    noise_image(2, (300, 200)).save(photos / "b.png")
+    Image.new("L", (20_000, 2), 200).save(photos / "c.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        sizes = [[shown(project.images.picture(one, size)).size for size in SIZES] for one in range(3)]
+        assert sizes[0] == [(512, 341), (1600, 1067), (6000, 4000)]
+        assert sizes[1] == [(300, 200)] * 3
+        assert sizes[2] == [(512, 1), (1600, 1), (16_384, 2)]
+        stage = project.images.picture(0, "stage")
+        monkeypatch.setattr("aral.annotation.images.open_image", None)
+        assert project.images.picture(0, "stage") == stage, "made once"
+
+
+def test_stage_pictures_shown_least_recently_are_deleted(tmp_path: Path) -> None:
+    names = [f"{number:064x}" for number in range(12)]
+    kept = StagePictures(tmp_path, most_bytes=10_000)
+    jpeg = b"\xff\xd8" + bytes(996) + b"\xff\xd9"
+    for age, name in enumerate(names[:10]):
+        kept.keep(name, jpeg)
+        os.utime(tmp_path / "stage" / name[:2] / f"{name}.jpg", (age, age))
+    assert kept.read(names[0]) == jpeg, "now it is the last one shown"
+    StagePictures(tmp_path, most_bytes=10_000).keep(names[10], jpeg)
+    assert [name in names[:1] + names[4:11] for name in names] == [kept.read(name) == jpeg for name in names]
+    (tmp_path / "stage" / names[0][:2] / f"{names[0]}.jpg").write_bytes(jpeg[:500])
+    assert kept.read(names[0]) is None, "a part of a picture is none"
+
+
+def test_stage_pictures_need_no_disk(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise_image(1, (700, 600)).save(photos / "a.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        (project.folder / "stage").write_bytes(b"in the way")
+        assert shown(project.images.picture(0, "stage")).size == (700, 600)
+
+
 def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     (project.photos / "004.png").unlink()
     noise_image(99).save(project.photos / "005.png")
@@ -197,7 +228,7 @@ def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     started = time.monotonic()
     for image_id, problem in ((4, "is gone"), (5, "has changed"), (6, "has changed"), (7, "a pipe")):
         with pytest.raises(BadInput, match=problem):
-            project.images.large(image_id)
+            project.images.picture(image_id, "full")
         assert project.images.thumbnail(image_id).startswith(b"\xff\xd8")
     assert time.monotonic() - started < 1
     assert [project.images.get(image_id).status for image_id in (4, 5, 6)] == [
@@ -337,7 +368,7 @@ def test_page_and_trainer_see_an_image_the_same_way_up(photos: Path) -> None:
         for image_id in range(8):
             rows = project.images.pixels().rows(np.array([image_id]))[0, 0].astype(np.float64)
             assert np.abs(rows - upright).max() <= 8
-            for shown in (project.images.thumbnail(image_id), project.images.large(image_id)):
+            for shown in (project.images.thumbnail(image_id), project.images.picture(image_id, "full")):
                 assert np.abs(planes(shown)[..., 0] - upright).mean() <= 8
 
 
@@ -358,7 +389,7 @@ def test_a_jpeg_that_changes_after_the_sync_is_detected_by_its_hash(photos: Path
         assert open_image(bytes(content)).format == "JPEG", "the decoder sees nothing wrong"
         file.write_bytes(content)
         with pytest.raises(BadInput, match="has changed"):
-            project.images.large(0)
+            project.images.picture(0, "full")
         assert project.images.thumbnail(0) == old and project.images.get(0).status == "changed"
         result = project.images.sync()
         assert (result.changed, result.added, project.images.status_counts()) == (

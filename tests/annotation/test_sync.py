@@ -53,7 +53,7 @@ def test_any_name_is_stored_byte_for_byte(photos: Path) -> None:
         project.images.sync()
         assert {os.fsencode(name) for name in names(project).values()} == set(NAMES)
         for image_id in names(project):
-            assert project.images.large(image_id).startswith(b"\xff\xd8")
+            assert project.images.picture(image_id, "full").startswith(b"\xff\xd8")
         assert {card.name for card in project.queue.next_cards("Ann", 20)} == set(names(project).values())
 
 
@@ -146,7 +146,7 @@ def test_a_renamed_file_keeps_its_number_and_its_label(project: Project) -> None
     assert (result.missing, result.changed) == (0, 0) and project.images.count() == 30
     assert project.images.get(3).name == "sub/three.png" and project.images.get(3).status == "ready"
     assert label_map(project) == {3: 1}
-    assert project.images.large(3).startswith(b"\xff\xd8")
+    assert project.images.picture(3, "full").startswith(b"\xff\xd8")
 
 
 def test_a_drive_may_be_unplugged_and_plugged_in_again(
@@ -287,7 +287,7 @@ def test_nothing_among_the_photos_is_touched(make_project: MakeProject, photos: 
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in photos.glob("*.png")}
     project.annotations.append(answer_event(1, 0))
     project.images.thumbnail(1)
-    project.images.large(2)
+    project.images.picture(2, "full")
     project.images.sync()
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in photos.glob("*.png")}
     assert before == after and {path.name for path in photos.iterdir()} == {

@@ -26,7 +26,7 @@ from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, Labe
 from .matching import ImageMatcher, Match, PathEnds, Rejected
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
-from .pictures import PixelFile
+from .pictures import PictureSize, PixelFile
 from .predictions import Suggestion
 from .project import Pace, Project
 from .project_status import Status, status
@@ -93,6 +93,7 @@ __all__ = [
     "Pace",
     "PathEnds",
     "Phase",
+    "PictureSize",
     "PixelFile",
     "Placing",
     "Predicted",

@@ -16,15 +16,25 @@ from jaxtyping import Int64
 
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
 from aral.annotation.near_duplicates import near_duplicate_groups
-from aral.annotation.pictures import THUMBNAIL_SIDE, PixelFile, as_jpeg, read_thumbnail, write_thumbnail
+from aral.annotation.pictures import (
+    FULL_QUALITY,
+    FULL_SIDE,
+    STAGE_QUALITY,
+    STAGE_SIDE,
+    THUMBNAIL_SIDE,
+    PictureSize,
+    PixelFile,
+    StagePictures,
+    as_jpeg,
+    read_thumbnail,
+    write_thumbnail,
+)
 from aral.annotation.sync import SyncProgress, SyncRequest, SyncResult, pixel_file, run_sync
 from aral.data.decode import Channels
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 
-LARGEST_SIDE = 8192
-_LARGE_QUALITY = 90
 _LABELABLE = "status = 'ready' AND duplicate_of IS NULL"
 
 ImageStatus = Literal["pending", "ready", "missing", "changed", "unreadable"]
@@ -70,6 +80,7 @@ class Images:
         self._database = database
         self._folder = folder
         self._photos = photos
+        self._stage = StagePictures(folder)
         self._near_lock = Lock()
         self._near: tuple[Int64[np.ndarray, "N two"], tuple[tuple[int, ...], ...]] = (
             np.empty((0, 2), np.int64),
@@ -196,38 +207,46 @@ class Images:
             raise BadInput(f"{self._folder} holds no images yet.", "Sync the photos first: aral sync FOLDER")
         return pixels
 
-    def thumbnail(self, image_id: int) -> bytes:
-        """A small JPEG of an image, without metadata; created again when it is missing on the disk.
+    def picture(self, image_id: int, size: PictureSize = "thumbnail") -> bytes:
+        """A JPEG of an image, upright, without metadata, never enlarged.
+
+        Args:
+            image_id: the image.
+            size: the longer side is at most 512 pixels (thumbnail), 1,600 (stage) or 16,384 (full). A thumbnail and a
+                stage picture are stored, and made again when they are missing on the disk.
 
         Raises:
-            BadInput: there is no such image, it was never readable, or both thumbnail and file are gone.
+            BadInput: there is no such image, it was never readable, or the picture must be made from the file and
+                this has gone or changed.
         """
         image = self.get(image_id)
-        stored = read_thumbnail(
-            self._folder, image.duplicate_of if image.duplicate_of is not None else image_id
-        )
+        if size == "full":
+            return as_jpeg(self._original(image, FULL_SIDE), FULL_SIDE, FULL_QUALITY)[0]
+        if size == "stage" and max(image.width, image.height) > THUMBNAIL_SIDE:
+            return self._stage_picture(image)
+        return self.thumbnail(image_id)
+
+    def thumbnail(self, image_id: int) -> bytes:
+        """As :meth:`picture` in its smallest size."""
+        image = self.get(image_id)
+        first = image.duplicate_of if image.duplicate_of is not None else image.id
+        stored = read_thumbnail(self._folder, first)
         if stored is not None and image.status not in ("pending", "unreadable"):
             return stored
         jpeg, _ = as_jpeg(self._original(image, THUMBNAIL_SIDE))
         try:
-            write_thumbnail(self._folder, image_id, jpeg)
+            write_thumbnail(self._folder, image.id, jpeg)
         except OSError:
             pass  # a full disk is no reason not to show it
         return jpeg
 
-    def large(self, image_id: int, side: int = 2048) -> bytes:
-        """A large JPEG of an image, made from the file, without metadata, never enlarged.
-
-        Args:
-            image_id: the image.
-            side: its longer side is reduced to this many pixels.
-
-        Raises:
-            BadInput: there is no such image, its file has gone or changed, or the side is out of range.
-        """
-        if not 1 <= side <= LARGEST_SIDE:
-            raise BadInput(f"A side of {side} pixels is out of range.", f"Give 1 to {LARGEST_SIDE}.")
-        return as_jpeg(self._original(self.get(image_id), side), side, _LARGE_QUALITY)[0]
+    def _stage_picture(self, image: ProjectImage) -> bytes:
+        stored = self._stage.read(image.sha256)
+        if stored is not None:
+            return stored
+        jpeg, _ = as_jpeg(self._original(image, STAGE_SIDE), STAGE_SIDE, STAGE_QUALITY)
+        self._stage.keep(image.sha256, jpeg)
+        return jpeg
 
     def _original(self, image: ProjectImage, side: int) -> Opened:
         """The file of an image, if it still is the one that was read; otherwise the image is marked."""
