@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aral.annotation import PictureSize, PixelFile, Project
-from aral.annotation.near_duplicates import near_duplicate_groups
+from aral.annotation.near_duplicates import cell_averages, near_duplicate_groups
 from aral.annotation.pictures import StagePictures, choose_side, difference_hash, thumbnail_path
-from aral.data.decode import FORMATS
 from aral.data.image_file import open_image
 from aral.errors import BadInput, RunFailed
 from aral.testing import answer_event, noise_image
@@ -266,27 +266,93 @@ def test_the_same_picture_at_another_size_looks_alike(make_project: MakeProject,
     assert groups == [{"0.png", "0-small.jpg"}, {"1.png", "1-small.jpg"}]
 
 
-_HASHES = st.lists(
-    st.tuples(st.sampled_from([0, 2**62 + 12345, -1]), st.sets(st.integers(0, 63), max_size=5)), max_size=25
+_IMAGES = st.lists(
+    st.tuples(
+        st.sampled_from([0, 2**62 + 12345, -1]),
+        st.sets(st.integers(0, 63), max_size=4),
+        st.lists(st.sampled_from([0, 7, 12, 13, 100]), min_size=3, max_size=3),
+    ),
+    max_size=25,
 )
 
 
-@examples(_HASHES)
-def test_near_duplicate_groups_are_those_of_a_slow_search(hashes: list[tuple[int, set[int]]]) -> None:
-    """Reference: walk the images; each joins the first leader within four bits, or leads."""
-    flipped = [base ^ sum(1 << bit for bit in bits) for base, bits in hashes]
-    values = np.array([value & (2**64 - 1) for value in flipped], dtype=np.uint64)
-    leaders: list[int] = []
-    groups: dict[int, list[int]] = {}
-    for place, value in enumerate(values.tolist()):
-        leader = next((one for one in leaders if (one ^ value).bit_count() <= 4), None)
-        if leader is None:
-            leader = value
-            leaders.append(value)
-        groups.setdefault(leader, []).append(10 * place)
-    ids = 10 * np.arange(len(flipped), dtype=np.int64)
-    expected = {tuple(group) for group in groups.values() if len(group) > 1}
-    assert set(near_duplicate_groups(ids, values.view(np.int64))) == expected
+@examples(_IMAGES, st.integers(0, 4))
+def test_near_duplicate_groups_are_those_of_a_slow_search(
+    images: list[tuple[int, set[int], list[int]]], bits: int
+) -> None:
+    """Reference: walk the images; each joins the first group to all of whose images it is near, or begins one."""
+    flipped = [base ^ sum(1 << bit for bit in changed) for base, changed, _ in images]
+    values = [value & (2**64 - 1) for value in flipped]
+    cells = np.array([each for _, _, each in images], dtype=np.uint8).reshape(-1, 3)
+
+    def near(one: int, other: int) -> bool:
+        differences = np.abs(cells[one].astype(int) - cells[other])
+        return (values[one] ^ values[other]).bit_count() <= bits and bool(differences.max() <= 12)
+
+    groups: list[list[int]] = []
+    for place in range(len(values)):
+        fits = (group for group in groups if all(near(place, other) for other in group))
+        group = next(fits, None)
+        if group is None:
+            groups.append([place])
+        else:
+            group.append(place)
+    ids = 10 * np.arange(len(values), dtype=np.int64)
+    found = near_duplicate_groups(ids, np.array(values, dtype=np.uint64).view(np.int64), cells, bits)
+    assert found == tuple(tuple(10 * place for place in group) for group in groups if len(group) > 1)
+    earlier = near_duplicate_groups(
+        ids[:-1], np.array(values[:-1], dtype=np.uint64).view(np.int64), cells[:-1], bits
+    )
+    assert all(any(set(old) <= set(new) for new in found) for old in earlier), (
+        "a later image changes no group"
+    )
+
+
+def test_averages_of_cells_by_hand() -> None:
+    rows = np.zeros((2, 1, 28, 28), np.uint8)
+    rows[1, 0, :3, :3] = 90  # 28 pixels make cells of three and four
+    found = cell_averages(rows)
+    assert found.shape == (2, 64) and not found[0].any()
+    assert found[1, 0] == 90 and not found[1, 1:].any()
+    assert cell_averages(np.full((1, 3, 2, 2), 7, np.uint8)).tolist() == [[7] * 12]
+
+
+def test_plain_pictures_and_skies_are_no_near_duplicates(photos: Path) -> None:
+    """All of these have the same difference hash: nothing gets brighter from left to right."""
+    for number, colour in enumerate([(200, 90, 40), (90, 40, 200), (40, 40, 40), (250, 250, 250)]):
+        Image.new("RGB", (64, 64), colour).save(photos / f"{number}.png")
+    Image.new("RGB", (80, 80), (200, 90, 40)).save(photos / "copy.jpg")
+    for number in range(6):  # skies whose light fades a little earlier each time
+        fade = np.linspace(255 - 12 * number, 20, 64)[:, None, None] * np.array([1, 0.7, 0.4])
+        Image.fromarray(np.broadcast_to(fade, (64, 64, 3)).astype(np.uint8)).save(
+            photos / f"sky-{number}.png"
+        )
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        names = [
+            {project.images.get(one).name for one in group} for group in project.images.near_duplicates()
+        ]
+    assert {"0.png", "copy.jpg"} in names
+    assert all(len(group) <= 2 for group in names), "no chain"
+
+
+def test_how_much_near_duplicates_differ_is_a_setting(photos: Path) -> None:
+    smooth = np.kron(np.random.default_rng(0).integers(60, 190, (8, 9)), np.ones((8, 8))).astype(np.uint8)
+    Image.fromarray(smooth).save(photos / "a.png")
+    Image.fromarray(smooth).resize((144, 128), Image.Resampling.NEAREST).save(photos / "b.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        assert project.images.near_duplicates() == ((0, 1),)
+        assert project.settings.get().near_duplicate_bits == 2
+        for bits in (-1, 9):
+            with pytest.raises(BadInput, match="Give a number from 0 to 8"):
+                project.settings.set(replace(project.settings.get(), near_duplicate_bits=bits))
+        project.settings.set(replace(project.settings.get(), near_duplicate_bits=0))
+        assert project.settings.get().near_duplicate_bits == 0
+    hashes = np.array([0, 1, 3, 7], dtype=np.int64)
+    cells = np.zeros((4, 3), np.uint8)
+    for bits, groups in ((0, ()), (1, ((0, 1), (2, 3))), (2, ((0, 1, 2),)), (3, ((0, 1, 2, 3),))):
+        assert near_duplicate_groups(np.arange(4), hashes, cells, bits) == groups
 
 
 def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
@@ -299,9 +365,9 @@ def test_near_duplicates_are_computed_once_for_a_set_of_images(
 ) -> None:
     counted: list[int] = []
 
-    def counting(ids: Any, hashes: Any) -> tuple[tuple[int, ...], ...]:
+    def counting(ids: Any, hashes: Any, cells: Any, bits: int) -> tuple[tuple[int, ...], ...]:
         counted.append(ids.size)
-        return near_duplicate_groups(ids, hashes)
+        return near_duplicate_groups(ids, hashes, cells, bits)
 
     monkeypatch.setattr("aral.annotation.images.near_duplicate_groups", counting)
     save_pictures(photos, 6)
@@ -320,7 +386,8 @@ def test_near_duplicates_are_computed_once_for_a_set_of_images(
         assert len(project.images.near_duplicates()) == 1 and counted == [7, 8, 7]
 
 
-ENDINGS = ("jpg", "png", "webp", "bmp", "gif", "tif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+ENDINGS = ("jpg", "png", "webp", "bmp", "gif", "tif", "ppm", "jp2", "avif")
 
 
 def planes(jpeg: bytes) -> np.ndarray:

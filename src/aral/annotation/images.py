@@ -12,10 +12,10 @@ from threading import Lock
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
-from aral.annotation.near_duplicates import near_duplicate_groups
+from aral.annotation.near_duplicates import cell_averages, near_duplicate_groups
 from aral.annotation.pictures import (
     FULL_QUALITY,
     FULL_SIDE,
@@ -29,12 +29,14 @@ from aral.annotation.pictures import (
     read_thumbnail,
     write_thumbnail,
 )
+from aral.annotation.settings import read_settings
 from aral.annotation.sync import SyncProgress, SyncRequest, SyncResult, pixel_file, run_sync
 from aral.data.decode import Channels
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 
+_ROWS_AT_ONCE = 1024
 _LABELABLE = "status = 'ready' AND duplicate_of IS NULL"
 
 ImageStatus = Literal["pending", "ready", "missing", "changed", "unreadable"]
@@ -67,6 +69,15 @@ class ProjectImage:
     duplicate_of: int | None
 
 
+@dataclass(frozen=True, eq=False)
+class _NearDuplicates:
+    """Groups of near-duplicates, and what they were made from: ids with hashes, and the setting."""
+
+    table: Int64[np.ndarray, "N two"]
+    bits: int
+    groups: tuple[tuple[int, ...], ...]
+
+
 class Images:
     """The images of a project.
 
@@ -82,10 +93,8 @@ class Images:
         self._photos = photos
         self._stage = StagePictures(folder)
         self._near_lock = Lock()
-        self._near: tuple[Int64[np.ndarray, "N two"], tuple[tuple[int, ...], ...]] = (
-            np.empty((0, 2), np.int64),
-            (),
-        )
+        self._near = _NearDuplicates(np.empty((0, 2), np.int64), 0, ())
+        self._cells: dict[int, UInt8[np.ndarray, " D"]] = {}
 
     def sync(
         self,
@@ -177,16 +186,34 @@ class Images:
         return {first: tuple(ids) for first, ids in copies.items()}
 
     def near_duplicates(self) -> tuple[tuple[int, ...], ...]:
-        """Groups of labelable images that look alike: difference hashes within 4 of 64 bits of the first's.
+        """Groups of labelable images that look the same, every two of a group; see :mod:`.near_duplicates`.
 
-        Computed once for a set of images; takes seconds for a hundred thousand.
+        How much they may differ is a setting of the project. Computed once for a set of images; takes seconds for a
+        hundred thousand.
         """
-        rows = self._database.rows(f"SELECT id, likeness FROM images WHERE {_LABELABLE} ORDER BY id")
+        with self._database.snapshot() as connection:
+            bits = read_settings(connection).near_duplicate_bits
+            rows = connection.execute(
+                f"SELECT id, likeness FROM images WHERE {_LABELABLE} ORDER BY id"
+            ).fetchall()
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
         with self._near_lock:
-            if not np.array_equal(table, self._near[0]):
-                self._near = (table, near_duplicate_groups(table[:, 0].copy(), table[:, 1].copy()))
-            return self._near[1]
+            if self._near.bits != bits or not np.array_equal(table, self._near.table):
+                ids, hashes = table[:, 0].copy(), table[:, 1].copy()
+                groups = near_duplicate_groups(ids, hashes, self._cell_averages(ids), bits)
+                self._near = _NearDuplicates(table, bits, groups)
+            return self._near.groups
+
+    def _cell_averages(self, ids: Int64[np.ndarray, " N"]) -> UInt8[np.ndarray, "N D"]:
+        """The averages of the cells of these images' pixels; an image never changes, so they are read once."""
+        if not ids.size:
+            return np.empty((0, 0), np.uint8)
+        pixels = self.pixels()
+        unread = np.array([one for one in ids.tolist() if one not in self._cells], dtype=np.int64)
+        for start in range(0, unread.size, _ROWS_AT_ONCE):
+            part = unread[start : start + _ROWS_AT_ONCE]
+            self._cells.update(zip(part.tolist(), cell_averages(pixels.rows(part)), strict=True))
+        return np.stack([self._cells[one] for one in ids.tolist()])
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Files and folders that were left out, with reasons, in order of their paths."""

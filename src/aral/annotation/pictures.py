@@ -24,6 +24,7 @@ from PIL import Image
 
 from aral.data.decode import Channels, square
 from aral.data.image_file import Opened, open_image, peek, read_image_bytes
+from aral.data.pixel_values import Note
 from aral.data.unreadable import Reason, Refused
 from aral.errors import RunFailed
 
@@ -318,6 +319,7 @@ class Photo:
         difference_hash: the difference hash of the thumbnail.
         thumbnail: a JPEG file.
         square: the pixels for training.
+        notes: what was done to its pixels.
     """
 
     width: int
@@ -328,6 +330,7 @@ class Photo:
     difference_hash: int
     thumbnail: bytes
     square: UInt8[np.ndarray, "C side side"]
+    notes: frozenset[Note]
 
 
 def read_photo(path: Path, pixels: PixelFile, max_pixels: int) -> Photo:
@@ -357,6 +360,7 @@ def _photo(data: bytes, opened: Opened, pixels: PixelFile) -> Photo:
         difference_hash(small),
         thumbnail,
         square(opened.image, pixels.side, pixels.channels),
+        opened.notes,
     )
 
 

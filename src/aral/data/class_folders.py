@@ -210,6 +210,19 @@ def _checked(read: _InClasses, least: int = 2) -> _InClasses:
         bad = (*found.left_out, *read.folder.unreadable)
         first = f"{bad[0].path}: {bad[0].reason}" if bad else "a file outside any class"
         _LOG.warning("%s: %d files left out, the first: %s", path, read.left_out, first)
+    if read.folder.scaled:
+        _LOG.warning(
+            "%s: %s with more than 8 bits per channel scaled to 8 by the range of the values",
+            path,
+            counted(len(read.folder.scaled), "image"),
+        )
+    if read.folder.profiles_ignored:
+        _LOG.warning(
+            "%s: unusable colour profile of %s ignored, the first: %s",
+            path,
+            counted(len(read.folder.profiles_ignored), "image"),
+            read.folder.profiles_ignored[0],
+        )
     return read
 
 
@@ -329,6 +342,8 @@ def _in_order(path: Path, reads: Sequence[FolderImages], side: int, channels: Ch
         tuple(paths[row] for row in order),
         tuple(formats[row] for row in order),
         tuple(sorted(name for read in reads for name in read.first_frames)),
+        tuple(sorted(name for read in reads for name in read.scaled)),
+        tuple(sorted(name for read in reads for name in read.profiles_ignored)),
         tuple(sorted(unreadable, key=lambda item: item.path)),
     )
 
