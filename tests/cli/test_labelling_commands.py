@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -333,10 +334,14 @@ def test_the_result_of_a_sync_in_words(here: Path) -> None:
     frames[0].save(here / "photos" / "a.gif", save_all=True, append_images=frames[1:])
     shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
     (here / "photos" / "broken.png").write_bytes(b"no image")
+    Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30)).save(here / "photos" / "wide.png")
+    Image.new("RGB", (9, 9)).save(here / "photos" / "profile.png", icc_profile=b"broken")
     with Project.create_or_open(here / "photos") as project:
         said = import_text(project.images.sync())
     assert said == (
-        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations only the first frame is used."
+        "7 images, 1 of them a copy; 1 file could not be read. Of 2 animations only the first frame is used. "
+        "1 image of more than 8 bits was scaled to 8 by the range of the values. "
+        "1 unusable colour profile was ignored."
     )
 
 

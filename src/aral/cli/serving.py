@@ -275,11 +275,7 @@ def import_text(result: SyncResult) -> str:
     unreadable = f"{counted(result.unreadable, 'file')} could not be read."
     animated = counted(len(result.first_frames), "animation")
     frames = f" Of {animated} only the first frame is used." if result.first_frames else ""
-    scaled = counted(
-        result.scaled,
-        "image with more than 8 bits per channel was",
-        "images with more than 8 bits per channel were",
-    )
+    scaled = counted(result.scaled, "image of more than 8 bits was", "images of more than 8 bits were")
     bits = f" {scaled} scaled to 8 by the range of the values." if result.scaled else ""
     profile = counted(result.profiles_ignored, "unusable colour profile was", "unusable colour profiles were")
     profiles = f" {profile} ignored." if result.profiles_ignored else ""

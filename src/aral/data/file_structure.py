@@ -36,7 +36,7 @@ _VALUE_BYTES = {
 }
 
 
-MOST_PARTS = 2**21
+MOST_PARTS = 2**19
 """A file with more parts (chunks, blocks, markers) counts as cut: walking through them would take too long."""
 
 

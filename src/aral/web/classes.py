@@ -87,6 +87,7 @@ class Settings(BaseModel):
     suggestions_on: bool | None = None
     budget: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     overlap: Annotated[int, Field(ge=1, le=20)] | None = None
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
 
 
 def add_routes(app: FastAPI, project: Project, page: Mapping[str, object]) -> None:
