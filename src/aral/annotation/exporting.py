@@ -35,7 +35,6 @@ from aral.annotation.formats import (
     label_rows,
     write_exported,
 )
-from aral.annotation.label_files import read_labels
 from aral.annotation.model_cards import (
     DEFAULT_LICENCE,
     METADATA_FILE,
@@ -351,12 +350,17 @@ def _image_folder(
 
 def _earlier_images(folder: Path) -> dict[str, str]:
     """Content hash by path of the images that an earlier export wrote into a folder."""
-    file = folder / EXPORTED_LABELS
-    if not file.is_file():
-        return {}
     try:
-        rows = [(PurePosixPath(label.path), label.sha256) for label in read_labels(file).labels]
-    except BadInput:  # it was changed: which images an export wrote is unknown
+        lines = (folder / EXPORTED_LABELS).read_bytes().split(b"\n")
+        rows = [
+            (PurePosixPath(row["path"]), str(row["sha256"])) for row in map(json.loads, filter(None, lines))
+        ]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # none, or it was changed: what an export wrote is unknown
         return {}
     return {str(path): content for path, content in rows if len(path.parts) == 2 and ".." not in path.parts}
 

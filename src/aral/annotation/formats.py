@@ -202,19 +202,23 @@ def csv_bytes(header: Sequence[str], table: Iterable[Sequence[str | int | float 
 
 def escape_cell(cell: str) -> str:
     """A cell that no spreadsheet reads as a formula: one that looks like it gets an apostrophe in front."""
-    visible = cell.lstrip("".join(character for character in set(cell) if _is_invisible(character)))
-    formula = cell.startswith((*SPREADSHEET_FORMULA, "'")) or visible.startswith(SPREADSHEET_FORMULA)
-    return f"'{cell}" if formula else cell
+    return f"'{cell}" if _needs_apostrophe(cell) else cell
+
+
+def unescape_cell(cell: str) -> str:
+    """The inverse of :func:`escape_cell`; an apostrophe that was not added by it stays."""
+    return cell[1:] if cell.startswith("'") and _needs_apostrophe(cell[1:]) else cell
+
+
+def _needs_apostrophe(cell: str) -> bool:
+    """Whether a cell looks like a formula, or like one that has its apostrophe."""
+    hidden = "".join(character for character in set(cell) if _is_invisible(character))
+    return cell.startswith((*SPREADSHEET_FORMULA, "'")) or cell.lstrip(hidden).startswith(SPREADSHEET_FORMULA)
 
 
 def _is_invisible(character: str) -> bool:
     """White space, control and format characters, such as a byte order mark."""
     return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
-
-
-def unescape_cell(cell: str) -> str:
-    """The inverse of :func:`escape_cell`."""
-    return cell[1:] if cell.startswith("'") else cell
 
 
 def join_names(names: Sequence[str]) -> str:

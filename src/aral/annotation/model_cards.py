@@ -272,8 +272,9 @@ def _use(exported: ExportedModel) -> list[str]:
             "- Input `pixels`: uint8, N×H×W×3, channels red, green, blue, 0..255; any N, H and W.",
             f"- Inside the graph: {exported.classifier.preprocessing.in_words()}. The classifier was trained with the "
             "resize of Pillow; in the graph, single pixels differ from it by one level.",
-            "- Before the graph: the photo is decoded and turned upright by its EXIF orientation; 16 bits are scaled "
-            "to 8; transparency is laid over white; all modes become RGB. The snippets do this.",
+            "- Before the graph: the photo is decoded and turned upright by its EXIF orientation; more than eight bits "
+            "are scaled to eight; a colour profile is converted to sRGB; transparency is laid over white; all modes "
+            "become RGB. The Python files do this.",
             f"- Output `probabilities`: float32, N×K, in the order of `classes` in `{METADATA_FILE}`: "
             f"{', '.join(_plain(name) for name in names)}.",
             "",

@@ -1,6 +1,6 @@
 """Python files of an export that classify photos: with the graphs, without this package; with the safetensors, with it.
 
-A file gives the pixels that this package reads: upright, eight bits a channel, transparency over white, RGB.
+A file gives the pixels that this package reads: upright, eight bits of sRGB a channel, transparency over white.
 """
 
 from __future__ import annotations
@@ -9,15 +9,27 @@ from textwrap import indent
 
 READ = '''\
 def read(path):
-    """A photo as the graph needs it: upright, eight bits a channel, transparency over white, RGB."""
+    """A photo as the graph needs it: upright, eight bits of sRGB a channel, transparency over white."""
     image = ImageOps.exif_transpose(Image.open(path))
-    if image.mode[0] in "IF":  # more than eight bits
-        low, high = (0, 65535) if image.mode.startswith("I;16") else image.getextrema()
+    profile = image.info.get("icc_profile")
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    if image.mode[0] in "IF":  # more than eight bits: black is 0, white the largest value of the usual depths
+        low, high = image.getextrema()
+        whites = (2**bits - 1 for bits in (8, 10, 12, 14, 16, 20, 24, 31))
+        if image.mode[0] == "I":
+            low, high = min(low, 0), next(white for white in whites if high <= white)
         scale = 255 / ((high - low) or 1)
         image = image.convert("F").point(lambda level: level * scale + (0.5 - low * scale)).convert("L")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.getbands()[0] == "L" else "RGB")
+    if profile:
+        with suppress(ImageCms.PyCMSError, OSError):  # of another colour space, or damaged
+            source, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    image = image.convert("RGB")
+    if alpha is not None:
+        image.putalpha(alpha)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 '''
 
@@ -47,11 +59,13 @@ ONNX_SNIPPET = f'''\
 
 import json
 import sys
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 
 {READ}
@@ -70,10 +84,12 @@ TORCH_SNIPPET = f'''\
 
 import json
 import sys
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 
 {READ}

@@ -222,9 +222,10 @@ def report_link(folder: Path, target: Path) -> str:
 
 @dataclass(frozen=True)
 class ChosenImage:
-    """An image of a query as it is shown; the address is empty if the image was not kept."""
+    """An image of a query as it is shown; address and name are empty where they are unknown."""
 
     address: str
+    image_id: int
     name: str
     score: str
     reason: str
@@ -316,7 +317,8 @@ def _query(
     shown = tuple(
         ChosenImage(
             address=_address(images[place] if place < len(images) else None, photos.get(image_id)),
-            name=photos[image_id].name if image_id in photos else f"image {image_id}",
+            image_id=image_id,
+            name=photos[image_id].name if image_id in photos else "",
             score=f"{score:.4g}",
             reason=reason,
             answer=_answer_text(record, of.answers.get(image_id)),
