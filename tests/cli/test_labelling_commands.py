@@ -213,9 +213,45 @@ def test_the_report_is_of_the_newest_session_that_trained(aral, photos: Path, ca
         f"{estimate_sentence(estimate)} {sampling_note(estimate)}" in page
         and "2 images of" in sampling_note(estimate)
     )
+    # The project's own names, pictures, budget and labels, as they are now.
+    with Project.open(photos) as project:
+        project.settings.set(replace(project.settings.get(), budget=987))
+        labelled = project.labels.counts().labelled
+    before = sorted((photos / ".aral" / "session-1").iterdir())
+    assert aral("export", str(photos), "out", "--format", "csv") == 0
+    assert sorted((photos / ".aral" / "session-1").iterdir()) == before, "the project is not changed"
+    page = Path("out/report.html").read_text()
+    assert f"<dt>labels</dt><dd>{labelled} of 987</dd>" in page
+    captions = re.findall(r"<figure>(.*?)</figure>", page, re.DOTALL)
+    assert captions and all("data:image/png" in caption and ".png, score" in caption for caption in captions)
+    assert re.search(
+        r"Learning curve, accuracy on the estimate set: [\d.]+ % \([\d.]+ to [\d.]+ %\) with", page
+    )
+    assert "Generated images are not shown" in page and "Generated images of class" not in page
     # A session that is read by itself tells the same of its last round.
     assert aral("report", str(photos / ".aral" / "session-1")) == 0
     assert SAMPLING_NOTE in (photos / ".aral" / "session-1" / "report.html").read_text()
+
+
+def test_an_export_to_a_bad_place_says_why_on_one_screen(aral, photos: Path, capsys) -> None:
+    Path("file").write_text("mine")
+    for words in (
+        ("file",),
+        ("file/out",),
+        (str(photos),),
+        ("out", "--format", "xlsx"),
+        ("out", "--images", "move"),
+    ):
+        assert aral("export", str(photos), *words) == 2
+        said = capsys.readouterr().err
+        assert 1 <= len(said.splitlines()) < 24 and "Traceback" not in said
+    assert not Path("out").exists() and Path("file").read_text() == "mine"
+
+
+def test_the_licence_of_an_export_is_in_its_metadata(aral, photos: Path) -> None:
+    assert aral("export", str(photos), "out", "--format", "model", "--licence", "CC0-1.0") == 0
+    assert json.loads(Path("out/classifier.json").read_text())["licence"] == "CC0-1.0"
+    assert "CC0-1.0" in Path("out/README.md").read_text()
 
 
 def test_a_second_server_is_refused_with_the_address_of_the_first(aral, photos: Path, capsys) -> None:

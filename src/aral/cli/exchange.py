@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,6 @@ from aral.cli.options import AsJson
 from aral.errors import BadInput
 from aral.plural import counted
 
-REPORT = "report.html"
 MAX_REASONS, MAX_PATHS = 5, 3
 """Reasons, and paths of each, that are printed for labels that were not imported."""
 
@@ -41,6 +39,7 @@ def export_command(
         bool, typer.Option("--all", help="All formats; ONNX needs the extra aral[onnx].")
     ] = False,
     images: Annotated[annotation.Placing, typer.Option(help="How images get into an ImageFolder.")] = "copy",
+    licence: Annotated[str, typer.Option(help="Licence of the classifier, for its metadata.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
@@ -50,17 +49,17 @@ def export_command(
             target,
             annotation.FORMATS if everything else format or annotation.DEFAULT_FORMATS,
             images,
+            licence=licence,
+            further=lambda into: export_report(project, into),
         )
-        report = export_report(project, target)
-    files = [*done.files, *([REPORT] if report else [])]
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "target": str(target), "files": files}, indent=2))
+        typer.echo(json.dumps({**asdict(done), "target": str(target)}, indent=2))
         return
-    _print_export(done, files)
+    _print_export(done)
 
 
-def export_report(project: Project, target: Path) -> bool:
-    """The HTML report of the newest session with a trained round; False when there is none.
+def export_report(project: Project, target: Path) -> list[str]:
+    """Write the HTML report of the newest session with a trained round; its name, or nothing when there is none.
 
     A new session is created when classes or options change, long before it has trained anything.
     """
@@ -71,16 +70,15 @@ def export_report(project: Project, target: Path) -> bool:
         trained = [
             model for model in project.models.all() if Path(model.folder).name.startswith(f"{number:02d}-")
         ]
-        shutil.copyfile(
-            reports.write_report(record, estimate=trained[-1].estimate if trained else None), target / REPORT
-        )
-        return True
-    return False
+        return [
+            reports.write_project_report(record, reports.project_view(project, record, trained), target).name
+        ]
+    return []
 
 
-def _print_export(done: annotation.Exported, files: list[str]) -> None:
+def _print_export(done: annotation.Exported) -> None:
     typer.echo(
-        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(files)}"
+        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(done.files)}"
     )
     for note in done.notes:
         typer.echo(note)
