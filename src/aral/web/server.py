@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aral.annotation import Project
+from aral.annotation.backups import SERVER_LOCK
 from aral.durable import write_file
 from aral.errors import BadInput, RunFailed
 from aral.loop.lock import FolderLock
@@ -27,8 +28,6 @@ from aral.web.security import CHALLENGE_PATH, LOOPBACK, Security, is_nonce, new_
 
 FIRST_PORT = 8427
 """The first candidate when no port is given and the project has no earlier one."""
-
-SERVER_LOCK = "server.lock"
 
 SERVER_FILE = "server.json"
 """In the project's folder: where its newest server listens, or listened."""
@@ -158,7 +157,10 @@ def _running(
         thread.join(STOP_SECONDS + 2)
         listening.close()
         if read_address(project.folder) == address:
-            write_address(project.folder, replace(address, pid=None))  # the port, for the next time
+            with suppress(
+                OSError
+            ):  # the disk may be full: the address is of no more use, and everything else is saved
+                write_address(project.folder, replace(address, pid=None))  # the port, for the next time
 
 
 def serve(
