@@ -28,7 +28,7 @@ from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
 from .pictures import PictureSize, PixelFile
 from .predictions import Suggestion
-from .project import Pace, Project
+from .project import Finish, Pace, Project
 from .project_status import Status, status
 from .provenance import (
     BROWSING,
@@ -41,7 +41,7 @@ from .provenance import (
     Purpose,
 )
 from .queue import Card
-from .settings import ProjectSettings
+from .settings import MOST_BUDGET, MOST_DRAWN, ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
 from .training_folders import session_folders
@@ -57,6 +57,8 @@ __all__ = [
     "IMPORT",
     "IMPORT_KEY",
     "LABEL_STUDIO",
+    "MOST_BUDGET",
+    "MOST_DRAWN",
     "Action",
     "Advice",
     "Agreement",
@@ -75,6 +77,7 @@ __all__ = [
     "Effort",
     "Estimate",
     "Exported",
+    "Finish",
     "Format",
     "GridCell",
     "GridPage",

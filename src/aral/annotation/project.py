@@ -14,17 +14,18 @@ from aral.annotation.annotations import Annotations
 from aral.annotation.annotators import Annotators
 from aral.annotation.classes import Classes, add_new_classes
 from aral.annotation.database import FILE_NAME, ProjectDatabase, read_setting, write_setting
-from aral.annotation.estimate import EstimateSet, resize_estimate_set, set_seed
+from aral.annotation.estimate import EstimateSet, set_seed
 from aral.annotation.grid import Grid
 from aral.annotation.images import Images
 from aral.annotation.import_units import LabelImports
 from aral.annotation.labels import LabelCounts, Labels
-from aral.annotation.models import Models
+from aral.annotation.models import ModelRecord, Models
 from aral.annotation.predictions import Predictions
 from aral.annotation.queue import Queue
 from aral.annotation.settings import (
     ProjectSettings,
     Settings,
+    adapt_estimate_set,
     check_budget,
     read_settings,
     write_settings,
@@ -32,6 +33,24 @@ from aral.annotation.settings import (
 from aral.errors import BadInput
 
 FOLDER_NAME = ".aral"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The budget is spent, and this annotator has no second opinions left to give.
+
+    Attributes:
+        labels: how many images have a label.
+        budget: how many labels were to be given.
+        minutes_left: until there is a model that has learned from all labels; 0 when there is one, None when
+            that is unknown: no training so far, or it is off or has failed.
+        model_round: the round of the newest model; None without one.
+    """
+
+    labels: int
+    budget: int
+    minutes_left: float | None
+    model_round: int | None
 
 
 @dataclass(frozen=True)
@@ -125,8 +144,9 @@ class Project:
                     set_seed(connection, seed)
                 settings = read_settings(connection)
                 if budget is not None and budget != settings.budget:
-                    write_settings(connection, replace(settings, budget=budget))
-                    resize_estimate_set(connection, budget, settings.estimate_share)
+                    settings = replace(settings, budget=budget)
+                    write_settings(connection, settings)
+                    adapt_estimate_set(connection, settings)
             return Project(folder, photos, database)
         except BaseException:
             database.close()
@@ -190,10 +210,37 @@ class Project:
         round_left = min(left, self._round_left(settings, counts))
         return Pace(per_minute, left, left * 60 / per_minute, round_left * 60 / per_minute)
 
+    def finish(self, annotator: str | None = None) -> Finish | None:
+        """That the budget is spent, for one annotator or for all, and when its model is there; None before."""
+        settings, counts = self.settings.get(), self.labels.counts()
+        if settings.budget is None or counts.labelled < settings.budget:
+            return None
+        if settings.overlap > 1 and self.queue.second_opinions(annotator):
+            return None
+        newest = self.models.newest()
+        return Finish(
+            counts.labelled,
+            settings.budget,
+            None if newest is None else self._minutes_left(newest, counts),
+            None if newest is None else newest.round,
+        )
+
+    def _minutes_left(self, newest: ModelRecord, counts: LabelCounts) -> float | None:
+        """Until a model has learned from all labels, if that takes as long as the newest model took."""
+        state = self.models.training_state()
+        if state.phase in ("idle", "off", "failed") and newest.trained_on >= counts.for_training:
+            return 0.0
+        if state.phase in ("off", "failed"):
+            return None
+        done = state.fraction if state.phase == "training" else 1.0 if state.phase == "choosing" else 0.0
+        return round(newest.seconds * (1 - done) / 60, 1)
+
     def _round_left(self, settings: ProjectSettings, counts: LabelCounts) -> float:
         """How many answers the rest of the newest query takes, with the estimate set mixed into it."""
         queued, in_set = self.queue.remaining(), int(self.estimate.image_ids().size)
-        share = settings.estimate_share if settings.budget is None else in_set / settings.budget
+        share = in_set / (settings.budget or max(1, self.images.count()))
+        if settings.budget is None and settings.estimate_size is None:
+            share = settings.estimate_share
         mixed_in = min(in_set - counts.for_estimate, queued * share / max(1 - share, 0.01))
         return float(queued + mixed_in)
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from aral.annotation.consensus import update_consensus
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
-from aral.annotation.estimate import image_stream, resize_estimate_set
+from aral.annotation.estimate import image_stream
 from aral.annotation.pictures import (
     SAMPLE,
     Photo,
@@ -35,7 +35,7 @@ from aral.annotation.pictures import (
     read_photo,
     write_thumbnail,
 )
-from aral.annotation.settings import read_settings
+from aral.annotation.settings import adapt_estimate_set, read_settings
 from aral.data.decode import Channels
 from aral.data.image_file import read_image_bytes
 from aral.data.scan import Found, scan
@@ -171,8 +171,7 @@ def _pixel_file(folder: Path, side: int, channels: Channels) -> PixelFile:
 
 def _resize_estimate_set(database: ProjectDatabase) -> None:
     with database.transaction() as connection:
-        settings = read_settings(connection)
-        resize_estimate_set(connection, settings.budget, settings.estimate_share)
+        adapt_estimate_set(connection, read_settings(connection))
 
 
 def _progress(database: ProjectDatabase) -> SyncProgress:

@@ -46,6 +46,10 @@ def label_command(
             max=0.5,
         ),
     ] = None,
+    estimate_size: Annotated[
+        int | None,
+        typer.Option(help="Number of images in the estimate set, instead of the share.", min=0),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Labels to import: .csv, .jsonl, .json or a folder.")
     ] = None,
@@ -99,7 +103,7 @@ def label_command(
         follow_links=follow_links,
         max_pixels=in_pixels(max_pixels),
     )
-    changes = ProjectChanges(names, budget, labels, training, estimate_share)
+    changes = ProjectChanges(names, budget, labels, training, estimate_share, estimate_size)
     label_photos(photos, project, changes, options)
 
 

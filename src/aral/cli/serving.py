@@ -75,6 +75,7 @@ class ProjectChanges:
         labels: a file or folder of labels to import; None for none.
         options: fields of the training options that were given.
         estimate_share: share of the budget in the estimate set; None leaves it as it is.
+        estimate_size: number of images in the estimate set, instead of the share; None leaves it as it is.
     """
 
     class_names: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ class ProjectChanges:
     labels: Path | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     estimate_share: float | None = None
+    estimate_size: int | None = None
 
 
 def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
@@ -103,8 +105,7 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
         photos, folder, changes.class_names, changes.budget, seed if isinstance(seed, int) else None
     ) as project:
         _set_options(project, changes.options)
-        if changes.estimate_share is not None:
-            project.settings.set(replace(project.settings.get(), estimate_share=changes.estimate_share))
+        _set_estimate(project, changes)
         _add_classes(project, changes)
         serve_project(project, options, changes.labels)
 
@@ -242,6 +243,17 @@ def _set_options(project: Project, given: Mapping[str, object]) -> None:
     changed = changed_options(options, given)
     if changed != options:
         write_options(project.folder, changed)
+
+
+def _set_estimate(project: Project, changes: ProjectChanges) -> None:
+    """Set the size of the estimate set, by its share or by its number of images."""
+    if changes.estimate_size is not None and changes.estimate_share is not None:
+        raise BadInput("--estimate-size and --estimate-share contradict each other.", "Give one of them.")
+    settings = project.settings.get()
+    if changes.estimate_share is not None:
+        project.settings.set(replace(settings, estimate_share=changes.estimate_share, estimate_size=None))
+    elif changes.estimate_size is not None:
+        project.settings.set(replace(settings, estimate_size=changes.estimate_size))
 
 
 def _add_classes(project: Project, changes: ProjectChanges) -> None:
