@@ -92,7 +92,9 @@ def test_axe_finds_nothing_serious(unguarded: Callable[[str], Page], project: Pr
             page.click(".tile >> nth=0")
             page.keyboard.press("q")  # a message
         assert serious(page) == [], view
-    page.click("#tab-grid")
+    with page.expect_response("**/api/grid?*"):
+        page.click("#tab-grid")
+    page.wait_for_timeout(200)
     for key in "12":  # the second key asks whether the label is to be replaced
         page.click(".tile >> nth=0")
         page.keyboard.press(key)

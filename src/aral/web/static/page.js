@@ -61,13 +61,14 @@ class Page {
 
   firstImage() {
     if (this.view === "label") return this.labelling.finish.shown ? byId("finish-title") : byId("stage");
-    return byId(`view-${this.view}`).querySelector(this.view === "grid" ? ".tile[tabindex='0']" : ".suspect, .thumb");
+    return first(this.view === "grid" ? [".tile[tabindex='0']"] : [".suspect", "#view-progress .thumb"]);
   }
 
   firstAnswer() {
-    if (this.view === "label" && this.labelling.finish.shown) return byId("finish").querySelector("button");
-    const buttons = { label: "#class-buttons button, #add-class", grid: ".grid-class", progress: ".suspect button, .thumb" };
-    return document.querySelector(buttons[this.view]);
+    if (this.view === "label" && this.labelling.finish.shown) return first(["#finish button"]);
+    return first({
+      label: ["#class-buttons button", "#add-class"], grid: [".grid-class"], progress: [".suspect button", "#view-progress .thumb"],
+    }[this.view]);
   }
 
   /** Show the view that the address names. */
@@ -194,6 +195,11 @@ class Page {
     this.progress.statusChanged(status, this.view === "progress");
     if (this.outbox.error) this.outbox.retry();
   }
+}
+
+/** The first element of the first selector that has one. */
+function first(selectors) {
+  return selectors.map((each) => document.querySelector(each)).find((each) => each) ?? null;
 }
 
 /** The key of an event as it is named in a sentence. */
