@@ -12,7 +12,7 @@ from types import TracebackType
 
 from aral.annotation.annotations import Annotations
 from aral.annotation.annotators import Annotators
-from aral.annotation.classes import Classes, add_new_classes
+from aral.annotation.classes import Classes, add_new_classes, start_classes
 from aral.annotation.database import FILE_NAME, ProjectDatabase, read_setting, write_setting
 from aral.annotation.estimate import EstimateSet, set_seed
 from aral.annotation.grid import Grid
@@ -118,13 +118,16 @@ class Project:
         class_names: Sequence[str] = (),
         budget: int | None = None,
         seed: int | None = None,
+        new_classes: Sequence[str] = (),
     ) -> Project:
         """Open the project of a folder of photos, or create it.
 
         Args:
             photos: the folder.
             project: the project's folder; None for ``.aral`` inside the photos.
-            class_names: classes to add; a name that a class has or had before is not added again.
+            class_names: the classes of a new project. In one that has classes each name must be that of one of
+                them, now or before, and nothing is added.
+            new_classes: classes to add; a name that a class has or had before is not added again.
             budget: how many labels are to be given; None leaves it as it is.
             seed: of the random order of images, which draws the estimate set. A project that has images keeps
                 its seed. None is 0 in a new project.
@@ -139,7 +142,8 @@ class Project:
             check_budget(budget)
             with database.transaction() as connection:
                 _set_photos(connection, folder, photos)
-                add_new_classes(connection, class_names, "aral label")
+                start_classes(connection, class_names, "aral label")
+                add_new_classes(connection, new_classes, "aral label")
                 if seed is not None:
                     set_seed(connection, seed)
                 settings = read_settings(connection)
@@ -193,6 +197,11 @@ class Project:
         """
         with self._database.snapshot():
             yield
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be changed, because there is no write access to the folder or its disk."""
+        return self._database.read_only
 
     def changes(self) -> int:
         """A counter of all changes but those of leases and predictions; pages and the trainer poll it."""
@@ -254,6 +263,8 @@ def find_project(folder: Path) -> Path:
     for candidate in (folder, folder / FOLDER_NAME):
         if (candidate / FILE_NAME).is_file():
             return candidate.resolve()
+        if candidate.name == FOLDER_NAME and candidate.is_dir() and any(candidate.iterdir()):
+            return candidate.resolve()  # opening it says what is missing
     raise BadInput(f"There is no project in {folder}.", f"Start one: aral label {folder} --classes NAME,NAME")
 
 
@@ -276,7 +287,7 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
         )
     try:
         folder.mkdir(mode=0o700, parents=project is not None, exist_ok=True)
-        if not (folder / FILE_NAME).exists() and project is not None and any(folder.iterdir()):
+        if project is not None and not (folder / FILE_NAME).exists() and _holds_other_files(folder):
             raise BadInput(f"{folder} is no project and not empty.", "Give a new folder with --project.")
         folder.chmod(0o700)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -287,6 +298,11 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
             "Give a writable folder with --project.",
         ) from error
     return photos, folder
+
+
+def _holds_other_files(folder: Path) -> bool:
+    """Whether a folder is in use, and not as that of a project whose database is missing."""
+    return any(folder.iterdir()) and not any(folder.glob(f"{FILE_NAME}.backup-*"))
 
 
 def _set_photos(connection: sqlite3.Connection, folder: Path, photos: Path) -> None:

@@ -49,6 +49,7 @@ def status(project: Project) -> Status:
     sessions = session_folders(project.folder)
     facts = {
         "photos": str(project.photos.name),
+        "read only": project.read_only,
         "images": project.images.count(),
         "unreadable": len(unreadable),
         "unreadable files": [asdict(each) for each in unreadable],
@@ -94,6 +95,8 @@ def status(project: Project) -> Status:
         sentences.append(
             f"The budget is spent. To go on: aral label {project.photos} --budget {finish.budget + DEFAULT_NEXT}"
         )
+    if project.read_only:
+        sentences.insert(0, "The project is read only here: it can be looked at and exported, not labelled.")
     if unreadable:
         sentences.insert(1, "Files and reasons: aral status --json, or unreadable.csv of aral export.")
     if estimate is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from aral import __version__
 from aral.cli import compare, demo, exchange, figures, label, listing, project, report, run
 from aral.cli.stopping import exit_code_of_signal
-from aral.errors import AralError, Stopped
+from aral.errors import AralError, RunFailed, Stopped
 
 app = typer.Typer(
     name="aral",
@@ -32,6 +34,25 @@ project.add_to(app)
 exchange.add_to(app)
 
 TRACEBACK = "ARAL_TRACEBACK"
+
+
+CAUSES = {
+    errno.ENOSPC: "No space is left on the disk.",
+    errno.EDQUOT: "No space is left in the quota of this user.",
+    errno.EROFS: "The disk is read only.",
+    errno.EACCES: "Access to a file is denied.",
+    errno.EPERM: "Access to a file is denied.",
+    errno.EMFILE: "Too many files are open (ulimit -n).",
+    errno.EIO: "The disk reports an error.",
+}
+"""Errors of the machine, not of the program: a sentence and no traceback."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\n(?=.)")
+
+
+def printable(text: str) -> str:
+    """A text for the terminal, with control characters escaped: a file's name could move the cursor."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _print_version(wanted: bool) -> bool:
@@ -65,6 +86,14 @@ def main() -> None:
         if os.environ.get(TRACEBACK):
             raise
         sys.exit(_print_error(error))
+    except OSError as error:
+        if os.environ.get(TRACEBACK) or error.errno not in CAUSES:
+            raise
+        where = f" ({printable(str(error.filename))})" if error.filename else ""
+        failure = RunFailed(
+            f"{CAUSES[error.errno]}{where}", "What was saved before is intact: run the same command again."
+        )
+        sys.exit(exit_code_of_signal() or _print_error(failure))
     except KeyboardInterrupt:
         Console(stderr=True).print(
             "Stopped at once; the last checkpoint is kept. Run the same command to continue."
@@ -74,7 +103,7 @@ def main() -> None:
 
 def _print_error(error: AralError) -> int:
     console = Console(stderr=True)
-    console.print(error.problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(error.problem), style="red", highlight=False, markup=False, soft_wrap=True)
     if error.hint:
-        console.print(error.hint, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(error.hint), highlight=False, markup=False, soft_wrap=True)
     return error.exit_code

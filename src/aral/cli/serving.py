@@ -24,6 +24,7 @@ from aral.annotation import (
     read_options,
     write_options,
 )
+from aral.annotation.backups import back_up
 from aral.annotation.project import FOLDER_NAME
 from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
@@ -31,6 +32,8 @@ from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.errors import AralError, BadInput, RunFailed
 from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
+
+BACKUP_SECONDS = 600.0
 
 FILES_PER_LINE = 2000
 """Files between two lines on the progress of an import."""
@@ -70,12 +73,14 @@ class ProjectChanges:
     """What a project is created with, or changed to.
 
     Attributes:
-        class_names: classes to add; if empty, a new project has those of the folders or of the imported labels.
+        class_names: classes of a new project; if empty, it has those of the folders or of the imported labels. An
+            existing project must have them already.
         budget: number of labels in all; None leaves it as it is.
         labels: a file or folder of labels to import; None for none.
         options: fields of the training options that were given.
         estimate_share: share of the budget in the estimate set; None leaves it as it is.
         estimate_size: number of images in the estimate set, instead of the share; None leaves it as it is.
+        new_classes: classes to add to an existing project.
     """
 
     class_names: tuple[str, ...] = ()
@@ -84,6 +89,7 @@ class ProjectChanges:
     options: Mapping[str, object] = field(default_factory=dict)
     estimate_share: float | None = None
     estimate_size: int | None = None
+    new_classes: tuple[str, ...] = ()
 
 
 def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
@@ -97,12 +103,21 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
     link = link_of_running_server(place.resolve())
     if link is not None:
         typer.echo(f"The page of this project is open already: {link}")
+        if changes != ProjectChanges():
+            typer.echo(
+                "The options were not applied: stop that page first, or change the project on the page."
+            )
         if options.browser:
             webbrowser.open(link)
         return
     seed = changes.options.get("seed")
     with Project.create_or_open(
-        photos, folder, changes.class_names, changes.budget, seed if isinstance(seed, int) else None
+        photos,
+        folder,
+        changes.class_names,
+        changes.budget,
+        seed if isinstance(seed, int) else None,
+        changes.new_classes,
     ) as project:
         _set_options(project, changes.options)
         _set_estimate(project, changes)
@@ -158,6 +173,7 @@ class BackgroundWork:
         self._ending = threading.Event()
         self._trainer: TrainerProcess | None = None
         self._thread = threading.Thread(target=self.run, name="aral-import")
+        self._backups = threading.Thread(target=self._back_up, name="aral-backup")
         self._reported = 0
         self.error: AralError | None = None
 
@@ -176,6 +192,22 @@ class BackgroundWork:
         if self._options.browser:
             webbrowser.open(running.link())
         self._thread.start()
+        self._backups.start()
+
+    def _back_up(self) -> None:
+        """Back up the database now and every ten minutes; the state before this session stays the older backup."""
+        keep_older, said = False, ""
+        while True:
+            try:
+                made = back_up(self._project.folder, keep_older)
+                keep_older = keep_older or made
+            except AralError as error:
+                if error.problem != said:
+                    typer.echo(f"{error.problem} {error.hint}", err=True)
+                said = error.problem
+            if self._ending.is_set():
+                return
+            self._ending.wait(BACKUP_SECONDS)
 
     def request_stop(self) -> Literal[True]:
         """Ask the import and the training worker to stop, while the server is still ending."""
@@ -187,8 +219,9 @@ class BackgroundWork:
     def end(self) -> None:
         """Wait for the import to stop, and stop the training worker."""
         self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in (self._thread, self._backups):
+            if thread.is_alive():
+                thread.join()
         if self._trainer is not None:
             self._trainer.stop()
 
