@@ -1,6 +1,6 @@
 from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
-from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
+from .annotations import AnswerEvent, AnswerReceipt, GivenLabel, HistoryEntry, LabelChanged, ReplacedLabel
 from .annotators import Annotator
 from .classes import ClassChange, ProjectClass
 from .classifier import (
@@ -79,6 +79,7 @@ __all__ = [
     "Exported",
     "Finish",
     "Format",
+    "GivenLabel",
     "GridCell",
     "GridPage",
     "HistoryEntry",
@@ -86,6 +87,7 @@ __all__ = [
     "ImageStatus",
     "ImportedLabel",
     "Label",
+    "LabelChanged",
     "LabelCounts",
     "LabelImport",
     "LabelImportResult",
@@ -108,6 +110,7 @@ __all__ = [
     "Purpose",
     "ReadLabels",
     "Rejected",
+    "ReplacedLabel",
     "Status",
     "Suggestion",
     "SuspectLabel",

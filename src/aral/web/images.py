@@ -46,7 +46,7 @@ def picture_urls(image: ProjectImage) -> dict[str, str]:
     version = image.sha256[:VERSION_LENGTH]
     thumbnail = f"/thumbnail/{image.id}?v={version}"
     stage, full = f"{thumbnail}&size=stage", f"{thumbnail}&size=full"
-    return {"thumbnail": thumbnail, "stage": stage, "full": full, "large": stage}
+    return {"thumbnail": thumbnail, "stage": stage, "full": full}
 
 
 def add_routes(app: FastAPI, project: Project) -> None:

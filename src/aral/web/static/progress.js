@@ -4,7 +4,9 @@ import { get, newKey } from "./api.js";
 import { classTable, confusionTable, curve } from "./charts.js";
 import { asCard } from "./deck.js";
 import { badge, button, byId, counted, fill, make, percent, warn } from "./dom.js";
+import { showMissingClasses } from "./finish.js";
 import { shown } from "./keys.js";
+import { moveByArrows } from "./roving.js";
 
 const REFRESH_MILLISECONDS = 20_000;
 
@@ -15,6 +17,7 @@ export class Progress {
     this.labelling = labelling;
     this.openNear = openNear;
     this.suspects = new SuspectLabels(state, outbox, labelling);
+    this.missing = make("div", {});
     this.changes = null;
     this.readAt = 0;
   }
@@ -23,9 +26,10 @@ export class Progress {
     this.read();
   }
 
-  /** The status changed while this view is on screen: read again, but not too often. */
-  statusChanged(status) {
-    if (status.changes !== this.changes && performance.now() - this.readAt > REFRESH_MILLISECONDS) this.read(status.changes);
+  /** The status changed: read again, if this view is on screen, but not too often. */
+  statusChanged(status, onScreen) {
+    showMissingClasses(this.missing, this.state, status.estimate_missing);
+    if (onScreen && status.changes !== this.changes && performance.now() - this.readAt > REFRESH_MILLISECONDS) this.read(status.changes);
   }
 
   async read(changes = null) {
@@ -43,17 +47,22 @@ export class Progress {
   }
 
   act(command) {
-    if (this.suspects.act(command)) return;
-    if (command.action === "undo") this.labelling.undo().then(() => this.read());
+    if (this.suspects.act(command)) return true;
+    if (command.action !== "undo") return false;
+    this.labelling.undo().then(() => this.read());
+    return true;
   }
 
   draw(round, disagreements) {
     const { model } = round;
+    const { advice } = this.labelling.status ?? {};
     this.suspects.show(round.suspects);
     fill(byId("view-progress"),
       column(
         section("Learning curve", round.curve.length ? curve(round.curve) : quiet("The first point appears with the first model."),
-          quiet("Estimated on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here.")),
+          quiet("Estimated on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here."),
+          advice ? make("p", {}, advice.sentence) : null,
+          this.missing),
         model?.per_class.length ? section("Each class", classTable(this.state, model)) : null,
         section("Labelled images", ...this.gallery(round.gallery)),
         round.near.count ? section(`Near-duplicates · ${counted(round.near.count, "group")}`, this.near(round.near)) : null),
@@ -84,10 +93,12 @@ export class Progress {
 
   /** @param answer the answer to the images, if they all have the same. */
   thumbs(cells, answer = null) {
-    return make("ul", { class: "thumbs" }, ...cells.map((cell) => make("li", {}, make("button", {
+    const list = make("ul", { class: "thumbs" }, ...cells.map((cell) => make("li", {}, make("button", {
       type: "button", class: "thumb", title: cell.name, "aria-label": `Show ${cell.name}`,
       on: { click: () => this.look(cell, answer) },
     }, make("img", { src: cell.thumbnail, alt: "", width: 72, height: 72, loading: "lazy" })))));
+    moveByArrows(list);
+    return list;
   }
 
   look(cell, answer) {
