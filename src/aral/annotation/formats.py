@@ -195,8 +195,8 @@ def escape_cell(cell: str) -> str:
 
 
 def unescape_cell(cell: str) -> str:
-    """The inverse of :func:`escape_cell`."""
-    return cell[1:] if cell.startswith("'") else cell
+    """The inverse of :func:`escape_cell`; an apostrophe that was not added by it stays."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*SPREADSHEET_FORMULA, "'")) else cell
 
 
 def join_names(names: Sequence[str]) -> str:
