@@ -102,6 +102,41 @@ def test_export_predict_import(aral, photos: Path, tmp_path: Path, capsys) -> No
         assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
+def test_the_exit_code_of_an_import_says_what_was_imported(aral, photos: Path, capsys) -> None:
+    with Project.open(photos) as project:
+        names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
+    one, other, third = names
+    files = {
+        "whole.csv": (f"path,label\n{one},seven\n{other},\n", 0, ["Ignored: 1 row without a label."]),
+        "part.csv": (
+            f"path,label\n{one},seven\n{other},a\n{other},b\n" + "x.png,a\n" * 9,
+            3,
+            ["no annotator tells them apart", "'x.png', 'x.png', 'x.png' and 6 more", f"{other!r} (a)"],
+        ),
+        "none.csv": ("path,label\nx.png,a\ny.png,a\n", 2, ["it has 2 rows, and none can be used", "'y.png'"]),
+        "unlabelled.csv": (f"path,label\n{third},\n", 2, ["it has 1 row, and none can be used"]),
+        "empty.csv": ("path,label\n", 0, ["0 labels imported"]),
+        "columns.csv": (f"path,file,label\n{one},{other},seven\n", 2, ["--image-column path"]),
+        "two.csv": (
+            f"path,label,annotator\n{third},a,Ann\n{third},b,Bob\n",
+            0,
+            ["On 1 image the annotators disagree", repr(third)],
+        ),
+    }
+    for name, (content, code, words) in files.items():
+        Path(name).write_text(content)
+        assert aral("import", str(photos), name) == code, name
+        said = "".join(capsys.readouterr())
+        assert all(word in said for word in words), said
+        assert len(said.splitlines()) < 24
+    assert (
+        aral("import", str(photos), "columns.csv", "--image-column", "file", "--label-column", "label") == 0
+    )
+    capsys.readouterr()
+    assert aral("status", str(photos)) == 0
+    assert "1 with a disagreement" in capsys.readouterr().out
+
+
 def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list") == 0
     assert "No labels were imported" in capsys.readouterr().out
@@ -109,16 +144,16 @@ def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
         names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
     table = Path("theirs.csv")
     table.write_text("path,label\n" + "".join(f"{name},seven\n" for name in (*names, "nobody.png")))
-    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 3
     said = capsys.readouterr().out
     for line in (
         "3 labels imported; 0 were in the project already.",
         "New classes: seven.",
-        "1 label was not imported, because the project has no image of this path: 'nobody.png'",
+        "1 row was not imported, because the project has no image of this path: 'nobody.png'",
         "--undo 1 undoes it",
     ):
         assert line in said, line
-    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 3
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
