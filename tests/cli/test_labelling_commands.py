@@ -111,7 +111,7 @@ def test_the_exit_code_of_an_import_says_what_was_imported(aral, photos: Path, c
         "part.csv": (
             f"path,label\n{one},seven\n{other},a\n{other},b\n" + "x.png,a\n" * 9,
             3,
-            ["no annotator tells them apart", "'x.png', 'x.png', 'x.png' and 6 more", f"{other!r} (a)"],
+            ["no annotators distinguish them", "'x.png', 'x.png', 'x.png' and 6 more", f"{other!r} (a)"],
         ),
         "none.csv": ("path,label\nx.png,a\ny.png,a\n", 2, ["it has 2 rows, and none can be used", "'y.png'"]),
         "unlabelled.csv": (f"path,label\n{third},\n", 2, ["it has 1 row, and none can be used"]),

@@ -1,8 +1,8 @@
 """Labels that are to be imported: their names checked, and those left out that contradict each other.
 
 Statements of different annotators on one image may differ: each is imported, and the image has a disagreement. If
-one annotator, or nobody who is named, states different things of one image, there is no telling which is meant:
-none of these is imported, and all are listed. The same holds for every format.
+one annotator states different things of one image, or the source names no annotator, the right one is unknown: none
+of these is imported, and all are listed. The same holds for every format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aral.annotation.rejected import Rejected
 from aral.errors import BadInput
 from aral.plural import counted
 
-NO_ANNOTATOR = "the same image has different labels, and no annotator tells them apart"
+NO_ANNOTATOR = "the same image has different labels, and no annotators distinguish them"
 SAME_ANNOTATOR = "the same annotator gives the same image different labels"
 
 

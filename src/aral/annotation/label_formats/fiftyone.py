@@ -30,7 +30,7 @@ def _read_samples(file: LabelFile, options: ReadOptions) -> ReadLabels:
     samples = file.document["samples"]
     field = options.label_column or _label_field(file, samples)
     for sample in samples:
-        path, value = sample[options.image_column or "filepath"], sample.get(field)
+        path, value = str(sample.get(options.image_column or "filepath") or ""), sample.get(field)
         kind = value.get("_cls") if isinstance(value, dict) else None
         labels = _labels(value)
         if len(labels) > 1:

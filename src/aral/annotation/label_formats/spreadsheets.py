@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "jan januar|feb februar fev|mar mär mrz|apr avr|may mai mag|jun juin giu|jul juil lug|aug aoû ago"
-        "|sep sept set|oct okt ott out|nov|dec dez dic déc".split("|"),
-        1,
+_MONTHS = tuple(
+    names.split()
+    for names in (
+        "january januar janvier gennaio enero",
+        "february februar février febbraio febrero",
+        "march märz mrz mars marzo",
+        "april avril aprile abril",
+        "may mai maggio mayo",
+        "june juni juin giugno junio",
+        "july juli juillet luglio julio",
+        "august août agosto",
+        "september septembre settembre septiembre",
+        "october oktober octobre ottobre octubre",
+        "november novembre noviembre",
+        "december dezember décembre dicembre diciembre",
     )
-    for name in names.split()
-}
-_DAY_AND_MONTH = re.compile(
-    r"(?P<first>\d{1,2}|[a-zäéû]{3,7})\.?[\s./-]+(?P<second>\d{1,2}|[a-zäéû]{3,7})\.?"
 )
+_DAY_AND_MONTH = re.compile(
+    r"(?P<first>\d{1,2}|[a-zäéû]{3,10})\.?[\s./-]+(?P<second>\d{1,2}|[a-zäéû]{3,10})\.?"
+)
+_WORD_AND_NUMBER = re.compile(r"(?P<first>[a-zäéû]{3,10})(?P<second>\d{1,2})")
 _ISO_DATE = re.compile(r"\d{4}-(?P<first>\d{2})-(?P<second>\d{2})(?: 00:00(?::00)?)?")
 _LONG_DATE = re.compile(r"(?P<first>\d{1,2})[./-](?P<second>\d{1,2})[./-](?:\d{2}|\d{4})")
 _TRUTH = {"true": ("wahr", "vrai", "vero"), "false": ("falsch", "faux", "falso")}
@@ -44,8 +53,16 @@ def is_spreadsheet_date(name: str) -> bool:
     if not found:
         return False
     numbers = [part.isdecimal() for part in found.groups()]
-    months = [part in _MONTHS for part in found.groups()]
+    months = [_month(part) is not None for part in found.groups()]
     return any(numbers) and any(months)
+
+
+def _month(word: str) -> int | None:
+    """The number of a month by its name or the first three letters or more of it."""
+    numbers = (
+        number for number, names in enumerate(_MONTHS, 1) if any(each.startswith(word) for each in names)
+    )
+    return next(numbers, None) if len(word) >= 3 else None
 
 
 def _may_become(name: str, changed: str) -> bool:
@@ -62,12 +79,9 @@ def _may_become(name: str, changed: str) -> bool:
 def number_in(text: str) -> Decimal | None:
     """The number that a name is, however it is written; None if it is none."""
     text = text.strip().replace(",", ".")
-    if not re.fullmatch(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", text, re.ASCII):
+    if not re.fullmatch(r"[+-]?\d{1,20}(?:\.\d{1,5})?(?:[eE][+-]?\d{1,3})?", text, re.ASCII):
         return None
-    try:
-        return Decimal(text).normalize()
-    except InvalidOperation:
-        return None
+    return Decimal(text).normalize()
 
 
 def _day_and_month(name: str) -> frozenset[int] | None:
@@ -77,10 +91,10 @@ def _day_and_month(name: str) -> frozenset[int] | None:
         _ISO_DATE,
         _LONG_DATE,
         _DAY_AND_MONTH,
-        re.compile(r"(?P<first>[a-z]{3,9})(?P<second>\d{1,2})"),
+        _WORD_AND_NUMBER,
     ):
         found = form.fullmatch(plain)
         if found:
-            parts = [int(part) if part.isdecimal() else _MONTHS.get(part[:3], 0) for part in found.groups()]
+            parts = [int(part) if part.isdecimal() else _month(part) or 0 for part in found.groups()]
             return frozenset(parts) if all(0 < part <= 31 for part in parts) else None
     return None

@@ -136,7 +136,7 @@ def _annotators(fields: Mapping[str, str]) -> list[str]:
 def _table(text: str, rows: Rows) -> _Table:
     """The table with the delimiter that separates most columns of its header."""
     first_line, _, rest = text.partition("\n")
-    named = re.fullmatch("sep=(.)\r?", first_line)  # Excel's way to name the delimiter
+    named = re.fullmatch("sep=([,;\t|:])\r?", first_line)  # Excel's way to name the delimiter
     if named:
         text = rest
     delimiters = (named[1],) if named else DELIMITERS
