@@ -127,14 +127,16 @@ def test_the_exit_code_of_an_import_says_what_was_imported(aral, photos: Path, c
         Path(name).write_text(content)
         assert aral("import", str(photos), name) == code, name
         said = "".join(capsys.readouterr())
-        assert all(word in said for word in words), said
+        assert [word for word in words if word not in said] == [], said
         assert len(said.splitlines()) < 24
     assert (
         aral("import", str(photos), "columns.csv", "--image-column", "file", "--label-column", "label") == 0
     )
     capsys.readouterr()
     assert aral("status", str(photos)) == 0
-    assert "1 with a disagreement" in capsys.readouterr().out
+    with Project.open(photos) as project:
+        count = project.labels.counts().conflicts
+    assert count and f"{count} with a disagreement" in capsys.readouterr().out
 
 
 def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
@@ -394,7 +396,10 @@ def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> 
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "leaves pool or test set empty"),
         ({"a.png": 1, "b.png": 2}, "two classes are needed"),
-        ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
+        (
+            {f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)},
+            "folders of two classes",
+        ),
     ],
 )
 def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, files, said) -> None:

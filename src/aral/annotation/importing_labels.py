@@ -62,10 +62,13 @@ def import_labels(
     finder = _ImageFinder(project, source, read.labels)
     rejected = list(read.rejected)
     labels: list[ImportedLabel] = []
+    rejected_row = 0
     for label in read.labels:
         match = finder.find(label)
         if match.image_id is None:
-            rejected.append(Rejected(label.path, match.reason, match.detail))
+            if not label.row or label.row != rejected_row:  # a row may hold the labels of several annotators
+                rejected.append(Rejected(label.path, match.reason, match.detail))
+            rejected_row = label.row
             continue
         labels.append(
             ImportedLabel(
@@ -78,7 +81,6 @@ def import_labels(
                 label.path,
             )
         )
-    rejected = list(dict.fromkeys(rejected))  # a row may hold the labels of several annotators
     done = project.label_imports.record(str(source), labels, rejected, read.notes, options.classes)
     if (done.rejected or read.ignored) and not done.recorded + done.repeated:
         raise _nothing_to_import(source, done, read.ignored)

@@ -174,6 +174,13 @@ def test_annotators_of_label_studio_are_apart_and_added_once(
     assert project.labels.counts().conflicts == 1
 
 
+def test_rejected_rows_are_counted_as_rows(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(["0.png"])
+    table = tmp_path / "x.csv"
+    table.write_text("path,label,annotator\nx.png,cat,Ann; Bob\nx.png,cat,Ann; Bob\n0.png,cat,Ann\n")
+    assert [each.path for each in import_labels(project, table).rejected] == ["x.png", "x.png"]
+
+
 # As one unit
 
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
@@ -61,6 +61,7 @@ class FileLabel:
         sha256: of the image's bytes, if known.
         provenance: why the image was labelled, if the file is an export of a project.
         event_id: identity of the annotation event, if the file is an export of a project.
+        row: number of the row that it is from, which may hold labels of several annotators; 0 if it is its own row.
     """
 
     path: str
@@ -71,6 +72,7 @@ class FileLabel:
     sha256: str = ""
     provenance: Provenance = NOT_STATED
     event_id: str = ""
+    row: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._labels: list[FileLabel] = []
+        self._row = 0
         self._rejected: list[Rejected] = []
         self._ignored: Counter[tuple[str, str]] = Counter()
         self.notes: list[str] = []
@@ -299,6 +302,7 @@ class Rows:
         if problem:
             self.reject(path, problem, repr(label[:60]))
             return
+        self._row += 1
         for annotator, event_id in zip(names, events if known else [""] * len(names), strict=True):
             self._labels.append(
                 FileLabel(
@@ -310,6 +314,7 @@ class Rows:
                     sha256,
                     provenance,
                     event_id,
+                    self._row,
                 )
             )
 
