@@ -155,7 +155,9 @@ def test_absolute_paths_below_the_photos_and_unknown_ones(make_project: MakeProj
 
 
 def test_names_without_ending_match_only_one_image(make_project: MakeProject, tmp_path: Path) -> None:
-    project = make_project(["0001.jpg", "a/0002.JPG", "b/3.jpg", "b/3.png", "x.v2.jpg", "0012.jpg"])
+    project = make_project(
+        ["0001.jpg", "a/0002.JPG", "b/3.jpg", "b/3.png", "x.v2.jpg", "0012.jpg", "y.jpg.png"]
+    )
     rows = [
         ("0001", "cat"),
         ("0002", "dog"),
@@ -163,10 +165,11 @@ def test_names_without_ending_match_only_one_image(make_project: MakeProject, tm
         ("x.v2", "dog"),
         ("12", "cat"),  # no number is guessed
         ("0012.png", "cat"),  # another ending
+        ("y.jpg", "cat"),  # it has an ending
     ]
     done = import_labels(project, write_labels(tmp_path / "elsewhere", rows))
     assert label_map(project) == {"0001.jpg": "cat", "a/0002.JPG": "dog", "x.v2.jpg": "dog"}
-    assert [each.path for each in done.rejected] == ["3", "12", "0012.png"]
+    assert [each.path for each in done.rejected] == ["3", "12", "0012.png", "y.jpg"]
 
 
 def test_two_names_of_the_import_for_one_image_without_ending_are_rejected(
