@@ -103,6 +103,43 @@ def test_export_predict_import(aral, photos: Path, tmp_path: Path, capsys) -> No
         assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
+def test_the_exit_code_of_an_import_says_what_was_imported(aral, photos: Path, capsys) -> None:
+    with Project.open(photos) as project:
+        names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
+    one, other, third = names
+    files = {
+        "whole.csv": (f"path,label\n{one},seven\n{other},\n", 0, ["Ignored: 1 row without a label."]),
+        "part.csv": (
+            f"path,label\n{one},seven\n{other},a\n{other},b\n" + "x.png,a\n" * 9,
+            3,
+            ["no annotators distinguish them", "'x.png', 'x.png', 'x.png' and 6 more", f"{other!r} (a)"],
+        ),
+        "none.csv": ("path,label\nx.png,a\ny.png,a\n", 2, ["it has 2 rows, and none can be used", "'y.png'"]),
+        "unlabelled.csv": (f"path,label\n{third},\n", 2, ["it has 1 row, and none can be used"]),
+        "empty.csv": ("path,label\n", 0, ["0 labels imported"]),
+        "columns.csv": (f"path,file,label\n{one},{other},seven\n", 2, ["--image-column path"]),
+        "two.csv": (
+            f"path,label,annotator\n{third},a,Ann\n{third},b,Bob\n",
+            0,
+            ["On 1 image the annotators disagree", repr(third)],
+        ),
+    }
+    for name, (content, code, words) in files.items():
+        Path(name).write_text(content)
+        assert aral("import", str(photos), name) == code, name
+        said = "".join(capsys.readouterr())
+        assert [word for word in words if word not in said] == [], said
+        assert len(said.splitlines()) < 24
+    assert (
+        aral("import", str(photos), "columns.csv", "--image-column", "file", "--label-column", "label") == 0
+    )
+    capsys.readouterr()
+    assert aral("status", str(photos)) == 0
+    with Project.open(photos) as project:
+        count = project.labels.counts().conflicts
+    assert count and f"{count} with a disagreement" in capsys.readouterr().out
+
+
 def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list") == 0
     assert "No labels were imported" in capsys.readouterr().out
@@ -110,16 +147,16 @@ def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
         names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
     table = Path("theirs.csv")
     table.write_text("path,label\n" + "".join(f"{name},seven\n" for name in (*names, "nobody.png")))
-    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 3
     said = capsys.readouterr().out
     for line in (
         "3 labels imported; 0 were in the project already.",
         "New classes: seven.",
-        "1 label was not imported, because the project has no image of this path: 'nobody.png'",
+        "1 row was not imported, because the project has no image of this path: 'nobody.png'",
         "--undo 1 undoes it",
     ):
         assert line in said, line
-    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 3
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
@@ -400,7 +437,10 @@ def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> 
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "leaves pool or test set empty"),
         ({"a.png": 1, "b.png": 2}, "two classes are needed"),
-        ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
+        (
+            {f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)},
+            "folders of two classes",
+        ),
     ],
 )
 def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, files, said) -> None:

@@ -19,11 +19,13 @@ from .exporting import Exported, export
 from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
 from .grid import GridCell, GridPage
 from .images import ImageStatus, ProjectImage
-from .import_units import ImportedLabel, LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .import_units import LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .imported_labels import ImportedLabel
 from .importing_labels import import_labels
-from .label_files import ReadLabels, class_names_of
+from .label_files import class_names_of
+from .label_formats.rows import ReadLabels, ReadOptions
 from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
-from .matching import ImageMatcher, Match, PathEnds, Rejected
+from .matching import ImageMatcher, Match, PathEnds
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
 from .pictures import PictureSize, PixelFile
@@ -41,6 +43,7 @@ from .provenance import (
     Purpose,
 )
 from .queue import Card
+from .rejected import Rejected
 from .settings import MOST_BUDGET, MOST_DRAWN, ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
@@ -109,6 +112,7 @@ __all__ = [
     "Provenance",
     "Purpose",
     "ReadLabels",
+    "ReadOptions",
     "Rejected",
     "ReplacedLabel",
     "Status",

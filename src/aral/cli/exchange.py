@@ -10,13 +10,17 @@ from typing import Annotated
 import typer
 
 from aral import annotation, benchmarking, reports
-from aral.annotation import LabelImport, LabelImportResult, Project, UndoneImport
+from aral.annotation import LabelImport, LabelImportResult, Project, ReadOptions, UndoneImport
+from aral.annotation.rejected import rejection_lines
 from aral.cli.options import AsJson
 from aral.errors import BadInput
 from aral.plural import counted
 
-MAX_REASONS, MAX_PATHS = 5, 3
-"""Reasons, and paths of each, that are printed for labels that were not imported."""
+IN_PART = 3
+"""Exit code of an import that left out rows which hold labels."""
+
+MAX_NAMED = 5
+"""Images that are printed of those on which annotators disagree."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -92,7 +96,7 @@ def import_command(
     labels: Annotated[
         Path | None,
         typer.Argument(
-            help=".csv, .tsv, .jsonl, Label Studio's .json, class folders, or an export folder. "
+            help="A table (.csv, .tsv, .txt), .jsonl, .json or .xml, class folders, or an export folder. "
             "With --undo: number of the import; default: the last one."
         ),
     ] = None,
@@ -103,11 +107,24 @@ def import_command(
             help="For a folder: which sub-folders are classes, even if they look like splits or dates."
         ),
     ] = "",
+    image_column: Annotated[
+        str, typer.Option(help="Column or field that names the image. Default: the only one that can be it.")
+    ] = "",
+    label_column: Annotated[
+        str,
+        typer.Option(
+            help="Column, field or control with the label. Several columns of 0 and 1, one for each class, are "
+            "separated by commas. Default: the only one that can be it."
+        ),
+    ] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Undo an import of labels.")] = False,
     list_imports: Annotated[bool, typer.Option("--list", help="List the imports of labels.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import labels into a project, list the imports, or undo one. A label that is imported twice counts once."""
+    """Import labels into a project, list the imports, or undo one. A label that is imported twice counts once.
+
+    The exit code is 2 if nothing could be imported, and 3 if rows with labels were left out; these are listed.
+    """
     if undo and list_imports:
         raise BadInput("--undo and --list were given together.", "Give one of them.")
     with Project.open(folder) as project:
@@ -120,9 +137,12 @@ def import_command(
             raise BadInput("No labels were named.", f"Give a file or folder: aral import {folder} labels.csv")
         else:
             names = tuple(name.strip() for name in classes.split(",") if name.strip())
-            done = annotation.import_labels(project, labels, annotator, names)
+            options = ReadOptions(names, image_column, label_column)
+            done = annotation.import_labels(project, labels, annotator, options)
             facts = {**asdict(done), "reasons": done.reasons}
             typer.echo(json.dumps(facts, indent=2) if as_json else label_import_text(done))
+            if done.rejected:
+                raise typer.Exit(IN_PART)
 
 
 def _list_imports(project: Project, as_json: bool) -> None:
@@ -163,19 +183,20 @@ def label_import_text(done: LabelImportResult) -> str:
         changed = counted(done.changed_since, "of them was", "of them were")
         parts.append(f"{changed} changed since; the newer label is kept.")
     if done.replaced:
-        lines = counted(done.replaced, "label was", "labels were")
-        parts.append(f"{lines} replaced by a later line on the same image.")
+        replaced = counted(done.replaced, "label replaces an earlier one", "labels replace earlier ones")
+        parts.append(f"{replaced} by the same annotator.")
     if done.new_classes:
         parts.append(f"New classes: {', '.join(done.new_classes)}.")
-    for reason, count in list(done.reasons.items())[:MAX_REASONS]:
-        paths = [repr(each.path) for each in done.rejected if each.reason == reason]
-        shown = ", ".join(paths[:MAX_PATHS]) + (" and others" if count > MAX_PATHS else "")
-        parts.append(f"{counted(count, 'label was', 'labels were')} not imported, because {reason}: {shown}")
-    left = len(done.reasons) - MAX_REASONS
-    if left > 0:
-        parts.append(
-            f"Further labels were not imported, for {counted(left, 'more reason')} (--json lists all)."
+    if done.disagreements:
+        images = counted(len(done.disagreements), "image")
+        named = ", ".join(map(repr, done.disagreements[:MAX_NAMED]))
+        more = (
+            f" and {len(done.disagreements) - MAX_NAMED} more" if len(done.disagreements) > MAX_NAMED else ""
         )
+        parts.append(
+            f"On {images} the annotators disagree; the progress view of the page lists them: {named}{more}"
+        )
+    parts += rejection_lines(done.rejected)
     if done.number is not None:
         parts.append(f"This is import {done.number}; aral import PROJECT --undo {done.number} undoes it.")
     return "\n".join(parts)
