@@ -132,8 +132,7 @@ def test_a_large_pool_is_clustered_by_a_part_of_it_and_the_reasons_say_so() -> N
 
 
 def test_the_part_does_not_depend_on_the_order_of_the_pool() -> None:
-    ids, points = planted()
-    shuffled = np.random.Generator(np.random.Philox(4)).permutation(ids.size)
+    shuffled = np.random.Generator(np.random.Philox(4)).permutation(sum(SIZES))
     limited = typiclust(neighbours=3, most_fitted=60, most_compared=12)
     found = limited(pool(), 7, STREAM)
     again = limited(pool(order=shuffled), 7, STREAM)

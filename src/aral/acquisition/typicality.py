@@ -120,7 +120,7 @@ class TypiClust:
     def _by_typicality(
         self, features: Features, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
     ) -> tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Rows of one cluster and their typicality, highest first; neighbours are among ``compared``, a part of them."""
+        """Rows of one cluster and their typicality, highest first; neighbours are among the rows ``compared``."""
         if rows.size == 1:
             return rows, np.zeros(1)
         count = min(self.neighbours, compared.size - 1)

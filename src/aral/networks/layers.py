@@ -1,4 +1,4 @@
-"""Layers that several networks use, draws of the stochastic ones, initialisation, and the two weight parametrisations."""
+"""Layers that several networks use, draws of stochastic ones, initialisation, and the two weight parametrisations."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def stochastic_layers(network: nn.Module) -> dict[str, nn.Module]:
     return {
         name: layer
         for name, layer in network.named_modules()
-        if (isinstance(layer, DROPOUT) and layer.p > 0) or (isinstance(layer, GaussianNoise) and layer.std > 0)
+        if (isinstance(layer, DROPOUT) and layer.p > 0)
+        or (isinstance(layer, GaussianNoise) and layer.std > 0)
     }
 
 
@@ -83,23 +84,22 @@ def _drawn(layer: nn.Module, stream: Stream) -> Callable[[nn.Module, tuple[Tenso
     """What a stochastic layer gives instead of its input."""
 
     def drawn(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        shape = inputs[0].shape[1:]
-        generator = stream.torch()
+        images, generator = inputs[0], stream.torch()
+        shape = images.shape[1:]
         if isinstance(layer, GaussianNoise):
-            noise = layer.std * torch.randn(shape, generator=generator)
-            return inputs[0] + _in_layout_of(inputs[0], noise)
+            return images + _in_layout_of(images, layer.std * torch.randn(shape, generator=generator))
         assert isinstance(layer, DROPOUT)
-        if isinstance(layer, CHANNEL_DROPOUT):
-            shape = torch.Size([shape[0], *[1] * (len(shape) - 1)])
-        kept = (torch.rand(shape, generator=generator) >= layer.p) / (1 - layer.p)
-        return inputs[0] * _in_layout_of(inputs[0], kept)
+        positions = [1] * (len(shape) - 1) if isinstance(layer, CHANNEL_DROPOUT) else shape[1:]
+        kept = torch.rand(shape[0], *positions, generator=generator) >= layer.p
+        return images * _in_layout_of(images, (kept / (1 - layer.p)).expand(shape))
 
     return drawn
 
 
-def _in_layout_of(images: Float[Tensor, "N *image"], draw: Float[Tensor, "*one"]) -> Float[Tensor, "1 *one"]:
+def _in_layout_of(
+    images: Float[Tensor, N *image], draw: Float[Tensor, "*image"]
+) -> Float[Tensor, 1 *image]:
     """A draw with the type, device and memory format of the images, which the result then keeps."""
-    draw = draw.expand(images.shape[1:])
     return torch.empty_like(images[:1]).copy_(draw[None])
 
 
