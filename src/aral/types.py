@@ -12,13 +12,16 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from aral.errors import BadInput
 
 Ids: TypeAlias = Int64[np.ndarray, " N"]
 """Image ids, unique."""
+
+Pixels: TypeAlias = UInt8[Tensor, "M C H W"] | Float32[Tensor, "M C 1 1"]
+"""Images as the networks are given them: uint8 pixels, or features of a backbone as images of one position."""
 
 NO_IDS = np.empty(0, dtype=np.int64)
 """The ids of no image."""
@@ -29,11 +32,12 @@ class ImageSet:
     """Images without labels; there is no field for a label.
 
     Attributes:
-        pixels: M×C×H×W, uint8, shared between all subsets of one pool; an id is a row of it.
+        pixels: M×C×H×W, uint8, or M×F×1×1, float32, where a representation has replaced the pixels by F features;
+            shared between all subsets of one pool; an id is a row of it.
         ids: the N images that belong to this set, ascending.
     """
 
-    pixels: UInt8[Tensor, "M C H W"]
+    pixels: Pixels
     ids: Int64[np.ndarray, " N"]
 
     def __post_init__(self) -> None:
@@ -51,8 +55,13 @@ class ImageSet:
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
+    @property
+    def is_features(self) -> bool:
+        """Whether these are features of a representation, not pixels."""
+        return self.pixels.is_floating_point()
+
     @classmethod
-    def of(cls, pixels: UInt8[Tensor, "N C H W"]) -> ImageSet:
+    def of(cls, pixels: Pixels) -> ImageSet:
         """All rows of a pixel tensor as one set."""
         return cls(pixels, np.arange(len(pixels), dtype=np.int64))
 

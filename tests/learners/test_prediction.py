@@ -40,6 +40,8 @@ SUPPLIES: dict[str, set[Need]] = {
     "aral:released:no-sampler": CODES | GENERATOR,
     "aral:released:no-encoder": GENERATOR,
     "vaal": SAMPLER | CODES | GENERATOR,
+    "aral:pseudo-labels": SAMPLER | CODES | GENERATOR,
+    "linear": set(),
     "supervised": set(),
     "pseudo-label": set(),
     "fixmatch": set(),

@@ -16,6 +16,7 @@ from aral.networks import (
     Discriminator,
     Encoder,
     Family,
+    FeatureFamily,
     Generator,
     ImageShape,
     MlpFamily,
@@ -102,6 +103,12 @@ SMALL: dict[str, tuple[Family, ImageShape]] = {
     "biggan": (
         BigganFamily(channels=8, encoder_widths=(4, 4, 8, 8), generator_embedding_size=5, sampler_width=16),
         (3, 32, 32),
+    ),
+    "features": (
+        FeatureFamily(
+            encoder_sizes=(12,), generator_sizes=(12, 10), discriminator_sizes=(16, 8), sampler_width=16
+        ),
+        (35, 1, 1),
     ),
 }
 

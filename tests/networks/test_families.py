@@ -43,7 +43,10 @@ def test_every_output_has_its_shape_type_and_range(scale: str, class_count: int)
     assert all(output.dtype == torch.float32 and output.isfinite().all() for output in outputs.values())
     assert outputs["log_variance"].abs().max() < LOG_VARIANCE_BOUND
     symmetric = nets.family.pixel_range is PixelRange.SYMMETRIC
-    assert symmetric == (scale not in ("mlp", "compact"))
+    assert symmetric == (scale not in ("mlp", "compact", "features"))
+    if nets.family.pixel_range is PixelRange.REAL:
+        assert outputs["generated"].min() < 0 < outputs["generated"].max()
+        return
     # About half of the pixels of an untrained generator lie on each side of the middle of the range.
     generated = outputs["generated"]
     assert -1 <= generated.min() < 0 < generated.max() <= 1 if symmetric else 0 <= generated.min() < 0.5
@@ -135,7 +138,14 @@ def test_weights_can_be_written_as_safetensors(nets: Nets) -> None:
 
 @pytest.mark.parametrize(
     ("scale", "noises", "dropouts", "norms"),
-    [("mlp", 3, 0, 0), ("compact", 0, 0, 3), ("conv32", 1, 3, 0), ("resnet", 0, 4, 0), ("biggan", 0, 4, 0)],
+    [
+        ("mlp", 3, 0, 0),
+        ("compact", 0, 0, 3),
+        ("conv32", 1, 3, 0),
+        ("resnet", 0, 4, 0),
+        ("biggan", 0, 4, 0),
+        ("features", 3, 0, 0),
+    ],
 )
 def test_monte_carlo_passes_find_their_modules(scale: str, noises: int, dropouts: int, norms: int) -> None:
     """Batch norm is in one discriminator only, and no Monte-Carlo pass may wake it up."""

@@ -24,7 +24,7 @@ from aral.learners.settings import NOT_SHARED
 from aral.settings import Settings
 
 FOLDER_PRESET = "folder"
-SCALES = ("mlp", "compact", "conv32", "resnet", "biggan")
+SCALES = ("mlp", "compact", "conv32", "resnet", "biggan", "features")
 """Tags of :data:`aral.networks.AnyFamily`."""
 
 

@@ -56,7 +56,7 @@ def to_symmetric(pixels: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
 
 
 def gather(images: ImageSet, ids: Int64[np.ndarray, " n"], symmetric: bool) -> Float[Tensor, "n C H W"]:
-    """The images with these ids, in this order, as floats.
+    """The images with these ids, in this order, as floats; features as they are, whatever the range.
 
     Args:
         images: any set of the pool.
@@ -64,6 +64,8 @@ def gather(images: ImageSet, ids: Int64[np.ndarray, " n"], symmetric: bool) -> F
         symmetric: scale to [-1, 1] instead of [0, 1].
     """
     rows = images.pixels[torch.from_numpy(ids)]
+    if images.is_features:
+        return rows
     return to_symmetric(rows) if symmetric else to_unit(rows)
 
 

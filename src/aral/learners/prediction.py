@@ -148,7 +148,7 @@ class Predictor:
     @torch.no_grad()
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
         """See :meth:`aral.learners.interface.Learner.gallery`."""
-        if Net.GENERATOR not in self._nets.modules:
+        if Net.GENERATOR not in self._nets.modules or images.is_features:
             return None
         nets = self._nets
         with self._eval_mode():

@@ -3,6 +3,7 @@ from .cluster_heads import ClusterHeads
 from .compact import CompactFamily
 from .conv32 import Conv32Family
 from .families import AnyFamily
+from .features import FeatureFamily
 from .interface import Discriminator, Encoder, Family, Generator, ImageShape, PixelRange, Sampler
 from .layers import GaussianNoise
 from .mlp import MlpFamily
@@ -19,6 +20,7 @@ __all__ = [
     "Discriminator",
     "Encoder",
     "Family",
+    "FeatureFamily",
     "GaussianNoise",
     "Generator",
     "ImageShape",

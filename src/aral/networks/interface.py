@@ -27,6 +27,7 @@ class PixelRange(StrEnum):
 
     UNIT = "[0,1]"
     SYMMETRIC = "[-1,1]"
+    REAL = "real"  # features of a representation: any number
 
 
 class Encoder(nn.Module, ABC):

@@ -29,7 +29,7 @@ from aral.representations.gradients import gradient_features
 from aral.types import NO_IDS, Ids, ImageSet, LabelledSet, UnlabelledBatch
 
 Representation = Literal["gradients", "pixels"]
-"""What is compared: oriented gradients (:mod:`aral.representations.gradients`) or pixels."""
+"""What is compared: oriented gradients (:mod:`aral.representations.gradients`) or pixels; of features, themselves."""
 
 SMALL = 1e-12
 """Smaller distances and degrees are raised to this."""
@@ -50,7 +50,7 @@ class NeighbourGraph:
 
     Args:
         pool: the images; a single image is its own neighbour.
-        representation: what is compared, oriented gradients or pixels.
+        representation: what is compared, oriented gradients or pixels; features are compared as they are.
         components: distances are measured between this many principal components of it, half whitened.
         neighbours: how many neighbours :meth:`neighbour_batch` draws from; 0: an image stands for itself.
         symmetric: the range of its batches, [-1, 1] or [0, 1].
@@ -121,7 +121,7 @@ class NeighbourGraph:
 
     @cached_property
     def _vectors(self) -> Float[Tensor, "N c"]:
-        if self._representation == "pixels":
+        if self._pool.is_features or self._representation == "pixels":
             found = principal_components(self._pool, self._components, self._stream)
         else:
             found = leading_components(gradient_features(self._pool), self._components, self._stream)
