@@ -24,8 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.neighbors import NearestNeighbors
 
 from aral.acquisition.geometry import (
     Features,
@@ -84,6 +82,8 @@ class TypiClust:
         """The cluster of each point, and from how many points the centres were computed."""
         if len(points) <= self.most_fitted:
             return k_means(points, clusters, stream), len(points)
+        from sklearn.metrics import pairwise_distances_argmin
+
         fitted = np.sort(stream.child("fitted").numpy().permutation(len(points))[: self.most_fitted])
         part = points[fitted].astype(np.float32)
         found = k_means(part, clusters, stream)
@@ -123,6 +123,8 @@ class TypiClust:
         """Rows of one cluster and their typicality, highest first; neighbours are among the rows ``compared``."""
         if rows.size == 1:
             return rows, np.zeros(1)
+        from sklearn.neighbors import NearestNeighbors
+
         count = min(self.neighbours, compared.size - 1)
         finder = NearestNeighbors(n_neighbors=count + 1).fit(features[compared])
         distances, _ = finder.kneighbors(features[rows])

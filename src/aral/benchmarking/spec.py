@@ -28,6 +28,10 @@ SCALES = ("mlp", "compact", "conv32", "resnet", "biggan", "features")
 """Tags of :data:`aral.networks.AnyFamily`."""
 
 
+PERCEPTRONS = ("mlp", "features")
+"""Those whose networks are so small that one thread is mostly fastest."""
+
+
 class UnusedSetting(BadInput):
     """A method does not have, or does not use, a setting."""
 
@@ -153,7 +157,7 @@ def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[s
     if table.get("threads", AUTO) == AUTO:
         learner = table["learner"]
         scale = _at(learner, "networks.scale") or "mlp"
-        perceptrons = scale == "mlp" and learner.get("classifier") is None
+        perceptrons = scale in PERCEPTRONS and learner.get("classifier") is None
         result["threads"] = chosen().mlp_threads if perceptrons else chosen().threads
     return result
 

@@ -18,7 +18,10 @@ from aral.cli.stopping import exit_code_of_signal
 from aral.errors import AralError, Stopped
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("run", "Run active learning on a data set with known labels, from the first query to the report."),
+    "run": (
+        "run",
+        "Run active learning on a data set with known labels, from the first query to the report.",
+    ),
     "resume": ("run", "Continue a run that was stopped or killed."),
     "compare": (
         "compare",
@@ -150,7 +153,9 @@ def main() -> None:
             raise
         sys.exit(_print_error(error))
     except KeyboardInterrupt:
-        typer.echo("Stopped at once; the last checkpoint is kept. Run the same command to continue.", err=True)
+        typer.echo(
+            "Stopped at once; the last checkpoint is kept. Run the same command to continue.", err=True
+        )
         sys.exit(130)
 
 

@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
@@ -140,6 +139,8 @@ class Predictor:
             "latent KL": float(torch.cat(divergences).mean()),
         }
         if logits[0] and logits[1]:
+            from sklearn.metrics import roc_auc_score
+
             scores = torch.cat([*logits[0], *logits[1]]).cpu().numpy()
             truth = np.r_[np.ones(len(labelled)), np.zeros(len(unlabelled))]
             result["sampler AUC"] = float(roc_auc_score(truth, scores))

@@ -97,8 +97,8 @@ def _drawn(layer: nn.Module, stream: Stream) -> Callable[[nn.Module, tuple[Tenso
 
 
 def _in_layout_of(
-    images: Float[Tensor, N *image], draw: Float[Tensor, "*image"]
-) -> Float[Tensor, 1 *image]:
+    images: Float[Tensor, N * image], draw: Float[Tensor, "*image"]
+) -> Float[Tensor, 1 * image]:
     """A draw with the type, device and memory format of the images, which the result then keeps."""
     return torch.empty_like(images[:1]).copy_(draw[None])
 
