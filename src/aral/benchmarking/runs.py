@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from aral.acquisition import is_user_defined, make_acquisition
+from aral.benchmarking.hardware import Hardware
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
@@ -219,6 +220,15 @@ def data_fingerprint(data: DataSet) -> str:
         digest.update(np.ascontiguousarray(classes).tobytes())
     digest.update(json.dumps(data.class_names).encode())
     return digest.hexdigest()[:16]
+
+
+def recorded_hardware(folder: Path) -> Hardware | None:
+    """Precision and threads of the run in a folder, for :func:`aral.benchmarking.resolve`; ``None`` without a run."""
+    try:
+        spec = validated(json.loads((folder / SETTINGS_FILE).read_text()))
+    except (OSError, ValueError, BadInput):  # a run that cannot be read is refused when it is opened
+        return None
+    return Hardware(spec.learner.training.precision, spec.threads, spec.threads)
 
 
 def read_spec(folder: Path) -> RunSpec:
