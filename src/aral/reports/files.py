@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from aral.annotation.formats import escape_cell
 from aral.benchmarking import (
     Comparison,
+    Interval,
     LabelsNeeded,
     NotReached,
     Reached,
@@ -193,8 +194,9 @@ def curves_csv(comparison: Comparison) -> str:
 
 VERDICT_NAMES = (
     "method", "baseline", "measure", "verdict", "words", "seeds", "first_labelled", "last_labelled", "mean",
-    "deviation", "low", "high", "t_p", "corrected_t_p", "flip_p", "corrected_flip_p", "seeds_needed",
-    "different_starts",
+    "deviation", "degrees_of_freedom", "low", "high", "p", "corrected_p", "pooled_runs", "not_pooled", "uneven",
+    "paired_deviation", "paired_low", "paired_high", "t_p", "corrected_t_p", "seeds_needed", "different_starts",
+    "unpaired",
 )  # fmt: skip
 
 
@@ -204,17 +206,27 @@ def verdicts_csv(comparison: Comparison) -> str:
 
 
 def _verdict_row(row: VerdictRow) -> dict[str, Json]:
-    spread = row.test.spread if row.test else None
+    deciding, paired = row.deciding, row.test.t_test if row.test else None
     values: Sequence[Json] = (
         row.method, row.baseline, row.measure.value, row.verdict.value, verdict_in_words(row),
         " ".join(str(seed) for seed in row.seeds),
         *(row.span or (None, None)),
         row.test.mean if row.test else None,
-        *((spread.deviation, spread.interval.low, spread.interval.high, spread.t_p) if spread else 4 * (None,)),
-        row.corrected_t_p, row.test.flip_p if row.test else None, row.corrected_flip_p, row.seeds_needed,
-        " ".join(str(seed) for seed in row.different_starts),
+        *(
+            (deciding.deviation, deciding.degrees_of_freedom, *_ends(deciding.interval), deciding.p)
+            if deciding
+            else 5 * (None,)
+        ),
+        row.corrected_p, len(row.pooled_over), " ".join(row.not_pooled), " ".join(row.uneven),
+        *((paired.deviation, *_ends(paired.interval), paired.p) if paired else 4 * (None,)),
+        row.corrected_t_p, row.seeds_needed,
+        " ".join(str(seed) for seed in row.different_starts), " ".join(str(seed) for seed in row.unpaired),
     )  # fmt: skip
     return dict(zip(VERDICT_NAMES, values, strict=True))
+
+
+def _ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
 
 
 def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
