@@ -20,9 +20,8 @@ import pytest
 from PIL import Image
 
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.advice import SAMPLING_NOTE, sampling_note
+from aral.annotation.advice import SAMPLING_NOTE, estimate_sentence, sampling_note
 from aral.annotation.images import Images
-from aral.annotation.model_cards import estimate_sentence
 from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.serving import (
     BackgroundWork,

@@ -13,12 +13,18 @@ from aral.annotation import (
     ESTIMATE_SET,
     IMPORT,
     LABEL_STUDIO,
-    Estimate,
     ModelRecord,
     Project,
     Provenance,
 )
-from aral.annotation.advice import Unknown, advise, sampling_note
+from aral.annotation.advice import (
+    Unknown,
+    advise,
+    estimate_sentence,
+    interval_in_percent,
+    percent,
+    sampling_note,
+)
 from aral.annotation.classifier import Classifier
 from aral.annotation.portable import INPUT, ONNX_FILE, OUTPUT, TORCH_FILE, Portable
 from aral.annotation.snippets import ONNX_SNIPPET, TORCH_SNIPPET
@@ -217,7 +223,7 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
     ]
     for name, figure in zip(shown, model.per_class, strict=True):
         recall = figure.recall
-        interval = f"{_percent(recall)} ({_interval(recall)})" if recall else "unknown"
+        interval = f"{percent(recall)} ({interval_in_percent(recall)})" if recall else "unknown"
         lines.append(f"| {name} | {figure.labels} | {interval} | {recall.count if recall else 0} |")
     lines += ["", "Confusion matrix; rows: the true class, columns: the predicted class.", ""]
     lines += [f"| | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
@@ -225,16 +231,6 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
         lines.append(f"| {name} | {' | '.join(str(count) for count in row)} |")
     advice = advise(project.models.all(), 50)
     return [*lines, "", advice.reason if isinstance(advice, Unknown) else advice.sentence, ""]
-
-
-def estimate_sentence(estimate: Estimate | None) -> str:
-    """An accuracy with its confidence interval as a sentence; None is unknown."""
-    if estimate is None:
-        return "The accuracy is unknown: no image of the estimate set has been labelled."
-    return (
-        f"Accuracy {_percent(estimate)}, 95 % confidence interval {_interval(estimate)}, on "
-        f"{counted(estimate.count, 'image')} drawn at random."
-    )
 
 
 def _annotators(project: Project) -> list[str]:
@@ -297,14 +293,6 @@ SNIPPETS = {
     TORCH_FILE: ("classify_torch.py", TORCH_SNIPPET),
 }
 """Name and content of the Python file for each graph."""
-
-
-def _percent(estimate: Estimate) -> str:
-    return f"{100 * estimate.accuracy:.1f} %"
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
 
 
 def _plain(name: str) -> str:

@@ -10,8 +10,7 @@ from jaxtyping import Int64
 
 from aral.annotation import Estimate
 from aral.annotation.accuracy_estimate import exact_interval
-from aral.annotation.advice import sampling_note
-from aral.annotation.model_cards import estimate_sentence
+from aral.annotation.advice import estimate_sentence, sampling_note
 from aral.benchmarking import RoundRecord, RunRecord
 from aral.durable import Json
 from aral.loop import Stage
