@@ -90,7 +90,7 @@ def test_addresses_in_labels_are_never_fetched(project: Project, tmp_path: Path)
         with Project.open(project.folder) as again:
             sys.addaudithook(watch)
             for source in sources:
-                with pytest.raises(BadInput, match=r"None of the \d+ labels|cannot be understood|no answer"):
+                with pytest.raises(BadInput, match=r"Nothing was imported|cannot be understood"):
                     import_labels(again, source)
             assert again.labels.all() == []
 
