@@ -12,7 +12,7 @@ from aral.learners.interface import Learner
 _INSTEAD: Mapping[Need, str] = {
     Need.MC_PROBABILITIES: "Its classifier has no dropout or noise, so all Monte-Carlo passes would be equal. Choose "
     "entropy, margin, least-confidence or badge, which need one pass, or networks with dropout or noise: scale mlp, "
-    "conv32 or resnet, or biggan with block_dropout above 0 (--set learner.networks.block_dropout=0.5)."
+    "features, conv32 or resnet, or biggan with block_dropout above 0 (--set learner.networks.block_dropout=0.5)."
 }
 """What to choose where a learner does not supply a need, if there is more to say than in general."""
 
