@@ -137,6 +137,8 @@ def test_class_folders_without_the_record_of_the_export_are_new_labels(
     folder = tmp_path / "out" / "images"
     for name in ("aral-labels.jsonl", "../unreadable.csv"):
         (folder / name).unlink()
+    assert import_labels(labelled, folder).recorded == 0, "classes.json has the names of the classes"
+    (folder / "classes.json").unlink()
     assert import_labels(labelled, folder).recorded == 1, "only the formula is the name of no folder"
     assert import_labels(labelled, folder, "Carol").recorded == 4
     assert label_state(labelled)[0]["0.png"][1] == ("Ann", "Bob; Jr", "Carol")

@@ -19,7 +19,7 @@ from aral.annotation import (
     training_run,
 )
 from aral.annotation.training_run import TrainingRun, identity_of
-from aral.benchmarking import read_run
+from aral.benchmarking import Hardware, read_run
 from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
@@ -387,6 +387,7 @@ def test_the_device_is_chosen_once_recorded_and_given_to_the_learner(
     assert opened() == (1, "cpu")
     with monkeypatch.context() as patched:
         patched.setattr(torch.cuda, "is_available", lambda: True)
+        patched.setattr("aral.benchmarking.spec.measured", lambda device: Hardware("float32", 1, 1))
         assert opened() == (1, "cpu"), "a run keeps its device"
         on_gpu = changed_options(TINY_TRAINING, {"device": "cuda"})
         assert opened(on_gpu) == (2, "cuda")
