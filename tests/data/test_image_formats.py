@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -171,6 +171,7 @@ JUNK = st.one_of(
             b"\xff\xd9",
             b"\0\0\0\x18ftypmp42\0\0\0\0isommp42\0\0\x0f\xffmdat",
             b"\0\0\0\x10mdat",
+            b"\0\0\0\0ftyp",
             b"\xff",
             b"IEND",
             b";",
@@ -181,6 +182,9 @@ JUNK = st.one_of(
 
 
 @settings(max_examples=150, deadline=None)
+@example("JPEG2000", b"\0\0\0\0ftyp")
+@example("GIF", b"TRUEVISION-XFILE.\0")
+@example("JPEG", b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 20)
 @given(name=st.sampled_from(NAMES), junk=JUNK)
 def test_what_follows_a_picture_does_not_matter(name: str, junk: bytes) -> None:
     whole = wholes()[name]
