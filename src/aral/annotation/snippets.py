@@ -18,6 +18,8 @@ def read(path):
         whites = (2**bits - 1 for bits in (8, 10, 12, 14, 16, 20, 24, 31))
         if image.mode[0] == "I":
             low, high = min(low, 0), next(white for white in whites if high <= white)
+        elif 0 <= low and high <= 1:
+            low, high = 0, 1
         scale = 255 / ((high - low) or 1)
         image = image.convert("F").point(lambda level: level * scale + (0.5 - low * scale)).convert("L")
     if image.mode not in ("L", "RGB", "CMYK"):

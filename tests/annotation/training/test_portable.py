@@ -212,6 +212,7 @@ def save_photos(folder: Path) -> None:
         image.save(folder / name)
     wide = np.asarray(photo(8).convert("L")).astype(np.uint16) * 257
     Image.fromarray(wide).save(folder / "sixteen bits.png")
+    Image.fromarray(np.asarray(photo(30).convert("L")).astype(np.float32) / 300).save(folder / "floats.tif")
     photo(9).convert("1").save(folder / "one bit.tif")
     for orientation in (3, 6, 7):
         exif = Image.Exif()
