@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from aral.benchmarking.two_way import Scores, corrected, pair_test, two_way
+from aral.benchmarking.two_way import Scores, TwoWay, corrected, pair_test, two_way
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -31,13 +31,19 @@ def test_a_table_by_hand() -> None:
     # squares sum up to 12, and with (3 − 1)(3 − 1) = 4 degrees of freedom the variance is 3.
     scores = table([0, 0, 0], [7, 4, 7], [-1, 2, -1])
     layout = two_way(scores)
-    assert layout is not None
-    assert (layout.degrees_of_freedom, layout.deviation) == (4, pytest.approx(math.sqrt(3)))
+    assert layout.pool is not None and layout.outlying == ()
+    assert (layout.pool.degrees_of_freedom, layout.pool.deviation) == (4, pytest.approx(math.sqrt(3)))
     # Without b: the differences a − c are 1 −2 1, the residual squares (1 + 4 + 1) / 2 = 3 with 2 degrees of freedom.
     # So b's own variance is (12 − 3) / 2, F = 4.5 / 1.5 = 3, and with (2, 2) degrees of freedom p = 1 / (1 + F).
-    assert (layout.methods["b"].ratio, layout.methods["b"].p) == (pytest.approx(3), pytest.approx(0.25))
+    assert (layout.pool.methods["b"].ratio, layout.pool.methods["b"].p) == (
+        pytest.approx(3),
+        pytest.approx(0.25),
+    )
     # Without a: b − c is 8 2 8, the residual squares (4 + 16 + 4) / 2 = 12: nothing is left for a.
-    assert (layout.methods["a"].ratio, layout.methods["a"].p) == (pytest.approx(0), pytest.approx(1))
+    assert (layout.pool.methods["a"].ratio, layout.pool.methods["a"].p) == (
+        pytest.approx(0),
+        pytest.approx(1),
+    )
     test = layout.test("b", "a", 6.0, 3)
     assert test is not None
     assert test.deviation == pytest.approx(math.sqrt(6))
@@ -49,14 +55,13 @@ def test_a_table_by_hand() -> None:
 def test_many_methods_and_seeds_have_all_degrees_of_freedom() -> None:
     draw = np.random.default_rng(0)
     layout = two_way(table(*draw.normal(size=(12, 5)).tolist()))
-    assert layout is not None
+    assert layout.pool is not None
     # With deviations 4 : 1 the expected ratio is 16 − 15 / 12 = 14.75.
     bound = stats.f.isf(0.02, 4, 40)
-    assert layout.methods["a"].missed == pytest.approx(stats.f.cdf(bound / 14.75, 4, 40))
+    assert layout.pool.methods["a"].missed == pytest.approx(stats.f.cdf(bound / 14.75, 4, 40))
     test = layout.test("a", "b", 1.0, 5)
     assert test is not None and test.degrees_of_freedom == 44
     few = two_way(table(*draw.normal(size=(12, 4)).tolist()))
-    assert few is not None
     cautious = few.test("a", "b", 1.0, 4)
     assert cautious is not None and cautious.degrees_of_freedom == pytest.approx(8.08, abs=0.01)
 
@@ -82,12 +87,13 @@ def test_nested_models_say_the_same_with_missing_runs(
     scores = table(*([None if draw.random() < missing else float(value) for value in row] for row in values))
     scores = {name: by_seed for name, by_seed in scores.items() if by_seed}
     layout = two_way(scores)
-    if layout is None:
+    if layout.pool is None:
         return
+    scores = {name: by_seed for name, by_seed in scores.items() if name not in layout.outlying}
     whole, degrees = squares(scores)
-    assert layout.degrees_of_freedom == degrees
-    assert layout.deviation == pytest.approx(math.sqrt(whole / degrees))
-    for name, deviation in layout.methods.items():
+    assert layout.pool.degrees_of_freedom == degrees
+    assert layout.pool.deviation == pytest.approx(math.sqrt(whole / degrees))
+    for name, deviation in layout.pool.methods.items():
         rest, other_degrees = squares({other: row for other, row in scores.items() if other != name})
         ratio = (whole - rest) / (degrees - other_degrees) / (rest / other_degrees)
         assert deviation.ratio == pytest.approx(ratio, rel=1e-6)
@@ -103,16 +109,19 @@ def test_what_a_whole_method_or_seed_has_more_changes_nothing(seed: int) -> None
     values = draw.normal(size=(4, 3))
     moved = values + draw.normal(size=(4, 1)) + draw.normal(size=3)
     plain, other = two_way(table(*values.tolist())), two_way(table(*moved.tolist()))
-    assert plain is not None and other is not None
-    assert other.deviation == pytest.approx(plain.deviation)
-    assert other.methods["a"].p == pytest.approx(plain.methods["a"].p)
+    assert other.outlying == plain.outlying and (other.pool is None) == (plain.pool is None)
+    if plain.pool is not None and other.pool is not None:
+        assert other.pool.deviation == pytest.approx(plain.pool.deviation)
+        assert [each.p for each in other.pool.methods.values()] == pytest.approx(
+            [each.p for each in plain.pool.methods.values()]
+        )
 
 
 def test_missing_runs_cost_degrees_of_freedom() -> None:
     layout = two_way(table([1, 2, 4], [2, 3, 1], [0, 5, None], [None, None, 3]))
     # 9 runs, 4 methods, 3 seeds: 9 − (4 + 3 − 1). The last method has one run and so no residual.
-    assert layout is not None
-    assert layout.degrees_of_freedom == 3 and set(layout.methods) == {"a", "b", "c"}
+    assert layout.pool is not None
+    assert layout.pool.degrees_of_freedom == 3 and set(layout.pool.methods) == {"a", "b", "c"}
     assert layout.test("d", "a", 1.0, 3) is None
 
 
@@ -127,26 +136,39 @@ def test_missing_runs_cost_degrees_of_freedom() -> None:
     ],
 )
 def test_nothing_is_pooled(scores: Scores) -> None:
-    assert two_way(scores) is None
+    assert two_way(scores) == TwoWay(None, ())
 
 
 def test_an_uneven_method_is_judged_alone_and_the_others_are_not() -> None:
     steady = [[0.0, 1.0, 0.0, -1.0, 0.0], [1.0, 0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, -1.0]]
     scores = table(*steady, [0.0, 0.0, 0.0, 1.0, -1.0], [20.0, -20.0, 20.0, -20.0, 5.0])
     layout = two_way(scores)
-    assert layout is not None and layout.uneven("e", "a") == ("e",)
+    assert layout.uneven("e", "a") == ("e",)
     alone = pair_test(scores, layout, "e", "a")
     assert alone is not None
     assert alone.pooled is None and alone.uneven == ("e",) and alone.deciding is alone.paired.t_test
     pooled = pair_test(scores, layout, "b", "a")
     assert pooled is not None and pooled.pooled is not None and pooled.deciding is pooled.pooled
+    # What is far larger is left out, and does not hide what the others show.
+    assert pooled.outlying == layout.outlying == ("e",)
+    others = two_way({name: by_seed for name, by_seed in scores.items() if name != "e"})
+    assert pooled.pooled == others.test("b", "a", pooled.paired.mean, 5)
     against = pair_test(scores, layout, "a", "e")
     assert against is not None and against.uneven == ("e",), "so is every method with an uneven baseline"
 
 
-def test_methods_that_are_alike_in_all_seeds_make_any_deviation_uneven() -> None:
+def test_a_larger_deviation_is_judged_alone_but_stays_in_the_pool() -> None:
+    draw = np.random.default_rng(1)
+    values = draw.normal(size=(6, 5))
+    values[5] *= 3
+    layout = two_way(table(*values.tolist()))
+    assert layout.pool is not None and layout.outlying == () and layout.uneven("a", "f") == ("f",)
+    assert 0.001 < layout.pool.methods["f"].p < 0.02
+
+
+def test_methods_that_are_alike_in_all_seeds_make_any_deviation_outlying() -> None:
     layout = two_way(table([0.1, 0.2, 0.4], [0.2, 0.3, 0.5], [0, 0.5, 0.3]))
-    assert layout is not None and layout.methods["c"].p == 0.0
+    assert layout == TwoWay(None, ("c",)) and layout.uneven("a", "c") == ("c",)
 
 
 def test_a_test_that_cannot_be_made_counts_as_not_significant() -> None:

@@ -14,6 +14,7 @@ from .comparison import (
     curve_points,
     within_margin,
 )
+from .cost import DefaultSeeds, default_seeds
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
@@ -54,6 +55,7 @@ __all__ = [
     "Conditions",
     "CurvePoint",
     "DataRecord",
+    "DefaultSeeds",
     "Difference",
     "Failure",
     "FullTraining",
@@ -92,6 +94,7 @@ __all__ = [
     "compare_grid",
     "compare_runs",
     "curve_points",
+    "default_seeds",
     "differences",
     "drive",
     "figure_names",

@@ -99,6 +99,7 @@ class VerdictRow:
             decides.
         pooled_over: names of the runs that the deviation is pooled over; empty where the paired t-test decides.
         not_pooled: names of the runs that are left out of it, because they do not cover the range of labels.
+        outlying: methods that are left out of it, because their deviation is far larger than that of the others.
         uneven: the methods, of these two, whose deviation is significantly larger than that of the others, so that
             the deviation is not pooled.
         corrected_p: p-value of the test that decides, corrected after Holm over the methods; None below three seeds.
@@ -119,6 +120,7 @@ class VerdictRow:
     pooled: TTest | None
     pooled_over: tuple[str, ...]
     not_pooled: tuple[str, ...]
+    outlying: tuple[str, ...]
     uneven: tuple[str, ...]
     corrected_p: float | None
     corrected_t_p: float | None
@@ -469,8 +471,9 @@ def _verdict_rows(pairs: Sequence[tuple[str, str]], runs: _Runs) -> tuple[Verdic
                 span=spans[pair],
                 test=test.paired if test else None,
                 pooled=test.pooled if test else None,
-                pooled_over=_names(runs, spans[pair], covering=True) if test and test.pooled else (),
-                not_pooled=_names(runs, spans[pair], covering=False) if test and test.pooled else (),
+                pooled_over=_pooled(runs, test, spans[pair], covering=True),
+                not_pooled=_pooled(runs, test, spans[pair], covering=False),
+                outlying=test.outlying if test and test.pooled else (),
                 uneven=test.uneven if test else (),
                 corrected_p=p_values.get(pair),
                 corrected_t_p=t_ps.get(pair),
@@ -537,10 +540,14 @@ def _covers(run: _Run, start: int, stop: int) -> bool:
     return run.curve.first <= start and stop <= run.curve.last
 
 
-def _names(runs: _Runs, span: tuple[int, int] | None, covering: bool) -> tuple[str, ...]:
-    """Names of the runs that cover a range of labels, or of those that do not."""
-    every = [run for by_seed in runs.values() for run in by_seed.values()]
-    return tuple(run.record.name for run in every if span and _covers(run, *span) is covering)
+def _pooled(
+    runs: _Runs, test: PairTest | None, span: tuple[int, int] | None, covering: bool
+) -> tuple[str, ...]:
+    """Names of the runs that a test pools the deviation over, or of those that do not cover its range of labels."""
+    if test is None or test.pooled is None or span is None:
+        return ()
+    every = [run for name, own in runs.items() if name not in test.outlying for run in own.values()]
+    return tuple(run.record.name for run in every if _covers(run, *span) is covering)
 
 
 def _score(curve: Curve, measure: Measure, start: int, stop: int) -> float:

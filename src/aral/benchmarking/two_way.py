@@ -6,10 +6,11 @@ With three to nine seeds the paired differences of one method say little about t
 
 estimates the deviation of the residuals from all methods at once: with M methods and n seeds it has (M − 1)(n − 1)
 degrees of freedom where paired differences have n − 1. This presupposes equal deviations, so each method's is compared
-with that of the others by an F test; the pairs of a method that stands out are judged by the paired t-test. Where seeds
-or methods are so few that the F test would often miss a method with :data:`UNEVEN_RATIO` times the deviation of the
-others, the degrees of freedom are those of the residual variance with such a method (Box, Annals of Mathematical
-Statistics 25, 1954). docs/verdicts.md has the power and the rate of false verdicts.
+with that of the others by an F test. The pairs of a method whose deviation is larger are judged by the paired t-test,
+and one whose deviation is far larger is left out, so that it does not hide what the others show. Where seeds or methods
+are so few that the F test would often miss a method with :data:`UNEVEN_RATIO` times the deviation of the others, the
+degrees of freedom are those of the residual variance with such a method (Box, Annals of Mathematical Statistics 25,
+1954). docs/verdicts.md has the power and the rate of false verdicts.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ from aral.benchmarking.statistics import (
 
 UNEVEN_LEVEL = 0.02
 """A method's deviation is uneven if the p-value of its F test is below this."""
+
+OUTLYING_LEVEL = 0.001
+"""A method is left out of the pooled deviation if the p-value of its F test is below this."""
 
 UNEVEN_RATIO = 4.0
 """A method with this many times the deviation of the others must not raise the rate of false verdicts."""
@@ -73,8 +77,8 @@ class MethodDeviation:
 
 
 @dataclass(frozen=True)
-class TwoWay:
-    """Residuals of a two-way layout.
+class Pool:
+    """Residuals of the methods that a deviation is pooled over.
 
     Attributes:
         deviation: residual standard deviation of one run, above zero; that of a difference is √2 times as large.
@@ -87,9 +91,25 @@ class TwoWay:
     degrees_of_freedom: int
     methods: Mapping[str, MethodDeviation]
 
+
+@dataclass(frozen=True)
+class TwoWay:
+    """The pooled deviation of a two-way layout.
+
+    Attributes:
+        pool: None if fewer than three methods contribute residuals, or all residuals are zero (to 12 decimals).
+        outlying: methods that were left out, because their deviation is far larger than that of the others.
+    """
+
+    pool: Pool | None
+    outlying: tuple[str, ...]
+
     def uneven(self, *methods: str) -> tuple[str, ...]:
         """Those of the methods whose deviation is significantly larger than that of the others."""
-        return tuple(name for name in methods if name in self.methods and self.methods[name].uneven)
+        pooled = self.pool.methods if self.pool else {}
+        return tuple(
+            name for name in methods if name in self.outlying or (name in pooled and pooled[name].uneven)
+        )
 
     def test(self, method: str, baseline: str, mean: float, count: int) -> TTest | None:
         """Test by the pooled deviation whether the mean difference of two methods is zero.
@@ -108,26 +128,35 @@ class TwoWay:
             None if one of the two contributes no residuals, cannot be compared with the others, or has an uneven
             deviation: then the paired t-test decides.
         """
-        both = [self.methods.get(name) for name in (method, baseline)]
+        both = [self.pool.methods.get(name) for name in (method, baseline)] if self.pool else []
         found = [each for each in both if each is not None and not each.uneven]
-        if len(found) < len(both):
+        if self.pool is None or len(found) < len(both):
             return None
-        degrees = float(self.degrees_of_freedom)
+        degrees = float(self.pool.degrees_of_freedom)
         if any(each.missed > MOST_MISSED for each in found):
             degrees = min(degrees, *(each.cautious_degrees_of_freedom for each in found))
-        return t_test(mean, math.sqrt(2) * self.deviation, count, degrees)
+        return t_test(mean, math.sqrt(2) * self.pool.deviation, count, degrees)
 
 
-def two_way(scores: Scores) -> TwoWay | None:
-    """Fit methods and seeds by least squares.
+def two_way(scores: Scores) -> TwoWay:
+    """Fit methods and seeds by least squares, again without the method of the largest F while that is outlying.
+
+    A method contributes residuals if it shares at least two seeds with others.
 
     Args:
         scores: by method and seed, higher = better.
-
-    Returns:
-        None if fewer than three methods contribute residuals, or if all residuals are zero (to 12 decimals): a method
-        contributes if it shares at least two seeds with others.
     """
+    pool, outlying = _pool(scores), tuple[str, ...]()
+    while pool:
+        worst, deviation = max(pool.methods.items(), key=lambda item: item[1].ratio)
+        if deviation.p >= OUTLYING_LEVEL:
+            break
+        outlying = (*outlying, worst)
+        pool = _pool({name: by_seed for name, by_seed in scores.items() if name not in outlying})
+    return TwoWay(pool, outlying)
+
+
+def _pool(scores: Scores) -> Pool | None:
     cells = tuple((method, seed) for method, by_seed in scores.items() for seed in by_seed)
     layout = _layout(cells)
     if len(layout.methods) < LEAST_METHODS:
@@ -138,7 +167,7 @@ def two_way(scores: Scores) -> TwoWay | None:
     deviation = round(math.sqrt(squares / layout.degrees_of_freedom), DECIMALS)
     if deviation == 0.0:
         return None
-    return TwoWay(
+    return Pool(
         deviation,
         layout.degrees_of_freedom,
         {name: _deviation(one, squares, values) for name, one in layout.methods.items()},
@@ -156,11 +185,13 @@ class PairTest:
         paired: the paired differences.
         pooled: the test by the pooled deviation where it decides.
         uneven: of the two methods, those with an uneven deviation.
+        outlying: of all methods, those that are left out of the pooled deviation.
     """
 
     paired: PairedTest
     pooled: TTest | None
     uneven: tuple[str, ...]
+    outlying: tuple[str, ...]
 
     @property
     def deciding(self) -> TTest | None:
@@ -168,7 +199,7 @@ class PairTest:
         return self.pooled or self.paired.t_test
 
 
-def pair_test(scores: Scores, layout: TwoWay | None, method: str, baseline: str) -> PairTest | None:
+def pair_test(scores: Scores, layout: TwoWay, method: str, baseline: str) -> PairTest | None:
     """Test a method against its baseline over the seeds that both have.
 
     Below :data:`POOLED_BELOW` seeds the pooled deviation decides, unless that of one of the two is uneven.
@@ -187,10 +218,10 @@ def pair_test(scores: Scores, layout: TwoWay | None, method: str, baseline: str)
     if not seeds:
         return None
     paired = paired_test(np.array([own[seed] for seed in seeds]), np.array([base[seed] for seed in seeds]))
-    if layout is None or not MINIMUM_SEEDS <= paired.count < POOLED_BELOW:
-        return PairTest(paired, None, ())
+    if not MINIMUM_SEEDS <= paired.count < POOLED_BELOW:
+        return PairTest(paired, None, (), ())
     pooled = layout.test(method, baseline, paired.mean, paired.count)
-    return PairTest(paired, pooled, layout.uneven(method, baseline))
+    return PairTest(paired, pooled, layout.uneven(method, baseline), layout.outlying)
 
 
 def corrected(tests: Sequence[TTest | None]) -> list[float]:

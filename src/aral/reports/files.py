@@ -194,7 +194,8 @@ def curves_csv(comparison: Comparison) -> str:
 
 VERDICT_NAMES = (
     "method", "baseline", "measure", "verdict", "words", "seeds", "first_labelled", "last_labelled", "mean",
-    "deviation", "degrees_of_freedom", "low", "high", "p", "corrected_p", "pooled_runs", "not_pooled", "uneven",
+    "deviation", "degrees_of_freedom", "low", "high", "p", "corrected_p", "pooled_runs", "not_pooled", "outlying",
+    "uneven",
     "paired_deviation", "paired_low", "paired_high", "t_p", "corrected_t_p", "seeds_needed", "different_starts",
     "unpaired",
 )  # fmt: skip
@@ -217,7 +218,7 @@ def _verdict_row(row: VerdictRow) -> dict[str, Json]:
             if deciding
             else 5 * (None,)
         ),
-        row.corrected_p, len(row.pooled_over), " ".join(row.not_pooled), " ".join(row.uneven),
+        row.corrected_p, len(row.pooled_over), " ".join(row.not_pooled), " ".join(row.outlying), " ".join(row.uneven),
         *((paired.deviation, *_ends(paired.interval), paired.p) if paired else 4 * (None,)),
         row.corrected_t_p, row.seeds_needed,
         " ".join(str(seed) for seed in row.different_starts), " ".join(str(seed) for seed in row.unpaired),

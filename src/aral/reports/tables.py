@@ -129,7 +129,7 @@ def _differences(comparison: Comparison) -> Section:
         ColumnNote(
             "s.d.",
             f"standard deviation of a difference, in percentage points, by which the verdict is decided: below "
-            f"{POOLED_BELOW} seeds pooled over all methods and seeds, unless a method's own is significantly larger; "
+            f"{POOLED_BELOW} seeds pooled over methods and seeds, unless a method's own is significantly larger; "
             "otherwise that of the paired differences.",
         ),
         ColumnNote(

@@ -121,7 +121,8 @@ def _seeds(seeds: Sequence[int]) -> str:
 def basis_in_words(row: VerdictRow) -> str:
     """The test that decides, and why the deviation is not pooled where it could have been."""
     if row.pooled is not None:
-        return f"by the deviation pooled over {counted(len(row.pooled_over), 'run')}"
+        without = f", all but those of {' and '.join(row.outlying)}" if row.outlying else ""
+        return f"by the deviation pooled over {counted(len(row.pooled_over), 'run')}{without}"
     if row.uneven:
         larger = "that of the other methods" if len(row.uneven) == 1 else "those of the other methods"
         return f"by the paired t-test, as the deviation of {' and '.join(row.uneven)} is larger than {larger}"
