@@ -48,7 +48,7 @@ def data_of(preset: str, tmp_path: Path) -> str:
 
 
 def test_every_data_set_has_a_preset_and_folders_too() -> None:
-    assert set(preset_names()) == {*NAMES, "folder"}
+    assert set(preset_names()) == {*NAMES, "folder", "features"}
 
 
 @pytest.mark.parametrize("name", ["folder", *NAMES])

@@ -19,7 +19,6 @@ from aral.representations.weights import (
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    efficientnet_lite0.cache_clear()
 
 
 def waves() -> torch.Tensor:
@@ -39,7 +38,6 @@ def test_the_weights_of_the_package_give_the_known_features_and_are_kept(
     # As the package efficientnet-lite-pytorch computes them.
     assert features.sum(1).tolist() == pytest.approx([154.39658, 161.87524], rel=1e-4)
     assert features[:, 71].tolist() == pytest.approx([5.1877, 5.6988], abs=1e-3)
-    efficientnet_lite0.cache_clear()
     monkeypatch.setattr("aral.representations.efficientnet_lite.find_spec", lambda name: None)
     assert torch.equal(efficientnet_lite0().features(waves()[:1]), features[:1])
 

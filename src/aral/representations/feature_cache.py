@@ -23,6 +23,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from aral.errors import BadInput, RunFailed
 from aral.representations.backbone import Backbone
+from aral.representations.settings import safe_name
 from aral.representations.weights import cache_folder
 
 Key: TypeAlias = tuple[str, str]
@@ -129,8 +130,8 @@ class FeatureCache:
             precision: of the numbers on the disk.
         """
         root = cache_folder() / "features" if root is None else root
-        safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in backbone.name)
-        return cls(root / f"{safe[-60:]}-{backbone.key}-{precision}", backbone, precision)
+        name = f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}"
+        return cls(root / name, backbone, precision)
 
     def __enter__(self) -> FeatureCache:
         return self
