@@ -5,7 +5,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from aral.errors import BadInput
-from aral.representations import Framing
+from aral.representations import Fit, Framing
 from aral.testing import tiny_backbone
 
 
@@ -27,11 +27,11 @@ def test_padding_shows_the_whole_image_in_its_shape() -> None:
 def test_the_centred_square_and_the_squashed_image() -> None:
     stripes = Image.new("RGB", (40, 10), (255, 0, 0))
     stripes.paste((0, 255, 0), (15, 0, 25, 10))
-    cropped = Framing(side=10, fit="crop").frame(stripes)
+    cropped = Framing(side=10, fit=Fit.CROP).frame(stripes)
     assert (cropped[1] > 250).all() and (cropped[0] < 5).all()
-    squashed = Framing(side=40, fit="squash", resampling="bilinear").frame(stripes)
+    squashed = Framing(side=40, fit=Fit.SQUASH, resampling="bilinear").frame(stripes)
     assert (squashed[0, :, :14] > 250).all() and (squashed[1, :, 17:23] > 250).all()
-    small = Framing(side=10, fit="crop", crop_share=0.5).frame(halves(100, 100))
+    small = Framing(side=10, fit=Fit.CROP, crop_share=0.5).frame(halves(100, 100))
     assert (small[0, :, :4] == 0).all() and (small[0, :, 6:] == 255).all()
 
 
@@ -44,7 +44,7 @@ def test_images_of_every_shape_are_framed(size: tuple[int, int], fit: str) -> No
 
 def test_a_reduced_jpeg_still_has_twice_the_pixels_needed() -> None:
     assert Framing(side=224).enough == (448, 1)
-    assert Framing(side=224, fit="crop").enough == (448, 448)
+    assert Framing(side=224, fit=Fit.CROP).enough == (448, 448)
 
 
 def test_framing_and_weights_decide_what_is_comparable() -> None:

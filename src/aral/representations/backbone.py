@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from aral.errors import BadInput
+from aral.representations.settings import Fit
 from aral.settings import Settings
 
 BATCH = 8
@@ -30,9 +31,7 @@ class Framing(Settings):
     """How an upright image of any size becomes side×side pixels, and how pixels become numbers."""
 
     side: int = Field(224, ge=1)  # height and width of what the backbone reads
-    fit: Literal["pad", "crop", "squash"] = "pad"
-    """``pad``: the whole image, its longer side brought to ``side`` and the rest filled; ``crop``: a centred square;
-    ``squash``: the whole image, its shape lost."""
+    fit: Fit = Fit.PAD
     crop_share: float = Field(1.0, gt=0, le=1)  # of the shorter side, the side of the square of "crop"
     fill: int = Field(127, ge=0, le=255)  # value of the pixels beside a padded image
     resampling: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
@@ -50,7 +49,7 @@ class Framing(Settings):
 
         Twice what is needed, so that the last reduction is always a filter over several pixels.
         """
-        return (2 * self.side, 1) if self.fit == "pad" else (2 * self.side, 2 * self.side)
+        return (2 * self.side, 1) if self.fit is Fit.PAD else (2 * self.side, 2 * self.side)
 
     def frame(self, image: Image.Image) -> UInt8[np.ndarray, "3 S S"]:
         """The square that the backbone reads, 0..255, channels first.
@@ -61,7 +60,7 @@ class Framing(Settings):
         side, filter_ = self.side, _RESAMPLING[self.resampling]
         image = image.convert("RGB")
         width, height = image.size
-        if self.fit == "pad":
+        if self.fit is Fit.PAD:
             scale = side / max(width, height)
             small = (max(1, round(width * scale)), max(1, round(height * scale)))
             if image.size != small:
@@ -70,7 +69,7 @@ class Framing(Settings):
                 whole = Image.new("RGB", (side, side), (self.fill,) * 3)
                 whole.paste(image, ((side - small[0]) // 2, (side - small[1]) // 2))
                 image = whole
-        elif self.fit == "crop":
+        elif self.fit is Fit.CROP:
             cut = min(width, height) * self.crop_share
             left, top = (width - cut) / 2, (height - cut) / 2
             image = image.resize((side, side), filter_, box=(left, top, left + cut, top + cut))
@@ -99,6 +98,25 @@ class FromPixels(nn.Module):
     def forward(self, images: UInt8[Tensor, "N 3 S S"]) -> Float[Tensor, "N F"]:
         """Features of framed images, 0..255."""
         return self.trunk((images.float() - self.mean) / self.std)
+
+
+def feature_size(name: str, trunk: nn.Module, side: int) -> int:
+    """F, from the features of one grey image.
+
+    Args:
+        name: of the backbone, for the error.
+        trunk: normalised images → N×F.
+        side: of the image.
+
+    Raises:
+        BadInput: the network does not give one vector an image.
+    """
+    with torch.inference_mode():
+        found = trunk.eval()(torch.zeros(1, 3, side, side))
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 1:
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise BadInput(f"'{name}' does not give one vector an image, but {given}.", "Choose another model.")
+    return found.shape[1]
 
 
 @dataclass(frozen=True, eq=False)

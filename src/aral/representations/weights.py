@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from aral.durable import write_file
-from aral.errors import BadInput
+from aral.errors import BadInput, RunFailed
 
 CACHE_VARIABLE = "XDG_CACHE_HOME"
 
@@ -63,20 +64,70 @@ def read_checkpoint(path: Path, digest: str, remedy: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def read_safetensors(path: Path, remedy: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+def package(name: str, backbone: str) -> Any:
+    """An optional package.
+
+    Args:
+        name: of the package.
+        backbone: that needs it, for the error.
 
     Raises:
-        BadInput: the file is missing or damaged, or holds weights that are NaN or infinite.
+        BadInput: it is not installed; says what to type.
     """
     try:
-        state = load(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"The weights {path} cannot be read: {error.strerror}.", remedy) from error
-    except SafetensorError as error:
-        raise BadInput(f"The weights {path} are damaged: {error}.", remedy) from error
-    check_finite(state, str(path), remedy)
-    return dict(state)
+        return importlib.import_module(name)
+    except ImportError as error:
+        extra = "onnx" if name == "onnxruntime" else "backbones"
+        raise BadInput(
+            f"Representation '{backbone}' needs the package {name}: {error}.", f"pip install 'aral[{extra}]'"
+        ) from error
+
+
+def missing_weights(backbone: str, otherwise: str) -> BadInput:
+    """The error for weights that are not on this machine and may not be fetched.
+
+    Args:
+        backbone: whose weights.
+        otherwise: what to do on a machine without a network.
+    """
+    return BadInput(
+        f"The weights of '{backbone}' are not on this machine, and nothing is downloaded unasked.",
+        f"Add --download, or {otherwise}.",
+    )
+
+
+def from_hub(backbone: str, repository: str, patterns: Sequence[str], download: bool) -> Path:
+    """The folder of a repository of Hugging Face's hub in its local cache.
+
+    Args:
+        backbone: whose files, for the errors.
+        repository: such as ``"timm/resnet10t.c3_in1k"``.
+        patterns: of the files that are needed.
+        download: whether missing files may be fetched.
+
+    Raises:
+        BadInput: files are missing and may not be fetched.
+        RunFailed: the download failed.
+    """
+    hub = package("huggingface_hub", backbone)
+    try:
+        found = hub.snapshot_download(
+            repository, allow_patterns=list(patterns), local_files_only=not download
+        )
+    except Exception as error:  # the classes of its errors differ from version to version
+        if not download:
+            raise missing_weights(
+                backbone,
+                f"copy models--{repository.replace('/', '--')} from the hub's cache of another machine",
+            ) from error
+        reason = str(error).partition("\n")[0]
+        raise RunFailed(
+            f"The weights of '{backbone}' could not be downloaded: {reason}", "Try again, or check the name."
+        ) from error
+    folder = Path(found)
+    if not download and not any(path for pattern in patterns for path in folder.glob(pattern)):
+        raise missing_weights(backbone, f"complete {folder}")
+    return folder
 
 
 def check_finite(state: Mapping[str, Tensor], source: str, remedy: str) -> None:
