@@ -20,9 +20,11 @@ from aral.cli.options import (
     DataRoot,
     Download,
     QuerySize,
+    RepresentationOption,
     SetOption,
     Steps,
     baseline_of,
+    features_suffix,
     short_settings,
     targets_of,
 )
@@ -63,6 +65,7 @@ def compare_command(
     budget: Budget = None,
     query_size: QuerySize = None,
     steps: Steps = None,
+    representation: RepresentationOption = None,
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
@@ -100,6 +103,7 @@ def compare_command(
                 "--budget": budget,
                 "--query-size": query_size,
                 "--steps": steps,
+                "--representation": representation,
                 "--set": setting,
                 "--threads": threads,
                 "--full": full or None,
@@ -110,11 +114,11 @@ def compare_command(
     else:
         assert dataset is not None
         spec = benchmarking.GridSpec(
-            name=f"compare-{Path(dataset).name}",
+            name=f"compare-{Path(dataset).name}{features_suffix(representation)}",
             data=dataset,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or "1"),
-            settings=(*short_settings(budget, query_size, steps), *(setting or ())),
+            settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )

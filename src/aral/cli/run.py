@@ -17,12 +17,13 @@ from aral.cli.options import (
     DataRoot,
     Download,
     QuerySize,
+    RepresentationOption,
     SetOption,
     Steps,
     Threads,
     short_settings,
 )
-from aral.cli.screen import Screen
+from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 
 RUNS = Path("runs")
@@ -48,6 +49,7 @@ def run_command(
         typer.Option(help="Acquisition before any label, such as typiclust or random."),
     ] = None,
     steps: Steps = None,
+    representation: RepresentationOption = None,
     pool_size: Annotated[int | None, typer.Option(help="Use only this many images of the pool.")] = None,
     test_size: Annotated[int | None, typer.Option(help="Use only this many test images.")] = None,
     threads: Threads = None,
@@ -62,7 +64,7 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
-    settings = short_settings(budget, query_size, steps)
+    settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     chosen = benchmarking.Method.parse(method)
@@ -81,7 +83,7 @@ def run_command(
         return
     if chosen.reason:
         typer.echo(benchmarking.auto_text(), err=True)
-    run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
+    run_and_report(spec, load_data(spec, data_root, download), target, as_json)
 
 
 def spec_and_folder(
@@ -115,7 +117,12 @@ def resume_command(
 ) -> None:
     """Continue a run that was stopped or killed."""
     spec = benchmarking.read_spec(folder)
-    run_and_report(spec, benchmarking.load_data(spec, data_root), folder, as_json)
+    run_and_report(spec, load_data(spec, data_root), folder, as_json)
+
+
+def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
+    """The data of a run; lines on the terminal while features are computed."""
+    return benchmarking.load_data(spec, data_root, download, FeatureLines(Console(stderr=True)))
 
 
 def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from aral.data.class_names import class_names_of_folders
 from aral.data.contradictions import contradicting_files
 from aral.data.dataset import DataSet, Limits, kept_of
 from aral.data.decode import Channels, decode_image
-from aral.data.folder import FolderImages, read_files, read_image_folder
+from aral.data.folder import FolderImages, Reader, read_files, read_image_folder
 from aral.data.folder_layout import FolderLayout, Split, image_files, read_layout, split_of
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused, Unreadable
@@ -36,6 +37,7 @@ def folder_dataset(
     channels: Channels = 3,
     limits: Limits | None = None,
     classes: Collection[str] = (),
+    reader: Reader | None = None,
 ) -> DataSet:
     """A data set from a folder of class folders, named after the folder.
 
@@ -58,6 +60,7 @@ def folder_dataset(
         channels: 3 for colour, 1 for grey.
         limits: how many images are kept; ``None`` for all.
         classes: names of the class folders; by default all that are named neither like a split nor like a date.
+        reader: reads the files, for instance as features instead of squares of ``side`` pixels.
 
     Raises:
         BadInput: a limit exceeds what there is, the folder is missing, has no images or fewer than two
@@ -68,15 +71,16 @@ def folder_dataset(
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Give the folder that holds the class folders.")
     limits = limits or Limits(None, None, stream)
+    read = reader or partial(read_files, side=side, channels=channels)
     listed = _Listed.of(path, classes)
     splits = {listed.layout.split_of(name) for name in listed.in_classes}
     test_split = next((split for split in _TEST_SPLITS if split in splits), None)
     if listed.layout.splits or listed.layout.ignored:
         _LOG.warning("%s: %s", path, " ".join(listed.layout.sentences()))
     if test_split is not None and "train" in splits:
-        data, contradicting = _given_split(listed, test_split, side, channels, limits)
+        data, contradicting = _given_split(listed, test_split, read, limits)
     else:
-        data, contradicting = _own_split(listed, side, test_share, stream, channels)
+        data, contradicting = _own_split(listed, read, test_share, stream)
     original = class_names_of_folders(path)
     data = replace(data, class_names=tuple(original.get(name, name) for name in data.class_names))
     pool_size, test_size = limits.pool_size, limits.test_size
@@ -131,14 +135,12 @@ def _files(path: Path) -> Found:
     return Found(tuple(sorted(files)), tuple(sorted(left_out, key=lambda bad: bad.path)))
 
 
-def _own_split(
-    listed: _Listed, side: int, test_share: float, stream: Stream, channels: Channels
-) -> tuple[DataSet, int]:
+def _own_split(listed: _Listed, reader: Reader, test_share: float, stream: Stream) -> tuple[DataSet, int]:
     """Pool and test set drawn at random; and how many contradicting files were left out."""
     path = listed.path
     if not listed.in_classes:
-        read_image_folder(path, side, channels=channels)  # raises, naming the files, if none can be read
-    (folder,), contradicting = _consistent(listed, [read_files(path, listed.in_classes, side, channels)])
+        read_image_folder(path, 1)  # raises, naming the files, if none can be read
+    (folder,), contradicting = _consistent(listed, [reader(path, listed.in_classes)])
     rows = np.arange(len(folder.paths), dtype=np.int64)
     names = _class_names(listed, folder.paths)
     read = _checked(_InClasses(listed, folder, rows, names, _left_out(listed), contradicting))
@@ -276,26 +278,17 @@ def _checked(read: _InClasses, least: int = 2) -> _InClasses:
     return read
 
 
-def _given_split(
-    listed: _Listed, test_split: Split, side: int, channels: Channels, limits: Limits
-) -> tuple[DataSet, int]:
+def _given_split(listed: _Listed, test_split: Split, reader: Reader, limits: Limits) -> tuple[DataSet, int]:
     """Pool and test set from the splits, of which no more is decoded than is kept; and how many contradicting files
     were left out."""
     path, stream, class_of = listed.path, limits.stream, listed.layout.class_of
-    parts = (
-        _read_split(
-            path, listed.of_split("train"), class_of, side, channels, limits.pool_size, stream.child("pool")
-        ),
-        _read_split(
-            path,
-            listed.of_split(test_split),
-            class_of,
-            side,
-            channels,
-            limits.test_size,
-            stream.child("test"),
-        ),
-    )
+    parts = [
+        _read_split(path, files, class_of, reader, size, stream.child(name))
+        for files, name, size in (
+            (listed.of_split("train"), "pool", limits.pool_size),
+            (listed.of_split(test_split), "test", limits.test_size),
+        )
+    ]
     images, contradicting = _consistent(listed, [part.images for part in parts])
     outside = ((_left_out(listed, "train", test_split), contradicting), (0, 0))
     pool, test = (
@@ -344,8 +337,7 @@ def _read_split(
     path: Path,
     files: Sequence[str],
     class_of: Callable[[str], str | None],
-    side: int,
-    channels: Channels,
+    reader: Reader,
     size: int | None,
     stream: Stream,
 ) -> _SplitImages:
@@ -358,8 +350,7 @@ def _read_split(
         path: the folder that the files are relative to.
         files: files in class folders, sorted.
         class_of: the class folder of a file.
-        side: height and width of the images.
-        channels: 3 for colour, 1 for grey.
+        reader: reads them.
         size: how many; ``None`` reads all.
         stream: draws the random numbers.
 
@@ -374,17 +365,16 @@ def _read_split(
     start, kept = 0, 0
     while kept < wanted and start < len(files):
         end = min(start + wanted - kept, len(files))
-        reads.append(read_files(path, [files[index] for index in np.sort(order[start:end])], side, channels))
+        reads.append(reader(path, [files[index] for index in np.sort(order[start:end])]))
         start, kept = end, kept + len(reads[-1].paths)
-    images = _in_order(path, reads, side, channels)
+    images = _in_order(reads or [reader(path, [])])
     known = {name for name in map(class_of, images.paths) if name is not None}
     names = {*known, *_other_classes(path, files, class_of, known)}
     return _SplitImages(images, tuple(sorted(names)), len(files))
 
 
-def _in_order(path: Path, reads: Sequence[FolderImages], side: int, channels: Channels) -> FolderImages:
+def _in_order(reads: Sequence[FolderImages]) -> FolderImages:
     """The images of several reads in the order of their paths."""
-    reads = reads or [read_files(path, [], side, channels)]
     paths = [name for read in reads for name in read.paths]
     formats = [name for read in reads for name in read.formats]
     order = sorted(range(len(paths)), key=paths.__getitem__)

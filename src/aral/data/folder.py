@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -23,7 +24,7 @@ class FolderImages:
     """The images of a folder, and what was left out of it.
 
     Attributes:
-        images: N×C×side×side, in the order of the paths.
+        images: N×C×side×side, or N×F×1×1 features, in the order of the paths.
         paths: N, relative to the folder with ``/``; names that are not UTF-8 carry surrogates, and
             ``os.fsencode`` gives their bytes back.
         formats: N, by content, not by name.
@@ -40,6 +41,10 @@ class FolderImages:
     scaled: tuple[str, ...]
     profiles_ignored: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+
+
+Reader: TypeAlias = Callable[[Path, Sequence[str]], FolderImages]
+"""Reads the named files of a folder, in this order; all of them may be unreadable."""
 
 
 def read_image_folder(
