@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from aral.acquisition import is_user_defined, make_acquisition
+from aral.benchmarking.hardware import Hardware
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
@@ -248,6 +249,15 @@ def data_fingerprint(data: DataSet) -> str:
     if data.features_of is not None:
         digest.update(json.dumps(asdict(data.features_of), sort_keys=True).encode())
     return digest.hexdigest()[:16]
+
+
+def recorded_hardware(folder: Path) -> Hardware | None:
+    """Precision and threads of the run in a folder, for :func:`aral.benchmarking.resolve`; ``None`` without a run."""
+    try:
+        spec = validated(json.loads((folder / SETTINGS_FILE).read_text()))
+    except (OSError, ValueError, BadInput):  # a run that cannot be read is refused when it is opened
+        return None
+    return Hardware(spec.learner.training.precision, spec.threads, spec.threads)
 
 
 def read_spec(folder: Path) -> RunSpec:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, Field, ValidationError
 
+from aral.benchmarking.hardware import AUTO, Hardware, measured
 from aral.benchmarking.methods import Method, check_acquisition_name
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
@@ -28,6 +29,10 @@ FEATURES_PRESET = "features"
 """Of every data set, where the learner reads features in place of pixels."""
 SCALES = ("mlp", "compact", "conv32", "resnet", "biggan", "features")
 """Tags of :data:`aral.networks.AnyFamily`."""
+
+
+PERCEPTRONS = ("mlp", "features")
+"""Those whose networks are so small that one thread is mostly fastest."""
 
 
 class UnusedSetting(BadInput):
@@ -96,17 +101,22 @@ def read_preset(name: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: Any) -> RunSpec:
+def resolve(
+    data: str, method: Method, settings: Iterable[str] = (), hardware: Hardware | None = None, **fields: Any
+) -> RunSpec:
     """The specification of a run.
 
     Later ones win: the data set's preset for all learners (as far as the learner has such settings), the learner's
     preset for all data sets, the data set's preset for the learner and for its variants, the method's variants, single
-    settings. With another representation than pixels, the preset of features stands for that of the data set.
+    settings. Where ``learner.training.precision`` or ``threads`` is ``auto``, as in most presets, the specification has
+    what is faster on this machine.
+    With another representation than pixels, the preset of features stands for that of the data set.
 
     Args:
         data: name of a data set, or a folder of class folders.
         method: learner and acquisition.
         settings: ``a.b.c=value`` pairs; values are read as TOML, and as text where that fails.
+        hardware: what ``auto`` stands for; ``None``: measured, see :mod:`aral.benchmarking.hardware`.
         fields: further fields of :class:`RunSpec`; ``None`` leaves the preset's value.
 
     Raises:
@@ -133,7 +143,7 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     for setting in given:
         _refuse_other_learner(setting)
         table = _merged(_without_other_scale(table, setting), setting)
-    spec = validated(table)
+    spec = validated(_without_auto(table, hardware))
     for setting in given:
         _refuse_unused(spec, setting)
     # Names may also have come from a preset or a single setting.
@@ -151,6 +161,23 @@ def _backbone(fields: Mapping[str, Any], given: Iterable[Mapping[str, Any]]) -> 
 
 
 _BACKBONE = "representation.backbone"
+
+
+def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[str, Any]:
+    """The table with precision and threads in place of ``auto``; nothing is measured where none is."""
+
+    def chosen() -> Hardware:
+        return hardware or measured(str(table["device"]))
+
+    result = dict(table)
+    if _at(table, "learner.training.precision") == AUTO:
+        result = _merged(result, {"learner": {"training": {"precision": chosen().precision}}})
+    if table.get("threads", AUTO) == AUTO:
+        learner = table["learner"]
+        scale = _at(learner, "networks.scale") or "mlp"
+        perceptrons = scale in PERCEPTRONS and learner.get("classifier") is None
+        result["threads"] = chosen().mlp_threads if perceptrons else chosen().threads
+    return result
 
 
 def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:

@@ -35,8 +35,12 @@ def add_to(app: typer.Typer) -> None:
 def label_command(
     photos: Annotated[Path, typer.Argument(help="The folder of images; they are not changed.")],
     classes: Annotated[
-        str, typer.Option(help="Names separated by commas. Default: the sub-folders, if there are any.")
+        str,
+        typer.Option(help="Classes of a new project, separated by commas. Default: its sub-folders, if any."),
     ] = "",
+    add_class: Annotated[
+        list[str] | None, typer.Option("--add-class", help="A class to add to the project; may be repeated.")
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Number of labels in all.", min=1)] = None,
     estimate_share: Annotated[
         float | None,
@@ -45,6 +49,10 @@ def label_command(
             min=0,
             max=0.5,
         ),
+    ] = None,
+    estimate_size: Annotated[
+        int | None,
+        typer.Option(help="Number of images in the estimate set, instead of the share.", min=0),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Labels to import: .csv, .jsonl, .json or a folder.")
@@ -99,7 +107,9 @@ def label_command(
         follow_links=follow_links,
         max_pixels=in_pixels(max_pixels),
     )
-    changes = ProjectChanges(names, budget, labels, training, estimate_share)
+    changes = ProjectChanges(
+        names, budget, labels, training, estimate_share, estimate_size, tuple(add_class or ())
+    )
     label_photos(photos, project, changes, options)
 
 

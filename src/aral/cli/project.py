@@ -11,8 +11,10 @@ import typer
 
 from aral import annotation, web
 from aral.annotation import Project
+from aral.annotation.backups import restore_backup
 from aral.cli.options import AsJson, MaxPixels, in_pixels
 from aral.data.image_file import MAX_PIXELS
+from aral.errors import BadInput
 from aral.plural import counted
 
 
@@ -60,12 +62,24 @@ def predict_command(
 
 def doctor_command(
     folder: Annotated[Path | None, typer.Argument(help="A project, or its photos, to check too.")] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put back the newest intact backup of the project's database.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check versions, disk, memory, permissions and, with a folder, the files of its project.
 
     Exit code 1 if something prevents work.
     """
+    if restore:
+        if folder is None:
+            raise BadInput("--restore needs the folder of a project.", "aral doctor FOLDER --restore")
+        done = restore_backup(folder)
+        typer.echo(
+            f"The backup of {done.saved_at} is back, with {counted(done.answers, 'answer')}: {done.backup.name}."
+        )
+        if done.kept:
+            typer.echo(f"What it replaces is kept as {', '.join(each.name for each in done.kept)}.")
     checks = annotation.examine(folder)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))

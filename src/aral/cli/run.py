@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -67,12 +68,13 @@ def run_command(
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     chosen = benchmarking.Method.parse(method)
-    spec = benchmarking.resolve(
+    spec, target = spec_and_folder(
+        lambda name: folder or RUNS / name,
         dataset,
         chosen,
         [*settings, *(setting or [])],
         seed=seed,
-        threads=threads or benchmarking.processors(),
+        threads=threads,
         pool_size=pool_size,
         test_size=test_size,
     )
@@ -81,8 +83,31 @@ def run_command(
         return
     if chosen.reason:
         typer.echo(benchmarking.auto_text(), err=True)
-    target = folder or RUNS / spec.folder_name
     run_and_report(spec, load_data(spec, data_root, download), target, as_json)
+
+
+def spec_and_folder(
+    folder_of: Callable[[str], Path],
+    dataset: str,
+    method: benchmarking.Method,
+    settings: Sequence[str] = (),
+    **fields: int | None,
+) -> tuple[benchmarking.RunSpec, Path]:
+    """A run and its folder; precision and threads that were measured when the run was started stay.
+
+    Args:
+        folder_of: the folder by the run's name.
+        dataset: name of a data set, or a folder of class folders.
+        method: learner and acquisition.
+        settings: single settings.
+        fields: of the specification; None for the preset's.
+    """
+    spec = benchmarking.resolve(dataset, method, settings, None, **fields)
+    target = folder_of(spec.folder_name)
+    recorded = benchmarking.recorded_hardware(target)
+    if recorded is not None:
+        spec = benchmarking.resolve(dataset, method, settings, recorded, **fields)
+    return spec, target
 
 
 def resume_command(

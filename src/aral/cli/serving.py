@@ -24,13 +24,17 @@ from aral.annotation import (
     read_options,
     write_options,
 )
+from aral.annotation.backups import back_up
 from aral.annotation.project import FOLDER_NAME
 from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.data.file_kinds import SAVE_AS
 from aral.errors import AralError, BadInput, RunFailed
 from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
+
+BACKUP_SECONDS = 600.0
 
 FILES_PER_LINE = 2000
 """Files between two lines on the progress of an import."""
@@ -70,11 +74,14 @@ class ProjectChanges:
     """What a project is created with, or changed to.
 
     Attributes:
-        class_names: classes to add; if empty, a new project has those of the folders or of the imported labels.
+        class_names: classes of a new project; if empty, it has those of the folders or of the imported labels. An
+            existing project must have them already.
         budget: number of labels in all; None leaves it as it is.
         labels: a file or folder of labels to import; None for none.
         options: fields of the training options that were given.
         estimate_share: share of the budget in the estimate set; None leaves it as it is.
+        estimate_size: number of images in the estimate set, instead of the share; None leaves it as it is.
+        new_classes: classes to add to an existing project.
     """
 
     class_names: tuple[str, ...] = ()
@@ -82,6 +89,8 @@ class ProjectChanges:
     labels: Path | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     estimate_share: float | None = None
+    estimate_size: int | None = None
+    new_classes: tuple[str, ...] = ()
 
 
 def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
@@ -95,16 +104,24 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
     link = link_of_running_server(place.resolve())
     if link is not None:
         typer.echo(f"The page of this project is open already: {link}")
+        if changes != ProjectChanges():
+            typer.echo(
+                "The options were not applied: stop that page first, or change the project on the page."
+            )
         if options.browser:
             webbrowser.open(link)
         return
     seed = changes.options.get("seed")
     with Project.create_or_open(
-        photos, folder, changes.class_names, changes.budget, seed if isinstance(seed, int) else None
+        photos,
+        folder,
+        changes.class_names,
+        changes.budget,
+        seed if isinstance(seed, int) else None,
+        changes.new_classes,
     ) as project:
         _set_options(project, changes.options)
-        if changes.estimate_share is not None:
-            project.settings.set(replace(project.settings.get(), estimate_share=changes.estimate_share))
+        _set_estimate(project, changes)
         _add_classes(project, changes)
         serve_project(project, options, changes.labels)
 
@@ -157,6 +174,7 @@ class BackgroundWork:
         self._ending = threading.Event()
         self._trainer: TrainerProcess | None = None
         self._thread = threading.Thread(target=self.run, name="aral-import")
+        self._backups = threading.Thread(target=self._back_up, name="aral-backup")
         self._reported = 0
         self.error: AralError | None = None
 
@@ -175,6 +193,22 @@ class BackgroundWork:
         if self._options.browser:
             webbrowser.open(running.link())
         self._thread.start()
+        self._backups.start()
+
+    def _back_up(self) -> None:
+        """Back up the database now and every ten minutes; the state before this session stays the older backup."""
+        keep_older, said = False, ""
+        while True:
+            try:
+                made = back_up(self._project.folder, keep_older)
+                keep_older = keep_older or made
+            except AralError as error:
+                if error.problem != said:
+                    typer.echo(f"{error.problem} {error.hint}", err=True)
+                said = error.problem
+            if self._ending.is_set():
+                return
+            self._ending.wait(BACKUP_SECONDS)
 
     def request_stop(self) -> Literal[True]:
         """Ask the import and the training worker to stop, while the server is still ending."""
@@ -186,8 +220,9 @@ class BackgroundWork:
     def end(self) -> None:
         """Wait for the import to stop, and stop the training worker."""
         self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in (self._thread, self._backups):
+            if thread.is_alive():
+                thread.join()
         if self._trainer is not None:
             self._trainer.stop()
 
@@ -244,6 +279,17 @@ def _set_options(project: Project, given: Mapping[str, object]) -> None:
         write_options(project.folder, changed)
 
 
+def _set_estimate(project: Project, changes: ProjectChanges) -> None:
+    """Set the size of the estimate set, by its share or by its number of images."""
+    if changes.estimate_size is not None and changes.estimate_share is not None:
+        raise BadInput("--estimate-size and --estimate-share contradict each other.", "Give one of them.")
+    settings = project.settings.get()
+    if changes.estimate_share is not None:
+        project.settings.set(replace(settings, estimate_share=changes.estimate_share, estimate_size=None))
+    elif changes.estimate_size is not None:
+        project.settings.set(replace(settings, estimate_size=changes.estimate_size))
+
+
 def _add_classes(project: Project, changes: ProjectChanges) -> None:
     """Add the classes of the folders to a project that has none; an import of labels adds its own."""
     if project.classes.all():
@@ -274,7 +320,11 @@ def import_text(result: SyncResult) -> str:
     unreadable = f"{counted(result.unreadable, 'file')} could not be read."
     animated = counted(len(result.first_frames), "animation")
     frames = f" Of {animated} only the first frame is used." if result.first_frames else ""
-    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}"
+    scaled = counted(result.scaled, "image of more than 8 bits was", "images of more than 8 bits were")
+    bits = f" {scaled} scaled to 8 by the range of the values." if result.scaled else ""
+    profile = counted(result.profiles_ignored, "unusable colour profile was", "unusable colour profiles were")
+    profiles = f" {profile} ignored." if result.profiles_ignored else ""
+    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}{bits}{profiles}"
 
 
 def estimate_set_text(project: Project) -> str:
@@ -300,5 +350,5 @@ def check_images(project: Project) -> None:
     shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.images.unreadable()[:3])
     raise BadInput(
         f"{project.photos} contains no readable image{f'; not imported: {shown}' if shown else ''}.",
-        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
+        f"Give a folder with {SAVE_AS} files.",
     )

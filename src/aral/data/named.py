@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from aral.data.arrays import check_labels, images_from_array
 from aral.data.class_folders import folder_dataset
@@ -135,6 +134,8 @@ def digits() -> DataSet:
     A fixed permutation, the same for every seed, puts 360 images into the test set and 1,437 into the pool;
     classes are not balanced on purpose, as in any real pool.
     """
+    from sklearn.datasets import load_digits
+
     source = load_digits()
     images = images_from_array(source.images / 16)
     classes = check_labels(source.target, len(DIGITS))

@@ -125,7 +125,7 @@ class ImageArrays:
         pixels = self.pixels[position]
         grey = len(pixels) == 1
         image = Image.fromarray(pixels[0] if grey else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-        return Opened(image, image.width, image.height, "", False, grey)
+        return Opened(image, image.width, image.height, "", False, grey, frozenset())
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,7 +323,7 @@ class _Work:
         if squares:
             values = self.backbone.features(torch.from_numpy(np.stack(squares))).numpy()
         new = [
-            NewFeatures(key, row, opened.format, opened.animated)
+            NewFeatures(key, row, opened.format, opened.animated, opened.notes)
             for (key, opened), row in zip(about, values, strict=True)
         ]
         return _Batch(batch, new, unreadable)

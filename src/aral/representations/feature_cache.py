@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
+from aral.data.pixel_values import Note
 from aral.errors import BadInput, RunFailed
 from aral.representations.backbone import Backbone
 from aral.representations.settings import safe_name
@@ -33,6 +34,7 @@ Precision: TypeAlias = Literal["float16", "float32"]
 
 ROWS, INDEX = "features.bin", "index.sqlite"
 FORMAT = 1
+"""Of the files, and of how images are decoded and framed; another one gets a folder of its own."""
 PATIENCE_SECONDS = 60.0
 """How long an append waits for those of other processes; each of them takes milliseconds."""
 
@@ -42,7 +44,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS features (
         image TEXT NOT NULL, view TEXT NOT NULL, position INTEGER NOT NULL UNIQUE,
-        format TEXT NOT NULL, animated INTEGER NOT NULL, PRIMARY KEY (image, view)
+        format TEXT NOT NULL, animated INTEGER NOT NULL, notes TEXT NOT NULL, PRIMARY KEY (image, view)
     ) WITHOUT ROWID""",
 )
 
@@ -55,11 +57,13 @@ class Cached:
         row: in the file of features, from 0.
         format: of the image file, such as ``"PNG"``; empty for arrays.
         animated: the file has more frames than the one that was read.
+        notes: what was done to its pixels.
     """
 
     row: int
     format: str
     animated: bool
+    notes: frozenset[Note]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +75,14 @@ class NewFeatures:
         values: F numbers.
         format: of the file.
         animated: likewise.
+        notes: likewise.
     """
 
     key: Key
     values: Float32[np.ndarray, " F"]
     format: str = ""
     animated: bool = False
+    notes: frozenset[Note] = frozenset()
 
 
 class FeatureCache:
@@ -130,7 +136,7 @@ class FeatureCache:
             precision: of the numbers on the disk.
         """
         root = cache_folder() / "features" if root is None else root
-        name = f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}"
+        name = f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}-{FORMAT}"
         return cls(root / name, backbone, precision)
 
     def __enter__(self) -> FeatureCache:
@@ -163,11 +169,14 @@ class FeatureCache:
                 part = keys[start : start + _KEYS_AT_ONCE]
                 values = [value for key in part for value in key]
                 rows = self._index.execute(
-                    f"""SELECT image, view, position, format, animated FROM features
+                    f"""SELECT image, view, position, format, animated, notes FROM features
                         WHERE (image, view) IN (VALUES {", ".join(["(?, ?)"] * len(part))})""",
                     values,
                 )
-                found |= {(row[0], row[1]): Cached(row[2], row[3], bool(row[4])) for row in rows}
+                found |= {
+                    (image, view): Cached(row, kind, bool(animated), frozenset(map(Note, notes.split())))
+                    for image, view, row, kind, animated, notes in rows
+                }
         return found
 
     def rows(self, positions: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n F"]:
@@ -215,10 +224,10 @@ class FeatureCache:
             rows = list(fresh.values())
             self._write(stored[rows].tobytes(), start * self._row_bytes)
             self._index.executemany(
-                "INSERT INTO features VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO features VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (*new[row].key, start + place, new[row].format, new[row].animated)
-                    for place, row in enumerate(rows)
+                    (*each.key, start + place, each.format, each.animated, " ".join(sorted(each.notes)))
+                    for place, each in enumerate(new[row] for row in rows)
                 ],
             )
 

@@ -11,6 +11,7 @@ import torch
 
 from aral.data.dataset import DataSet, FeaturesOf, check_memory
 from aral.data.folder import FolderImages
+from aral.data.pixel_values import Note
 from aral.representations.backbone import Backbone
 from aral.representations.extraction import ORIGINAL, ImageArrays, ImageFiles, extract_features
 from aral.representations.feature_cache import FeatureCache
@@ -46,14 +47,16 @@ class FeatureReader:
             progress=lambda done: self.progress(done, len(names)),
         )
         positions = [position for position in range(len(names)) if (position, ORIGINAL) in found.cached]
-        about = [found.cached[position, ORIGINAL] for position in positions]
+        about = {names[position]: found.cached[position, ORIGINAL] for position in positions}
         features = torch.from_numpy(self.cache.rows(found.rows(positions)))
         place = {name: position for position, name in enumerate(names)}
         return FolderImages(
             ImageSet.of(features[:, :, None, None]),
-            tuple(names[position] for position in positions),
-            tuple(each.format for each in about),
-            tuple(names[p] for p, each in zip(positions, about, strict=True) if each.animated),
+            tuple(about),
+            tuple(each.format for each in about.values()),
+            tuple(name for name, each in about.items() if each.animated),
+            tuple(name for name, each in about.items() if Note.SCALED in each.notes),
+            tuple(name for name, each in about.items() if Note.PROFILE_IGNORED in each.notes),
             tuple(sorted(found.unreadable, key=lambda bad: place[bad.path])),
         )
 
