@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aral.data.pixel_values import Note
 from aral.errors import BadInput
 from aral.representations import FeatureCache, NewFeatures
 from aral.representations.feature_cache import INDEX, ROWS, Key
@@ -19,10 +20,20 @@ def key(number: int, view: str = "original") -> Key:
     return f"{number:064x}", view
 
 
+NOTES = frozenset({Note.SCALED, Note.PROFILE_IGNORED})
+
+
 def made(numbers: Sequence[int]) -> list[NewFeatures]:
     """Features that tell their image: twelve times its number."""
     return [
-        NewFeatures(key(number), np.full(12, number, np.float32), "PNG", number == 3) for number in numbers
+        NewFeatures(
+            key(number),
+            np.full(12, number, np.float32),
+            "PNG",
+            number == 3,
+            NOTES if number == 5 else frozenset(),
+        )
+        for number in numbers
     ]
 
 
@@ -50,6 +61,7 @@ def test_what_is_appended_is_found_again(tmp_path: Path) -> None:
             ("PNG", False),
         ]
         assert key(3, "flip") not in found
+        assert (found[key(5)].notes, found[key(3)].notes) == (NOTES, frozenset())
 
 
 def test_half_and_single_precision(tmp_path: Path) -> None:

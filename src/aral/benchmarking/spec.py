@@ -109,8 +109,8 @@ def resolve(
     Later ones win: the data set's preset for all learners (as far as the learner has such settings), the learner's
     preset for all data sets, the data set's preset for the learner and for its variants, the method's variants, single
     settings. Where ``learner.training.precision`` or ``threads`` is ``auto``, as in most presets, the specification has
-    what is faster on this machine. With another
-    representation than pixels, the preset of features stands for that of the data set.
+    what is faster on this machine.
+    With another representation than pixels, the preset of features stands for that of the data set.
 
     Args:
         data: name of a data set, or a folder of class folders.
@@ -152,6 +152,17 @@ def resolve(
     return spec
 
 
+def _backbone(fields: Mapping[str, Any], given: Iterable[Mapping[str, Any]]) -> str:
+    """The representation that is asked for."""
+    chosen = fields.get("representation")
+    names = [chosen.backbone if isinstance(chosen, RepresentationSettings) else _at(fields, _BACKBONE)]
+    names += [_at(setting, _BACKBONE) for setting in given]
+    return str(next((name for name in reversed(names) if name is not None), PIXELS))
+
+
+_BACKBONE = "representation.backbone"
+
+
 def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[str, Any]:
     """The table with precision and threads in place of ``auto``; nothing is measured where none is."""
 
@@ -167,17 +178,6 @@ def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[s
         perceptrons = scale in PERCEPTRONS and learner.get("classifier") is None
         result["threads"] = chosen().mlp_threads if perceptrons else chosen().threads
     return result
-
-
-def _backbone(fields: Mapping[str, Any], given: Iterable[Mapping[str, Any]]) -> str:
-    """The representation that is asked for."""
-    chosen = fields.get("representation")
-    names = [chosen.backbone if isinstance(chosen, RepresentationSettings) else _at(fields, _BACKBONE)]
-    names += [_at(setting, _BACKBONE) for setting in given]
-    return str(next((name for name in reversed(names) if name is not None), PIXELS))
-
-
-_BACKBONE = "representation.backbone"
 
 
 def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:

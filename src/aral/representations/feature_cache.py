@@ -34,6 +34,7 @@ Precision: TypeAlias = Literal["float16", "float32"]
 
 ROWS, INDEX = "features.bin", "index.sqlite"
 FORMAT = 1
+"""Of the files, and of how images are decoded and framed; another one gets a folder of its own."""
 PATIENCE_SECONDS = 60.0
 """How long an append waits for those of other processes; each of them takes milliseconds."""
 
@@ -135,7 +136,7 @@ class FeatureCache:
             precision: of the numbers on the disk.
         """
         root = cache_folder() / "features" if root is None else root
-        name = f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}"
+        name = f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}-{FORMAT}"
         return cls(root / name, backbone, precision)
 
     def __enter__(self) -> FeatureCache:
@@ -173,10 +174,8 @@ class FeatureCache:
                     values,
                 )
                 found |= {
-                    (row[0], row[1]): Cached(
-                        row[2], row[3], bool(row[4]), frozenset(map(Note, row[5].split()))
-                    )
-                    for row in rows
+                    (image, view): Cached(row, kind, bool(animated), frozenset(map(Note, notes.split())))
+                    for image, view, row, kind, animated, notes in rows
                 }
         return found
 
@@ -227,14 +226,8 @@ class FeatureCache:
             self._index.executemany(
                 "INSERT INTO features VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (
-                        *new[row].key,
-                        start + place,
-                        new[row].format,
-                        new[row].animated,
-                        " ".join(sorted(new[row].notes)),
-                    )
-                    for place, row in enumerate(rows)
+                    (*each.key, start + place, each.format, each.animated, " ".join(sorted(each.notes)))
+                    for place, each in enumerate(new[row] for row in rows)
                 ],
             )
 

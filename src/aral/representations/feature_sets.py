@@ -47,20 +47,17 @@ class FeatureReader:
             progress=lambda done: self.progress(done, len(names)),
         )
         positions = [position for position in range(len(names)) if (position, ORIGINAL) in found.cached]
-        about = [found.cached[position, ORIGINAL] for position in positions]
+        about = {names[position]: found.cached[position, ORIGINAL] for position in positions}
         features = torch.from_numpy(self.cache.rows(found.rows(positions)))
         place = {name: position for position, name in enumerate(names)}
 
-        def noted(note: Note) -> tuple[str, ...]:
-            return tuple(names[p] for p, each in zip(positions, about, strict=True) if note in each.notes)
-
         return FolderImages(
             ImageSet.of(features[:, :, None, None]),
-            tuple(names[position] for position in positions),
-            tuple(each.format for each in about),
-            tuple(names[p] for p, each in zip(positions, about, strict=True) if each.animated),
-            noted(Note.SCALED),
-            noted(Note.PROFILE_IGNORED),
+            tuple(about),
+            tuple(each.format for each in about.values()),
+            tuple(name for name, each in about.items() if each.animated),
+            tuple(name for name, each in about.items() if Note.SCALED in each.notes),
+            tuple(name for name, each in about.items() if Note.PROFILE_IGNORED in each.notes),
             tuple(sorted(found.unreadable, key=lambda bad: place[bad.path])),
         )
 
