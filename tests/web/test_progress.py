@@ -22,6 +22,23 @@ def test_before_any_model_there_is_an_empty_view(client: TestClient) -> None:
     assert view["generated"] is None
 
 
+def test_generated_images_that_show_nothing_are_hidden_with_the_reason(
+    client: TestClient, project: Project
+) -> None:
+    record_model(project, right=6)
+    project.models.set_generated_images(1, project.images.thumbnail(0))
+    assert (
+        client.get("/api/round").json()["generated"],
+        client.get("/api/round").json()["hidden_generated"],
+    ) == (1, "")
+    project.models.hide_generated_images(1, "Generated images are not shown: noise.")
+    view = client.get("/api/round").json()
+    assert view["generated"] is None and view["hidden_generated"].endswith("noise.")
+    assert client.get("/generated/1").status_code == 404
+    record_model(project, right=8)
+    assert client.get("/api/round").json()["hidden_generated"] == "", "of the newest model only"
+
+
 def test_the_curve_has_a_point_for_each_model(client: TestClient, project: Project) -> None:
     record_model(project, right=6)
     record_model(project, right=8)

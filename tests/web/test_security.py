@@ -292,7 +292,7 @@ def test_a_body_has_a_limit_with_and_without_a_length(reader: TestClient) -> Non
 
 def test_no_file_leaks(app: FastAPI) -> None:
     """Sent as no client would: neither the payload nor its decoded form is tidied up on the way."""
-    for place, payload in product(("/static/", "/thumbnail/", "/large/", "/generated/", "/"), TRAVERSALS):
+    for place, payload in product(("/static/", "/thumbnail/", "/generated/", "/"), TRAVERSALS):
         for path in (place + payload, unquote(place + payload)):
             answer = request(app, OWN, path=path)
             assert answer.status in (307, 400, 404, 405, 422), path

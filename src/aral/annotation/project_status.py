@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aral.annotation import Project
-from aral.annotation.advice import Unknown, advise, sampling_note
+from aral.annotation.advice import Unknown, advise, estimate_sentence, sampling_note
 from aral.annotation.estimate import LEAST
-from aral.annotation.model_cards import estimate_sentence
 from aral.annotation.training_folders import session_folders
 from aral.plural import counted
 

@@ -1,4 +1,4 @@
-"""The settings of a project: keys and switches of the page, budget, overlap and size of the estimate set."""
+"""The settings of a project: keys and switches of the page, budget, overlap, estimate set, near-duplicates."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aral.annotation.estimate import (
     resize_estimate_set,
     unanswered_estimate_images,
 )
+from aral.annotation.near_duplicates import DIFFERING_BITS, MOST_DIFFERING_BITS
 from aral.errors import BadInput
 from aral.plural import counted
 
@@ -57,6 +58,7 @@ class ProjectSettings:
         budget: how many labels are to be given in all; None without a limit.
         overlap: by how many annotators each image is to be labelled.
         estimate_share: share of the budget for the estimate set.
+        near_duplicate_bits: how many bits of the difference hashes of two near-duplicates may differ, 0 to 8.
         estimate_size: how many images the estimate set is to have, instead of that share; None to go by the share.
     """
 
@@ -66,6 +68,7 @@ class ProjectSettings:
     budget: int | None
     overlap: int
     estimate_share: float
+    near_duplicate_bits: int = DIFFERING_BITS
     estimate_size: int | None = None
 
 
@@ -159,6 +162,7 @@ def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
         budget=stored.get("budget"),
         overlap=stored.get("overlap", 1),
         estimate_share=stored.get("estimate_share", 0.2),
+        near_duplicate_bits=stored.get("near_duplicate_bits", DIFFERING_BITS),
         estimate_size=stored.get("estimate_size"),
     )
 
@@ -200,6 +204,11 @@ def _checked(settings: ProjectSettings) -> ProjectSettings:
         raise BadInput(
             f"An estimate share of {settings.estimate_share} is out of range.",
             "Give a number from 0 to 0.5, such as 0.2.",
+        )
+    if not 0 <= settings.near_duplicate_bits <= MOST_DIFFERING_BITS:
+        raise BadInput(
+            f"Near-duplicates cannot differ in {counted(settings.near_duplicate_bits, 'bit')} of their hashes.",
+            f"Give a number from 0 to {MOST_DIFFERING_BITS}; the default is {DIFFERING_BITS}.",
         )
     size, budget = settings.estimate_size, settings.budget
     if size is not None and not 0 <= size < (MOST_BUDGET if budget is None else budget):

@@ -1,5 +1,4 @@
 from .auto import AUTO, auto_text
-from .capacity import processors
 from .comparison import (
     MARGIN,
     Comparison,
@@ -15,26 +14,31 @@ from .comparison import (
     curve_points,
     within_margin,
 )
+from .cost import DefaultSeeds, default_seeds
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
+from .hardware import Hardware, measured, processors
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
 from .results import Difference, GridResult, UnitResult, is_grid, read_result
-from .runs import drive, load_data, read_spec, run
+from .runs import drive, load_data, read_spec, recorded_hardware, run
 from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
 from .statistics import (
     LEVEL,
     MINIMUM_SEEDS,
     MOST_SEEDS,
+    POOLED_BELOW,
     SIGNIFICANCE,
     Interval,
     LabelsNeeded,
     NotReached,
+    PairedTest,
     Reached,
     ReachedAtStart,
+    TTest,
 )
 from .workers import Failure, GridObserver, Job, Progress, State
 
@@ -44,12 +48,14 @@ __all__ = [
     "MARGIN",
     "MINIMUM_SEEDS",
     "MOST_SEEDS",
+    "POOLED_BELOW",
     "SHORT_NAMES",
     "SIGNIFICANCE",
     "Comparison",
     "Conditions",
     "CurvePoint",
     "DataRecord",
+    "DefaultSeeds",
     "Difference",
     "Failure",
     "FullTraining",
@@ -57,6 +63,7 @@ __all__ = [
     "GridObserver",
     "GridResult",
     "GridSpec",
+    "Hardware",
     "Interval",
     "Job",
     "LabelsNeeded",
@@ -64,6 +71,7 @@ __all__ = [
     "Measure",
     "Method",
     "NotReached",
+    "PairedTest",
     "Parity",
     "Progress",
     "Reached",
@@ -75,6 +83,7 @@ __all__ = [
     "RunSpec",
     "Scaled",
     "State",
+    "TTest",
     "TargetRow",
     "Unit",
     "UnitResult",
@@ -85,6 +94,7 @@ __all__ = [
     "compare_grid",
     "compare_runs",
     "curve_points",
+    "default_seeds",
     "differences",
     "drive",
     "figure_names",
@@ -95,6 +105,7 @@ __all__ = [
     "learner_titles",
     "load_data",
     "make_learner",
+    "measured",
     "parity_hash",
     "parity_table",
     "preset_names",
@@ -104,6 +115,7 @@ __all__ = [
     "read_result",
     "read_run",
     "read_spec",
+    "recorded_hardware",
     "resolve",
     "run",
     "run_grid",

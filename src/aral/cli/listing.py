@@ -20,12 +20,13 @@ def add_to(app: typer.Typer) -> None:
 
 def list_command(as_json: AsJson = False) -> None:
     """List data sets, learners, acquisitions, short names of methods, and presets."""
-    from aral.acquisition import ACQUISITIONS
+    from aral.acquisition import ACQUISITIONS, Need
 
     table = {
         "data sets": list(data.NAMES),
         "learners": benchmarking.learner_titles(),
         "acquisitions": list(ACQUISITIONS),
+        "with dropout": [name for name, each in ACQUISITIONS.items() if Need.MC_PROBABILITIES in each.needs],
         "short names": [f"{short} = {full}" for short, full in benchmarking.SHORT_NAMES.items()],
         "presets": benchmarking.preset_names(),
     }
@@ -34,6 +35,10 @@ def list_command(as_json: AsJson = False) -> None:
         return
     for title, names in table.items():
         say(f"{title + ':':14}{', '.join(names)}")
+    say(
+        "Acquisitions 'with dropout' need Monte-Carlo passes: networks mlp, features, conv32 or resnet, or biggan with "
+        "learner.networks.block_dropout above 0; not compact."
+    )
 
 
 def settings_command(

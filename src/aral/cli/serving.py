@@ -31,6 +31,7 @@ from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
 from aral.cli.printing import say
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.data.file_kinds import SAVE_AS
 from aral.errors import AralError, BadInput, RunFailed
 from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
@@ -323,7 +324,11 @@ def import_text(result: SyncResult) -> str:
     unreadable = f"{counted(result.unreadable, 'file')} could not be read."
     animated = counted(len(result.first_frames), "animation")
     frames = f" Of {animated} only the first frame is used." if result.first_frames else ""
-    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}"
+    scaled = counted(result.scaled, "image of more than 8 bits was", "images of more than 8 bits were")
+    bits = f" {scaled} scaled to 8 by the range of the values." if result.scaled else ""
+    profile = counted(result.profiles_ignored, "unusable colour profile was", "unusable colour profiles were")
+    profiles = f" {profile} ignored." if result.profiles_ignored else ""
+    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}{bits}{profiles}"
 
 
 def estimate_set_text(project: Project) -> str:
@@ -363,5 +368,5 @@ def check_images(project: Project) -> None:
     shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.images.unreadable()[:3])
     raise BadInput(
         f"{project.photos} contains no readable image{f'; not imported: {shown}' if shown else ''}.",
-        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
+        f"Give a folder with {SAVE_AS} files.",
     )

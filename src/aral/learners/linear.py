@@ -14,8 +14,6 @@ import torch
 from jaxtyping import Float64, Int64
 from pydantic import Field
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
 from aral.data.batches import gather
@@ -127,6 +125,8 @@ def fit_logistic(
     present = np.unique(classes)
     weights, bias = np.zeros((class_count, features.shape[1])), np.zeros(class_count)
     if present.size > 1:
+        from sklearn.linear_model import LogisticRegression
+
         model = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(features, classes)
         coefficients, intercepts = model.coef_, model.intercept_
         if present.size == 2:  # scikit-learn keeps one row: the logit of the second class
@@ -155,6 +155,8 @@ def calibrated_temperature(
     if np.unique(classes[several]).size < 2:
         return 1.0
     logits, truth = [], []
+    from sklearn.model_selection import StratifiedKFold
+
     for rest, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(several, classes[several]):
         used = np.concatenate([several[rest], single])
         weights, bias = fit_logistic(features[used], classes[used], class_count, inverse_penalty)

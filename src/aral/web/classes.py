@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
@@ -87,6 +89,7 @@ class Settings(BaseModel):
     suggestions_on: bool | None = None
     budget: Annotated[int, Field(ge=1, le=MOST_BUDGET)] | None = None
     overlap: Annotated[int, Field(ge=1, le=20)] | None = None
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
 
 
 class AddToBudget(BaseModel):
@@ -166,7 +169,14 @@ def _project_json(project: Project) -> dict[str, object]:
         "counts": asdict(project.labels.counts()),
         "revision": project.classes.revision(),
         "changes": project.changes(),
+        "export_command": export_command(project),
     }
+
+
+def export_command(project: Project) -> str:
+    """What to type in a terminal to export the project; bytes of its path that are not valid UTF-8 become ``?``."""
+    folder = project.folder if project.folder.parent != project.photos else project.photos
+    return shlex.join(["aral", "export", os.fsencode(folder).decode("utf-8", "replace"), "exported"])
 
 
 def _class_json(project: Project, each: ProjectClass) -> dict[str, object]:

@@ -74,6 +74,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
                 "generated": newest.number
                 if newest and project.models.generated_images(newest.number)
                 else None,
+                "hidden_generated": project.models.hidden_generated_images(newest.number) if newest else "",
                 "agreement": asdict(project.labels.agreement()),
                 "anchoring": asdict(project.labels.anchoring()),
                 "unreadable": {
