@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import aral
 from aral.annotation import Project
+from aral.cli.app import COMMANDS
 
 HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib")
+UNUSED_BY_HELP = (*HEAVY, "numpy", "pydantic", "jaxtyping", "fastapi", "uvicorn", "jinja2", "PIL", "sqlite3")
 LAZY = ("aral", "data", "benchmarking", "annotation", "reports", "loop", "web")
 
 
-def heavy_after(code: str, *arguments: str) -> set[str]:
+def heavy_after(code: str, *arguments: str, of: tuple[str, ...] = HEAVY) -> set[str]:
     """Which of the heavy packages a fresh Python has loaded once it has run this."""
-    asked = f"{code}\nimport sys\nprint('loaded:', *(set({HEAVY!r}) & sys.modules.keys()))"
+    asked = f"{code}\nimport sys\nprint('loaded:', *(set({of!r}) & sys.modules.keys()))"
     done = subprocess.run(
         [sys.executable, "-c", asked, *arguments], capture_output=True, text=True, check=True
     )
@@ -27,6 +31,28 @@ def heavy_after(code: str, *arguments: str) -> set[str]:
 @pytest.mark.parametrize("module", ["aral", "aral.cli.app", "aral.cli.serving", "aral.web.server"])
 def test_neither_a_command_nor_the_page_loads_what_only_training_and_reports_use(module: str) -> None:
     assert heavy_after(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_loads_nothing_but_the_command_line(word: str) -> None:
+    code = f"from aral.cli.app import app; app([{word!r}], standalone_mode=False)"
+    assert heavy_after(code, of=UNUSED_BY_HELP) == set()
+    modules = f"{code}\nimport sys\nprint(*(name for name in sys.modules if name.startswith('aral.')))"
+    done = subprocess.run([sys.executable, "-c", modules], capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()[-1].split()) == {
+        *("aral.cli", "aral.cli.app", "aral.cli.stopping", "aral.errors")
+    }
+
+
+def test_the_table_of_commands_is_what_their_modules_register() -> None:
+    """Names in order, and the first sentence of each docstring, which the help shows."""
+    registered: dict[str, tuple[str, str]] = {}
+    for module in dict.fromkeys(module for module, _ in COMMANDS.values()):
+        made = typer.Typer()
+        importlib.import_module(f"aral.cli.{module}").add_to(made)
+        for name, command in typer.main.get_group(made).commands.items():
+            registered[name] = (module, " ".join((command.help or "").split("\n\n")[0].split()))
+    assert list(registered.items()) == list(COMMANDS.items())
 
 
 def test_the_whole_page_and_the_supervision_of_training_do_without_it() -> None:

@@ -15,14 +15,15 @@ from aral.acquisition import ACQUISITIONS, PoolView, Predictions
 from aral.acquisition import bald as module
 from aral.acquisition.bald import (
     BatchBald,
+    LabelConfigurations,
     Perturbation,
+    SampledConfigurations,
     StochasticBald,
     all_configurations,
     bald_scores,
     gains,
     gumbel,
     ranks,
-    sampled_configurations,
 )
 from aral.acquisition.interface import JointBatch
 from aral.acquisition.uncertainty import MC_PASSES
@@ -158,13 +159,20 @@ def test_bald_takes_the_copy_and_batchbald_does_not() -> None:
     assert found.scores.tolist() == pytest.approx([log(2), bald_of_b, 0.0], abs=1e-6)
 
 
+def sampled_configurations(batch: torch.Tensor, draws: int) -> LabelConfigurations:
+    found = SampledConfigurations(batch.shape[1], draws)
+    for place, image in enumerate(batch):
+        found.extend(image, STREAM.child(place))
+    return found.given()
+
+
 def test_sampled_gains_come_near_the_exact_ones() -> None:
     passes = torch.from_numpy(random_passes(20, 8, 3, 2))
     exact = gains(passes, all_configurations(passes[:4]))
     errors = []
     for draws in (60, 6000):
-        belief = sampled_configurations(passes[:4], draws, STREAM)
-        assert not belief.exact and belief.weights.sum().item() == pytest.approx(1)
+        belief = sampled_configurations(passes[:4], draws)
+        assert len(belief.weights) == -(-draws // 8) * 8 and belief.weights.sum().item() == pytest.approx(1)
         assert belief.posterior.sum(dim=1).tolist() == pytest.approx([1.0] * len(belief.weights))
         errors.append((gains(passes, belief) - exact).abs().max().item())
     # The documented bound: log K / √C.
@@ -175,7 +183,7 @@ def test_sampled_gains_come_near_the_exact_ones() -> None:
 def test_sampling_never_draws_an_impossible_label() -> None:
     """Zeros at the ends and in the middle: each posterior stays finite and true to its source."""
     passes = torch.tensor([[[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]], [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]]).double()
-    posterior = sampled_configurations(passes, 400, STREAM).posterior
+    posterior = sampled_configurations(passes, 400).posterior
     assert set(posterior.flatten().tolist()) == {0.0, 1.0}
     assert posterior[:, 0].mean().item() == 0.5
 
@@ -197,6 +205,36 @@ def test_more_images_than_the_passes_can_tell_of() -> None:
     found = ACQUISITIONS["batchbald"](pool_of(random_passes(30, 3, 4, 4)), 30, STREAM)
     assert np.unique(found.ids).size == 30
     assert found.scores.sum() < log(3) + 0.1
+
+
+def test_a_large_pool_is_cut_to_the_images_with_the_highest_bald_and_the_reasons_say_so() -> None:
+    passes = random_passes(60, 6, 3, 6)
+    pool = pool_of(passes)
+    highest = np.argsort(-bald_scores(pool, STREAM))[:12]
+    cut = JointBatch("cut", MC_PASSES, BatchBald(candidates=12))(pool, 3, STREAM)
+    assert set(cut.ids.tolist()) <= set(highest.tolist())
+    assert all("of the 12 images with the highest BALD" in reason for reason in cut.reasons)
+    alone = JointBatch("alone", MC_PASSES, BatchBald())(pool_of(passes[np.sort(highest)]), 3, STREAM)
+    assert cut.scores.tolist() == pytest.approx(alone.scores.tolist(), abs=1e-9)
+    assert not any("highest BALD" in reason for reason in alone.reasons)
+    # Never fewer than four times the batch.
+    assert np.unique(JointBatch("few", MC_PASSES, BatchBald(candidates=2))(pool, 15, STREAM).ids).size == 15
+
+
+def test_the_work_of_a_step_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the pool and the batch: no more conditional probabilities than candidates × configurations."""
+    computed: list[int] = []
+    original = module.gains
+
+    def counted(passes: torch.Tensor, given: LabelConfigurations) -> torch.Tensor:
+        computed.append(len(passes) * len(given.weights))
+        return original(passes, given)
+
+    monkeypatch.setattr(module, "gains", counted)
+    pool = pool_of(random_passes(900, 8, 4, 7))
+    found = JointBatch("bounded", MC_PASSES, BatchBald(configurations=64, candidates=100))(pool, 20, STREAM)
+    assert np.unique(found.ids).size == 20
+    assert 0 < sum(computed) <= 20 * 100 * 64
 
 
 def test_numbers_worked_out_once_for_all() -> None:

@@ -114,3 +114,27 @@ def test_copies_of_one_image_are_all_available() -> None:
     copies = view(Predictions(id_array(*range(6)), features=torch.ones(6, 2)))
     assert np.unique(typiclust(most_clusters=1)(copies, 4, STREAM).ids).size == 4
     assert np.unique(typiclust()(copies, 4, STREAM).ids).size == 4
+
+
+def test_a_large_pool_is_clustered_by_a_part_of_it_and_the_reasons_say_so() -> None:
+    """Ten thousand points around five centres: as without a limit, one dense image of each cluster."""
+    numbers = np.random.Generator(np.random.Philox(3))
+    cluster = np.repeat(np.arange(5), [3000, 2500, 2000, 1500, 1000])
+    points = CENTRES[cluster] + numbers.normal(size=(cluster.size, 2))
+    pool = view(Predictions(np.arange(cluster.size), features=torch.from_numpy(points).float()))
+    whole = typiclust()(pool, 5, STREAM)
+    assert not any("random" in reason for reason in whole.reasons)
+    found = typiclust(most_fitted=500, most_compared=400)(pool, 5, STREAM)
+    assert cluster[found.ids].tolist() == cluster[whole.ids].tolist() == [0, 1, 2, 3, 4]
+    assert np.linalg.norm(points[found.ids] - CENTRES[cluster[found.ids]], axis=1).max() < 1
+    note = "; centres from 500 random images, neighbours among 400 random images"
+    assert all(reason.endswith(note) for reason in found.reasons)
+
+
+def test_the_part_does_not_depend_on_the_order_of_the_pool() -> None:
+    shuffled = np.random.Generator(np.random.Philox(4)).permutation(sum(SIZES))
+    limited = typiclust(neighbours=3, most_fitted=60, most_compared=12)
+    found = limited(pool(), 7, STREAM)
+    again = limited(pool(order=shuffled), 7, STREAM)
+    assert found.ids.tolist() == again.ids.tolist()
+    assert found.scores.tolist() == again.scores.tolist()

@@ -48,7 +48,7 @@ def data_of(preset: str, tmp_path: Path) -> str:
 
 
 def test_every_data_set_has_a_preset_and_folders_too() -> None:
-    assert set(preset_names()) == {*NAMES, "folder"}
+    assert set(preset_names()) == {*NAMES, "folder", "features"}
 
 
 @pytest.mark.parametrize("name", ["folder", *NAMES])
@@ -67,7 +67,8 @@ def test_every_setting_of_a_preset_arrives_at_some_learner(name: str, tmp_path: 
     own = preset.pop("learners", {})
     specs = [flattened(resolve(data_of(name, tmp_path), Method.parse(title))) for title in TITLES]
     for setting, value in leaves(preset).items():
-        assert any(found.get(setting) == value for found in specs), setting
+        chosen = {"float32", "bfloat16"} if value == "auto" else {str(value)}
+        assert any(str(found.get(setting)) in chosen for found in specs), setting
     assert set(own) <= {*TITLES, "aral:paper"}, "parts for learners that do not exist"
 
 
@@ -87,6 +88,7 @@ def test_a_learners_own_preset_arrives_on_every_data_set(data: str) -> None:
     own = leaves(read_learner_preset("graph-ssl"))
     assert own["rounds.first_query"] == "typical-clusters" and own["learner.networks.scale"] == "compact"
     own |= leaves(read_preset(data).get("learners", {}).get("graph-ssl", {}))
+    assert own.pop("learner.training.precision") == "auto"
     found, plain = flattened(resolve(data, GRAPH_SSL)), flattened(resolve(data, RELEASED))
     assert {name: found[name] for name in own} == own
     for name in ("rounds.query_size", "rounds.budget", "side", "pool_size"):

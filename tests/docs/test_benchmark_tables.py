@@ -187,3 +187,19 @@ def test_names_of_methods_are_todays(script: Script) -> None:
 def test_the_mean_over_a_curve_is_its_area(keep_grid: ModuleType) -> None:
     """Trapezoids: (0.5 + 0.7) / 2 · 10 and (0.7 + 0.9) / 2 · 20 over 30 labels."""
     assert keep_grid.area({40: 0.9, 10: 0.5, 20: 0.7}) == pytest.approx((6 + 16) / 30)
+
+
+def test_the_times_of_queries_are_those_of_the_rows() -> None:
+    rows = {}
+    for row in kept("acquisition-speed")["rows"]:
+        key = (row["acquisition"], row["images"], row["query_size"], row["labelled"])
+        rows.setdefault(key, {})["before" if row["package"] == "ade07cc" else "now"] = row
+    lines = []
+    for (name, images, query_size, labelled), found in rows.items():
+        seconds, scores = (
+            [f"{found[when][value]:.{places}f}" if when in found else "–" for when in ("before", "now")]
+            for value, places in (("processor_seconds", 2), ("score_sum", 3))
+        )
+        cells = (f"`{name}`", f"{images:,}", query_size, labelled, *seconds, ", ".join(scores))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    assert lines and not_in_docs(lines) == []

@@ -235,3 +235,38 @@ def test_predicted_classes_carry_no_gradient_and_no_noise(one_step) -> None:
         found.append(sampler.terms[0].compute().detach())
         assert step.nets.discriminator.training
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("title", ["aral:pseudo-labels", "aral:released:pseudo-labels"])
+@pytest.mark.parametrize("confidence", [0.0, 0.45])
+def test_confident_predictions_are_labels_of_the_variant_alone(
+    title: str, confidence: float, one_step
+) -> None:
+    """Cross-entropy with the hard prediction of the classifier without noise, summed where it is confident."""
+    settings = tiny_settings(
+        title, networks=QUIET, confidence=confidence, weights={"pseudo_labelled": 0.3, "cls": 0.5}
+    )
+    step = one_step(settings)
+    x_u = step.batch.unlabelled.images
+    probs = predicted(step.nets, x_u)
+    used = probs.amax(dim=1) >= confidence
+    logits = step.nets.discriminator(x_u)
+    each = -log_softmax(logits, dim=1)[torch.arange(len(x_u)), probs.argmax(dim=1)]
+    phase = next(step.phases())
+    found = {term.name: term for term in phase.terms}["classify pseudo-labelled"]
+    assert found.weight == pytest.approx(0.15)
+    assert float(found.compute().detach()) == pytest.approx(
+        float((each * used).sum().detach() / len(x_u)), rel=1e-4
+    )
+    assert confidence == 0 or 0 < used.sum() < len(x_u)
+    plain = next(one_step(tiny_settings(title.removesuffix(":pseudo-labels"))).phases())
+    assert "classify pseudo-labelled" not in {term.name for term in plain.terms}
+
+
+def test_generated_classes_can_have_the_labels_shares(one_step) -> None:
+    step = one_step(tiny_settings("aral", training={"unlabelled_batch": 60}))
+    shares = torch.tensor([0.0, 0.9, 0.1])
+    _, classes = step.batch.prior(step.nets, shares)
+    assert classes.sum(dim=0)[0] == 0 and classes.sum(dim=0)[1] > 40
+    _, uniform = step.batch.prior(step.nets)
+    assert (uniform.sum(dim=0) > 8).all()

@@ -11,21 +11,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aral.acquisition import ACQUISITIONS, Need, PoolView
+from aral.acquisition import ACQUISITIONS, Choice, JointBatch, Need, PoolView
+from aral.acquisition.bald import all_configurations, gains
+from aral.acquisition.uncertainty import entropy
 from aral.benchmarking import Method, Rounds, RunSpec, learner_titles, make_learner, run
+from aral.benchmarking.methods import make_learner_without_weights
 from aral.errors import BadInput
 from aral.learners import Learner, Net, Nets, synthesise
-from aral.loop import Strategy, check_strategy
+from aral.loop import Session, Store, Strategy, check_strategy
 from aral.networks.interface import Discriminator, Generator
 from aral.randomness import Stream
 from aral.testing import planted_data, tiny_settings
-from aral.types import LabelledSet
+from aral.types import ClassAnswer, ImageSet, LabelledSet
 
 DATA = planted_data(pool_size=40)
 IDS = np.arange(6, dtype=np.int64)
 LABELLED = LabelledSet(DATA.pool.subset(IDS), DATA.pool_classes[IDS], 3)
 UNLABELLED = DATA.pool.without(IDS)
-ALWAYS = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES, Need.PROPAGATED, Need.REPRESENTATION}
+ALWAYS = {Need.PROBABILITIES, Need.FEATURES, Need.PROPAGATED, Need.REPRESENTATION}
+STOCHASTIC = {Need.MC_PROBABILITIES}
+"""Of all learners here but logistic regression: their perceptrons have noise."""
 SAMPLER, CODES, GENERATOR = {Need.SAMPLER_LOGITS}, {Need.LATENTS}, {Need.SYNTHESISED}
 SUPPLIES: dict[str, set[Need]] = {
     "graph-ssl": SAMPLER | CODES | GENERATOR | {Need.CLUSTERS},
@@ -37,12 +42,20 @@ SUPPLIES: dict[str, set[Need]] = {
     "aral:released:no-sampler": CODES | GENERATOR,
     "aral:released:no-encoder": GENERATOR,
     "vaal": SAMPLER | CODES | GENERATOR,
+    "aral:pseudo-labels": SAMPLER | CODES | GENERATOR,
+    "linear": set(),
     "supervised": set(),
     "pseudo-label": set(),
     "fixmatch": set(),
     "bgadl": CODES | GENERATOR,
     "no-co-training": SAMPLER | CODES | GENERATOR,
 }
+
+
+def supplied_by(title: str) -> set[Need]:
+    return ALWAYS | SUPPLIES[title] | (set() if title == "linear" else STOCHASTIC)
+
+
 every_learner = pytest.mark.parametrize("title", SUPPLIES)
 
 
@@ -75,7 +88,7 @@ def test_the_table_has_every_learner() -> None:
 @every_learner
 def test_what_is_supplied_arrives_and_predicting_changes_nothing(title: str) -> None:
     learner = trained(title)
-    assert learner.supplies == ALWAYS | SUPPLIES[title]
+    assert learner.supplies == supplied_by(title)
     before = learner.state_dict()
     found = learner.predict(UNLABELLED, learner.supplies, Stream.root(2))
     assert (found.ids == UNLABELLED.ids).all()
@@ -99,7 +112,7 @@ def test_what_is_supplied_arrives_and_predicting_changes_nothing(title: str) -> 
 def test_a_pair_runs_or_is_refused(title: str, query: str) -> None:
     acquisition, learner = ACQUISITIONS[query], trained(title)
     strategy = Strategy(acquisition, ACQUISITIONS["random"])
-    if not acquisition.needs <= ALWAYS | SUPPLIES[title]:
+    if not acquisition.needs <= supplied_by(title):
         with pytest.raises(BadInput, match=f"'{query}' needs .* learner '{title}' does not supply"):
             check_strategy(strategy, learner)
         return
@@ -153,6 +166,103 @@ def test_only_dropout_and_noise_are_active_in_monte_carlo_passes() -> None:
     assert torch.equal(passes, again), "the stream decides them"
     calm = [learner.predict(DATA.pool, [Need.PROBABILITIES], Stream.root(seed)) for seed in (1, 2)]
     assert torch.equal(*(found.get(Need.PROBABILITIES) for found in calm))
+
+
+def passes_of(learner: Learner, images: ImageSet, seed: int = 0) -> Tensor:
+    return learner.predict(images, [Need.MC_PROBABILITIES], Stream.root(seed)).get(Need.MC_PROBABILITIES)
+
+
+CONVOLUTIONS = {"scale": "conv32", "discriminator_width": 4, "input_noise": 0.3}
+RESIDUAL = {"scale": "biggan", "channels": 2, "encoder_widths": (2, 2, 2, 2), "block_dropout": 0.5}
+
+
+@pytest.mark.parametrize("networks", [{"scale": "mlp"}, CONVOLUTIONS], ids=["mlp", "conv32"])
+def test_a_monte_carlo_pass_is_one_network_for_all_images_and_batches(networks: dict[str, object]) -> None:
+    """Exact copies have equal passes, in one batch or in several; another stream draws other networks."""
+    pixels = torch.randint(256, (12, 1, 12, 12), generator=Stream.root(4).torch()).to(torch.uint8)
+    copies = ImageSet.of(pixels.repeat(2, 1, 1, 1))
+
+    def drawn(batch: int, seed: int = 0) -> Tensor:
+        prediction = {"mc_passes": 4, "batch": batch}
+        settings = tiny_settings("supervised", networks=networks, prediction=prediction)
+        return passes_of(make_learner(settings, copies, 3, Stream.root(0)), copies, seed)
+
+    for passes in (drawn(1000), drawn(12), drawn(5)):
+        assert (passes.std(dim=1) > 1e-3).any()
+        torch.testing.assert_close(passes[:12], passes[12:])
+        torch.testing.assert_close(passes, drawn(1000))
+    assert not torch.allclose(drawn(1000, seed=1), drawn(1000), atol=1e-3)
+
+
+def test_batchbald_sees_that_a_copy_is_redundant() -> None:
+    """Of an uncertain image and its copy the joint information is well below twice that of one."""
+    spread = tiny_settings("supervised", networks={"hidden_noise": 6.0}, prediction={"mc_passes": 30})
+    learner = make_learner(spread, DATA.pool, 3, Stream.root(0))
+    passes = passes_of(learner, ImageSet.of(DATA.pool.pixels[:20].repeat(2, 1, 1, 1))).double()
+    bald = entropy(passes.mean(dim=1)) - entropy(passes).mean(dim=1)
+    row = int(bald[:20].argmax())
+    gain = gains(passes[row + 20][None], all_configurations(passes[row][None]))
+    assert bald[row] > 0.2
+    assert (bald[row] + gain.item()) / (2 * bald[row]) < 0.85
+
+
+def test_labelled_and_unlabelled_images_of_a_query_have_the_same_passes(tmp_path: Path) -> None:
+    """The session gives an acquisition passes of one committee, whichever set an image is in."""
+    seen: list[PoolView] = []
+
+    def watched(pool: PoolView, n: int, stream: Stream) -> Choice:
+        seen.append(pool)
+        return Choice.of(list(range(n)), [0.0] * n, str)
+
+    data = planted_data(pool_size=40)
+    pixels = data.pool.pixels.clone()
+    pixels[20:] = pixels[:20]
+    needs = frozenset({Need.MC_PROBABILITIES})
+    strategy = Strategy(JointBatch("watched", needs, watched), ACQUISITIONS["random"])
+    pool = ImageSet.of(pixels)
+    with Store.open(tmp_path / "run", create=True) as store:
+        learner = make_learner(small("supervised"), pool, 3, Stream.root(0))
+        session = Session(store, pool, 3, learner, strategy, Stream.root(1))
+        session.tell([ClassAnswer(int(image), int(image) % 3) for image in session.ask(5).ids], "oracle")
+        session.fit()
+        session.ask(2)
+    (view,) = seen
+    known, rest = view.labelled, view.unlabelled
+    rows = dict(zip(rest.ids.tolist(), rest.get(Need.MC_PROBABILITIES), strict=True))
+    compared = 0
+    for image, passes in zip(known.ids.tolist(), known.get(Need.MC_PROBABILITIES), strict=True):
+        copy = (image + 20) % 40
+        if copy in rows:
+            torch.testing.assert_close(rows[copy], passes)
+            compared += 1
+    assert compared
+
+
+@pytest.mark.parametrize(
+    ("networks", "supplied"),
+    [
+        ({"scale": "mlp"}, True),
+        ({"scale": "mlp", "input_noise": 0.0, "hidden_noise": 0.0}, False),
+        ({"scale": "compact"}, False),
+        (CONVOLUTIONS, True),
+        ({"scale": "conv32", "input_noise": 0.0, "input_dropout": 0.0, "block_dropout": 0.0}, False),
+        ({"scale": "resnet"}, True),
+        (RESIDUAL, True),
+        (RESIDUAL | {"block_dropout": 0.0}, False),
+    ],
+    ids=str,
+)
+def test_monte_carlo_passes_need_a_stochastic_layer(networks: dict[str, object], supplied: bool) -> None:
+    settings = tiny_settings("supervised", networks=networks)
+    learner = make_learner_without_weights(settings, (3, 32, 32), 3)
+    assert (Need.MC_PROBABILITIES in learner.supplies) is supplied
+    strategy = Strategy(ACQUISITIONS["bald"], ACQUISITIONS["random"])
+    if supplied:
+        check_strategy(strategy, learner)
+        return
+    with pytest.raises(BadInput, match="'bald' needs mc probabilities") as caught:
+        check_strategy(strategy, learner)
+    assert "entropy" in caught.value.hint and "conv32" in caught.value.hint
 
 
 @pytest.mark.parametrize(("title", "conditional"), [("aral", True), ("vaal", False)])

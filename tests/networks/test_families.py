@@ -16,7 +16,6 @@ from aral.networks import (
     CompactFamily,
     Conv32Family,
     Family,
-    FeatureFamily,
     GaussianNoise,
     ImageShape,
     MlpFamily,
@@ -169,7 +168,6 @@ def test_monte_carlo_passes_find_their_modules(scale: str, noises: int, dropouts
         (ResnetFamily(), (3, 64, 40), "multiples of 16, from 32 up", "conv32"),
         (BigganFamily(), (3, 32, 64), "power of two, from 32 up", "conv32"),
         (BigganFamily(), (3, 48, 48), "power of two, from 32 up", "conv32"),
-        (FeatureFamily(), (3, 4, 4), "one position", "mlp"),
         (BigganFamily(), (3, 16, 16), "power of two, from 32 up", "mlp"),
     ],
 )

@@ -14,13 +14,16 @@ from aral.networks.layers import (
     append_class_maps,
     fixed_statistics,
     he_initialised,
+    one_draw,
     own_statistics,
     spectrally_normalised,
     statistics_of,
+    stochastic_layers,
     weight_normalised,
 )
 from aral.networks.parts import LOG_VARIANCE_BOUND, bounded_gaussian
 from aral.networks.residual import ConditionalBatchNorm, ResidualDown, SelfAttention
+from aral.randomness import Stream
 
 
 def set_weight(module: nn.Module, rows: list[list[float]]) -> None:
@@ -318,3 +321,50 @@ def test_gradient_passes_through_the_order_of_channels() -> None:
     (ChannelsLast()(maps) * weights).sum().backward()
     assert maps.grad is not None
     torch.testing.assert_close(maps.grad, weights)
+
+
+# Draws of a network
+
+MAPS = torch.ones(4, 3, 5, 5)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.4), nn.Dropout2d(0.4), GaussianNoise(0.7)], ids=str)
+def test_a_draw_is_one_mask_for_all_images_and_the_same_each_time(layer: nn.Module) -> None:
+    layer.eval()
+    with one_draw(layer, Stream.root(0)):
+        found = layer(MAPS)
+        assert torch.equal(found, layer(MAPS)) and torch.equal(found[:1], layer(MAPS[:1]))
+    assert (found == found[:1]).all(), "all images are alike, so are the results"
+    assert not torch.equal(found, MAPS)
+    with one_draw(layer, Stream.root(1)):
+        assert not torch.equal(found, layer(MAPS))
+    assert torch.equal(layer(MAPS), MAPS), "after the block it is the identity again"
+
+
+def test_values_of_a_draw() -> None:
+    """Dropped values are 0, others 1 / (1 − rate); Dropout2d drops channels; noise has its standard deviation."""
+    many = torch.ones(1, 400, 10, 10)
+    values, channels, noise = nn.Dropout(0.25).eval(), nn.Dropout2d(0.25).eval(), GaussianNoise(0.5).eval()
+    with (
+        one_draw(values, Stream.root(0)),
+        one_draw(channels, Stream.root(0)),
+        one_draw(noise, Stream.root(0)),
+    ):
+        for layer in (values, channels):
+            assert layer(many).unique().tolist() == pytest.approx([0.0, 4 / 3])
+        assert (values(many) == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+        dropped = (channels(many) == 0).flatten(2)
+        assert (dropped.all(dim=2) | ~dropped.any(dim=2)).all()
+        assert dropped.float().mean().item() == pytest.approx(0.25, abs=0.08)
+        assert (noise(many) - many).std().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_layers_of_a_network_have_draws_of_their_own() -> None:
+    network = nn.Sequential(
+        nn.Dropout(0.5), nn.Identity(), nn.Dropout(0.5), nn.Dropout(0.0), GaussianNoise(0.0)
+    )
+    assert list(stochastic_layers(network)) == ["0", "2"]
+    network.eval()
+    with one_draw(network, Stream.root(0)):
+        kept = network(MAPS).ne(0).float().mean().item()
+    assert 0.05 < kept < 0.45, "with one mask for both layers half of the values would be kept"

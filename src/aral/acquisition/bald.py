@@ -28,13 +28,19 @@ the entropy under the passes re-weighted by how well they predict those labels:
 
     exact:    all K^(b−1) configurations, while there are at most ``configurations`` of them;
     sampled:  that many, drawn from the joint distribution (a pass, then a label of each image from it). For
-              C draws the error of a gain is at most about log K / √C nats, and much the same for all images.
+              C draws the error of a gain is at most about log K / √C nats, and much the same for all images. The
+              draws are kept: when the batch grows, each configuration is extended by a label of the new image.
 
-Gains only shrink as the batch grows, so the last exact gain of an image is an upper bound, and images whose
-bound is below the highest gain found are not computed (lazy greedy, Minoux 1978); this changes no result.
+Gains only shrink as the batch grows, so the last gain of an image is an upper bound, and images whose bound is below
+the highest gain found are not computed (lazy greedy, Minoux 1978). This changes no result while configurations are
+exact; of sampled ones the last gain is an estimate, and so is the bound. The information of a batch is at most log M:
+once no image adds any, the rest of the batch is drawn at random.
 
-Cost of the scores N·M·K. Cost of BatchBALD at most n·N·K·C·M: 60,000 images, M = 20, K = 10, n = 10 take some
-seconds to about a minute on one core. Memory N·M·K.
+In a large pool the batch is chosen among the ``candidates`` images with the highest BALD score, which is an upper
+bound of every gain; the reasons of the selection say so.
+
+Cost of the scores N·M·K. Cost of BatchBALD N·M·K + at most n·S·K·C·M for S candidates; see
+``benchmarks/acquisition_speed.py``. Memory N·M·K.
 """
 
 from __future__ import annotations
@@ -64,8 +70,8 @@ from aral.types import Ids
 SMALLEST_SCORE = 1e-12
 """BALD scores below this (in nats) are rounding errors of zero."""
 
-EQUAL_GAINS = 1e-12
-"""Gains closer than this (in nats) are equal."""
+EQUAL_GAINS = 1e-9
+"""Gains closer than this (in nats) are equal, and a gain below it is none."""
 
 BLOCK = 1 << 21
 """Conditional probabilities held at a time (16 MB)."""
@@ -130,41 +136,47 @@ class LabelConfigurations:
     Attributes:
         weights: C, probability of each configuration of labels, summing to one.
         posterior: C×M, probability of each pass given the configuration, rows summing to one.
-        exact: whether these are all configurations of positive probability.
     """
 
     weights: Float64[Tensor, " C"]
     posterior: Float64[Tensor, "C M"]
-    exact: bool
 
 
 def all_configurations(batch: Float64[Tensor, "b M K"]) -> LabelConfigurations:
-    """All K^b configurations of the batch's labels."""
+    """All K^b configurations of the batch's labels of positive probability."""
     members = batch.shape[1]
     joint = torch.full((1, members), 1 / members, dtype=torch.float64)
     for image in batch:
         joint = (joint[:, None, :] * image.T[None, :, :]).reshape(-1, members)
     weights = joint.sum(dim=1)
     joint, weights = joint[weights > 0], weights[weights > 0]
-    return LabelConfigurations(weights / weights.sum(), joint / weights[:, None], exact=True)
+    return LabelConfigurations(weights / weights.sum(), joint / weights[:, None])
 
 
-def sampled_configurations(
-    batch: Float64[Tensor, "b M K"], configurations: int, stream: Stream
-) -> LabelConfigurations:
-    """Configurations drawn from the joint distribution; each pass generates equally many."""
-    _, members, classes = batch.shape
-    source = torch.arange(-(-configurations // members) * members) % members
-    generator = stream.numpy()
-    log_likelihood = torch.zeros(len(source), members, dtype=torch.float64)
-    for image in batch:
-        cumulative = image[source].cumsum(dim=1)
-        drawn = torch.from_numpy(generator.random(len(source)))[:, None] * cumulative[:, -1:]
-        labels = (drawn >= cumulative).sum(dim=1).clamp_max(classes - 1)
-        log_likelihood += image.log().T[labels]
-    weights = torch.full((len(source),), 1 / len(source), dtype=torch.float64)
-    # A configuration is possible under its own source, so no row is −∞ throughout.
-    return LabelConfigurations(weights, log_likelihood.softmax(dim=1), exact=False)
+class SampledConfigurations:
+    """Configurations drawn from the joint distribution of the batch's labels; each pass generates equally many.
+
+    Args:
+        members: M.
+        configurations: at least this many; rounded up to a multiple of M.
+    """
+
+    def __init__(self, members: int, configurations: int) -> None:
+        self._source = torch.arange(-(-configurations // members) * members) % members
+        self._log_likelihood = torch.zeros(len(self._source), members, dtype=torch.float64)
+
+    def extend(self, image: Float64[Tensor, "M K"], stream: Stream) -> None:
+        """Draw a label of one more image for each configuration, from the pass that generates it."""
+        cumulative = image[self._source].cumsum(dim=1)
+        drawn = torch.from_numpy(stream.numpy().random(len(self._source)))[:, None] * cumulative[:, -1:]
+        labels = (drawn >= cumulative).sum(dim=1).clamp_max(image.shape[1] - 1)
+        self._log_likelihood += image.log().T[labels]
+
+    def given(self) -> LabelConfigurations:
+        """The configurations, equally probable, and the passes given each."""
+        weights = torch.full((len(self._source),), 1 / len(self._source), dtype=torch.float64)
+        # A configuration is possible under its own source, so no row is −∞ throughout.
+        return LabelConfigurations(weights, self._log_likelihood.softmax(dim=1))
 
 
 def gains(passes: Float64[Tensor, "N M K"], given: LabelConfigurations) -> Float64[Tensor, " N"]:
@@ -183,37 +195,57 @@ class BatchBald:
 
     Attributes:
         configurations: C, the largest number of label configurations that are evaluated.
+        candidates: S, how many images the batch is chosen among, those with the highest BALD; at least 4·n.
     """
 
     configurations: int = 1000
+    candidates: int = 2000
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the information it adds to those before it, in nats."""
-        passes = pool.unlabelled.get(Need.MC_PROBABILITIES).detach().double()
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
-        bounds = np.full(len(passes), np.inf)
+        bald = bald_scores(pool, stream)
+        kept = np.sort(np.lexsort((ties, -bald))[: max(self.candidates, 4 * n)])
+        passes = pool.unlabelled.get(Need.MC_PROBABILITIES).detach()[torch.from_numpy(kept)].double()
+        rows, scores = self._greedy(passes, bald[kept], ties[kept], n, stream)
+        among = f", of the {kept.size:,} images with the highest BALD" if kept.size < bald.size else ""
+        return Choice.of(
+            [int(kept[row]) for row in rows],
+            scores,
+            lambda gain: f"adds {gain:.3f} nats to the information of the batch{among}",
+        )
+
+    def _greedy(
+        self,
+        passes: Float64[Tensor, "S M K"],
+        bounds: Float[np.ndarray, " S"],
+        ties: Float[np.ndarray, " S"],
+        n: int,
+        stream: Stream,
+    ) -> tuple[list[int], list[float]]:
+        bounds = bounds.copy()
+        _, members, classes = passes.shape
+        sampled = SampledConfigurations(members, self.configurations)
         rows: list[int] = []
         scores: list[float] = []
         for step in range(n):
-            given = self._configurations(passes[rows], stream.child("configurations", step))
+            exact = classes**step <= self.configurations
+            given = all_configurations(passes[rows]) if exact else sampled.given()
             found = self._highest_gains(passes, given, bounds)
             row = argmax_with_ties(found, ties, EQUAL_GAINS)
             rows.append(row)
             scores.append(float(found[row]))
-            if given.exact:
-                bounds = np.where(np.isfinite(found), found, bounds)
+            bounds = np.where(np.isfinite(found), found, bounds)
             bounds[row] = -np.inf
-        return Choice.of(rows, scores, "adds {:.3f} nats to the information of the batch".format)
-
-    def _configurations(self, batch: Float64[Tensor, "b M K"], stream: Stream) -> LabelConfigurations:
-        if batch.shape[2] ** len(batch) <= self.configurations:
-            return all_configurations(batch)
-        return sampled_configurations(batch, self.configurations, stream)
+            sampled.extend(passes[row], stream.child("configurations", step))
+        return rows, scores
 
     def _highest_gains(
-        self, passes: Float64[Tensor, "N M K"], given: LabelConfigurations, bounds: Float[np.ndarray, " N"]
-    ) -> Float[np.ndarray, " N"]:
+        self, passes: Float64[Tensor, "S M K"], given: LabelConfigurations, bounds: Float[np.ndarray, " S"]
+    ) -> Float[np.ndarray, " S"]:
         """Gains of the images whose bound reaches the highest gain; −∞ for all others."""
+        if bounds.max() <= EQUAL_GAINS:
+            return np.where(np.isfinite(bounds), 0.0, -np.inf)
         found = np.full(len(bounds), -np.inf)
         order = np.argsort(-bounds, kind="stable")
         order = order[bounds[order] > -np.inf]

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from aral.acquisition.geometry import Features, features_of
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
@@ -61,6 +60,8 @@ def average_linkage(features: Features, clusters: int) -> Int64[np.ndarray, " N"
     """Cluster numbers, 1..clusters, of hierarchical clustering by mean distance."""
     if len(features) == 1:
         return np.ones(1, dtype=np.int64)
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     return fcluster(linkage(features, "average"), clusters, "maxclust").astype(np.int64)
 
 

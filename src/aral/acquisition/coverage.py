@@ -39,7 +39,6 @@ from math import ceil
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from sklearn.metrics.pairwise import euclidean_distances
 
 from aral.acquisition.geometry import (
     Centres,
@@ -168,6 +167,8 @@ def pure_radius(
         A number just below the distance at which one ball too many becomes impure. If there is a single cluster,
         because all points are equal or one class is expected, the largest distance from a centre.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     members = k_means(points, min(clusters, len(points)), stream)
     nearest_other = np.empty(len(centres))
     farthest = 0.0

@@ -10,9 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances_argmin
 
 from aral.acquisition.interface import Need, PoolView, Predictions, argmax_with_ties
 from aral.randomness import Stream
@@ -64,6 +61,8 @@ def nearest_squared_distances(points: Features, centres: Centres) -> Float64[np.
     """Squared distance of each point to its nearest centre, N; ∞ when there is no centre."""
     if len(centres) == 0 or len(points) == 0:
         return np.full(len(points), np.inf)
+    from sklearn.metrics import pairwise_distances_argmin
+
     nearest = pairwise_distances_argmin(points, centres)
     return squared_distances(points, centres[nearest])
 
@@ -110,6 +109,9 @@ def k_means(points: Float[np.ndarray, "N F"], clusters: int, stream: Stream) -> 
     Where fewer points are distinct than clusters are asked for, as in a pool with duplicates, there are fewer
     clusters, and scikit-learn's warning of it is suppressed.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     model = KMeans(clusters, n_init=1, random_state=int(stream.numpy().integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -31,7 +31,7 @@ class Need(StrEnum):
     PROBABILITIES = "probabilities"
     """N×K, class probabilities; rows sum to one."""
     MC_PROBABILITIES = "mc_probabilities"
-    """N×M×K, M stochastic passes (dropout and noise on, batch norm in eval mode)."""
+    """N×M×K, M passes: each is one draw of the network, with the same dropout masks and noise for all images."""
     FEATURES = "features"
     """N×F, the classifier's last hidden layer."""
     LATENTS = "latents"

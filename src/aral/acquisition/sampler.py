@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import rankdata
 from torch import sigmoid, tensor
 
 from aral.acquisition.geometry import Features, features_of, squared_distances
@@ -55,6 +54,8 @@ def with_sampler(
     """r(−S)·r(uncertainty), the product of two ranks, each a share of the pool: above 0, at most 1."""
 
     def combined(pool: PoolView, stream: Stream) -> Scores:
+        from scipy.stats import rankdata
+
         sampler, uncertain = unlabelled_scores(pool, stream), uncertainty(pool, stream)
         return rankdata(sampler, "max") * rankdata(uncertain, "max") / float(sampler.size) ** 2
 

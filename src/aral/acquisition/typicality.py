@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
-from sklearn.neighbors import NearestNeighbors
 
 from aral.acquisition.geometry import (
     Features,
@@ -52,19 +51,44 @@ class TypiClust:
     Attributes:
         neighbours: how many nearest images the typicality is computed from.
         most_clusters: upper limit of the number of clusters.
+        most_fitted: with more images than this, the centres are computed from so many random ones, and each image
+            belongs to the nearest centre.
+        most_compared: in a cluster of more images, neighbours are searched among so many random ones of them.
     """
 
     neighbours: int = 20
     most_clusters: int = 500
+    most_fitted: int = 20_000
+    most_compared: int = 5000
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows of different clusters, as long as there are enough."""
         unlabelled = features_of(pool.unlabelled)
         labelled = labelled_features(pool, unlabelled.shape[1])
         clusters = min(n + len(labelled), self.most_clusters, len(unlabelled))
-        members = k_means(np.concatenate([unlabelled, labelled]), clusters, stream)
-        rows, scores = self._choose(unlabelled, members[: len(unlabelled)], members[len(unlabelled) :], n)
-        return Choice.of(rows, scores, "typical of its cluster ({:.2f})".format)
+        members, fitted = self._clusters(np.concatenate([unlabelled, labelled]), clusters, stream)
+        order = np.argsort(stream.child("compared").uniform(pool.unlabelled.ids))
+        count = len(unlabelled)
+        rows, scores = self._choose(unlabelled, members[:count], members[count:], n, order)
+        compared = int(np.bincount(members[:count])[members[rows]].max()) > self.most_compared
+        parts = [f"centres from {fitted:,} random images"] if fitted < len(members) else []
+        parts += [f"neighbours among {self.most_compared:,} random images"] if compared else []
+        note = f"; {', '.join(parts)}" if parts else ""
+        return Choice.of(rows, scores, lambda score: f"typical of its cluster ({score:.2f}){note}")
+
+    def _clusters(
+        self, points: Features, clusters: int, stream: Stream
+    ) -> tuple[Int64[np.ndarray, " P"], int]:
+        """The cluster of each point, and from how many points the centres were computed."""
+        if len(points) <= self.most_fitted:
+            return k_means(points, clusters, stream), len(points)
+        from sklearn.metrics import pairwise_distances_argmin
+
+        fitted = np.sort(stream.child("fitted").numpy().permutation(len(points))[: self.most_fitted])
+        part = points[fitted].astype(np.float32)
+        found = k_means(part, clusters, stream)
+        centres = np.stack([part[found == cluster].mean(axis=0) for cluster in np.unique(found)])
+        return pairwise_distances_argmin(points.astype(np.float32), centres).astype(np.int64), len(fitted)
 
     def _choose(
         self,
@@ -72,6 +96,7 @@ class TypiClust:
         members: Int64[np.ndarray, " N"],
         labelled_members: Int64[np.ndarray, " L"],
         n: int,
+        order: Int64[np.ndarray, " N"],
     ) -> tuple[list[int], list[float]]:
         size = np.bincount(members, minlength=int(max(members.max(), labelled_members.max(initial=0))) + 1)
         labels = np.bincount(labelled_members, minlength=size.size)
@@ -82,7 +107,9 @@ class TypiClust:
             # Fewest labels first, then the largest; a cluster with nothing left comes last.
             cluster = min(range(size.size), key=lambda c: (free[c] == 0, labels[c], -size[c], c))
             if cluster not in ranked:
-                ranked[cluster] = self._by_typicality(features, np.flatnonzero(members == cluster))
+                inside = np.flatnonzero(members == cluster)
+                compared = order[members[order] == cluster][: self.most_compared]
+                ranked[cluster] = self._by_typicality(features, inside, np.sort(compared))
             place = size[cluster] - free[cluster]
             chosen.append(int(ranked[cluster][0][place]))
             scores.append(float(ranked[cluster][1][place]))
@@ -91,15 +118,20 @@ class TypiClust:
         return chosen, scores
 
     def _by_typicality(
-        self, features: Features, rows: Int64[np.ndarray, " m"]
+        self, features: Features, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
     ) -> tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Rows of one cluster and their typicality, highest first."""
+        """Rows of one cluster and their typicality, highest first; neighbours are among the rows ``compared``."""
         if rows.size == 1:
             return rows, np.zeros(1)
-        count = min(self.neighbours, rows.size - 1)
-        finder = NearestNeighbors(n_neighbors=count + 1).fit(features[rows])
+        from sklearn.neighbors import NearestNeighbors
+
+        count = min(self.neighbours, compared.size - 1)
+        finder = NearestNeighbors(n_neighbors=count + 1).fit(features[compared])
         distances, _ = finder.kneighbors(features[rows])
-        typicality = 1.0 / np.maximum(distances[:, 1:].mean(axis=1), 1e-12)
+        # The first neighbour of a compared image is the image itself; the others have none to leave out.
+        own = np.isin(rows, compared)[:, None]
+        nearest = np.where(own, distances[:, 1:], distances[:, :-1])
+        typicality = 1.0 / np.maximum(nearest.mean(axis=1), 1e-12)
         best = np.argsort(-typicality, kind="stable")
         return rows[best], typicality[best]
 

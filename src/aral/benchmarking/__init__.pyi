@@ -1,5 +1,4 @@
 from .auto import AUTO, auto_text
-from .capacity import processors
 from .comparison import (
     MARGIN,
     Comparison,
@@ -19,12 +18,13 @@ from .cost import DefaultSeeds, default_seeds
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
+from .hardware import Hardware, measured, processors
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
 from .results import Difference, GridResult, UnitResult, is_grid, read_result
-from .runs import drive, load_data, read_spec, run
+from .runs import drive, load_data, read_spec, recorded_hardware, run
 from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
 from .statistics import (
     LEVEL,
@@ -63,6 +63,7 @@ __all__ = [
     "GridObserver",
     "GridResult",
     "GridSpec",
+    "Hardware",
     "Interval",
     "Job",
     "LabelsNeeded",
@@ -104,6 +105,7 @@ __all__ = [
     "learner_titles",
     "load_data",
     "make_learner",
+    "measured",
     "parity_hash",
     "parity_table",
     "preset_names",
@@ -113,6 +115,7 @@ __all__ = [
     "read_result",
     "read_run",
     "read_spec",
+    "recorded_hardware",
     "resolve",
     "run",
     "run_grid",

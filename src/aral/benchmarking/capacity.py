@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -70,8 +69,3 @@ def worker_count(units: int, threads: int, bytes_each: int, cores: int, free: in
     """
     by_memory = units if free is None else free // max(1, bytes_each)
     return max(1, min(units, cores // threads, by_memory))
-
-
-def processors() -> int:
-    """Number of processors this process may use."""
-    return len(os.sched_getaffinity(0))

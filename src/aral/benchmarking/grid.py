@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from aral.benchmarking.hardware import AUTO, Hardware
 from aral.benchmarking.methods import Method
 from aral.benchmarking.spec import RunSpec, resolve, usable
 from aral.errors import BadInput
@@ -38,8 +39,16 @@ class GridSpec(Settings):
         default_factory=dict
     )  # by method; override ``settings``
     threads: int = Field(1, ge=1)  # of each unit; one gives the highest throughput with many units
+    precision: Literal["auto", "float32", "bfloat16"] = (
+        AUTO  # where settings have auto; a started grid has the choice
+    )
     full: FullTraining | None = None
     allow_unequal: bool = False  # compare under settings that should be equal but are not
+
+    @property
+    def hardware(self) -> Hardware | None:
+        """What ``auto`` stands for in the units; ``None`` where it is to be measured."""
+        return None if self.precision == AUTO else Hardware(self.precision, self.threads, self.threads)
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     for seed in grid.seeds:
         for name in grid.methods:
             method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
-            spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
+            spec = resolve(grid.data, method, settings, grid.hardware, seed=seed, threads=grid.threads)
             made.append(Unit(f"{method}-seed{seed}", spec))
     names = [unit.name for unit in made]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -110,7 +119,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         *grid.full.settings,
     )
     for seed in grid.seeds[: grid.full.seeds]:
-        spec = resolve(grid.data, method, settings, seed=seed, threads=grid.threads)
+        spec = resolve(grid.data, method, settings, grid.hardware, seed=seed, threads=grid.threads)
         made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))
     return tuple(made)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aral.benchmarking.capacity import free_bytes, most_bytes_needed, processors, worker_count
+from aral.benchmarking.capacity import free_bytes, most_bytes_needed, worker_count
 from aral.benchmarking.grid import GridSpec, Unit, full_units, units
+from aral.benchmarking.hardware import AUTO, measured, processors
 from aral.benchmarking.pairing import check_pairings
 from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.results import Difference, GridResult, UnitResult, write_result
-from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, run
+from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, recorded_hardware, run
 from aral.benchmarking.spec import validated
 from aral.benchmarking.workers import GridObserver, Job, Progress, Report, State, execute, log_path
 from aral.errors import BadInput, RunFailed
@@ -74,9 +75,10 @@ def run_grid(
         RunFailed: the folder cannot be written.
     """
     resources, observer = resources or Resources(), observer or GridObserver()
+    grid = with_precision(grid, folder)
     compared = units(grid)
     check_equal(compared, grid.allow_unequal)
-    data = load_data(compared[0].spec, resources.data_root, resources.download)
+    data = load_data(compared[0].spec, resources.data_root, resources.download, observer.reading)
     full = full_units(grid, len(data.pool))
     check_pairings((*compared, *full), data.pool.shape, data.class_count)
     for unit in compared:
@@ -110,6 +112,16 @@ def run_grid(
         lock.release()
     _check_verified(result)
     return result
+
+
+def with_precision(grid: GridSpec, folder: Path) -> GridSpec:
+    """The grid with the precision of its recorded units in place of ``auto``, or the one that is measured."""
+    if grid.precision != AUTO:
+        return grid
+    planned = units(grid)
+    recorded = (recorded_hardware(folder / unit.name) for unit in planned)
+    first = next((found for found in recorded if found is not None), None) or measured(planned[0].spec.device)
+    return grid.model_copy(update={"precision": first.precision})
 
 
 def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: Resources) -> Job:

@@ -15,16 +15,24 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, Field, ValidationError
 
+from aral.benchmarking.hardware import AUTO, Hardware, measured
 from aral.benchmarking.methods import Method, check_acquisition_name
 from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS, AnyLearner, variant_settings
 from aral.learners.settings import NOT_SHARED
+from aral.representations.settings import PIXELS, RepresentationSettings
 from aral.settings import Settings
 
 FOLDER_PRESET = "folder"
+FEATURES_PRESET = "features"
+"""Of every data set, where the learner reads features in place of pixels."""
 SCALES = ("mlp", "compact", "conv32", "resnet", "biggan", "features")
 """Tags of :data:`aral.networks.AnyFamily`."""
+
+
+PERCEPTRONS = ("mlp", "features")
+"""Those whose networks are so small that one thread is mostly fastest."""
 
 
 class UnusedSetting(BadInput):
@@ -59,6 +67,7 @@ class RunSpec(Settings):
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
     test_size: int | None = Field(None, ge=1)  # None: the whole test set
     side: int = Field(32, ge=8)  # of images read from class folders (a folder, imagenet), pixels
+    representation: RepresentationSettings = RepresentationSettings()
     rounds: Rounds = Rounds()
 
     @property
@@ -71,7 +80,7 @@ class RunSpec(Settings):
         """A name for the run's folder."""
         # A folder may be given as ".", which has no name of its own.
         data = self.data if self.data in NAMES else Path(self.data).expanduser().resolve().name
-        return f"{data}-{self.method}-seed{self.seed}"
+        return f"{data}{self.representation.suffix}-{self.method}-seed{self.seed}"
 
 
 def preset_names() -> list[str]:
@@ -92,17 +101,22 @@ def read_preset(name: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: Any) -> RunSpec:
+def resolve(
+    data: str, method: Method, settings: Iterable[str] = (), hardware: Hardware | None = None, **fields: Any
+) -> RunSpec:
     """The specification of a run.
 
     Later ones win: the data set's preset for all learners (as far as the learner has such settings), the learner's
     preset for all data sets, the data set's preset for the learner and for its variants, the method's variants, single
-    settings.
+    settings. Where ``learner.training.precision`` or ``threads`` is ``auto``, as in most presets, the specification has
+    what is faster on this machine.
+    With another representation than pixels, the preset of features stands for that of the data set.
 
     Args:
         data: name of a data set, or a folder of class folders.
         method: learner and acquisition.
         settings: ``a.b.c=value`` pairs; values are read as TOML, and as text where that fails.
+        hardware: what ``auto`` stands for; ``None``: measured, see :mod:`aral.benchmarking.hardware`.
         fields: further fields of :class:`RunSpec`; ``None`` leaves the preset's value.
 
     Raises:
@@ -113,6 +127,9 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
         error = unknown_name("data set", data, NAMES)
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
     learner = method.learner_name
+    given = [_parsed(setting) for setting in settings]
+    if _backbone(fields, given) != PIXELS:
+        name = FEATURES_PRESET
     preset, of_learner = read_preset(name), read_learner_preset(learner)
     of_variants = preset.pop("learners", {})
     table = {**preset, "learner": _fitting(preset.get("learner", {}), LEARNERS[learner])}
@@ -123,17 +140,44 @@ def resolve(data: str, method: Method, settings: Iterable[str] = (), **fields: A
     table |= {"data": data, "acquisition": method.acquisition, "chosen": method.reason}
     table.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
-    given = [_parsed(setting) for setting in settings]
     for setting in given:
         _refuse_other_learner(setting)
         table = _merged(_without_other_scale(table, setting), setting)
-    spec = validated(table)
+    spec = validated(_without_auto(table, hardware))
     for setting in given:
         _refuse_unused(spec, setting)
     # Names may also have come from a preset or a single setting.
     check_acquisition_name(spec.acquisition)
     check_acquisition_name(spec.rounds.first_query)
     return spec
+
+
+def _backbone(fields: Mapping[str, Any], given: Iterable[Mapping[str, Any]]) -> str:
+    """The representation that is asked for."""
+    chosen = fields.get("representation")
+    names = [chosen.backbone if isinstance(chosen, RepresentationSettings) else _at(fields, _BACKBONE)]
+    names += [_at(setting, _BACKBONE) for setting in given]
+    return str(next((name for name in reversed(names) if name is not None), PIXELS))
+
+
+_BACKBONE = "representation.backbone"
+
+
+def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[str, Any]:
+    """The table with precision and threads in place of ``auto``; nothing is measured where none is."""
+
+    def chosen() -> Hardware:
+        return hardware or measured(str(table["device"]))
+
+    result = dict(table)
+    if _at(table, "learner.training.precision") == AUTO:
+        result = _merged(result, {"learner": {"training": {"precision": chosen().precision}}})
+    if table.get("threads", AUTO) == AUTO:
+        learner = table["learner"]
+        scale = _at(learner, "networks.scale") or "mlp"
+        perceptrons = scale in PERCEPTRONS and learner.get("classifier") is None
+        result["threads"] = chosen().mlp_threads if perceptrons else chosen().threads
+    return result
 
 
 def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:

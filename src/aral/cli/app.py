@@ -1,37 +1,138 @@
-"""The commands of ``aral``, and how errors end them."""
+"""The commands of ``aral``, and how errors end them.
+
+The module of a command is imported when the command is run: ``aral --help`` needs none of them.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
 from aral import __version__
-from aral.cli import compare, demo, exchange, figures, label, listing, project, report, run
+from aral.cli.printing import printable
 from aral.cli.stopping import exit_code_of_signal
-from aral.errors import AralError, Stopped
+from aral.errors import AralError, RunFailed, Stopped
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": (
+        "run",
+        "Run active learning on a data set with known labels, from the first query to the report.",
+    ),
+    "resume": ("run", "Continue a run that was stopped or killed."),
+    "compare": (
+        "compare",
+        "Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill.",
+    ),
+    "figures": (
+        "figures",
+        "Run a figure of the paper. All differences from the paper are printed, recorded and reported.",
+    ),
+    "demo": (
+        "demo",
+        "Compare graph-ssl with supervised learning on 8×8 digits, which need no download: 10 to 100 labels.",
+    ),
+    "report": (
+        "report",
+        "Write the report of a run, or compare several runs; works while they are still running.",
+    ),
+    "list": ("listing", "List data sets, learners, acquisitions, short names of methods, and presets."),
+    "settings": (
+        "listing",
+        "Print all settings that a method uses as JSON. Each can be changed with --set.",
+    ),
+    "label": (
+        "label",
+        "Label a folder of images on a page in the browser, while a classifier learns from the answers.",
+    ),
+    "serve": (
+        "label",
+        "Serve a project without opening a browser: for Label Studio, or for other machines.",
+    ),
+    "sync": (
+        "label",
+        "Import images that were added to the folder, and record which are missing or changed.",
+    ),
+    "status": (
+        "project",
+        "Print the state of labelling and training, the estimated accuracy, and the address of the page.",
+    ),
+    "predict": (
+        "project",
+        "Classify every image below a folder and write a CSV file with all probabilities.",
+    ),
+    "doctor": (
+        "project",
+        "Check versions, disk, memory, permissions and, with a folder, the files of its project.",
+    ),
+    "export": (
+        "exchange",
+        "Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder.",
+    ),
+    "import": (
+        "exchange",
+        "Import labels into a project, list the imports, or undo one. A label that is imported twice counts once.",
+    ),
+}
+"""Module and first sentence of each command, in the order of ``aral --help``."""
+
+TRACEBACK = "ARAL_TRACEBACK"
+
+
+class DeferredCommand(TyperCommand):
+    """A command by its name and first sentence; the rest is imported when it is run.
+
+    Args:
+        name: one of :data:`COMMANDS`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._module, help_text = COMMANDS[name]
+        super().__init__(name, help=help_text)
+
+    def load(self) -> Any:
+        """The command with its options."""
+        made = typer.Typer(add_completion=False)
+        import_module(f"aral.cli.{self._module}").add_to(made)
+        return typer.main.get_group(made).commands[str(self.name)]
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """The context of the command with its options, which is what is then invoked."""
+        return self.load().make_context(*arguments, **options)
+
+
+class DeferredCommands(TyperGroup):
+    """All commands, none of them imported."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes | {"commands": {name: DeferredCommand(name) for name in COMMANDS}})
+
 
 app = typer.Typer(
     name="aral",
+    cls=DeferredCommands,
     help="Label-efficient image classification: active learning, semi-supervised training and a labelling page.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-run.add_to(app)
-compare.add_to(app)
-figures.add_to(app)
-demo.add_to(app)
-report.add_to(app)
-listing.add_to(app)
-label.add_to(app)
-project.add_to(app)
-exchange.add_to(app)
 
-TRACEBACK = "ARAL_TRACEBACK"
+
+CAUSES = {
+    errno.ENOSPC: "No space is left on the disk.",
+    errno.EDQUOT: "No space is left in the quota of this user.",
+    errno.EROFS: "The disk is read only.",
+    errno.EACCES: "Access to a file is denied.",
+    errno.EPERM: "Access to a file is denied.",
+    errno.EMFILE: "Too many files are open (ulimit -n).",
+    errno.EIO: "The disk reports an error.",
+}
+"""Errors of the machine, not of the program: a sentence and no traceback."""
 
 
 def _print_version(wanted: bool) -> bool:
@@ -65,16 +166,26 @@ def main() -> None:
         if os.environ.get(TRACEBACK):
             raise
         sys.exit(_print_error(error))
+    except OSError as error:
+        if os.environ.get(TRACEBACK) or error.errno not in CAUSES:
+            raise
+        where = f" ({printable(str(error.filename))})" if error.filename else ""
+        failure = RunFailed(
+            f"{CAUSES[error.errno]}{where}", "What was saved before is intact: run the same command again."
+        )
+        sys.exit(exit_code_of_signal() or _print_error(failure))
     except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "Stopped at once; the last checkpoint is kept. Run the same command to continue."
+        typer.echo(
+            "Stopped at once; the last checkpoint is kept. Run the same command to continue.", err=True
         )
         sys.exit(130)
 
 
 def _print_error(error: AralError) -> int:
+    from rich.console import Console
+
     console = Console(stderr=True)
-    console.print(error.problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(error.problem), style="red", highlight=False, markup=False, soft_wrap=True)
     if error.hint:
-        console.print(error.hint, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(error.hint), highlight=False, markup=False, soft_wrap=True)
     return error.exit_code

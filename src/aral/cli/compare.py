@@ -20,12 +20,15 @@ from aral.cli.options import (
     DataRoot,
     Download,
     QuerySize,
+    RepresentationOption,
     SetOption,
     Steps,
     baseline_of,
+    features_suffix,
     short_settings,
     targets_of,
 )
+from aral.cli.printing import say
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.plural import counted
@@ -63,6 +66,7 @@ def compare_command(
     budget: Budget = None,
     query_size: QuerySize = None,
     steps: Steps = None,
+    representation: RepresentationOption = None,
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
@@ -100,6 +104,7 @@ def compare_command(
                 "--budget": budget,
                 "--query-size": query_size,
                 "--steps": steps,
+                "--representation": representation,
                 "--set": setting,
                 "--threads": threads,
                 "--full": full or None,
@@ -110,11 +115,11 @@ def compare_command(
     else:
         assert dataset is not None
         spec = benchmarking.GridSpec(
-            name=f"compare-{Path(dataset).name}",
+            name=f"compare-{Path(dataset).name}{features_suffix(representation)}",
             data=dataset,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or "1"),
-            settings=(*short_settings(budget, query_size, steps), *(setting or ())),
+            settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )
@@ -124,23 +129,23 @@ def compare_command(
     made, targets = benchmarking.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if any(name.partition("+")[0] == benchmarking.AUTO for name in spec.methods):
-        typer.echo(benchmarking.auto_text(), err=True)
+        say(benchmarking.auto_text(), err=True)
     if dry_run:
         benchmarking.check_pairings(made)
         if seeds_reason:
-            typer.echo(f"# {seeds_reason}")
-        typer.echo(benchmarking.grid_toml(spec))
+            say(f"# {seeds_reason}")
+        say(benchmarking.grid_toml(spec))
         for unit in made:
-            typer.echo(f"# {unit.name}")
+            say(f"# {unit.name}")
         return
     if seeds_reason:
-        typer.echo(seeds_reason, err=True)
+        say(seeds_reason, err=True)
     _warn_if_too_few_seeds(spec)
     resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     comparison, page = report_grid(result, baseline, targets, csv_file)
     if as_json:
-        typer.echo(json.dumps(as_table(result, comparison, page), indent=2))
+        say(json.dumps(as_table(result, comparison, page), indent=2))
     else:
         print_comparison(comparison, page)
     check_result(result)
@@ -157,7 +162,7 @@ def _warn_if_too_few_seeds(grid: benchmarking.GridSpec) -> None:
     """Before hours of work: with so few seeds there will be no verdict."""
     count = len(grid.seeds)
     if len(grid.methods) > 1 and count < benchmarking.MINIMUM_SEEDS:
-        typer.echo(
+        say(
             f"{counted(count, 'seed')} will give no verdict: it takes at least {benchmarking.MINIMUM_SEEDS}, and "
             f"often more. Add --seeds 5",
             err=True,

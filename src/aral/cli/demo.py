@@ -10,7 +10,8 @@ from rich.console import Console
 
 from aral import benchmarking, reports
 from aral.cli.options import Threads
-from aral.cli.run import with_progress
+from aral.cli.printing import say
+from aral.cli.run import spec_and_folder, with_progress
 
 METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
 
@@ -30,8 +31,7 @@ def demo_command(
     compared, records = [], []
     for name in METHODS:
         method = benchmarking.Method.parse(name)
-        spec = benchmarking.resolve("digits", method, seed=seed, threads=threads or benchmarking.processors())
-        target = folder / spec.folder_name
+        spec, target = spec_and_folder(folder.joinpath, "digits", method, seed=seed, threads=threads)
         with_progress(spec, benchmarking.load_data(spec), target, console)
         compared.append(benchmarking.Unit(target.name, spec))
         records.append(benchmarking.read_run(target))
@@ -39,8 +39,8 @@ def demo_command(
     parity = benchmarking.verify(compared, folder)
     comparison = benchmarking.compare_runs(records, parity=parity.values())
     page = reports.write_comparison(comparison, folder)
-    typer.echo("\nTest accuracy in % by number of labels:\n")
-    typer.echo(reports.side_by_side(records))
-    typer.echo(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
+    say("\nTest accuracy in % by number of labels:\n")
+    say(reports.side_by_side(records))
+    say(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
     if unequal := reports.unequal_settings_line(comparison):
-        typer.echo(unequal)
+        say(unequal)

@@ -9,6 +9,7 @@ import typer
 
 from aral import benchmarking, data
 from aral.cli.options import AsJson, SetOption
+from aral.cli.printing import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,20 +20,25 @@ def add_to(app: typer.Typer) -> None:
 
 def list_command(as_json: AsJson = False) -> None:
     """List data sets, learners, acquisitions, short names of methods, and presets."""
-    from aral.acquisition import ACQUISITIONS
+    from aral.acquisition import ACQUISITIONS, Need
 
     table = {
         "data sets": list(data.NAMES),
         "learners": benchmarking.learner_titles(),
         "acquisitions": list(ACQUISITIONS),
+        "with dropout": [name for name, each in ACQUISITIONS.items() if Need.MC_PROBABILITIES in each.needs],
         "short names": [f"{short} = {full}" for short, full in benchmarking.SHORT_NAMES.items()],
         "presets": benchmarking.preset_names(),
     }
     if as_json:
-        typer.echo(json.dumps(table, indent=2))
+        say(json.dumps(table, indent=2))
         return
     for title, names in table.items():
-        typer.echo(f"{title + ':':14}{', '.join(names)}")
+        say(f"{title + ':':14}{', '.join(names)}")
+    say(
+        "Acquisitions 'with dropout' need Monte-Carlo passes: networks mlp, features, conv32 or resnet, or biggan with "
+        "learner.networks.block_dropout above 0; not compact."
+    )
 
 
 def settings_command(
@@ -42,4 +48,4 @@ def settings_command(
 ) -> None:
     """Print all settings that a method uses as JSON. Each can be changed with --set."""
     spec = benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or [])
-    typer.echo(json.dumps(benchmarking.used_settings(spec), indent=2))
+    say(json.dumps(benchmarking.used_settings(spec), indent=2))

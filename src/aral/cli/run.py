@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +17,14 @@ from aral.cli.options import (
     DataRoot,
     Download,
     QuerySize,
+    RepresentationOption,
     SetOption,
     Steps,
     Threads,
     short_settings,
 )
-from aral.cli.screen import Screen
+from aral.cli.printing import say
+from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 
 RUNS = Path("runs")
@@ -47,6 +50,7 @@ def run_command(
         typer.Option(help="Acquisition before any label, such as typiclust or random."),
     ] = None,
     steps: Steps = None,
+    representation: RepresentationOption = None,
     pool_size: Annotated[int | None, typer.Option(help="Use only this many images of the pool.")] = None,
     test_size: Annotated[int | None, typer.Option(help="Use only this many test images.")] = None,
     threads: Threads = None,
@@ -61,26 +65,50 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
-    settings = short_settings(budget, query_size, steps)
+    settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     chosen = benchmarking.Method.parse(method)
-    spec = benchmarking.resolve(
+    spec, target = spec_and_folder(
+        lambda name: folder or RUNS / name,
         dataset,
         chosen,
         [*settings, *(setting or [])],
         seed=seed,
-        threads=threads or benchmarking.processors(),
+        threads=threads,
         pool_size=pool_size,
         test_size=test_size,
     )
     if dry_run:
-        typer.echo(spec.model_dump_json(indent=2))
+        say(spec.model_dump_json(indent=2))
         return
     if chosen.reason:
-        typer.echo(benchmarking.auto_text(), err=True)
-    target = folder or RUNS / spec.folder_name
-    run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
+        say(benchmarking.auto_text(), err=True)
+    run_and_report(spec, load_data(spec, data_root, download), target, as_json)
+
+
+def spec_and_folder(
+    folder_of: Callable[[str], Path],
+    dataset: str,
+    method: benchmarking.Method,
+    settings: Sequence[str] = (),
+    **fields: int | None,
+) -> tuple[benchmarking.RunSpec, Path]:
+    """A run and its folder; precision and threads that were measured when the run was started stay.
+
+    Args:
+        folder_of: the folder by the run's name.
+        dataset: name of a data set, or a folder of class folders.
+        method: learner and acquisition.
+        settings: single settings.
+        fields: of the specification; None for the preset's.
+    """
+    spec = benchmarking.resolve(dataset, method, settings, None, **fields)
+    target = folder_of(spec.folder_name)
+    recorded = benchmarking.recorded_hardware(target)
+    if recorded is not None:
+        spec = benchmarking.resolve(dataset, method, settings, recorded, **fields)
+    return spec, target
 
 
 def resume_command(
@@ -90,7 +118,12 @@ def resume_command(
 ) -> None:
     """Continue a run that was stopped or killed."""
     spec = benchmarking.read_spec(folder)
-    run_and_report(spec, benchmarking.load_data(spec, data_root), folder, as_json)
+    run_and_report(spec, load_data(spec, data_root), folder, as_json)
+
+
+def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
+    """The data of a run; lines on the terminal while features are computed."""
+    return benchmarking.load_data(spec, data_root, download, FeatureLines(Console(stderr=True)))
 
 
 def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
@@ -100,10 +133,10 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
     record = benchmarking.read_run(folder)
     page = reports.write_report(record)
     if as_json:
-        typer.echo(json.dumps(reports.as_json(record), indent=2))
+        say(json.dumps(reports.as_json(record), indent=2))
         return
-    typer.echo(reports.side_by_side([record]))
-    typer.echo(f"Report: {page}")
+    say(reports.side_by_side([record]))
+    say(f"Report: {page}")
 
 
 def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:

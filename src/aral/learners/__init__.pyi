@@ -6,6 +6,7 @@ from .evaluation import Evaluation, evaluate, evaluate_probabilities
 from .fixmatch import FixMatchSettings
 from .graph_ssl import GraphSslSettings
 from .interface import Gallery, Learner, StepLosses, Task
+from .linear import LinearSettings
 from .nets import Nets
 from .no_co_training import NoCoTrainingSettings
 from .pseudo_label import PseudoLabelSettings
@@ -29,6 +30,7 @@ __all__ = [
     "GraphSslSettings",
     "Learner",
     "LearnerSettings",
+    "LinearSettings",
     "Method",
     "Net",
     "Nets",

@@ -40,7 +40,8 @@ from aral.losses import (
     sampler,
 )
 from aral.losses.classification import cross_entropy
-from aral.networks.interface import PixelRange
+from aral.losses.pseudo_labels import confident, cross_entropy_where, hardened
+from aral.networks.interface import Discriminator, PixelRange
 from aral.settings import Settings
 
 D, E, G, S = Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR, Net.SAMPLER
@@ -64,6 +65,7 @@ class AralWeights(VaeWeights):
     generated_ramp: Ramp = Ramp()  # generated images are noise at first
     feature_matching: float = 1.0
     labelled_share: float = Field(0.5, ge=0, le=1)  # of the real side of eq. 8 and 10
+    pseudo_labelled: float = Field(1.0, ge=0)  # relative to labelled images, where pseudo-labels are used
 
 
 class AralSettings(LearnerSettings):
@@ -80,6 +82,11 @@ class AralSettings(LearnerSettings):
     weights: AralWeights = AralWeights()
     matching_norm: Literal["squared", "absolute"] = "squared"  # of feature matching
     sampler_sees: SamplerSees = "mean"  # of q(z|x, y), for both sets alike
+    prior: Literal["uniform", "labels"] = (
+        "uniform"  # p(y) of generated images: uniform, or the labels' shares
+    )
+    pseudo_labels: bool = False  # C is trained on its own confident predictions, too; not in the paper
+    confidence: float = Field(0.9, ge=0, le=1)  # a pseudo-label is used from this probability on
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"objective": "paper"},
@@ -87,6 +94,7 @@ class AralSettings(LearnerSettings):
         "no-sampler": {"sampler": False},
         "no-encoder": {"encoder": False, "sampler": False},
         "generated-only": {"unlabelled_in_discriminator": False},
+        "pseudo-labels": {"pseudo_labels": True},
     }
 
     @model_validator(mode="after")
@@ -95,6 +103,8 @@ class AralSettings(LearnerSettings):
             raise ValueError("the sampler reads the encoder's codes: encoder=false needs sampler=false")
         if not self.unlabelled_in_discriminator and self.objective == "released":
             raise ValueError("the released objective trains D on unlabelled images: choose objective='paper'")
+        if not self.unlabelled_in_discriminator and self.pseudo_labels:
+            raise ValueError("pseudo-labels train D on unlabelled images: pseudo_labels=false")
         return self
 
     @property
@@ -125,14 +135,15 @@ class Aral(Method):
         count = len(x_l)
 
         # D's pass over all it sees, for eq. 12; x_g, made once and shared with G, is detached.
-        z_g, y_g = batch.prior(nets)
+        z_g, y_g = self._prior(nets, batch)
         x_g = nets.generate(z_g, y_g)
         seen, share = ([x_l, x_u], w.labelled_share) if s.unlabelled_in_discriminator else ([x_l], 1.0)
         *h_seen, h_g = torch.split(
             disc.features(torch.cat([*seen, x_g.detach()])), [*(len(x) for x in seen), len(x_g)]
         )
         # ŷ, stop-gradient, and the codes: computed once and shared by the phases.
-        x, y = torch.cat([x_l, x_u]), torch.cat([y_l, eval_probabilities(disc, x_u)])
+        y_u = eval_probabilities(disc, x_u)
+        x, y = torch.cat([x_l, x_u]), torch.cat([y_l, y_u])
         codes = encode(nets, batch, x, y, count) if s.encoder else None
         z = codes.sample if codes else x.new_zeros(len(x), nets.latent_size)
         z_g = z_g if codes else torch.zeros_like(z_g)  # without E, c_rf judges (x, y) alone
@@ -159,6 +170,7 @@ class Aral(Method):
                     w.cls * w.generated * w.generated_ramp.at(batch.age),
                     lambda: cross_entropy(disc.classify(h_g), y_g),
                 ),
+                *self._pseudo_labelled(disc, lambda: h_seen[1], y_u),
             ),
         )
 
@@ -190,7 +202,7 @@ class Aral(Method):
         """The objective of the authors' code: realness from the class logits, G by feature matching alone."""
         s, w, disc = self.settings, self.settings.weights, nets.discriminator
         x_l, y_l, x_u = batch.labelled.images, batch.labelled.class_probs, batch.unlabelled.images
-        x_g = nets.generate(*batch.prior(nets))  # shared by D and G
+        x_g = nets.generate(*self._prior(nets, batch))  # shared by D and G
 
         # D: one pass over all images; x_g is detached.
         h_l, h_u, h_g = torch.split(
@@ -206,6 +218,11 @@ class Aral(Method):
                     lambda: released.discriminator_loss(disc.classify(h_u), disc.classify(h_g)),
                 ),
                 Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h_l), y_l)),  # eq. 9
+                *(
+                    self._pseudo_labelled(disc, lambda: h_u, eval_probabilities(disc, x_u))
+                    if s.pseudo_labels
+                    else ()
+                ),
             ),
         )
 
@@ -224,6 +241,25 @@ class Aral(Method):
         terms = vae_terms(nets, codes, w, s.networks.pixel_range, s.sampler_sees) if codes else []  # eq. 5
         matching = matching_term(w.feature_matching, s.matching_norm, lambda: (h_u, h_g))
         yield encoder_generator_phase(nets, [*terms, matching])
+
+    def _prior(self, nets: Nets, batch: Batch) -> tuple[Float[Tensor, "U Z"], Float[Tensor, "U K"]]:
+        """z ~ N(0, I) and y ~ p(y)."""
+        return batch.prior(nets, batch.class_shares if self.settings.prior == "labels" else None)
+
+    def _pseudo_labelled(
+        self, disc: Discriminator, features: Callable[[], Tensor], class_probs: Tensor
+    ) -> tuple[Term, ...]:
+        """Cross-entropy of C on its own confident predictions (Lee 2013); not in the paper, hence a variant."""
+        s = self.settings
+        if not s.pseudo_labels:
+            return ()
+        used = confident(class_probs, s.confidence)
+        loss = Term(
+            "classify pseudo-labelled",
+            s.weights.cls * s.weights.pseudo_labelled,
+            lambda: cross_entropy_where(disc.classify(features()), hardened(class_probs), used),
+        )
+        return (loss,)
 
 
 # --- Eq. 1 to 6: the codes, shared with VAAL and others ---------------------------------------------------------

@@ -11,6 +11,7 @@ from aral.learners.aral import AralSettings
 from aral.learners.bgadl import BgadlSettings
 from aral.learners.fixmatch import FixMatchSettings
 from aral.learners.graph_ssl import GraphSslSettings
+from aral.learners.linear import LinearSettings
 from aral.learners.no_co_training import NoCoTrainingSettings
 from aral.learners.pseudo_label import PseudoLabelSettings
 from aral.learners.settings import LearnerSettings
@@ -25,7 +26,8 @@ AnyLearner: TypeAlias = Annotated[
     | PseudoLabelSettings
     | FixMatchSettings
     | BgadlSettings
-    | NoCoTrainingSettings,
+    | NoCoTrainingSettings
+    | LinearSettings,
     Field(discriminator="name"),
 ]
 """The settings of one of the learners; ``name`` says which when they are read from a file."""
@@ -41,6 +43,7 @@ LEARNERS: Mapping[str, type[LearnerSettings]] = {
         FixMatchSettings,
         BgadlSettings,
         NoCoTrainingSettings,
+        LinearSettings,
     )
 }
 """The settings class of each learner."""
@@ -56,6 +59,7 @@ DEFAULT_ACQUISITION: Mapping[str, str] = {
     "fixmatch": "random",
     "bgadl": "bald",
     "no-co-training": "vaal",
+    "linear": "margin",
 }
 """The acquisition of a method that names only its learner; of variants, the last one listed here that applies."""
 

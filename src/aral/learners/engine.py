@@ -195,10 +195,21 @@ class Batch:
         noise = torch.randn(count, size, generator=self.stream.child(name).torch())
         return noise.to(self._device)
 
-    def prior(self, nets: Nets) -> tuple[Float[Tensor, "U Z"], Float[Tensor, "U K"]]:
-        """z ~ N(0, I) and y, one-hot and uniform over classes, for as many images as x_U has."""
+    def prior(
+        self, nets: Nets, shares: Float[Tensor, " K"] | None = None
+    ) -> tuple[Float[Tensor, "U Z"], Float[Tensor, "U K"]]:
+        """z ~ N(0, I) and y, one-hot, for as many images as x_U has.
+
+        Args:
+            nets: give Z and K.
+            shares: the probability of each class; ``None`` for equal ones.
+        """
         count, k = len(self.unlabelled.images), nets.class_count
-        classes = torch.randint(k, (count,), generator=self.stream.child("prior classes").torch())
+        generator = self.stream.child("prior classes").torch()
+        if shares is None:
+            classes = torch.randint(k, (count,), generator=generator)
+        else:
+            classes = torch.multinomial(shares.cpu(), count, replacement=True, generator=generator)
         return self.normal("prior", count, nets.latent_size), one_hot(classes, k).float().to(self._device)
 
     @property

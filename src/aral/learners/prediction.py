@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
@@ -22,11 +21,9 @@ from aral.learners.synthesis import synthesise
 from aral.losses import gaussian
 from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, PixelRange
-from aral.networks.layers import GaussianNoise
+from aral.networks.layers import one_draw, stochastic_layers
 from aral.randomness import Stream
 from aral.types import ImageSet
-
-STOCHASTIC = (nn.Dropout, nn.Dropout2d, GaussianNoise)
 
 
 class Predictor:
@@ -51,8 +48,13 @@ class Predictor:
 
     @property
     def supplies(self) -> frozenset[Need]:
-        """What :meth:`predict` can compute with these networks."""
-        supplies = {Need.PROBABILITIES, Need.MC_PROBABILITIES, Need.FEATURES}
+        """What :meth:`predict` can compute with these networks.
+
+        Monte-Carlo probabilities only with a stochastic layer: otherwise all passes are equal.
+        """
+        supplies = {Need.PROBABILITIES, Need.FEATURES}
+        if stochastic_layers(self._classifier):
+            supplies.add(Need.MC_PROBABILITIES)
         if Net.ENCODER in self._nets.modules:
             supplies.add(Need.LATENTS)
             if Net.SAMPLER in self._nets.modules:
@@ -68,9 +70,9 @@ class Predictor:
         """See :meth:`aral.learners.interface.Learner.predict`."""
         found: dict[Need, list[Tensor]] = {need: [] for need in needs}
         of_images = needs - {Need.SYNTHESISED}
-        with self._eval_mode(), stream.governs_torch():
+        with self._eval_mode():
             for _, batch in chunks(images, self._settings.prediction.batch, self._symmetric):
-                for need, value in self._outputs(batch.to(self._device), of_images).items():
+                for need, value in self._outputs(batch.to(self._device), of_images, stream).items():
                     found[need].append(value.cpu())
             if Need.SYNTHESISED in needs:
                 found[Need.SYNTHESISED].append(self._synthesised(stream.child("synthesis")))
@@ -83,7 +85,9 @@ class Predictor:
         made = synthesise(self._nets, self._classifier, settings.synthesised, stream)
         return self._classifier.features(made.images).cpu()
 
-    def _outputs(self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need]) -> dict[Need, Tensor]:
+    def _outputs(
+        self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need], stream: Stream
+    ) -> dict[Need, Tensor]:
         features = self._classifier.features(batch)
         probabilities = softmax(self._classifier.classify(features), dim=1)
         outputs = {Need.PROBABILITIES: probabilities, Need.FEATURES: features}
@@ -96,16 +100,15 @@ class Predictor:
         if Need.CLUSTERS in needs and self._clusters is not None:
             outputs[Need.CLUSTERS] = softmax(self._clusters(features)[0], dim=1)
         if Need.MC_PROBABILITIES in needs:
-            outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch)
+            outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch, stream)
         return {need: outputs[need] for need in needs}
 
-    def _monte_carlo(self, batch: Float[Tensor, "N C H W"]) -> Float[Tensor, "N M K"]:
-        noisy = [module for module in self._classifier.modules() if isinstance(module, STOCHASTIC)]
-        for module in noisy:
-            module.train()
-        passes = [softmax(self._classifier(batch), dim=1) for _ in range(self._settings.prediction.mc_passes)]
-        for module in noisy:
-            module.eval()
+    def _monte_carlo(self, batch: Float[Tensor, "N C H W"], stream: Stream) -> Float[Tensor, "N M K"]:
+        """Probabilities by M draws of the network, each the same for all images and all batches."""
+        passes = []
+        for number in range(self._settings.prediction.mc_passes):
+            with one_draw(self._classifier, stream.child("pass", number)):
+                passes.append(softmax(self._classifier(batch), dim=1))
         return torch.stack(passes, dim=1)
 
     @torch.no_grad()
@@ -136,6 +139,8 @@ class Predictor:
             "latent KL": float(torch.cat(divergences).mean()),
         }
         if logits[0] and logits[1]:
+            from sklearn.metrics import roc_auc_score
+
             scores = torch.cat([*logits[0], *logits[1]]).cpu().numpy()
             truth = np.r_[np.ones(len(labelled)), np.zeros(len(unlabelled))]
             result["sampler AUC"] = float(roc_auc_score(truth, scores))

@@ -230,7 +230,8 @@ class Session:
             numbers |= self._validator.metrics(number, test)
             spent += len(self._validator.images(number))
         self._warn_of_collapse(number, numbers)
-        save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
+        if not self.pool.is_features:
+            save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
         self.store.record_document(number, "confusion", result.confusion.tolist())
         self._record(number, numbers)
         self.store.record_stage(number, Stage.EVALUATED)
@@ -248,7 +249,7 @@ class Session:
         Args:
             images: the candidates.
             count: how many.
-            stream: decides Monte-Carlo passes (its children ``unlabelled passes`` and ``labelled passes``).
+            stream: decides Monte-Carlo passes (its child ``unlabelled passes``).
         """
         return self._select(images, count, stream, stream.child("choice"))
 
@@ -281,9 +282,10 @@ class Session:
         acquisition = self._strategy.acquisition
         labelled = self._without_validation(self.labelled())
         self.learner.set_labels(labelled, self.labels.ood())
+        passes = stream.child("unlabelled passes")  # of both, so that both have the same Monte-Carlo draws
         view = PoolView(
-            self.learner.predict(candidates, acquisition.needs, stream.child("unlabelled passes")),
-            self.learner.predict(labelled.images, acquisition.needs, stream.child("labelled passes")),
+            self.learner.predict(candidates, acquisition.needs, passes),
+            self.learner.predict(labelled.images, acquisition.needs, passes),
             labelled.classes,
             self.class_count,
         )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aral.acquisition import Acquisition, Need
 from aral.errors import BadInput
 from aral.learners.interface import Learner
+
+_INSTEAD: Mapping[Need, str] = {
+    Need.MC_PROBABILITIES: "Its classifier has no dropout or noise, so all Monte-Carlo passes would be equal. Choose "
+    "entropy, margin, least-confidence or badge, which need one pass, or networks with dropout or noise: scale mlp, "
+    "features, conv32 or resnet, or biggan with block_dropout above 0 (--set learner.networks.block_dropout=0.5)."
+}
+"""What to choose where a learner does not supply a need, if there is more to say than in general."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ def check_strategy(strategy: Strategy, learner: Learner) -> None:
         raise BadInput(
             f"Acquisition '{strategy.acquisition.name}' needs {_in_words(missing)}, which learner "
             f"'{learner.name}' does not supply.",
-            "Choose another acquisition, or a learner with those parts.",
+            next(
+                (_INSTEAD[need] for need in sorted(missing) if need in _INSTEAD),
+                "Choose another acquisition, or a learner with those parts.",
+            ),
         )
     extra = strategy.first.needs - (learner.supplies if learner.pretraining_steps else {Need.FEATURES})
     if extra:

@@ -1,11 +1,15 @@
-"""Scale "features": perceptrons for the features of a representation, images of F channels and one position."""
+"""Scale "features": perceptrons for the features of a representation, images of F channels and one position.
+
+Images of more positions are flattened.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 
 from aral.networks.interface import (
@@ -14,7 +18,6 @@ from aral.networks.interface import (
     Generator,
     ImageShape,
     PixelRange,
-    refuse_unless,
 )
 from aral.networks.layers import GaussianNoise, he_initialised
 from aral.networks.mlp import MlpEncoder
@@ -42,8 +45,8 @@ class FeatureFamily(FamilyWithSamplerMlp):
     """Units in the hidden layers of E."""
     generator_sizes: tuple[PositiveInt, ...] = (256, 256)
     """Units in the hidden layers of G."""
-    discriminator_sizes: tuple[PositiveInt, ...] = Field((512, 256), min_length=1)
-    """Units in the hidden layers of D̃; the last one is the count of features that C reads."""
+    discriminator_sizes: tuple[PositiveInt, ...] = (512, 256)
+    """Units in the hidden layers of D̃; C reads the last one, or the features themselves where there is none."""
     input_noise: NonNegativeFloat = 0.5
     """Standard deviation of the noise on what D̃ reads in training."""
     hidden_noise: NonNegativeFloat = 0.5
@@ -62,9 +65,8 @@ class FeatureFamily(FamilyWithSamplerMlp):
 
     def generator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Generator:
         """A new G."""
-        size = _size(image_shape)
-        stack = _stack(latent_size + class_count, self.generator_sizes, size)
-        return PlainGenerator(nn.Sequential(*stack, nn.Unflatten(1, (size, 1, 1))), nn.Identity())
+        stack = _stack(latent_size + class_count, self.generator_sizes, _size(image_shape))
+        return PlainGenerator(nn.Sequential(*stack, nn.Unflatten(1, image_shape)), nn.Identity())
 
     def discriminator(self, image_shape: ImageShape, class_count: int, latent_size: int) -> Discriminator:
         """A new D̃ with C and c_rf."""
@@ -79,16 +81,8 @@ class FeatureFamily(FamilyWithSamplerMlp):
 
 
 def _size(image_shape: ImageShape) -> int:
-    """F."""
-    size, height, width = image_shape
-    refuse_unless(
-        height == width == 1,
-        "features",
-        image_shape,
-        "features of a representation (one position)",
-        "Choose a representation (--representation efficientnet-lite0), or other networks: 'mlp'.",
-    )
-    return size
+    """F: numbers of one image."""
+    return math.prod(image_shape)
 
 
 def _stack(in_size: int, hidden_sizes: Sequence[int], out_size: int) -> nn.Sequential:

@@ -1,9 +1,9 @@
-"""Layers that several networks use, initialisation, and the two weight parametrisations."""
+"""Layers that several networks use, draws of stochastic ones, initialisation, and the two weight parametrisations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Annotated, TypeAlias, TypeVar
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
+from aral.randomness import Stream
+
 _Net = TypeVar("_Net", bound=nn.Module)
 
 DropoutRate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
@@ -21,9 +23,6 @@ DropoutRate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 
 class GaussianNoise(nn.Module):
     """Adds N(0, std²) to every entry in training mode; the identity in evaluation mode.
-
-    A separate class, so that Monte-Carlo passes can switch on these modules and ``nn.Dropout`` only (batch
-    norm stays in evaluation mode).
 
     Args:
         std: standard deviation in the unit of the input, at least 0.
@@ -42,6 +41,66 @@ class GaussianNoise(nn.Module):
     def extra_repr(self) -> str:
         """The standard deviation, for ``print(network)``."""
         return f"std={self.std}"
+
+
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+CHANNEL_DROPOUT = DROPOUT[1:]
+"""Layers that set whole channels to 0."""
+
+
+def stochastic_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """The dropout and noise layers that change their input in training, by their names in the network.
+
+    A layer with rate or standard deviation 0 does not count.
+    """
+    return {
+        name: layer
+        for name, layer in network.named_modules()
+        if (isinstance(layer, DROPOUT) and layer.p > 0)
+        or (isinstance(layer, GaussianNoise) and layer.std > 0)
+    }
+
+
+@contextmanager
+def one_draw(network: nn.Module, stream: Stream) -> Iterator[None]:
+    """Within the block a network in evaluation mode is one random draw of it: a Monte-Carlo pass.
+
+    Every stochastic layer has one dropout mask, or one noise, for all images (Gal and Ghahramani 2016): a function of
+    the stream and of the layer's name, of the shape of one image's activation, or of its channels where the layer
+    drops channels. Dropping inputs of a layer for all images drops columns of its weights; adding the same noise
+    ε to all inputs changes its bias, since W(x + ε) + b = Wx + (b + Wε). Batch norm keeps its running statistics.
+
+    Args:
+        network: in evaluation mode; used as often as wanted within the block.
+        stream: the pass's.
+    """
+    with ExitStack() as hooks:
+        for name, layer in stochastic_layers(network).items():
+            hooks.enter_context(layer.register_forward_hook(_drawn(layer, stream.child(name))))
+        yield
+
+
+def _drawn(layer: nn.Module, stream: Stream) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    """What a stochastic layer gives instead of its input."""
+
+    def drawn(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        images, generator = inputs[0], stream.torch()
+        shape = images.shape[1:]
+        if isinstance(layer, GaussianNoise):
+            return images + _in_layout_of(images, layer.std * torch.randn(shape, generator=generator))
+        assert isinstance(layer, DROPOUT)
+        positions = [1] * (len(shape) - 1) if isinstance(layer, CHANNEL_DROPOUT) else shape[1:]
+        kept = torch.rand(shape[0], *positions, generator=generator) >= layer.p
+        return images * _in_layout_of(images, (kept / (1 - layer.p)).expand(shape))
+
+    return drawn
+
+
+def _in_layout_of(
+    images: Float[Tensor, N * image], draw: Float[Tensor, "*image"]
+) -> Float[Tensor, 1 * image]:
+    """A draw with the type, device and memory format of the images, which the result then keeps."""
+    return torch.empty_like(images[:1]).copy_(draw[None])
 
 
 class ChannelsLast(nn.Module):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from aral.annotation import Estimate
+from aral.annotation.formats import escape_cell
 from aral.benchmarking import (
     Comparison,
     Interval,
@@ -29,17 +29,18 @@ from aral.durable import Json, write_file
 from aral.errors import RunFailed
 from aral.reports.curves import learning_curves, png_bytes, run_curve, svg_bytes
 from aral.reports.html import REPORT_NAME, comparison_page, report_page
+from aral.reports.project_runs import ProjectView
 from aral.reports.tables import accuracy_table
 from aral.reports.text import needed_in_words, saved_in_words, target_lines, verdict_in_words, verdict_lines
 
 
-def write_report(record: RunRecord, reference: float | None = None, estimate: Estimate | None = None) -> Path:
+def write_report(record: RunRecord, reference: float | None = None, target: Path | None = None) -> Path:
     """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into the folder of a run.
 
     Args:
         record: of a run, finished or running; see :func:`aral.benchmarking.read_run`.
         reference: accuracy of training on all labels, in [0, 1], drawn as a line.
-        estimate: the newest accuracy on the estimate set of an annotation project.
+        target: another folder than that of the run, which may be read only.
 
     Returns:
         The page. The pictures of the curve are missing until an accuracy is known.
@@ -51,10 +52,21 @@ def write_report(record: RunRecord, reference: float | None = None, estimate: Es
         **_curve_files("curve", run_curve(record, reference)),
         "rounds.csv": rounds_csv([record]).encode(),
         "rounds.json": rounds_json([record]).encode(),
-        REPORT_NAME: report_page(record, reference, estimate).encode(),
+        REPORT_NAME: report_page(record, reference).encode(),
     }
-    write_files(record.folder, files)
-    return record.folder / REPORT_NAME
+    folder = record.folder if target is None else target
+    write_files(folder, files)
+    return folder / REPORT_NAME
+
+
+def write_project_report(record: RunRecord, project: ProjectView, folder: Path) -> Path:
+    """Write report.html of a project's run into a folder of its own; the run folder is not changed.
+
+    Raises:
+        RunFailed: it cannot be written.
+    """
+    write_files(folder, {REPORT_NAME: report_page(record, project=project).encode("utf-8", "replace")})
+    return folder / REPORT_NAME
 
 
 def write_comparison(comparison: Comparison, target: Path) -> Path:
@@ -221,11 +233,15 @@ def _ends(interval: Interval) -> tuple[float, float]:
 
 
 def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field."""
+    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field, and no cell is a
+    formula to a spreadsheet."""
     buffer = StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(
+            {name: escape_cell(value) if isinstance(value, str) else value for name, value in row.items()}
+        )
     return buffer.getvalue()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from aral.data.batches import gather
@@ -40,5 +39,7 @@ def leading_components(features: Float[Tensor, "N F"], count: int, stream: Strea
     if (flat == flat[0]).all():  # one image, or copies of one: no variance to divide by
         return torch.zeros(len(flat), count)
     seed = int(stream.numpy().integers(2**31))
+    from sklearn.decomposition import PCA
+
     model = PCA(count, svd_solver="randomized" if count < min(flat.shape) else "full", random_state=seed)
     return torch.from_numpy(model.fit_transform(flat)).float()

@@ -15,9 +15,6 @@ import numpy as np
 import scipy.sparse as sparse
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
-from scipy.sparse.linalg import ArpackNoConvergence, eigsh
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from aral.data.augmentation import occurrences
@@ -278,6 +275,9 @@ def spectral_clusters(affinity: sparse.csr_matrix, count: int, stream: Stream) -
     """
     count = min(count, affinity.shape[0])
     embedding = _spectral_embedding(affinity, count, stream)
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     model = KMeans(count, n_init=3, random_state=int(stream.child("k-means").numpy().integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # exact duplicates make fewer clusters
@@ -292,6 +292,8 @@ def _spectral_embedding(
         vectors = np.linalg.eigh(affinity.toarray())[1][:, ::-1][:, :count]
     else:
         start = stream.child("start").numpy().normal(size=affinity.shape[0])
+        from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
         try:
             _, vectors = eigsh(affinity, k=count, which="LA", v0=start, tol=_EIGENVECTOR_TOLERANCE)
         except ArpackNoConvergence as partial:  # those that converged are still the leading ones

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, counted, fill, make, percent } from "./dom.js";
+import { showMissingClasses } from "./finish.js";
 
 const POLL_MILLISECONDS = 2000;
 const LATE = "Some images joined it later, drawn from those without an answer. If the difficult images had been queried before, the accuracy is too high.";
@@ -64,6 +65,7 @@ export class Status {
     this.drawModel(training, status.queue_left);
     byId("model").title = training.message;
     this.drawAdvice(advice, training.message);
+    showMissingClasses(byId("missing-classes"), this.state, status.estimate_missing);
   }
 
   /** The advice; in a small window also the trainer's message, which has no room above. */
