@@ -12,7 +12,9 @@ Rows: ``feature-baselines.json``.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -72,15 +74,19 @@ def main() -> None:
         }
         if not kept.has(key):
             kept.keep(key, measured(folder, given.fit, given.held_out))
-    print("| folder | fit | on | " + " | ".join(f"R {labels}" for labels in LABELS) + " | F |")
-    print("|" + "---|" * (4 + len(LABELS)))
-    for row in kept.rows:
-        cells = [
-            f"{100 * np.mean(row[f'R{n}']):.1f} ± {100 * np.std(row[f'R{n}'], ddof=1):.1f}" for n in LABELS
-        ]
-        print(
-            f"| {row['folder']} | {row['fit']} | {row['on']} | {' | '.join(cells)} | {100 * row['F']:.1f} |"
-        )
+    print(table(kept.rows))
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """R and F in percent, mean ± standard deviation over the draws, as Markdown."""
+    lines = ["| folder | classes | fit | measured on | " + " | ".join(f"R {n}" for n in LABELS) + " | F |"]
+    lines.append("|" + "---|" * (5 + len(LABELS)))
+    for row in rows:
+        draws = (100 * np.array(row[f"R{n}"]) for n in LABELS)
+        cells = [f"{each.mean():.1f} ± {each.std(ddof=1):.1f}" for each in draws]
+        named = (row["folder"], row["classes"], row["fit"], row["on"])
+        lines.append(f"| {' | '.join(map(str, named))} | {' | '.join(cells)} | {100 * row['F']:.1f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,10 @@ def test_power_and_false_verdicts_are_those_of_the_simulation(script: Script) ->
         for name in verdict_power.SCENARIOS
     }
     assert {name for name, share in highest.items() if share > 0.06} == {"spread"}
-    assert f"It is higher ({highest['spread']:.3f} with five seeds)" in (ROOT / "docs" / "verdicts.md").read_text()
+    assert (
+        f"It is higher ({highest['spread']:.3f} with five seeds)"
+        in (ROOT / "docs" / "verdicts.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(("name", "data"), [("few-labels", "MNIST"), ("few-labels-fashion", "Fashion-MNIST")])
