@@ -5,7 +5,7 @@
     python benchmarks/keep_grid.py benchmarks/results/digits.json digits
 
 Rows go to benchmarks/results/NAME.json, the chart to docs/images/NAME.svg, the table to the screen. From rows
-that are kept already, only the table is made.
+that are kept already, only the table is made, with the verdicts of today's rule and the numbers behind them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from aral.benchmarking import Comparison, Measure, compare_runs
 from aral.benchmarking.statistics import Curve, normalised_area
+from aral.reports.text import verdict_in_words, verdict_lines
+from aral.testing import run_record
 from curves import RESULTS, ROOT, commit, machine
 from method_names import NAMES, current_name
-
-# Verdicts in rows from before the words were changed (docs/verdicts.md).
-VERDICTS = {"yes": "better", "no: worse than random": "worse"}
 
 KEPT = {"accuracy": "accuracy", "train seconds": "train_seconds", "query seconds": "query_seconds"}
 
@@ -56,11 +56,9 @@ def table(kept: dict[str, Any], budgets: list[int]) -> str:
             {at["labelled"]: at["accuracy"] for at in run["rounds"]}
         )
     words = {
-        current_name(
-            row["method"], kept
-        ): f"{current_verdict(row['words'])} ({current_name(row['baseline'], kept)})"
-        for row in kept["verdicts"]
-        if row["measure"] == "area"
+        row.method: f"{verdict_in_words(row)} ({row.baseline})"
+        for row in compared(kept).verdicts
+        if row.measure is Measure.AREA
     }
     head = ["method", *map(str, budgets), "mean over the curve", "verdict (baseline)"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -71,9 +69,19 @@ def table(kept: dict[str, Any], budgets: list[int]) -> str:
     return "\n".join(lines)
 
 
-def current_verdict(words: str) -> str:
-    """A verdict in today's words."""
-    return VERDICTS.get(words, words.replace("cannot tell", "inconclusive"))
+def compared(kept: dict[str, Any]) -> Comparison:
+    """The runs of a file judged by today's rule; the file keeps the verdicts of the day it was written."""
+    return compare_runs(
+        [
+            run_record(
+                current_name(run["method"], kept),
+                run["seed"],
+                [at["accuracy"] for at in run["rounds"]],
+                [at["labelled"] for at in run["rounds"]],
+            )
+            for run in kept["runs"]
+        ]
+    )
 
 
 def area(curve: dict[int, float]) -> float:
@@ -101,7 +109,8 @@ def main() -> None:
     arguments = parser.parse_args()
     budgets = [int(budget) for budget in arguments.budgets.split(",")]
     if arguments.folder.is_file():
-        print(table(json.loads(arguments.folder.read_text()), budgets))
+        kept = json.loads(arguments.folder.read_text())
+        print(table(kept, budgets), *verdict_lines(compared(kept)), sep="\n")
         return
     runs = rows_of(arguments.folder)
     verdicts = json.loads((arguments.folder / "verdicts.json").read_text())

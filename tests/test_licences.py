@@ -45,6 +45,9 @@ def licence(name: str) -> str:
     parts += [each for each in about.get_all("Classifier") or () if each.startswith("License")]
     if not any(parts):
         parts = [(about.get("License") or "").strip().partition("\n")[0]]
+    if parts == ["UNKNOWN"]:
+        found = [file for file in metadata.files(name) or () if file.name == "LICENSE"]
+        parts = [file.read_text().strip().partition("\n")[0] for file in found]
     return " | ".join(part for part in parts if part)
 
 

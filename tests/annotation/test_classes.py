@@ -180,8 +180,25 @@ def test_the_same_command_given_again_adds_nothing(project: Project, photos: Pat
     project.classes.rename(0, "Katze", "Ann")
     kitten = project.classes.add("kitten", "Ann").id
     project.classes.merge(kitten, 0, "Ann")
-    with Project.create_or_open(photos, class_names=("cat", "dog", "kitten", "eel")) as again:
-        assert [known.name for known in again.classes.all()] == ["Katze", "dog", "eel"]
+    for names in (("cat", "dog", "kitten"), ("Katze",), ()):
+        with Project.create_or_open(photos, class_names=names) as again:
+            assert [known.name for known in again.classes.all()] == ["Katze", "dog"]
+
+
+def test_another_list_of_classes_is_refused_and_changes_nothing(project: Project, photos: Path) -> None:
+    before = project.changes()
+    with pytest.raises(BadInput) as refused:
+        Project.create_or_open(photos, class_names=("cat", "Typo"), budget=7, new_classes=("eel",))
+    assert "'Typo'" in refused.value.problem and "'cat', 'dog'" in refused.value.problem
+    assert "--add-class Typo" in refused.value.hint
+    assert project.changes() == before
+    assert [known.name for known in project.classes.all()] == ["cat", "dog"]
+    for _ in range(2):  # the same command, given again
+        with Project.create_or_open(photos, class_names=("cat",), new_classes=("eel",)) as again:
+            assert [known.name for known in again.classes.all()] == ["cat", "dog", "eel"]
+
+
+def test_classes_are_given_once(photos: Path, project: Project) -> None:
     with pytest.raises(BadInput, match="twice"):
         Project.create_or_open(photos, class_names=("ant", "ant"))
 

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from aral.annotation import PixelFile, Project
-from aral.annotation.near_duplicates import near_duplicate_groups
-from aral.annotation.pictures import choose_side, difference_hash, thumbnail_path
-from aral.data.decode import FORMATS
+from aral.annotation import PictureSize, PixelFile, Project
+from aral.annotation.near_duplicates import cell_averages, near_duplicate_groups
+from aral.annotation.pictures import StagePictures, choose_side, difference_hash, thumbnail_path
 from aral.data.image_file import open_image
 from aral.errors import BadInput, RunFailed
 from aral.testing import answer_event, noise_image
 from tests.annotation.conftest import MakeProject, save_pictures
+
+SIZES: tuple[PictureSize, ...] = ("thumbnail", "stage", "full")
 
 
 def shown(jpeg: bytes) -> Image.Image:
@@ -105,22 +107,13 @@ def test_thumbnails_are_small_upright_and_carry_nothing_else(photos: Path) -> No
     with Project.create_or_open(photos) as project:
         project.images.sync()
         assert (project.images.get(0).width, project.images.get(0).height) == (800, 1600)
-        for jpeg in (
-            project.images.thumbnail(0),
-            project.images.thumbnail(1),
-            project.images.large(0),
-            project.images.large(1),
-        ):
+        for jpeg in [project.images.picture(image_id, size) for image_id in (0, 1) for size in SIZES]:
             assert b"secret" not in jpeg and not shown(jpeg).getexif() and "comment" not in shown(jpeg).info
         upright = image.transpose(Image.Transpose.ROTATE_270)
         assert shown(project.images.thumbnail(0)).size == (256, 512)
         assert difference(shown(project.images.thumbnail(0)), upright.resize((256, 512))) < 4
         assert shown(project.images.thumbnail(1)).size == (40, 30)
-        assert shown(project.images.large(0)).size == (800, 1600)
-        assert shown(project.images.large(0, 200)).size == (100, 200)
-        for side in (0, 10_000):
-            with pytest.raises(BadInput, match="out of range"):
-                project.images.large(0, side)
+        assert shown(project.images.picture(0, "full")).size == (800, 1600)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +177,44 @@ def test_thumbnails_are_made_again_when_they_are_gone_or_cut(project: Project) -
     assert thumbnail_path(Path("x"), 1_234_567).parts[-2:] == ("1234", "1234567.jpg")
 
 
+def test_a_photo_is_shown_in_three_sizes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8))
+    smooth.resize((6000, 4000), Image.Resampling.BICUBIC).save(photos / "a.jpg", quality=80)
+    noise_image(2, (300, 200)).save(photos / "b.png")
+    Image.new("L", (20_000, 2), 200).save(photos / "c.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        sizes = [[shown(project.images.picture(one, size)).size for size in SIZES] for one in range(3)]
+        assert sizes[0] == [(512, 341), (1600, 1067), (6000, 4000)]
+        assert sizes[1] == [(300, 200)] * 3
+        assert sizes[2] == [(512, 1), (1600, 1), (16_384, 2)]
+        stage = project.images.picture(0, "stage")
+        monkeypatch.setattr("aral.annotation.images.open_image", None)
+        assert project.images.picture(0, "stage") == stage, "made once"
+
+
+def test_stage_pictures_shown_least_recently_are_deleted(tmp_path: Path) -> None:
+    names = [f"{number:064x}" for number in range(12)]
+    kept = StagePictures(tmp_path, most_bytes=10_000)
+    jpeg = b"\xff\xd8" + bytes(996) + b"\xff\xd9"
+    for age, name in enumerate(names[:10]):
+        kept.keep(name, jpeg)
+        os.utime(tmp_path / "stage" / name[:2] / f"{name}.jpg", (age, age))
+    assert kept.read(names[0]) == jpeg, "now it is the last one shown"
+    StagePictures(tmp_path, most_bytes=10_000).keep(names[10], jpeg)
+    assert [name in names[:1] + names[4:11] for name in names] == [kept.read(name) == jpeg for name in names]
+    (tmp_path / "stage" / names[0][:2] / f"{names[0]}.jpg").write_bytes(jpeg[:500])
+    assert kept.read(names[0]) is None, "a part of a picture is none"
+
+
+def test_stage_pictures_need_no_disk(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise_image(1, (700, 600)).save(photos / "a.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        (project.folder / "stage").write_bytes(b"in the way")
+        assert shown(project.images.picture(0, "stage")).size == (700, 600)
+
+
 def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     (project.photos / "004.png").unlink()
     noise_image(99).save(project.photos / "005.png")
@@ -197,7 +228,7 @@ def test_missing_and_changed_originals_are_detected(project: Project) -> None:
     started = time.monotonic()
     for image_id, problem in ((4, "is gone"), (5, "has changed"), (6, "has changed"), (7, "a pipe")):
         with pytest.raises(BadInput, match=problem):
-            project.images.large(image_id)
+            project.images.picture(image_id, "full")
         assert project.images.thumbnail(image_id).startswith(b"\xff\xd8")
     assert time.monotonic() - started < 1
     assert [project.images.get(image_id).status for image_id in (4, 5, 6)] == [
@@ -235,27 +266,93 @@ def test_the_same_picture_at_another_size_looks_alike(make_project: MakeProject,
     assert groups == [{"0.png", "0-small.jpg"}, {"1.png", "1-small.jpg"}]
 
 
-_HASHES = st.lists(
-    st.tuples(st.sampled_from([0, 2**62 + 12345, -1]), st.sets(st.integers(0, 63), max_size=5)), max_size=25
+_IMAGES = st.lists(
+    st.tuples(
+        st.sampled_from([0, 2**62 + 12345, -1]),
+        st.sets(st.integers(0, 63), max_size=4),
+        st.lists(st.sampled_from([0, 7, 12, 13, 100]), min_size=3, max_size=3),
+    ),
+    max_size=25,
 )
 
 
-@examples(_HASHES)
-def test_near_duplicate_groups_are_those_of_a_slow_search(hashes: list[tuple[int, set[int]]]) -> None:
-    """Reference: walk the images; each joins the first leader within four bits, or leads."""
-    flipped = [base ^ sum(1 << bit for bit in bits) for base, bits in hashes]
-    values = np.array([value & (2**64 - 1) for value in flipped], dtype=np.uint64)
-    leaders: list[int] = []
-    groups: dict[int, list[int]] = {}
-    for place, value in enumerate(values.tolist()):
-        leader = next((one for one in leaders if (one ^ value).bit_count() <= 4), None)
-        if leader is None:
-            leader = value
-            leaders.append(value)
-        groups.setdefault(leader, []).append(10 * place)
-    ids = 10 * np.arange(len(flipped), dtype=np.int64)
-    expected = {tuple(group) for group in groups.values() if len(group) > 1}
-    assert set(near_duplicate_groups(ids, values.view(np.int64))) == expected
+@examples(_IMAGES, st.integers(0, 4))
+def test_near_duplicate_groups_are_those_of_a_slow_search(
+    images: list[tuple[int, set[int], list[int]]], bits: int
+) -> None:
+    """Reference: walk the images; each joins the first group to all of whose images it is near, or begins one."""
+    flipped = [base ^ sum(1 << bit for bit in changed) for base, changed, _ in images]
+    values = [value & (2**64 - 1) for value in flipped]
+    cells = np.array([each for _, _, each in images], dtype=np.uint8).reshape(-1, 3)
+
+    def near(one: int, other: int) -> bool:
+        differences = np.abs(cells[one].astype(int) - cells[other])
+        return (values[one] ^ values[other]).bit_count() <= bits and bool(differences.max() <= 12)
+
+    groups: list[list[int]] = []
+    for place in range(len(values)):
+        fits = (group for group in groups if all(near(place, other) for other in group))
+        group = next(fits, None)
+        if group is None:
+            groups.append([place])
+        else:
+            group.append(place)
+    ids = 10 * np.arange(len(values), dtype=np.int64)
+    found = near_duplicate_groups(ids, np.array(values, dtype=np.uint64).view(np.int64), cells, bits)
+    assert found == tuple(tuple(10 * place for place in group) for group in groups if len(group) > 1)
+    earlier = near_duplicate_groups(
+        ids[:-1], np.array(values[:-1], dtype=np.uint64).view(np.int64), cells[:-1], bits
+    )
+    assert all(any(set(old) <= set(new) for new in found) for old in earlier), (
+        "a later image changes no group"
+    )
+
+
+def test_averages_of_cells_by_hand() -> None:
+    rows = np.zeros((2, 1, 28, 28), np.uint8)
+    rows[1, 0, :3, :3] = 90  # 28 pixels make cells of three and four
+    found = cell_averages(rows)
+    assert found.shape == (2, 64) and not found[0].any()
+    assert found[1, 0] == 90 and not found[1, 1:].any()
+    assert cell_averages(np.full((1, 3, 2, 2), 7, np.uint8)).tolist() == [[7] * 12]
+
+
+def test_plain_pictures_and_skies_are_no_near_duplicates(photos: Path) -> None:
+    """All of these have the same difference hash: nothing gets brighter from left to right."""
+    for number, colour in enumerate([(200, 90, 40), (90, 40, 200), (40, 40, 40), (250, 250, 250)]):
+        Image.new("RGB", (64, 64), colour).save(photos / f"{number}.png")
+    Image.new("RGB", (80, 80), (200, 90, 40)).save(photos / "copy.jpg")
+    for number in range(6):  # skies whose light fades a little earlier each time
+        fade = np.linspace(255 - 12 * number, 20, 64)[:, None, None] * np.array([1, 0.7, 0.4])
+        Image.fromarray(np.broadcast_to(fade, (64, 64, 3)).astype(np.uint8)).save(
+            photos / f"sky-{number}.png"
+        )
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        names = [
+            {project.images.get(one).name for one in group} for group in project.images.near_duplicates()
+        ]
+    assert {"0.png", "copy.jpg"} in names
+    assert all(len(group) <= 2 for group in names), "no chain"
+
+
+def test_how_much_near_duplicates_differ_is_a_setting(photos: Path) -> None:
+    smooth = np.kron(np.random.default_rng(0).integers(60, 190, (8, 9)), np.ones((8, 8))).astype(np.uint8)
+    Image.fromarray(smooth).save(photos / "a.png")
+    Image.fromarray(smooth).resize((144, 128), Image.Resampling.NEAREST).save(photos / "b.png")
+    with Project.create_or_open(photos) as project:
+        project.images.sync()
+        assert project.images.near_duplicates() == ((0, 1),)
+        assert project.settings.get().near_duplicate_bits == 2
+        for bits in (-1, 9):
+            with pytest.raises(BadInput, match="Give a number from 0 to 8"):
+                project.settings.set(replace(project.settings.get(), near_duplicate_bits=bits))
+        project.settings.set(replace(project.settings.get(), near_duplicate_bits=0))
+        assert project.settings.get().near_duplicate_bits == 0
+    hashes = np.array([0, 1, 3, 7], dtype=np.int64)
+    cells = np.zeros((4, 3), np.uint8)
+    for bits, groups in ((0, ()), (1, ((0, 1), (2, 3))), (2, ((0, 1, 2),)), (3, ((0, 1, 2, 3),))):
+        assert near_duplicate_groups(np.arange(4), hashes, cells, bits) == groups
 
 
 def test_a_pixel_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
@@ -268,9 +365,9 @@ def test_near_duplicates_are_computed_once_for_a_set_of_images(
 ) -> None:
     counted: list[int] = []
 
-    def counting(ids: Any, hashes: Any) -> tuple[tuple[int, ...], ...]:
+    def counting(ids: Any, hashes: Any, cells: Any, bits: int) -> tuple[tuple[int, ...], ...]:
         counted.append(ids.size)
-        return near_duplicate_groups(ids, hashes)
+        return near_duplicate_groups(ids, hashes, cells, bits)
 
     monkeypatch.setattr("aral.annotation.images.near_duplicate_groups", counting)
     save_pictures(photos, 6)
@@ -289,7 +386,8 @@ def test_near_duplicates_are_computed_once_for_a_set_of_images(
         assert len(project.images.near_duplicates()) == 1 and counted == [7, 8, 7]
 
 
-ENDINGS = ("jpg", "png", "webp", "bmp", "gif", "tif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+ENDINGS = ("jpg", "png", "webp", "bmp", "gif", "tif", "ppm", "jp2", "avif")
 
 
 def planes(jpeg: bytes) -> np.ndarray:
@@ -337,7 +435,7 @@ def test_page_and_trainer_see_an_image_the_same_way_up(photos: Path) -> None:
         for image_id in range(8):
             rows = project.images.pixels().rows(np.array([image_id]))[0, 0].astype(np.float64)
             assert np.abs(rows - upright).max() <= 8
-            for shown in (project.images.thumbnail(image_id), project.images.large(image_id)):
+            for shown in (project.images.thumbnail(image_id), project.images.picture(image_id, "full")):
                 assert np.abs(planes(shown)[..., 0] - upright).mean() <= 8
 
 
@@ -358,7 +456,7 @@ def test_a_jpeg_that_changes_after_the_sync_is_detected_by_its_hash(photos: Path
         assert open_image(bytes(content)).format == "JPEG", "the decoder sees nothing wrong"
         file.write_bytes(content)
         with pytest.raises(BadInput, match="has changed"):
-            project.images.large(0)
+            project.images.picture(0, "full")
         assert project.images.thumbnail(0) == old and project.images.get(0).status == "changed"
         result = project.images.sync()
         assert (result.changed, result.added, project.images.status_counts()) == (

@@ -43,7 +43,7 @@ def test_a_project_moves_with_its_photos(project: Project, photos: Path) -> None
     project.close()
     moved = photos.rename(photos.with_name("elsewhere"))
     with Project.open(moved) as again:
-        assert again.photos == moved and again.images.large(2).startswith(b"\xff\xd8")
+        assert again.photos == moved and again.images.picture(2, "full").startswith(b"\xff\xd8")
 
 
 def test_a_project_may_lie_elsewhere(photos: Path, tmp_path: Path) -> None:

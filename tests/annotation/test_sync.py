@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from aral.annotation import Project, SyncProgress, sync
 from aral.data.unreadable import Reason
@@ -53,7 +54,7 @@ def test_any_name_is_stored_byte_for_byte(photos: Path) -> None:
         project.images.sync()
         assert {os.fsencode(name) for name in names(project).values()} == set(NAMES)
         for image_id in names(project):
-            assert project.images.large(image_id).startswith(b"\xff\xd8")
+            assert project.images.picture(image_id, "full").startswith(b"\xff\xd8")
         assert {card.name for card in project.queue.next_cards("Ann", 20)} == set(names(project).values())
 
 
@@ -146,7 +147,7 @@ def test_a_renamed_file_keeps_its_number_and_its_label(project: Project) -> None
     assert (result.missing, result.changed) == (0, 0) and project.images.count() == 30
     assert project.images.get(3).name == "sub/three.png" and project.images.get(3).status == "ready"
     assert label_map(project) == {3: 1}
-    assert project.images.large(3).startswith(b"\xff\xd8")
+    assert project.images.picture(3, "full").startswith(b"\xff\xd8")
 
 
 def test_a_drive_may_be_unplugged_and_plugged_in_again(
@@ -287,7 +288,7 @@ def test_nothing_among_the_photos_is_touched(make_project: MakeProject, photos: 
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in photos.glob("*.png")}
     project.annotations.append(answer_event(1, 0))
     project.images.thumbnail(1)
-    project.images.large(2)
+    project.images.picture(2, "full")
     project.images.sync()
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in photos.glob("*.png")}
     assert before == after and {path.name for path in photos.iterdir()} == {
@@ -303,3 +304,55 @@ def test_an_empty_folder_has_no_images_and_says_so(photos: Path) -> None:
         assert project.estimate.image_ids().size == 0 and project.images.near_duplicates() == ()
         with pytest.raises(BadInput, match="no images yet"):
             project.images.pixels()
+
+
+def test_motion_photos_are_read(photos: Path) -> None:
+    """Phones append a film to the picture, in which any marker of a JPEG may occur."""
+    film = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\xff\xd8\xff\xda\xff\xd9\xff\xda" * 50
+    for number in range(3):
+        noise_image(number).save(photos / f"{number}.jpg")
+        (photos / f"{number}.jpg").write_bytes((photos / f"{number}.jpg").read_bytes() + film[: 60 * number])
+    with Project.create_or_open(photos) as project:
+        result = project.images.sync()
+        assert (result.readable, result.unreadable) == (3, 0)
+
+
+def test_a_file_is_read_again_when_its_decoder_was_installed(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise_image(0).save(photos / "0.png")
+    noise_image(1).save(photos / "1.avif", "AVIF")
+    with Project.create_or_open(photos) as project:
+        with monkeypatch.context() as without:
+            without.setattr("aral.data.image_file.missing_decoder", {"AVIF": "install it"}.get)
+            project.images.sync()
+            (bad,) = project.images.unreadable()
+            assert (bad.path, bad.reason, bad.detail) == ("1.avif", Reason.UNSUPPORTED, "install it")
+        assert project.images.sync().added == 1 and not project.images.unreadable()
+
+
+def test_files_that_could_not_be_read_by_an_earlier_version_are_read_again(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise_image(0).save(photos / "0.png")
+    noise_image(1).save(photos / "1.avif", "AVIF")
+    with Project.create_or_open(photos) as project:
+        with monkeypatch.context() as earlier:
+            earlier.setattr("aral.data.image_file.kind_of", lambda data: "PNG" if b"PNG" in data else None)
+            project.images.sync()
+            assert [bad.reason for bad in project.images.unreadable()] == [Reason.NOT_AN_IMAGE]
+        assert project.images.sync().added == 0, "it looks the same"
+        monkeypatch.setattr("aral.annotation.sync.READER_VERSION", 99)
+        assert project.images.sync().added == 1 and not project.images.unreadable()
+
+
+def test_scaled_images_and_broken_profiles_are_counted_once(photos: Path) -> None:
+    Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30)).save(photos / "wide.png")
+    noise_image(0).save(photos / "profile.png", icc_profile=b"broken")
+    noise_image(1).save(photos / "plain.png")
+    with Project.create_or_open(photos) as project:
+        result = project.images.sync()
+        assert (result.scaled, result.profiles_ignored) == (1, 1)
+        assert project.images.pixels().rows(np.array([2])).max() > 200
+        result = project.images.sync()
+        assert (result.scaled, result.profiles_ignored) == (0, 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +48,9 @@ def area(records: Sequence[RunRecord], method: str = "supervised+badge") -> Verd
         ((-0.0096, 0.0016, -0.0096, 0.0016, -0.004), Verdict.INCONCLUSIVE),
         ((0.0096, -0.0016, 0.0096, -0.0016, 0.004), Verdict.INCONCLUSIVE),
         ((0.0, 0.0, 0.0), Verdict.NO_DIFFERENCE),
+        # Equal in every seed, but not zero: there is no deviation to test against.
+        ((0.25, 0.25, 0.25), Verdict.INCONCLUSIVE),
+        ((-0.001, -0.001, -0.001, -0.001), Verdict.INCONCLUSIVE),
         ((0.001, -0.001, 0.0, 0.001, -0.001), Verdict.NO_DIFFERENCE),
     ],
 )
@@ -83,14 +88,61 @@ def test_more_methods_make_it_harder() -> None:
     alone = area(runs_with_gains(gains))
     assert alone.corrected_t_p == pytest.approx(0.0202, abs=1e-4)
     assert alone.verdict is Verdict.BETTER
-    many = runs_with_gains(gains)
-    for other in ("vaal+vaal", "supervised+margin"):
-        many += [run for run in runs_with_gains((0.04, -0.05, 0.06), other) if run.method == other]
-    among = area(many)
+    among = area(with_others(gains, (0.04, -0.05, 0.06)))
     assert among.corrected_t_p == pytest.approx(3 * 0.0202, abs=3e-4)
-    assert among.corrected_flip_p == pytest.approx(3 * 0.25)
     assert among.verdict is Verdict.INCONCLUSIVE
     assert among.seeds_needed is not None and among.seeds_needed > 3
+
+
+def with_others(gains: Sequence[float], of_others: Sequence[float]) -> list[RunRecord]:
+    """The method and its baseline, beside two more methods, the second with the gains in another order."""
+    many = runs_with_gains(gains)
+    for other, of_other in (("vaal+vaal", of_others), ("supervised+margin", (*of_others[1:], of_others[0]))):
+        many += [run for run in runs_with_gains(of_other, other) if run.method == other]
+    return many
+
+
+def test_other_methods_tell_the_deviation() -> None:
+    # Alone: mean 4 points, deviation 2, t = 4 / (2 / √3) = 3.46, p = 0.074.
+    gains, quiet = (0.02, 0.04, 0.06), (0.019, 0.02, 0.021)
+    alone = area(runs_with_gains(gains))
+    assert alone.verdict is Verdict.INCONCLUSIVE and alone.pooled is None and alone.pooled_over == ()
+    rows = {row.method: row for row in compare_runs(with_others(gains, quiet)).verdicts}
+    assert rows["supervised+badge"].uneven == ("supervised+badge",), "its deviation is 20 times the others'"
+    assert (
+        rows["supervised+badge"].pooled is None and rows["supervised+badge"].verdict is Verdict.INCONCLUSIVE
+    )
+    assert rows["vaal+vaal"].outlying == ("supervised+badge",)
+    steady = rows["vaal+vaal"]
+    assert steady.pooled is not None and steady.test is not None and steady.deciding is steady.pooled
+    # The baseline is the same in every seed, so each method's deviations from its mean are those of its gains; the
+    # residuals are these minus the mean over the three methods that are left, with (3 − 1)(3 − 1) degrees of freedom.
+    by_hand = np.array([[0, 0, 0], [-0.1, 0, 0.1], [0, 0.1, -0.1]]) / 100
+    residuals = by_hand - by_hand.mean(axis=0)
+    variance = float((residuals**2).sum()) / 4
+    assert steady.pooled.deviation == pytest.approx(math.sqrt(2 * variance))
+    assert len(steady.pooled_over) == 9 and steady.not_pooled == ()
+    assert steady.corrected_p is not None and steady.corrected_t_p is not None
+    assert steady.corrected_p != steady.corrected_t_p
+
+
+def test_ten_seeds_decide_alone() -> None:
+    gains = (0.02, 0.03, 0.04, 0.05, 0.02, 0.03, 0.04, 0.05, 0.03)
+    assert area(with_others(gains, gains[::-1])).pooled is not None
+    ten = area(with_others((*gains, 0.04), (0.01, *gains)))
+    assert ten.pooled is None and ten.test is not None and ten.deciding is ten.test.t_test
+    assert ten.corrected_p == ten.corrected_t_p
+
+
+def test_runs_that_do_not_count_are_named() -> None:
+    records = with_others((0.02, 0.03, 0.05), (0.01, 0.03, 0.01))
+    records += [
+        run_record("vaal+vaal", 3, (0.5, 0.6, 0.7)),
+        run_record("supervised+margin", 4, (0.5,), (10,)),
+    ]
+    row = area(records, "vaal+vaal")
+    assert (row.seeds, row.unpaired) == ((0, 1, 2), (3,))
+    assert row.not_pooled == ("supervised+margin-4",) and len(row.pooled_over) == 13
 
 
 def test_baselines() -> None:

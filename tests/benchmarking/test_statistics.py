@@ -25,8 +25,8 @@ from aral.benchmarking.statistics import (
     normalised_area,
     paired_test,
     seeds_needed,
-    sign_flip_p,
     t_interval,
+    t_test,
     win_share,
 )
 
@@ -49,70 +49,38 @@ def test_a_paired_test_by_hand() -> None:
     test = paired_test(array(5, 7, 9), array(4, 5, 6))
     assert test.differences == (1, 2, 3)
     assert test.mean == pytest.approx(2)
-    assert test.spread is not None
-    assert test.spread.deviation == pytest.approx(1)
-    assert test.spread.t_p == pytest.approx(1 - math.sqrt(12 / 14))
-    assert test.spread.interval.low == pytest.approx(-0.4841, abs=1e-4)
-    assert test.flip_p == 0.25
+    assert test.t_test is not None
+    assert (test.t_test.deviation, test.t_test.degrees_of_freedom) == (pytest.approx(1), 2)
+    assert test.t_test.p == pytest.approx(1 - math.sqrt(12 / 14))
+    assert test.t_test.interval.low == pytest.approx(-0.4841, abs=1e-4)
+
+
+def test_a_t_test_with_given_degrees_of_freedom() -> None:
+    # t = 3 · √4 / 2 = 3; with 1 degree of freedom p = 1 − 2 · atan(3) / π, and the printed t of 97.5 % is 12.706.
+    test = t_test(3.0, 2.0, 4, 1.0)
+    assert test.p == pytest.approx(1 - 2 * math.atan(3) / math.pi)
+    assert test.interval.high == pytest.approx(3 + 12.7062, abs=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("method", "baseline", "mean", "t_p"),
+    ("method", "baseline", "mean"),
     [
-        (array(0.3, 0.3), array(0.3, 0.3), 0.0, 1.0),
-        (array(0.3, 0.7, 0.9), array(0.2, 0.6, 0.8), 0.1, 0.0),
-        (array(0.1 + 0.2, 0.3), array(0.3, 0.1 + 0.2), 0.0, 1.0),
+        (array(0.3, 0.3), array(0.3, 0.3), 0.0),
+        (array(0.3, 0.7, 0.9), array(0.2, 0.6, 0.8), 0.1),
+        (array(0.1 + 0.2, 0.3), array(0.3, 0.1 + 0.2), 0.0),
     ],
 )
-def test_differences_without_a_deviation(
-    method: np.ndarray, baseline: np.ndarray, mean: float, t_p: float
+def test_equal_differences_leave_nothing_to_test_against(
+    method: np.ndarray, baseline: np.ndarray, mean: float
 ) -> None:
     test = paired_test(method, baseline)
-    assert test.mean == pytest.approx(mean)
-    assert test.spread is not None
-    assert (test.spread.deviation, test.spread.t_p) == (0.0, t_p)
+    assert (test.mean, test.t_test) == (pytest.approx(mean), None)
     assert "-0.0" not in repr(test.differences)
 
 
-def test_a_single_seed_has_no_spread() -> None:
+def test_a_single_seed_has_no_test() -> None:
     test = paired_test(array(0.5), array(0.25))
-    assert (test.differences, test.mean, test.flip_p, test.spread) == ((0.25,), 0.25, 1.0, None)
-
-
-@pytest.mark.parametrize(
-    ("differences", "p"),
-    [
-        # Of ±1 ±2 ±3 only +6 and −6 are as far from zero as 6.
-        (array(1, 2, 3), 2 / 8),
-        # −1 + 2 + 3 = 4: sums ±6, ±4, ±2, 0, 0; four of eight are at least 4 from zero.
-        (array(-1, 2, 3), 4 / 8),
-        (array(1, -1), 1.0),
-        (array(0, 0, 0), 1.0),
-        (array(0.1, 0.2, 0.3, 0.4, 0.5), 2 / 32),
-    ],
-)
-def test_sign_flips_of_tiny_cases(differences: np.ndarray, p: float) -> None:
-    assert sign_flip_p(differences) == p
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(-20, 20), min_size=1, max_size=7))
-def test_sign_flips_against_plain_enumeration(differences: list[int]) -> None:
-    sums = [
-        sum(sign * value for sign, value in zip(signs, differences, strict=True))
-        for signs in itertools.product((-1, 1), repeat=len(differences))
-    ]
-    expected = sum(abs(each) >= abs(sum(differences)) for each in sums) / len(sums)
-    assert sign_flip_p(np.array(differences) / 64) == expected
-
-
-def test_many_sign_flips_are_sampled_and_fixed() -> None:
-    values = np.where(np.arange(20) < 15, 1.0, -1.0)
-    # The sum is 10, and P(|S| ≥ 10) = 2 · P(at least 15 of 20 heads) = 2 · 21700 / 2²⁰.
-    exact = 2 * sum(math.comb(20, heads) for heads in range(15, 21)) / 2**20
-    assert sign_flip_p(values) == pytest.approx(exact, abs=0.006)
-    assert sign_flip_p(values) == sign_flip_p(values)
-    assert sign_flip_p(np.ones(40)) == 2**-14, "the observed signs count, so it is never zero"
+    assert (test.differences, test.mean, test.t_test) == ((0.25,), 0.25, None)
 
 
 def test_holm_by_hand() -> None:
@@ -152,12 +120,11 @@ def test_swapping_the_sides_flips_the_sign(scores: list[tuple[float, float]]) ->
     method, baseline = (array(*column) for column in zip(*scores, strict=True))
     forward, back = paired_test(method, baseline), paired_test(baseline, method)
     assert back.mean == -forward.mean
-    assert back.flip_p == forward.flip_p
-    if forward.spread is None or back.spread is None:
-        assert forward.spread is back.spread
+    if forward.t_test is None or back.t_test is None:
+        assert forward.t_test is back.t_test
         return
-    assert back.spread.t_p == pytest.approx(forward.spread.t_p)
-    assert back.spread.interval.low == pytest.approx(-forward.spread.interval.high)
+    assert back.t_test.p == pytest.approx(forward.t_test.p)
+    assert back.t_test.interval.low == pytest.approx(-forward.t_test.interval.high)
 
 
 def test_seeds_needed_by_hand() -> None:
@@ -170,6 +137,9 @@ def test_seeds_needed_by_hand() -> None:
     assert seeds_needed(0.02, 0.02, margin=0.005, tests=4) > 10
     assert seeds_needed(0.005, 1.0, margin=0.005) is None
     assert seeds_needed(0.1, 0.0, margin=0.005) == 3
+    # Pooled over 12 methods 9 seeds have 88 degrees of freedom: (1.987 + 0.846) / 3 = 0.944 ≤ 1; 8 seeds have 77:
+    # (1.991 + 0.847) / √8 = 1.003 > 1.
+    assert seeds_needed(0.02, 0.02, margin=0.005, pooled=11.0) == 9
 
 
 def test_the_share_of_wins() -> None:
@@ -179,6 +149,7 @@ def test_the_share_of_wins() -> None:
     # t of 2, 3, 2 is (7/3) / (1/3) = 7, p = 1 − 7 / √51 = 0.0198.
     assert win_share([clear + 1, even, lost - 1, few]) == pytest.approx(1 / 3)
     assert win_share([few]) is None
+    assert win_share([array(1, 1, 1)]) == 0.0, "equal differences leave nothing to test against"
 
 
 def curve(**points: float) -> Curve:

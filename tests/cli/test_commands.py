@@ -131,7 +131,7 @@ def test_demo_compares_three_methods(aral, here, monkeypatch, capsys) -> None:
 
     real = benchmarking.resolve
 
-    def small(data, method, _settings, hardware, **fields):
+    def small(data, method, _given=(), hardware=None, **fields):
         sizes = COMPACT if method.learner == "graph-ssl" else PERCEPTRONS
         settings = [word.removeprefix("--set=") for word in sizes]
         settings += ["rounds.budget=6", "rounds.query_size=3", "learner.training.steps=2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -15,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from aral import durable
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
-from aral.annotation.advice import SAMPLING_NOTE, sampling_note
+from aral.annotation.advice import SAMPLING_NOTE, estimate_sentence, sampling_note
 from aral.annotation.images import Images
-from aral.annotation.model_cards import estimate_sentence
 from aral.annotation.training_run import TrainingRun, identity_of
 from aral.cli.serving import (
     BackgroundWork,
@@ -31,7 +33,9 @@ from aral.cli.serving import (
     import_text,
     label_photos,
 )
+from aral.errors import RunFailed
 from aral.loop import Observer
+from aral.loop.database import Database
 from aral.testing import (
     DIGIT_CLASSES,
     TINY_TRAINING,
@@ -102,6 +106,43 @@ def test_export_predict_import(aral, photos: Path, tmp_path: Path, capsys) -> No
         assert {name for label in project.labels.all() for name in label.annotators} == {"Ann"}
 
 
+def test_the_exit_code_of_an_import_says_what_was_imported(aral, photos: Path, capsys) -> None:
+    with Project.open(photos) as project:
+        names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
+    one, other, third = names
+    files = {
+        "whole.csv": (f"path,label\n{one},seven\n{other},\n", 0, ["Ignored: 1 row without a label."]),
+        "part.csv": (
+            f"path,label\n{one},seven\n{other},a\n{other},b\n" + "x.png,a\n" * 9,
+            3,
+            ["no annotators distinguish them", "'x.png', 'x.png', 'x.png' and 6 more", f"{other!r} (a)"],
+        ),
+        "none.csv": ("path,label\nx.png,a\ny.png,a\n", 2, ["it has 2 rows, and none can be used", "'y.png'"]),
+        "unlabelled.csv": (f"path,label\n{third},\n", 2, ["it has 1 row, and none can be used"]),
+        "empty.csv": ("path,label\n", 0, ["0 labels imported"]),
+        "columns.csv": (f"path,file,label\n{one},{other},seven\n", 2, ["--image-column path"]),
+        "two.csv": (
+            f"path,label,annotator\n{third},a,Ann\n{third},b,Bob\n",
+            0,
+            ["On 1 image the annotators disagree", repr(third)],
+        ),
+    }
+    for name, (content, code, words) in files.items():
+        Path(name).write_text(content)
+        assert aral("import", str(photos), name) == code, name
+        said = "".join(capsys.readouterr())
+        assert [word for word in words if word not in said] == [], said
+        assert len(said.splitlines()) < 24
+    assert (
+        aral("import", str(photos), "columns.csv", "--image-column", "file", "--label-column", "label") == 0
+    )
+    capsys.readouterr()
+    assert aral("status", str(photos)) == 0
+    with Project.open(photos) as project:
+        count = project.labels.counts().conflicts
+    assert count and f"{count} with a disagreement" in capsys.readouterr().out
+
+
 def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
     assert aral("import", str(photos), "--list") == 0
     assert "No labels were imported" in capsys.readouterr().out
@@ -109,16 +150,16 @@ def test_imports_are_listed_and_undone(aral, photos: Path, capsys) -> None:
         names = [project.images.get(int(each)).name for each in project.images.labelable_ids()[:3]]
     table = Path("theirs.csv")
     table.write_text("path,label\n" + "".join(f"{name},seven\n" for name in (*names, "nobody.png")))
-    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe") == 3
     said = capsys.readouterr().out
     for line in (
         "3 labels imported; 0 were in the project already.",
         "New classes: seven.",
-        "1 label was not imported, because the project has no image of this path: 'nobody.png'",
+        "1 row was not imported, because the project has no image of this path: 'nobody.png'",
         "--undo 1 undoes it",
     ):
         assert line in said, line
-    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 0
+    assert aral("import", str(photos), "theirs.csv", "--annotator", "Zoe", "--json") == 3
     facts = json.loads(capsys.readouterr().out)
     assert (facts["number"], facts["recorded"], facts["repeated"]) == (None, 0, 3)
     assert facts["reasons"] == {"the project has no image of this path": 1}
@@ -212,9 +253,45 @@ def test_the_report_is_of_the_newest_session_that_trained(aral, photos: Path, ca
         f"{estimate_sentence(estimate)} {sampling_note(estimate)}" in page
         and "2 images of" in sampling_note(estimate)
     )
+    # The project's own names, pictures, budget and labels, as they are now.
+    with Project.open(photos) as project:
+        project.settings.set(replace(project.settings.get(), budget=987))
+        labelled = project.labels.counts().labelled
+    before = sorted((photos / ".aral" / "session-1").iterdir())
+    assert aral("export", str(photos), "out", "--format", "csv") == 0
+    assert sorted((photos / ".aral" / "session-1").iterdir()) == before, "the project is not changed"
+    page = Path("out/report.html").read_text()
+    assert f"<dt>labels</dt><dd>{labelled} of 987</dd>" in page
+    captions = re.findall(r"<figure>(.*?)</figure>", page, re.DOTALL)
+    assert captions and all("data:image/png" in caption and ".png, score" in caption for caption in captions)
+    assert re.search(
+        r"Learning curve, accuracy on the estimate set: [\d.]+ % \([\d.]+ to [\d.]+ %\) with", page
+    )
+    assert "Generated images are not shown" in page and "Generated images of class" not in page
     # A session that is read by itself tells the same of its last round.
     assert aral("report", str(photos / ".aral" / "session-1")) == 0
     assert SAMPLING_NOTE in (photos / ".aral" / "session-1" / "report.html").read_text()
+
+
+def test_an_export_to_a_bad_place_says_why_on_one_screen(aral, photos: Path, capsys) -> None:
+    Path("file").write_text("mine")
+    for words in (
+        ("file",),
+        ("file/out",),
+        (str(photos),),
+        ("out", "--format", "xlsx"),
+        ("out", "--images", "move"),
+    ):
+        assert aral("export", str(photos), *words) == 2
+        said = capsys.readouterr().err
+        assert 1 <= len(said.splitlines()) < 24 and "Traceback" not in said
+    assert not Path("out").exists() and Path("file").read_text() == "mine"
+
+
+def test_the_licence_of_an_export_is_in_its_metadata(aral, photos: Path) -> None:
+    assert aral("export", str(photos), "out", "--format", "model", "--licence", "CC0-1.0") == 0
+    assert json.loads(Path("out/classifier.json").read_text())["licence"] == "CC0-1.0"
+    assert "CC0-1.0" in Path("out/README.md").read_text()
 
 
 def test_a_second_server_is_refused_with_the_address_of_the_first(aral, photos: Path, capsys) -> None:
@@ -333,10 +410,14 @@ def test_the_result_of_a_sync_in_words(here: Path) -> None:
     frames[0].save(here / "photos" / "a.gif", save_all=True, append_images=frames[1:])
     shutil.copy(here / "photos" / "a.gif", here / "photos" / "b.gif")
     (here / "photos" / "broken.png").write_bytes(b"no image")
+    Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30)).save(here / "photos" / "wide.png")
+    Image.new("RGB", (9, 9)).save(here / "photos" / "profile.png", icc_profile=b"broken")
     with Project.create_or_open(here / "photos") as project:
         said = import_text(project.images.sync())
     assert said == (
-        "5 images, 1 of them a copy; 1 file could not be read. Of 2 animations only the first frame is used."
+        "7 images, 1 of them a copy; 1 file could not be read. Of 2 animations only the first frame is used. "
+        "1 image of more than 8 bits was scaled to 8 by the range of the values. "
+        "1 unusable colour profile was ignored."
     )
 
 
@@ -347,7 +428,8 @@ def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> 
         (here / "photos" / name).write_bytes(b"no image")
     assert aral("label", "photos", "--no-browser", "--no-train") == 2
     problem = capsys.readouterr().err
-    assert "contains no readable image" in problem and "Traceback" not in problem
+    assert ("contains no readable image" if names else "contains no files") in problem
+    assert "Traceback" not in problem
     assert all(f"'{name}': not_an_image" in problem for name in names)
 
 
@@ -359,7 +441,10 @@ def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> 
         ({"cat/a.png": 1, "cat/b.png": 2}, "two classes are needed"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "leaves pool or test set empty"),
         ({"a.png": 1, "b.png": 2}, "two classes are needed"),
-        ({f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)}, "are all the same"),
+        (
+            {f"{name}/{number}.png": 1 for name in ("cat", "dog") for number in range(6)},
+            "folders of two classes",
+        ),
     ],
 )
 def test_folders_that_nothing_can_be_learned_from(aral, here: Path, capsys, files, said) -> None:
@@ -469,6 +554,46 @@ def test_labelling_until_ctrl_c(aral, here: Path, capsys) -> None:
     with Project.open(photos) as project:
         assert [each.name for each in project.classes.all()] == ["cat", "dog"]
         assert (project.settings.get().budget, project.labels.counts().labelled) == (8, 1)
+
+
+def test_ctrl_c_on_a_full_disk(aral, photos: Path, capsys, monkeypatch) -> None:
+    """From the moment of the signal on no file can be written and nothing can be committed."""
+    is_full = Event()
+    write_whole, transaction = durable._write_to_disk, Database.transaction
+
+    def write(*arguments: object, **more: object) -> None:
+        if is_full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_whole(*arguments, **more)  # type: ignore[arg-type]
+
+    def begin(self: Database, durable: bool = True):  # type: ignore[no-untyped-def]
+        if is_full.is_set():
+            raise RunFailed("No space left for the project.", "Free some space.")
+        return transaction(self, durable)
+
+    monkeypatch.setattr(durable, "_write_to_disk", write)
+    monkeypatch.setattr(Database, "transaction", begin)
+
+    def work() -> None:
+        deadline = time.monotonic() + 60
+        while link_of_running_server(photos / ".aral") is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with Project.open(photos) as project:
+            labelled = {label.image_id for label in project.labels.all()}
+            image = next(each for each in project.images.labelable_ids().tolist() if each not in labelled)
+            project.annotations.append(answer_event(image, 1))
+        is_full.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as person:
+        labelling = person.submit(work)
+        assert aral("label", "photos", "--no-browser", "--no-train") in (1, 130)
+        labelling.result()
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    monkeypatch.undo()
+    with Project.open(photos) as project:
+        assert project.labels.counts().labelled == 17
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 from pathlib import Path
@@ -182,6 +183,9 @@ def test_a_set_needs_two_classes_and_a_sensible_share(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"in 1 class folder \(cats\) and 1 outside"):
         folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
     _grey(tmp_path / "dogs" / "a.png", 1)
+    with pytest.raises(BadInput, match=r"2 pictures are in the folders of two classes"):
+        folder_dataset(tmp_path, 8, 0.5, Stream.root(1))
+    _grey(tmp_path / "dogs" / "a.png", 2)
     with pytest.raises(BadInput, match=r"0\.1 of 2 images leaves pool or test set empty"):
         folder_dataset(tmp_path, 8, 0.1, Stream.root(1))
     with pytest.raises(BadInput, match="between 0 and 1"):
@@ -205,3 +209,35 @@ def test_many_files_keep_their_order_across_threads(tmp_path: Path, monkeypatch:
     for index in range(40):
         _grey(tmp_path / f"{index:02}.png", 5 * index, (8 + index, 8))
     assert _values(read_image_folder(tmp_path, 4).images.pixels) == [5 * index for index in range(40)]
+
+
+@pytest.mark.parametrize("splits", [("",), ("train/", "test/")])
+def test_a_picture_in_the_folders_of_two_classes_is_left_out(
+    tmp_path: Path, splits: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    for split in splits:
+        for number in range(8):
+            name = "cats" if number < 4 else "dogs"
+            _grey(tmp_path / split / name / f"{number}.png", 20 + 10 * number + len(split))
+    _grey(tmp_path / splits[0] / "cats" / "both.png", 222)
+    _grey(tmp_path / splits[-1] / "dogs" / "again.png", 222)
+    _grey(
+        tmp_path / splits[0] / "dogs" / "another size.png", 222, (13, 10)
+    )  # the same pixels, not the same file
+    with caplog.at_level(logging.WARNING):
+        data = folder_dataset(tmp_path, 8, 0.25, Stream.root(1))
+    values = [*_values(data.pool.pixels), *_values(data.test.images.pixels)]
+    assert len(values) == 8 * len(splits) + 1 and values.count(222) == 1
+    assert (
+        data.note.startswith("2 files left out") and "in the folders of two classes, such as" in caplog.text
+    )
+    limits = Limits(9 if len(splits) > 1 else 5, None, Stream.root(0))
+    assert len(folder_dataset(tmp_path, 8, 0.25, Stream.root(1), limits=limits).pool) in (5, 8, 9)
+
+
+def test_classes_json_gives_the_classes_their_names(tmp_path: Path) -> None:
+    for number in range(8):
+        _grey(tmp_path / ("a_b" if number < 4 else "dogs") / f"{number}.png", 20 + 10 * number)
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": [{"folder": "a_b", "name": "a/b"}]}))
+    data = folder_dataset(tmp_path, 8, 0.25, Stream.root(1))
+    assert data.class_names == ("a/b", "dogs") and len(data.pool) + len(data.test.images) == 8

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aral.annotation.formats import SPREADSHEET_FORMULA, unescape_cell
 from aral.benchmarking import RunRecord, compare_runs
 from aral.reports import comparison_json, curves_csv, side_by_side, verdicts_csv
 from aral.reports.files import rounds_csv, rounds_json
@@ -52,10 +53,13 @@ def a_run(name: str, method: str, numbers: dict[str, float]) -> RunRecord:
 @given(names, names, st.dictionaries(names, st.floats(), max_size=4))
 def test_csv_reads_back_exactly(name: str, method: str, numbers: dict[str, float]) -> None:
     read = list(csv.DictReader(StringIO(rounds_csv([a_run(name, method, numbers)]), newline="")))
+    for row in read:
+        assert not any(row[head].startswith(SPREADSHEET_FORMULA) for head in ("run", "method", "metric"))
+        row["metric"] = unescape_cell(row["metric"])
     assert [row["metric"] for row in read] == sorted(numbers)
     for row in read:
         assert list(row) == ["run", "seed", "method", "round", "n_labelled", "metric", "value"]
-        assert (row["run"], row["method"]) == (name, method)
+        assert (unescape_cell(row["run"]), unescape_cell(row["method"])) == (name, method)
         assert (row["seed"], row["round"], row["n_labelled"]) == ("3", "0", "10")
         value, back = numbers[row["metric"]], float(row["value"])
         assert back == value or (math.isnan(back) and math.isnan(value))

@@ -30,6 +30,7 @@ RANDOM = "supervised+random"
         ((0.002, 0.002, 0.003, 0.002), "better, but by less than 0.5 points", "–"),
         ((-0.04, -0.05, -0.06, -0.05, -0.04), "worse", "–"),
         ((0.0, 0.0, 0.0), "no practical difference (within ± 0.5 points)", "–"),
+        ((0.25, 0.25, 0.25), "inconclusive with 3 seeds", "unknown"),
         ((0.04,), "inconclusive with 1 seed", "at least 3"),
         ((0.205, -0.195, 0.005), "inconclusive with 3 seeds", "more than 1000"),
         # Mean 1, deviation 2.309: 44 seeds give (2.017 + 0.851) · 2.309 / √44 = 0.998 ≤ 1, 43 give 1.010.
@@ -47,9 +48,34 @@ def test_a_comparison_as_text() -> None:
     assert (
         "supervised+badge against supervised+random, final accuracy: better. "
         "+5.00 points on average with 30 labels; 95 % interval +2.52 to +7.48; corrected p 0.013 "
-        "(sign-flip test 0.250)."
+        "by the paired t-test."
     ) in text
     assert "supervised+badge, labels for 70.0 %: 22 (supervised+random: 26; 4 saved; 3 seeds)." in text
+
+
+def test_what_decides_is_said() -> None:
+    records = runs_with_gains((0.02, 0.03, 0.05))
+    for name, gains in (("vaal+vaal", (0.01, 0.03, 0.02)), ("supervised+margin", (0.2, -0.2, 0.1))):
+        records += [run for run in runs_with_gains(gains, name) if run.method == name]
+    records += [run_record("vaal+vaal", 3, (0.5, 0.6, 0.7)), run_record("vaal+vaal", 4, (0.5,), (10,))]
+    lines = verdict_lines(compare_runs(records))
+    pooled = next(line for line in lines if line.startswith("supervised+badge against"))
+    assert (
+        "by the deviation pooled over 10 runs, all but those of supervised+margin (paired t-test alone: 0.190)."
+    ) in pooled
+    assert "Not pooled, as they do not cover these labels: vaal+vaal-4." in pooled
+    uneven = next(line for line in lines if line.startswith("supervised+margin against"))
+    assert (
+        "by the paired t-test, as the deviation of supervised+margin is larger than that of the other"
+        in uneven
+    )
+    unpaired = next(line for line in lines if line.startswith("vaal+vaal against"))
+    assert "Not counted, as only one of the two methods has a run: seeds 3, 4." in unpaired
+    equal = verdict_lines(compare_runs(runs_with_gains((0.25, 0.25, 0.25))))[0]
+    assert equal.endswith(
+        "+25.00 points on average from 10 to 30 labels. All seeds differ by the same amount: "
+        "there is no deviation to test against."
+    )
 
 
 def test_text_without_verdicts() -> None:

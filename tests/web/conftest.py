@@ -74,7 +74,9 @@ def event(image_id: int, action: str = "class", class_id: int | None = 0, **more
     }
 
 
-def record_model(project: Project, right: int = 8, measured: int = 10, late: int = 0) -> int:
+def record_model(
+    project: Project, right: int = 8, measured: int = 10, late: int = 0, seconds: float = 2.0
+) -> int:
     """Record a model that takes image ``i`` for class ``i mod 3``, the surer the larger ``i`` is."""
     class_ids = tuple(each.id for each in project.classes.all())
     ids = project.images.labelable_ids()
@@ -88,7 +90,7 @@ def record_model(project: Project, right: int = 8, measured: int = 10, late: int
             round=made,
             folder=f"models/{made:04d}",
             trained_on=10 * (made + 1),
-            seconds=2.0,
+            seconds=seconds,
             class_ids=class_ids,
             estimate=estimate,
             per_class=tuple(

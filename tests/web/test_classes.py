@@ -95,6 +95,15 @@ def test_keys_are_remapped_and_two_of_the_same_refused(client: TestClient) -> No
     assert "key" in refused.json()["problem"]
 
 
+def test_how_strict_near_duplicates_are_can_be_changed(client: TestClient, project: Project) -> None:
+    answer = client.post("/api/settings", json={"annotator": "Ann", "near_duplicate_bits": 0})
+    assert answer.json()["settings"]["near_duplicate_bits"] == 0
+    assert project.settings.get().near_duplicate_bits == 0
+    assert (
+        client.post("/api/settings", json={"annotator": "Ann", "near_duplicate_bits": 9}).status_code == 422
+    )
+
+
 def test_the_key_of_a_merged_class_does_not_stop_later_settings(client: TestClient) -> None:
     keys = client.get("/api/project").json()["settings"]["keys"]
     assert settings(client, keys={**keys, "class:0": "q"}).status_code == 200

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from aral.annotation import Project
+from aral.annotation import AnswerEvent, Project
 from aral.annotation.predictions import hides_suggestion
 from aral.web import grid
 from tests.web.conftest import IMAGES, event, record_model
@@ -123,3 +124,74 @@ def test_two_annotators_and_two_tabs_never_see_the_same_tile(
 )
 def test_what_is_no_page(reader: TestClient, query: dict[str, Any]) -> None:
     assert reader.get("/api/grid", params=query).status_code == 422
+
+
+CAT, DOG, BIRD = ({"action": "class", "class_id": class_id} for class_id in range(3))
+
+
+def bulk(client: TestClient, image_id: int, class_id: int, replaces: dict[str, Any] | None) -> Any:
+    """Answer a tile as a bulk key does; gives the refused answers."""
+    sent = event(image_id, class_id=class_id, browsed=True, replaces={"label": replaces})
+    response = client.post("/api/answers", json={"events": [event(60), sent]})
+    assert response.status_code == 200, response.text
+    return [each.get("reason", each["problem"]) for each in response.json()["refused"]]
+
+
+def label_of(client: TestClient, image_id: int, annotator: str = "Ann") -> Any:
+    shown = cells(page(client, group="near", annotator=annotator))
+    return next(cell["label"] for cell in shown if cell["image_id"] == image_id)
+
+
+@pytest.fixture
+def alike(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images 0 to 11 are near-duplicates."""
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: (tuple(range(12)),))
+
+
+@pytest.mark.usefixtures("alike")
+def test_a_bulk_answer_replaces_only_the_label_that_it_states(client: TestClient, project: Project) -> None:
+    assert bulk(client, 3, 0, None) == []
+    assert label_of(client, 3) == CAT
+    assert bulk(client, 3, 2, None) == ["label changed"]
+    assert bulk(client, 3, 2, DOG) == ["label changed"]
+    assert bulk(client, 3, 2, {"action": "none of these"}) == ["label changed"]
+    assert label_of(client, 3) == CAT
+    assert 60 in project.labels.provenance(), "the other answers of a request are saved"
+    assert bulk(client, 3, 2, CAT) == []
+    assert label_of(client, 3) == BIRD
+    client.post("/api/answers", json={"events": [event(3, "undo"), event(3, "undo")]})
+    assert label_of(client, 3) is None
+    assert bulk(client, 3, 1, CAT) == ["label changed"], "the label that it states was undone"
+    assert bulk(client, 3, 1, None) == []
+
+
+@pytest.mark.usefixtures("alike")
+def test_labels_of_other_annotators_count_where_no_more_answers_are_needed(
+    client: TestClient, project: Project
+) -> None:
+    bob = [AnswerEvent(f"bob-{image}", image, "Bob", "class", 1) for image in (3, 4)]
+    project.annotations.append_many(bob)
+    assert label_of(client, 3) == DOG
+    assert bulk(client, 3, 0, None) == ["label changed"]
+    assert bulk(client, 3, 0, DOG) == []
+    assert label_of(client, 3) == CAT, "the annotator's own answer"
+    assert label_of(client, 3, "Cyd") == {"action": "conflict", "class_id": None}
+    project.settings.set(replace(project.settings.get(), overlap=2))
+    assert label_of(client, 4) is None, "a second opinion replaces nothing"
+    assert bulk(client, 4, 0, None) == []
+
+
+@pytest.mark.usefixtures("alike")
+def test_skips_are_no_labels_and_merged_classes_are_the_same(client: TestClient, project: Project) -> None:
+    client.post("/api/answers", json={"events": [event(3, "unsure"), event(4, class_id=2)]})
+    assert label_of(client, 3) is None
+    assert bulk(client, 3, 0, None) == []
+    project.classes.merge(2, 1, "Ann")
+    assert label_of(client, 4) == DOG
+    assert bulk(client, 4, 0, BIRD) == [], "the page that sent it has not seen the merge"
+
+
+def test_impossible_labels_to_replace_are_refused(client: TestClient) -> None:
+    for replaces in ({"label": {"action": "skip"}}, {"label": 3}, {}, {"label": None, "more": 1}):
+        body = {"events": [event(3, replaces=replaces)]}
+        assert client.post("/api/answers", json=body).status_code == 422

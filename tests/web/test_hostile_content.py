@@ -85,8 +85,8 @@ def test_only_pixels_of_a_polyglot_reach_the_page(client: tuple[Project, TestCli
     assert {bad.path for bad in project.images.unreadable()} == set(NO_IMAGES)
     for name in polyglots():
         assert CANARY in (project.photos / name).read_bytes()
-        for kind in ("thumbnail", "large"):
-            answer = page.get(f"/{kind}/{names[name]}")
+        for kind in ("thumbnail", "stage", "full"):
+            answer = page.get(f"/thumbnail/{names[name]}?size={kind}")
             assert answer.headers["content-type"] == "image/jpeg"
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.content.startswith(b"\xff\xd8") and answer.content.endswith(b"\xff\xd9")

@@ -12,7 +12,7 @@ from aral.annotation import ModelRecord, Project
 from aral.web.images import IMMUTABLE, picture_urls
 
 
-@pytest.mark.parametrize("kind", ["thumbnail", "large"])
+@pytest.mark.parametrize("kind", ["thumbnail", "stage", "full"])
 def test_pictures_are_jpegs_of_the_image(client: TestClient, project: Project, kind: str) -> None:
     answer = client.get(picture_urls(project.images.get(3))[kind])
     picture = Image.open(BytesIO(answer.content))
@@ -34,7 +34,21 @@ def test_what_the_browser_has_is_not_sent_again(reader: TestClient) -> None:
     assert reader.get("/thumbnail/4", headers={"if-none-match": first.headers["etag"]}).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["/thumbnail/999", "/large/999", "/generated/1"])
+def test_each_size_has_an_address_and_an_etag_of_its_own(reader: TestClient, project: Project) -> None:
+    urls = picture_urls(project.images.get(3))
+    assert [urls[size] for size in ("stage", "full")] == [
+        f"{urls['thumbnail']}&size={size}" for size in ("stage", "full")
+    ]
+    assert reader.get(f"{urls['thumbnail']}&size=thumbnail").content == reader.get(urls["thumbnail"]).content
+    stage = reader.get(urls["stage"])
+    assert reader.get(urls["stage"], headers={"if-none-match": stage.headers["etag"]}).status_code == 304
+    assert reader.get(urls["full"], headers={"if-none-match": stage.headers["etag"]}).status_code == 200
+    assert reader.get("/thumbnail/3?size=huge").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "address", ["/thumbnail/999", "/thumbnail/999?size=stage", "/thumbnail/999?size=full", "/generated/1"]
+)
 def test_what_is_not_there(reader: TestClient, address: str) -> None:
     answer = reader.get(address)
     assert answer.status_code in (400, 404)

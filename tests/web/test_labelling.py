@@ -28,7 +28,7 @@ def test_a_card_says_what_the_page_needs(client: TestClient, project: Project) -
     assert card["name"] == image.name
     assert (card["width"], card["height"]) == (96, 72)
     assert card["thumbnail"] == f"/thumbnail/{image.id}?v={image.sha256[:16]}"
-    assert card["large"] == f"/large/{image.id}?v={image.sha256[:16]}"
+    assert card["stage"] == f"/thumbnail/{image.id}?v={image.sha256[:16]}&size=stage"
     assert client.get(card["thumbnail"]).headers["content-type"] == "image/jpeg"
 
 

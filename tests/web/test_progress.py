@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from aral.annotation import Advice, AnswerEvent, Pace, Project, TrainingState
-from tests.web.conftest import event, record_model
+from aral.annotation import Advice, AnswerEvent, Pace, Phase, Project, TrainingState
+from tests.web.conftest import IMAGES, event, record_model
 
 
 def test_before_any_model_there_is_an_empty_view(client: TestClient) -> None:
@@ -19,6 +20,23 @@ def test_before_any_model_there_is_an_empty_view(client: TestClient) -> None:
     assert view["model"] is None
     assert [group["count"] for group in view["gallery"]] == [0, 0, 0]
     assert view["generated"] is None
+
+
+def test_generated_images_that_show_nothing_are_hidden_with_the_reason(
+    client: TestClient, project: Project
+) -> None:
+    record_model(project, right=6)
+    project.models.set_generated_images(1, project.images.thumbnail(0))
+    assert (
+        client.get("/api/round").json()["generated"],
+        client.get("/api/round").json()["hidden_generated"],
+    ) == (1, "")
+    project.models.hide_generated_images(1, "Generated images are not shown: noise.")
+    view = client.get("/api/round").json()
+    assert view["generated"] is None and view["hidden_generated"].endswith("noise.")
+    assert client.get("/generated/1").status_code == 404
+    record_model(project, right=8)
+    assert client.get("/api/round").json()["hidden_generated"] == "", "of the newest model only"
 
 
 def test_the_curve_has_a_point_for_each_model(client: TestClient, project: Project) -> None:
@@ -143,3 +161,115 @@ def test_another_process_changes_the_status_too(client: TestClient, project: Pro
     second = status(client, since=int(str(first["changes"])))
     assert second["changed"] is True
     assert (second["model"], second["counts"]["labelled"]) == (1, 1)  # type: ignore[index]
+
+
+def answer(client: TestClient, ids: Iterable[int], class_id: int = 0, annotator: str = "Ann") -> None:
+    events = [{**event(image_id, class_id=class_id), "annotator": annotator} for image_id in ids]
+    assert client.post("/api/answers", json={"events": events}).json()["refused"] == []
+
+
+def cards(client: TestClient, annotator: str = "Ann") -> set[int]:
+    given = client.get("/api/next", params={"annotator": annotator}).json()["cards"]
+    return {card["image_id"] for card in given}
+
+
+def test_a_spent_budget_ends_the_cards_until_it_is_raised(client: TestClient, project: Project) -> None:
+    project.settings.set(replace(project.settings.get(), budget=10))
+    held = cards(client)
+    answer(client, range(9))
+    assert status(client)["finish"] is None
+    answer(client, [9])
+    assert status(client)["finish"] == {
+        "labels": 10,
+        "budget": 10,
+        "minutes_left": None,
+        "model_round": None,
+    }
+    assert held
+    assert cards(client) == set(), "a page that is loaded again is not given its earlier cards"
+    raised = client.post("/api/budget", json={"add": 5}).json()
+    assert raised["settings"]["budget"] == 15
+    assert status(client)["finish"] is None
+    assert cards(client)
+
+
+def test_the_time_to_the_model_of_all_labels(client: TestClient, project: Project) -> None:
+    project.settings.set(replace(project.settings.get(), budget=10, estimate_share=0.0))
+    answer(client, range(20))
+
+    def minutes(phase: Phase, fraction: float = 0.0) -> object:
+        project.models.set_training_state(TrainingState(phase, 0, fraction))
+        return status(client)["finish"]["minutes_left"]  # type: ignore[index]
+
+    assert minutes("training", 0.5) is None, "there was no training yet"
+    record_model(project, seconds=600.0)  # trained on 10 labels
+    assert minutes("training", 0.25) == 7.5
+    assert minutes("choosing") == 0
+    assert minutes("idle") == 10
+    assert minutes("off") is None
+    assert minutes("failed") is None
+    record_model(project, seconds=600.0)  # trained on 20
+    assert [minutes(phase) for phase in ("idle", "off", "failed")] == [0, 0, 0]
+    assert status(client)["finish"]["model_round"] == 1  # type: ignore[index]
+
+
+def test_second_opinions_are_given_after_the_budget_is_spent(client: TestClient, project: Project) -> None:
+    project.settings.set(replace(project.settings.get(), budget=4, overlap=2))
+    answer(client, range(4))
+    assert status(client)["finish"], "Ann has nothing more to answer"
+    bob = {"annotator": "Bob"}
+    assert client.get("/api/status", params=bob).json()["finish"] is None
+    assert project.finish() is None
+    assert cards(client, "Bob") == {0, 1, 2, 3}
+    answer(client, range(4), annotator="Bob")
+    assert client.get("/api/status", params=bob).json()["finish"]
+    assert project.finish()
+
+
+@pytest.mark.parametrize("body", [{"add": 0}, {"add": -1}, {"add": 1.5}, {"add": 10**9}, {}, {"add": True}])
+@pytest.mark.parametrize("address", ["/api/budget", "/api/estimate/more"])
+def test_impossible_numbers_to_add_are_refused(
+    client: TestClient, address: str, body: dict[str, object]
+) -> None:
+    assert client.post(address, json=body).status_code == 422
+
+
+def test_a_project_without_a_budget_has_none_to_add_to(client: TestClient, project: Project) -> None:
+    project.settings.set(replace(project.settings.get(), budget=None))
+    assert client.post("/api/budget", json={"add": 5}).status_code == 400
+    assert project.settings.get().budget is None
+
+
+def test_classes_that_the_estimate_set_misses_are_named_once_it_is_answered(
+    client: TestClient, project: Project
+) -> None:
+    project.settings.set(replace(project.settings.get(), budget=20, estimate_size=6))
+    first, *others = project.estimate.image_ids().tolist()
+    answer(client, others)
+    assert status(client)["estimate_missing"] == []
+    answer(client, [first], class_id=2)
+    assert status(client)["estimate_missing"] == ["dog"]
+    more = client.post("/api/estimate/more", json={"add": 4}).json()
+    assert (more["drawn"], more["settings"]["estimate_size"], more["settings"]["budget"]) == (4, 10, 20)
+    assert status(client)["estimate_missing"] == [], "the new images may be of that class"
+    new = set(project.estimate.image_ids().tolist()) - {first, *others}
+    assert len(new) == 4
+    answer(client, new, class_id=1)
+    assert status(client)["estimate_missing"] == []
+
+
+def test_more_draws_raise_a_budget_that_is_spent(client: TestClient, project: Project) -> None:
+    project.settings.set(replace(project.settings.get(), budget=20, estimate_size=2))
+    answer(client, project.estimate.image_ids().tolist())
+    rest = [
+        each for each in project.images.labelable_ids().tolist() if each not in project.estimate.image_ids()
+    ]
+    answer(client, rest[:18])
+    assert status(client)["finish"]
+    more = client.post("/api/estimate/more", json={"add": 3}).json()
+    assert (more["drawn"], more["settings"]["budget"]) == (3, 23)
+    assert cards(client) >= set(project.estimate.image_ids().tolist()[:0])
+    assert len(cards(client) & set(project.estimate.image_ids().tolist())) == 3
+    left = client.post("/api/estimate/more", json={"add": 500}).json()["drawn"]
+    assert left == IMAGES - 20 - 3 - (12 - 3), "no leased and no answered image is drawn"
+    assert client.post("/api/estimate/more", json={"add": 1}).status_code == 400

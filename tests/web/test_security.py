@@ -286,13 +286,13 @@ def test_a_body_has_a_limit_with_and_without_a_length(reader: TestClient) -> Non
             yield b"x" * 50_000
 
     assert reader.post("/api/answers", content=pieces()).status_code == 413
-    assert reader.post("/api/answers", headers={"content-length": "-1"}).status_code == 413
+    assert reader.post("/api/answers", headers={"content-length": "-1"}).status_code == 400
     assert reader.post("/api/answers", content=b"x" * MOST_BODY_BYTES).status_code == 422
 
 
 def test_no_file_leaks(app: FastAPI) -> None:
     """Sent as no client would: neither the payload nor its decoded form is tidied up on the way."""
-    for place, payload in product(("/static/", "/thumbnail/", "/large/", "/generated/", "/"), TRAVERSALS):
+    for place, payload in product(("/static/", "/thumbnail/", "/generated/", "/"), TRAVERSALS):
         for path in (place + payload, unquote(place + payload)):
             answer = request(app, OWN, path=path)
             assert answer.status in (307, 400, 404, 405, 422), path

@@ -1,6 +1,6 @@
 from .accuracy_estimate import exact_interval
 from .advice import Unknown, advise
-from .annotations import AnswerEvent, AnswerReceipt, HistoryEntry
+from .annotations import AnswerEvent, AnswerReceipt, GivenLabel, HistoryEntry, LabelChanged, ReplacedLabel
 from .annotators import Annotator
 from .classes import ClassChange, ProjectClass
 from .classifier import (
@@ -19,16 +19,18 @@ from .exporting import Exported, export
 from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
 from .grid import GridCell, GridPage
 from .images import ImageStatus, ProjectImage
-from .import_units import ImportedLabel, LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .import_units import LabelImport, LabelImportResult, LabelImports, UndoneImport
+from .imported_labels import ImportedLabel
 from .importing_labels import import_labels
-from .label_files import ReadLabels, class_names_of
+from .label_files import class_names_of
+from .label_formats.rows import ReadLabels, ReadOptions
 from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
-from .matching import ImageMatcher, Match, PathEnds, Rejected
+from .matching import ImageMatcher, Match, PathEnds
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
-from .pictures import PixelFile
+from .pictures import PictureSize, PixelFile
 from .predictions import Suggestion
-from .project import Pace, Project
+from .project import Finish, Pace, Project
 from .project_status import Status, status
 from .provenance import (
     BROWSING,
@@ -41,7 +43,8 @@ from .provenance import (
     Purpose,
 )
 from .queue import Card
-from .settings import ProjectSettings
+from .rejected import Rejected
+from .settings import MOST_BUDGET, MOST_DRAWN, ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
 from .training_folders import session_folders
@@ -57,6 +60,8 @@ __all__ = [
     "IMPORT",
     "IMPORT_KEY",
     "LABEL_STUDIO",
+    "MOST_BUDGET",
+    "MOST_DRAWN",
     "Action",
     "Advice",
     "Agreement",
@@ -75,7 +80,9 @@ __all__ = [
     "Effort",
     "Estimate",
     "Exported",
+    "Finish",
     "Format",
+    "GivenLabel",
     "GridCell",
     "GridPage",
     "HistoryEntry",
@@ -83,6 +90,7 @@ __all__ = [
     "ImageStatus",
     "ImportedLabel",
     "Label",
+    "LabelChanged",
     "LabelCounts",
     "LabelImport",
     "LabelImportResult",
@@ -93,6 +101,7 @@ __all__ = [
     "Pace",
     "PathEnds",
     "Phase",
+    "PictureSize",
     "PixelFile",
     "Placing",
     "Predicted",
@@ -103,7 +112,9 @@ __all__ = [
     "Provenance",
     "Purpose",
     "ReadLabels",
+    "ReadOptions",
     "Rejected",
+    "ReplacedLabel",
     "Status",
     "Suggestion",
     "SuspectLabel",

@@ -124,3 +124,23 @@ def sampling_note(estimate: Estimate | None) -> str:
         f"{SAMPLING_NOTE} {counted(estimate.late, 'image')} of {estimate.count} joined the estimate set later, drawn "
         "from the images that earlier queries had left: if the queried ones were difficult, the accuracy is too high."
     )
+
+
+def estimate_sentence(estimate: Estimate | None) -> str:
+    """An accuracy with its confidence interval as a sentence; None is unknown."""
+    if estimate is None:
+        return "The accuracy is unknown: no image of the estimate set has been labelled."
+    return (
+        f"Accuracy {percent(estimate)}, 95 % confidence interval {interval_in_percent(estimate)}, on "
+        f"{counted(estimate.count, 'image')} drawn at random."
+    )
+
+
+def percent(estimate: Estimate) -> str:
+    """An accuracy in per cent."""
+    return f"{100 * estimate.accuracy:.1f} %"
+
+
+def interval_in_percent(estimate: Estimate) -> str:
+    """Both ends of its interval in per cent."""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"

@@ -11,12 +11,18 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from aral.annotation.annotators import ensure_annotator, find_annotator
-from aral.annotation.consensus import Action, update_consensus
+from aral.annotation.consensus import (
+    Action,
+    State,
+    consensus_of,
+    live_class_of,
+    update_consensus,
+)
 from aral.annotation.database import ProjectDatabase, clock, clock_now, utc_now
 from aral.annotation.predictions import (
     Predictions,
@@ -26,6 +32,7 @@ from aral.annotation.predictions import (
 )
 from aral.annotation.provenance import Provenance, Purpose
 from aral.annotation.queue import PROVENANCE, WITH_QUERY, end_lease
+from aral.annotation.settings import read_settings
 from aral.errors import BadInput
 from aral.plural import counted
 
@@ -39,6 +46,25 @@ NOT_UNDONE = "NOT EXISTS (SELECT 1 FROM answers u WHERE u.cancels = a.seq)"
 
 _ENTRY = f"""SELECT a.seq, a.image_id, i.name, a.action, a.class_id, p.name, a.answered_at, NOT {NOT_UNDONE}
     FROM answers a JOIN images i ON i.id = a.image_id JOIN annotators p ON p.id = a.annotator_id"""
+
+
+GivenLabel: TypeAlias = tuple[State, int | None] | None
+"""The label that an image has for an annotator (:func:`given_label`): state and class; None without one."""
+
+
+@dataclass(frozen=True)
+class ReplacedLabel:
+    """The label that an answer replaces, as its sender saw it.
+
+    Attributes:
+        label: as of :func:`given_label`.
+    """
+
+    label: GivenLabel
+
+
+class LabelChanged(BadInput):
+    """An answer states which label it replaces, and the image has another one by now."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +82,8 @@ class AnswerEvent:
         provenance: why the image was shown, if it was not shown as a card of the queue; None for a card. A further
             answer of an annotator to the same image keeps the provenance of the first.
         accepted: the class is the suggestion, accepted as it was shown.
+        replaces: the label that the answer replaces, for one of many images answered at once; the answer is refused
+            if the image has another label by now. None: not checked.
     """
 
     key: str
@@ -67,6 +95,7 @@ class AnswerEvent:
     seconds: float | None = None
     provenance: Provenance | None = None
     accepted: bool = False
+    replaces: ReplacedLabel | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +165,7 @@ class Annotations:
         Raises:
             BadInput: an event is invalid, so none is recorded: its key is empty or that of another event, its
                 image or class is unknown, there is no answer to undo, or it accepts a hidden suggestion.
+            LabelChanged: an image has another label than the one that its event replaces; none is recorded.
             RunFailed: the disk is full; none is recorded.
         """
         predictions = self._predictions.table()
@@ -250,6 +280,8 @@ def _record(
             f"The suggestion for image {image_id} is hidden, so it cannot be accepted.",
             "Answer with a class.",
         )
+    if event.replaces is not None:
+        _check_replaced(connection, event.replaces, image_id, annotator_id)
     cancels = _answer_to_undo(connection, event, image_id, annotator_id) if event.action == "undo" else None
     seq = insert_event(connection, event, image_id, annotator_id, cancels, predictions)
     update_current_answer(connection, image_id, annotator_id)
@@ -258,6 +290,46 @@ def _record(
     return AnswerReceipt(
         event.key, seq, image_id, False, cancels, _current(connection, image_id, annotator_id)
     )
+
+
+def given_label(
+    connection: sqlite3.Connection, image_id: int, annotator_id: int, merges: Mapping[int, int]
+) -> GivenLabel:
+    """The label that a further answer of an annotator to an image replaces or contradicts.
+
+    The annotator's own current answer, unless it is a skip or unsure; otherwise the consensus of the other
+    annotators, if the image needs no more answers. Where it needs more, a further answer replaces nothing.
+
+    Args:
+        connection: of the project.
+        image_id: the image; of exact copies the first.
+        annotator_id: the annotator.
+        merges: live class by class.
+    """
+    votes = connection.execute(
+        "SELECT annotator_id, action, class_id FROM standing WHERE image_id = ?", (image_id,)
+    ).fetchall()
+    own = consensus_of(
+        [(action, class_id) for voter_id, action, class_id in votes if voter_id == annotator_id], merges
+    )
+    if own.votes and own.state is not None:
+        return own.state, own.class_id
+    consensus = consensus_of([(action, class_id) for _, action, class_id in votes], merges)
+    if not consensus.votes or consensus.state is None or consensus.votes < read_settings(connection).overlap:
+        return None
+    return consensus.state, consensus.class_id
+
+
+def _check_replaced(
+    connection: sqlite3.Connection, replaced: ReplacedLabel, image_id: int, annotator_id: int
+) -> None:
+    """Refuse an answer whose sender saw another label."""
+    merges = live_class_of(connection)
+    stated = replaced.label
+    if stated is not None:
+        stated = (stated[0], merges.get(stated[1]) if stated[1] is not None else None)
+    if given_label(connection, image_id, annotator_id, merges) != stated:
+        raise LabelChanged(f"Image {image_id} has another label by now.", "Look at it and answer again.")
 
 
 def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:

@@ -6,6 +6,7 @@ Only the undo of an import removes a class, one that nothing else uses; its row 
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -212,21 +213,60 @@ def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annota
     Raises:
         BadInput: a name is empty, or the same name is given twice.
     """
+    checked = _checked_names(names)
+    used = _names_so_far(connection)
+    for name in checked:
+        if composed(name) not in used:
+            insert_class(connection, name, annotator)
+
+
+def start_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
+    """Give a project without classes its classes; in any other check that it knows all of them.
+
+    Raises:
+        BadInput: the project has classes, and a name is or was that of none of them; a name is empty, or the same
+            name is given twice.
+    """
+    checked = _checked_names(names)
+    known = live_classes(connection)
+    if not known:
+        add_new_classes(connection, names, annotator)
+        return
+    so_far = _names_so_far(connection)
+    unknown = [name for name in checked if composed(name) not in so_far]
+    if unknown:
+        options = " ".join(f"--add-class {shlex.quote(name)}" for name in unknown)
+        raise BadInput(
+            f"The project has no class {_quoted(unknown)}; its classes are "
+            f"{_quoted([each.name for each in known])}.",
+            f"Leave --classes out to continue. To add a class: {options}",
+        )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _checked_names(names: Sequence[str]) -> list[str]:
+    """The names of classes, each once."""
     checked = [checked_name("a class", name) for name in names]
     repeated = [
         name for index, name in enumerate(checked) if composed(name) in map(composed, checked[:index])
     ]
     if repeated:
         raise BadInput(f"The class '{repeated[0]}' is given twice.", "Give each class once.")
+    return checked
+
+
+def _names_so_far(connection: sqlite3.Connection) -> set[str]:
+    """The composed names that classes have or had, without those of classes that were removed."""
     used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes WHERE removed = 0")}
     for (detail,) in connection.execute(
         """SELECT detail FROM class_changes JOIN classes ON classes.id = class_id
         WHERE change = 'rename' AND removed = 0"""
     ):
         used.add(composed(json.loads(detail)["from"]))
-    for name in checked:
-        if composed(name) not in used:
-            insert_class(connection, name, annotator)
+    return used
 
 
 def remove_class(connection: sqlite3.Connection, class_id: int, annotator: str) -> None:

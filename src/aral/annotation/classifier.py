@@ -21,12 +21,13 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialise_tensors
 from torch import Tensor, nn
 
-from aral.annotation import Project
+from aral.annotation import ModelRecord, Project
 from aral.annotation.formats import csv_bytes, write_exported
+from aral.annotation.preprocessing import Preprocess, Preprocessing
 from aral.data.batches import chunks, to_symmetric, to_unit
 from aral.data.decode import MAX_PIXELS, Channels, Decoded, decode_all
 from aral.data.scan import scan
-from aral.durable import DamagedCheckpoint, read_sealed, write_sealed
+from aral.durable import DamagedCheckpoint, Json, read_sealed, write_sealed
 from aral.errors import BadInput
 from aral.learners import LearnerSettings, classifier_state
 from aral.networks import AnyFamily, Discriminator, Family, ImageShape, PixelRange
@@ -97,18 +98,16 @@ class Description:
 
 
 class Probabilities(nn.Module):
-    """Pixels 0..255, N×C×H×W, any type, to class probabilities N×K, as one graph for export."""
+    """Photos of any one size, N×H×W×3, 0..255, to class probabilities N×K, as one graph for export."""
 
-    def __init__(self, network: Discriminator, symmetric: bool) -> None:
+    def __init__(self, network: Discriminator, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.network = network
-        self._symmetric = symmetric
+        self.preprocess = Preprocess(preprocessing)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities, rows summing to one."""
-        images = pixels.to(torch.float32)
-        images = images / 127.5 - 1.0 if self._symmetric else images / 255.0
-        return torch.softmax(self.network.classify(self.network.features(images)), dim=1)
+        return torch.softmax(self.network.classify(self.network.features(self.preprocess(pixels))), dim=1)
 
 
 class Classifier:
@@ -157,10 +156,14 @@ class Classifier:
         described = replace(description, family=settings.networks, latent_size=settings.latent_size)
         return Classifier(described, found)
 
-    def module(self) -> Probabilities:
-        """The classifier as a module from pixels 0..255 to probabilities."""
-        symmetric = self.description.family.pixel_range is PixelRange.SYMMETRIC
-        return Probabilities(self.network, symmetric).eval()
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to an image before the network."""
+        return Preprocessing.of(self.description.shape, self.description.family.pixel_range)
+
+    def of_photos(self) -> Probabilities:
+        """Preprocessing and network as one module."""
+        return Probabilities(self.network, self.preprocessing).eval()
 
     @torch.no_grad()
     def probabilities(self, images: ImageSet) -> Float[np.ndarray, "N K"]:
@@ -213,6 +216,19 @@ class Classifier:
             raise BadInput(damage.problem, "Export it again.") from damage
         except (ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
             raise BadInput(f"{folder} holds no usable classifier: {error}.", "Export it again.") from error
+
+
+def figures(record: ModelRecord) -> dict[str, Json]:
+    """The figures of a model's record, as they are in the description of its classifier."""
+    estimate = record.estimate
+    return {
+        "round": record.round,
+        "trained_on": record.trained_on,
+        "accuracy": estimate.accuracy if estimate else None,
+        "accuracy_low": estimate.low if estimate else None,
+        "accuracy_high": estimate.high if estimate else None,
+        "measured_on": estimate.count if estimate else 0,
+    }
 
 
 @dataclass(frozen=True)
@@ -285,11 +301,16 @@ def predict(classifier: Classifier, photos: Path, target: Path, max_pixels: int 
         max_pixels: larger images are refused by their header.
 
     Raises:
-        BadInput: there is no such folder, or no file in it.
+        BadInput: there is no such folder, or no file in it; the target can be no file.
         RunFailed: the table cannot be written.
     """
     if not photos.is_dir():
         raise BadInput(f"There is no folder {photos}.", "Give the folder that holds the images.")
+    if target.is_dir() or not target.parent.is_dir():
+        raise BadInput(
+            f"{target} cannot be written: {'it is a folder' if target.is_dir() else 'its folder is missing'}.",
+            "Give a file: --target predictions.csv",
+        )
     rows = list(predictions(classifier, photos, max_pixels))
     if not rows:
         raise BadInput(f"There are no files in {photos}.", "Give the folder that holds the images.")

@@ -13,7 +13,7 @@ from threading import RLock
 from typing import Any
 
 from aral.annotation.layout import SCHEMA
-from aral.loop.database import Database
+from aral.loop.database import Database, is_read_only
 
 FILE_NAME = "project.sqlite"
 
@@ -23,6 +23,8 @@ PATIENCE_SECONDS = 30.0
 
 class ProjectDatabase:
     """The file of a project; every method may be called from any thread of the process that opened it.
+
+    Without write access it is opened read only, and nothing is made beside it.
 
     Args:
         path: the file.
@@ -34,8 +36,12 @@ class ProjectDatabase:
 
     def __init__(self, path: Path, create: bool) -> None:
         self.path = path
+        self.read_only = not create and path.exists() and is_read_only(path)
         self._write_lock, self._read_lock = RLock(), RLock()
         self._writer = self._connect(create)
+        if self.read_only:
+            self._reader = self._writer
+            return
         try:
             self._reader = self._connect(create=False)
         except BaseException:
@@ -43,7 +49,14 @@ class ProjectDatabase:
             raise
 
     def _connect(self, create: bool) -> Database:
-        return Database(self.path, create, SCHEMA, shared=True, patience_seconds=PATIENCE_SECONDS)
+        return Database(
+            self.path,
+            create,
+            SCHEMA,
+            shared=True,
+            patience_seconds=PATIENCE_SECONDS,
+            read_only=self.read_only,
+        )
 
     def close(self) -> None:
         """Finish the transaction that is being written and close the file; a second call does nothing."""

@@ -20,6 +20,7 @@ from aral.annotation.database import FILE_NAME
 from aral.annotation.portable import ONNX_PACKAGES
 from aral.annotation.project import find_project
 from aral.errors import AralError
+from aral.loop.database import is_read_only
 from aral.plural import counted
 
 Verdict = Literal["good", "note", "bad"]
@@ -118,8 +119,13 @@ def _project(folder: Path) -> Iterator[Check]:
 
 def _permissions(folder: Path) -> Check:
     mode = stat.S_IMODE(folder.stat().st_mode)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Check("permissions", "bad", f"{folder} is not writable", f"chmod 700 {folder}")
+    if is_read_only(folder / FILE_NAME):
+        return Check(
+            "permissions",
+            "note",
+            f"{folder} is read only: nothing can be labelled here",
+            f"chmod 700 {folder}",
+        )
     if mode & 0o077:
         return Check(
             "permissions", "note", f"other users can read {folder} ({mode:o})", f"chmod 700 {folder}"
@@ -128,6 +134,8 @@ def _permissions(folder: Path) -> Check:
 
 
 def _database(path: Path) -> Check:
+    if is_read_only(path):
+        return Check("database", "good", "it is read only; opening it checks it")
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
         (answer,) = connection.execute("PRAGMA quick_check").fetchone()
@@ -136,7 +144,12 @@ def _database(path: Path) -> Check:
     finally:
         connection.close()
     if answer != "ok":
-        return Check("database", "bad", str(answer), f"Restore {path} from a copy.")
+        return Check(
+            "database",
+            "bad",
+            str(answer),
+            f"To put back a backup: aral doctor {path.parent} --restore",
+        )
     return Check("database", "good", "the file is intact")
 
 

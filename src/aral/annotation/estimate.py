@@ -21,6 +21,9 @@ from aral.randomness import Stream
 
 LEAST, MOST = 20, 200
 
+_USABLE = "status IN ('pending', 'ready') AND duplicate_of IS NULL"
+"""SQL: pending images count as readable."""
+
 _LATE, _SEED = "late in the estimate slice", "seed"
 """Names of settings; the first keeps the older name of the estimate set, because projects store it."""
 
@@ -84,6 +87,38 @@ def estimate_set_size(images: int, budget: int | None, share: float) -> int:
     return min(max(LEAST, round(share * spent)), MOST, spent // 2)
 
 
+def estimate_images(connection: sqlite3.Connection) -> int:
+    """How many images the estimate set has that are answered or can be."""
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM images WHERE estimate = 1 AND (state IS NOT NULL OR {_USABLE})"
+    ).fetchone()
+    return int(count)
+
+
+def unanswered_estimate_images(connection: sqlite3.Connection) -> int:
+    """How many of them have no answer yet."""
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM images WHERE estimate = 1 AND state IS NULL AND {_USABLE}"
+    ).fetchone()
+    return int(count)
+
+
+def labelable_images(connection: sqlite3.Connection) -> int:
+    """How many images can be labelled."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM images WHERE status = 'ready' AND duplicate_of IS NULL"
+    ).fetchone()
+    return int(count)
+
+
+def labelled_images(connection: sqlite3.Connection) -> int:
+    """How many images have a class, for training or for the estimate: what the budget counts."""
+    (count,) = connection.execute(
+        "SELECT coalesce(sum(images), 0) FROM tally WHERE state = 'class'"
+    ).fetchone()
+    return int(count)
+
+
 def set_seed(connection: sqlite3.Connection, seed: int) -> None:
     """Set the seed of the images' random numbers; a project that has images keeps its own."""
     if connection.execute("SELECT 1 FROM images LIMIT 1").fetchone() is None:
@@ -95,21 +130,20 @@ def image_stream(connection: sqlite3.Connection) -> Stream:
     return Stream.root(int(read_setting(connection, _SEED, 0))).child("shuffle")
 
 
-def resize_estimate_set(connection: sqlite3.Connection, budget: int | None, share: float) -> None:
-    """Draw the estimate set, or adapt its size to the images, the budget and the share.
+def resize_estimate_set(
+    connection: sqlite3.Connection, budget: int | None, share: float, size: int | None
+) -> None:
+    """Draw the estimate set, or adapt its size to the images, the budget and the share, or to a given size.
 
     Runs inside a transaction. Pending images count as readable; when they turn out not to be, the next call
     draws others instead. Images that enter after others were chosen and labelled are recorded as late.
     """
-    usable = "status IN ('pending', 'ready') AND duplicate_of IS NULL"
-    (images,) = connection.execute(f"SELECT count(*) FROM images WHERE {usable}").fetchone()
-    (have,) = connection.execute(
-        f"SELECT count(*) FROM images WHERE estimate = 1 AND (state IS NOT NULL OR {usable})"
-    ).fetchone()
-    lacking = estimate_set_size(images, budget, share) - have
+    (images,) = connection.execute(f"SELECT count(*) FROM images WHERE {_USABLE}").fetchone()
+    wanted = estimate_set_size(images, budget, share) if size is None else size
+    lacking = wanted - estimate_images(connection)
     current, order = (0, "shuffle") if lacking > 0 else (1, "shuffle DESC")
     rows = connection.execute(
-        f"""SELECT id FROM images WHERE estimate = ? AND state IS NULL AND {usable}
+        f"""SELECT id FROM images WHERE estimate = ? AND state IS NULL AND {_USABLE}
             AND id NOT IN (SELECT image_id FROM leases)
         ORDER BY {order} LIMIT ?""",
         (current, abs(lacking)),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
-from aral.annotation import Project, label_studio
-from aral.annotation.classifier import newest_classifier
+from aral.annotation import ModelRecord, Project, label_studio
+from aral.annotation.classifier import Classifier, figures
 from aral.annotation.formats import (
     DEFAULT_FORMATS,
+    EXPORTED_CLASSES,
     EXPORTED_IMAGES,
     EXPORTED_LABELS,
     FORMATS,
@@ -26,29 +30,44 @@ from aral.annotation.formats import (
     as_csv,
     as_jsonl,
     class_folder_names,
+    class_folders_json,
     csv_bytes,
     label_rows,
     write_exported,
 )
-from aral.annotation.label_files import read_labels
-from aral.annotation.model_cards import model_card
-from aral.annotation.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch
+from aral.annotation.model_cards import (
+    DEFAULT_LICENCE,
+    METADATA_FILE,
+    MODEL,
+    SNIPPETS,
+    ExportedModel,
+    metadata,
+    model_card,
+)
+from aral.annotation.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch, require_onnx
+from aral.annotation.snippets import MODEL_SNIPPET
 from aral.errors import BadInput, RunFailed, unknown_name
 
+CARD, LABEL_STUDIO_LAYOUT, MODEL_SNIPPET_FILE = "README.md", "label-studio.xml", "load_model.py"
+FILES = (
+    LABELS_CSV,
+    LABELS_JSONL,
+    LABEL_STUDIO_TASKS,
+    LABEL_STUDIO_LAYOUT,
+    UNREADABLE,
+    CARD,
+    METADATA_FILE,
+    MODEL_SNIPPET_FILE,
+    TORCH_FILE,
+    ONNX_FILE,
+    *(name for name, _ in SNIPPETS.values()),
+)
+"""Every file that an export may write."""
+
 MOST_NAME_BYTES = 240
-MODEL = "model"
-SNIPPET = '''\
-"""Classify images with this model: python load_model.py PHOTO [PHOTO ...]"""
-
-import sys
-from pathlib import Path
-
-from aral.annotation import Classifier, classify_file
-
-model = Classifier.load(Path(__file__).parent / "model")
-for name in sys.argv[1:]:
-    print(name, *(f"{label} {probability:.1%}" for label, probability in classify_file(model, Path(name))[:3]))
-'''
+MODEL_FORMATS = ("model", "torch-export", "onnx")
+UNPUBLISHED = ".tmp-export-"
+"""Prefix of the folder in the target in which an export is prepared."""
 
 
 @dataclass(frozen=True)
@@ -71,48 +90,142 @@ class Exported:
 
 
 def export(
-    project: Project, target: Path, formats: Collection[str] = DEFAULT_FORMATS, placing: Placing = "copy"
+    project: Project,
+    target: Path,
+    formats: Collection[str] = DEFAULT_FORMATS,
+    placing: Placing = "copy",
+    *,
+    licence: str = "",
+    further: Callable[[Path], Sequence[str]] | None = None,
 ) -> Exported:
     """Write labels and classifier into a folder; files of an earlier export are replaced.
+
+    Everything is written beside the earlier files and replaces them at the end: an export that fails changes nothing.
 
     Args:
         project: what is exported; labelling may continue meanwhile.
         target: the folder, made if missing; not that of the project or the photos.
         formats: some of :data:`FORMATS`.
         placing: images of an ImageFolder as copies or as symbolic links.
+        licence: of the classifier, for its metadata; empty if none is stated.
+        further: writes more files into the folder it is given, and returns their names.
 
     Raises:
-        BadInput: a format is unknown or needs packages that are missing, or the target cannot be used.
+        BadInput: a format is unknown or needs packages that are missing, the target cannot be used, or the classifier
+            is damaged.
         RunFailed: the disk is full, or a file cannot be written.
     """
     for format in formats:
         if format not in FORMATS:
             raise unknown_name("format", format, FORMATS)
-    _prepare(project, target)
+    if "onnx" in formats:
+        require_onnx()
+    made = _prepare(project, target, formats)
+    try:
+        with TemporaryDirectory(prefix=UNPUBLISHED, dir=target) as name:
+            folder = Path(name)
+            done = _write(project, folder, formats, placing, licence or DEFAULT_LICENCE)
+            files = (*done.files, *(further(folder) if further else ()))
+            _publish(folder, target)
+        return replace(done, target=target, files=files, notes=(*done.notes, *_older(target, files)))
+    except OSError as error:
+        raise RunFailed(
+            f"The export was not written to {target}: {error}.",
+            "Free some space, or give another folder."
+            if _is_full(error)
+            else "Check the folder, or give another one.",
+        ) from error
+    finally:
+        for folder in made:  # those that stayed empty
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _prepare(project: Project, target: Path, formats: Collection[str]) -> list[Path]:
+    """Make the folder, and see that files can be made in it.
+
+    Returns:
+        the folders that were made, the innermost first.
+    """
+    resolved = target.resolve()
+    if resolved == project.photos or resolved.is_relative_to(project.folder):
+        raise BadInput(f"{target} is the folder of the photos or the project.", "Give another folder.")
+    if "imagefolder" in formats and resolved.is_relative_to(project.photos):
+        raise BadInput(
+            f"{target} lies in the folder of the photos: the exported images would be imported as further photos.",
+            "Give another folder.",
+        )
+    made = [folder for folder in (target, *target.parents) if not folder.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=UNPUBLISHED, dir=target):
+            pass
+        _check_kinds(target)
+    except OSError as error:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        if _is_full(error):
+            raise RunFailed(f"There is no space left for {target}.", "Free some space.") from error
+        raise BadInput(f"{target} cannot be written: {error.strerror}.", "Give another folder.") from error
+    return made
+
+
+def _check_kinds(target: Path) -> None:
+    """Check that no folder lies where a file will, and no file where a folder will.
+
+    Raises:
+        BadInput: one does.
+    """
+    folders = (EXPORTED_IMAGES, MODEL)
+    wrong = [target / name for name in FILES if (target / name).is_dir()]
+    wrong += [target / name for name in folders if (target / name).exists() and not (target / name).is_dir()]
+    if wrong:
+        raise BadInput(
+            f"In the way of the export: {', '.join(map(str, wrong))}.", "Remove it, or give another folder."
+        )
+
+
+def _older(target: Path, files: Collection[str]) -> list[str]:
+    """A note if the folder still holds files of an earlier export, which may not fit the new ones."""
+    names = (*FILES, f"{MODEL}/", f"{EXPORTED_IMAGES}/")
+    older = [name for name in names if name not in files and (target / name).exists()]
+    return [f"Of an earlier export, and not written again: {', '.join(older)}."] if older else []
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _write(
+    project: Project, target: Path, formats: Collection[str], placing: Placing, licence: str
+) -> Exported:
+    """Write everything into an empty folder."""
     rows = label_rows(project)
-    class_names = [each.name for each in project.classes.all()]
-    version = f"aral-{len(project.models.all())}"
     contents: dict[str, bytes] = {}
     if "csv" in formats:
         contents[LABELS_CSV] = as_csv(rows)
     if "jsonl" in formats:
         contents[LABELS_JSONL] = as_jsonl(rows)
     if "label-studio" in formats:
-        contents[LABEL_STUDIO_TASKS] = label_studio.as_tasks(rows, version)
-        contents["label-studio.xml"] = label_studio.configuration(class_names)
+        contents[LABEL_STUDIO_TASKS] = label_studio.as_tasks(rows, f"aral-{len(project.models.all())}")
+        contents[LABEL_STUDIO_LAYOUT] = label_studio.configuration(
+            [each.name for each in project.classes.all()]
+        )
     contents[UNREADABLE] = csv_bytes(
         ("path", "reason", "detail"),
         [(bad.path, bad.reason, bad.detail) for bad in project.images.unreadable()],
     )
-    contents["README.md"] = model_card(project).encode("utf-8", "replace")
+    notes = []
+    model = None
+    if any(format in formats for format in MODEL_FORMATS):
+        model = _export_model(project, target, formats, licence)
+        if model is None:
+            notes.append("There is no classifier yet: nothing has been trained.")
+    contents[CARD] = model_card(project, model).encode("utf-8", "replace")
     for name, content in contents.items():
         write_exported(target / name, content)
-    files, notes = list(contents), []
-    wants_model = any(format in formats for format in ("model", "torch-export", "onnx"))
-    if wants_model and project.models.all():
-        files += _export_model(project, target, formats)
-    elif wants_model:
-        notes.append("There is no classifier yet: nothing has been trained.")
+    files = [*contents, *(model.files if model else ())]
     left_out: tuple[str, ...] = ()
     if "imagefolder" in formats:
         left_out = _image_folder(project, target / EXPORTED_IMAGES, rows, placing)
@@ -121,30 +234,77 @@ def export(
     return Exported(target, tuple(files), labels, left_out, tuple(notes))
 
 
-def _prepare(project: Project, target: Path) -> None:
-    resolved = target.resolve()
-    if resolved == project.photos or resolved.is_relative_to(project.folder):
-        raise BadInput(f"{target} is the folder of the photos or the project.", "Give another folder.")
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{target} cannot be created: {error.strerror}.", "Give another folder.") from error
-
-
-def _export_model(project: Project, target: Path, formats: Collection[str]) -> list[str]:
-    classifier = newest_classifier(project)
-    files = []
+def _export_model(
+    project: Project, target: Path, formats: Collection[str], licence: str
+) -> ExportedModel | None:
+    """Write the newest classifier; None when there is none."""
+    record = project.models.newest()
+    if record is None:
+        return None
+    classifier = _named_as_now(project, record, Classifier.load(project.folder / record.folder))
+    model = ExportedModel(record, classifier, licence=licence)
+    described = metadata(model)
+    files, graphs = [METADATA_FILE], []
     if "model" in formats:
         classifier.save(target / MODEL)
-        write_exported(target / "load_model.py", SNIPPET.encode())
-        files += [f"{MODEL}/", "load_model.py"]
+        write_exported(target / MODEL_SNIPPET_FILE, MODEL_SNIPPET.encode())
+        files += [f"{MODEL}/", MODEL_SNIPPET_FILE]
     if "torch-export" in formats:
-        export_torch(classifier, target / TORCH_FILE)
-        files.append(TORCH_FILE)
+        graphs.append(export_torch(classifier, target / TORCH_FILE, described))
     if "onnx" in formats:
-        export_onnx(classifier, target / ONNX_FILE)
-        files.append(ONNX_FILE)
-    return files
+        graphs.append(export_onnx(classifier, target / ONNX_FILE, described))
+    for graph in graphs:
+        name, snippet = SNIPPETS[graph.file]
+        write_exported(target / name, snippet.encode())
+        files += [graph.file, name]
+    written = {**described, "versions": {graph.file: dict(graph.versions) for graph in graphs}}
+    write_exported(
+        target / METADATA_FILE, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode()
+    )
+    return replace(model, files=tuple(files), graphs=tuple(graphs))
+
+
+def _named_as_now(project: Project, record: ModelRecord, classifier: Classifier) -> Classifier:
+    """The classifier with the names that its classes have now, and the newest figures."""
+    before = dict(zip(classifier.description.class_ids, classifier.description.class_names, strict=True))
+    names = {**before, **{each.id: each.name for each in project.classes.all()}}
+    described = replace(
+        classifier.description,
+        class_names=tuple(names[class_id] for class_id in record.class_ids),
+        facts={**classifier.description.facts, **figures(record)},
+    )
+    return Classifier(described, classifier.network.state_dict())
+
+
+def _publish(folder: Path, target: Path) -> None:
+    """Move what was written to its place; nothing that was there is lost but what it replaces."""
+    for path in sorted(folder.iterdir()):
+        if path.name == EXPORTED_IMAGES:
+            _publish_images(path, target / EXPORTED_IMAGES)
+            continue
+        if path.is_dir() and (target / path.name).exists():
+            (target / path.name).rename(folder / f"{UNPUBLISHED}{path.name}")
+        path.replace(target / path.name)
+
+
+def _publish_images(folder: Path, target: Path) -> None:
+    """Images that an earlier export wrote and that have another class or none now are removed, unless they were
+    changed."""
+    before = _earlier_images(target)
+    written = {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
+    for path in sorted(folder.glob("*/*")):
+        place = target / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+    for path in folder.glob("*.json*"):
+        target.mkdir(exist_ok=True)
+        path.replace(target / path.name)
+    for name in before.keys() - written:
+        stale = target / name
+        if stale.is_symlink() or (stale.is_file() and _content_hash(stale) == before[name]):
+            stale.unlink()
+            with suppress(OSError):  # other files in it
+                stale.parent.rmdir()
 
 
 def _image_folder(
@@ -152,8 +312,8 @@ def _image_folder(
 ) -> tuple[str, ...]:
     """One folder per class; file names begin with the image's number, so that all are different.
 
-    A file beside the folders holds the annotation events of each image, so that an import adds none twice. Images
-    that an earlier export wrote and that have another class or none now are removed, unless they were changed.
+    Files beside the folders hold the class of each folder, and the annotation events of each image, so that an import
+    adds none twice.
 
     Returns:
         paths of the images that were left out.
@@ -161,45 +321,46 @@ def _image_folder(
     folders = class_folder_names(sorted({row.label for row in rows if row.label}))
     left_out = []
     placed = []
-    before = _earlier_images(folder)
-    try:
-        for row in rows:
-            if not row.label:
-                continue
-            source = project.photos / row.path
-            image = project.images.get(row.image_id)
-            # A file that was replaced since it was labelled may show another class.
-            if image.status != "ready" or not source.is_file() or _content_hash(source) != image.sha256:
-                left_out.append(row.path)
-                continue
-            class_folder = folder / folders[row.label]
-            class_folder.mkdir(parents=True, exist_ok=True)
-            name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
-            _copy_or_link(source, class_folder / name, placing)
-            placed.append(replace(row, path=f"{class_folder.name}/{name}"))
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise RunFailed(
-            f"The images were not written to {folder}: {error}.",
-            "Free some space, or use --images link." if full else "Check the folder, or give another one.",
-        ) from error
-    if placed or before:
-        write_exported(folder / EXPORTED_LABELS, as_jsonl(placed))
-    for path in before.keys() - {row.path for row in placed}:
-        stale = folder / path
-        if stale.is_symlink() or (stale.is_file() and _content_hash(stale) == before[path]):
-            stale.unlink()
+    folder.mkdir()
+    for row in rows:
+        if not row.label:
+            continue
+        source = project.photos / row.path
+        image = project.images.get(row.image_id)
+        # A file that was replaced since it was labelled may show another class.
+        if image.status != "ready" or not source.is_file() or _content_hash(source) != image.sha256:
+            left_out.append(row.path)
+            continue
+        class_folder = folder / folders[row.label]
+        class_folder.mkdir(exist_ok=True)
+        name = f"{row.image_id:06d}-{_end_of(PurePosixPath(row.path).name)}"
+        if placing == "link":
+            (class_folder / name).symlink_to(source)
+        else:
+            shutil.copyfile(source, class_folder / name)
+        placed.append(replace(row, path=f"{class_folder.name}/{name}"))
+    write_exported(folder / EXPORTED_LABELS, as_jsonl(placed))
+    named = {row.label for row in placed}
+    write_exported(
+        folder / EXPORTED_CLASSES,
+        class_folders_json({name: inside for name, inside in folders.items() if name in named}),
+    )
     return tuple(left_out)
 
 
 def _earlier_images(folder: Path) -> dict[str, str]:
     """Content hash by path of the images that an earlier export wrote into a folder."""
-    file = folder / EXPORTED_LABELS
-    if not file.is_file():
-        return {}
     try:
-        rows = [(PurePosixPath(label.path), label.sha256) for label in read_labels(file).labels]
-    except BadInput:  # it was changed: which images an export wrote is unknown
+        lines = (folder / EXPORTED_LABELS).read_bytes().split(b"\n")
+        rows = [
+            (PurePosixPath(row["path"]), str(row["sha256"])) for row in map(json.loads, filter(None, lines))
+        ]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # none, or it was changed: what an export wrote is unknown
         return {}
     return {str(path): content for path, content in rows if len(path.parts) == 2 and ".." not in path.parts}
 
@@ -218,13 +379,3 @@ def _content_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _copy_or_link(source: Path, target: Path, placing: Placing) -> None:
-    partial = target.with_name(f".tmp-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    if placing == "link":
-        partial.symlink_to(source)
-    else:
-        shutil.copyfile(source, partial)
-    partial.replace(target)

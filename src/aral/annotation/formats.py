@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,8 +36,18 @@ EXPORTED_IMAGES = "images"
 EXPORTED_LABELS = "aral-labels.jsonl"
 """Beside the class folders: the annotation events of each image in them."""
 
-SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins with one of these is a formula to a spreadsheet."""
+EXPORTED_CLASSES = "classes.json"
+"""Beside the class folders: the name of the class of each folder."""
+
+SPREADSHEET_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+"""A cell that begins with one of these, or with invisible characters and one of these, is a formula to a spreadsheet.
+East Asian spreadsheets read the full-width signs like the others."""
+
+WINDOWS_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³"}
+)
+"""Names that no file of Windows can have, with any ending."""
 
 NAME_SEPARATOR = "; "
 MOST_FOLDER_BYTES = 200
@@ -191,12 +202,23 @@ def csv_bytes(header: Sequence[str], table: Iterable[Sequence[str | int | float 
 
 def escape_cell(cell: str) -> str:
     """A cell that no spreadsheet reads as a formula: one that looks like it gets an apostrophe in front."""
-    return f"'{cell}" if cell.startswith((*SPREADSHEET_FORMULA, "'")) else cell
+    return f"'{cell}" if _needs_apostrophe(cell) else cell
 
 
 def unescape_cell(cell: str) -> str:
-    """The inverse of :func:`escape_cell`."""
-    return cell[1:] if cell.startswith("'") else cell
+    """The inverse of :func:`escape_cell`; an apostrophe that was not added by it stays."""
+    return cell[1:] if cell.startswith("'") and _needs_apostrophe(cell[1:]) else cell
+
+
+def _needs_apostrophe(cell: str) -> bool:
+    """Whether a cell looks like a formula, or like one that has its apostrophe."""
+    hidden = "".join(character for character in set(cell) if _is_invisible(character))
+    return cell.startswith((*SPREADSHEET_FORMULA, "'")) or cell.lstrip(hidden).startswith(SPREADSHEET_FORMULA)
+
+
+def _is_invisible(character: str) -> bool:
+    """White space, control and format characters, such as a byte order mark."""
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -223,21 +245,43 @@ def _number(value: float | None) -> str:
 
 
 def class_folder_names(class_names: Sequence[str]) -> dict[str, str]:
-    """A folder for each class: its name without characters that a file system may refuse, and all different."""
+    """A folder for each class: its name without what a file system may refuse, and all different.
+
+    They differ on file systems that ignore case or compose Unicode, too. A class whose name is a valid one keeps it,
+    whatever other names become.
+    """
+    valid = {name: _valid_file_name(name) for name in class_names}
+    used = {_compared(name) for name in (EXPORTED_CLASSES, EXPORTED_LABELS)}
     folders: dict[str, str] = {}
-    used: set[str] = set()
-    for name in class_names:
-        safe = "".join(
-            "_" if character in '/\\:*?"<>|' or ord(character) < 32 else character for character in name
-        )
-        safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
-        safe = safe.rstrip(". ") or "_"
-        unique, count = safe, 2
-        while unique.casefold() in used:
-            unique, count = f"{safe}-{count}", count + 1
-        used.add(unique.casefold())
+    for name in sorted(class_names, key=lambda each: valid[each] != each):
+        unique, count = valid[name], 2
+        while _compared(unique) in used:
+            unique, count = f"{valid[name]}-{count}", count + 1
+        used.add(_compared(unique))
         folders[name] = unique
-    return folders
+    return {name: folders[name] for name in class_names}
+
+
+def class_folders_json(folders: Mapping[str, str]) -> bytes:
+    """:data:`EXPORTED_CLASSES`: folder and name of each class."""
+    body = {"classes": [{"folder": folder, "name": name} for name, folder in folders.items()]}
+    return (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _valid_file_name(name: str) -> str:
+    """A name that Linux, macOS and Windows accept."""
+    safe = "".join(
+        "_" if character in '/\\:*?"<>|' or unicodedata.category(character) == "Cc" else character
+        for character in name
+    )
+    safe = safe.strip(". ")[:100].encode("utf-8", "replace")[:MOST_FOLDER_BYTES].decode("utf-8", "ignore")
+    safe = safe.rstrip(". ") or "_"
+    return f"_{safe}" if safe.partition(".")[0].rstrip(" ").casefold() in WINDOWS_DEVICES else safe
+
+
+def _compared(name: str) -> str:
+    """The form of a name that file systems compare, at their least strict."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).upper().casefold())
 
 
 def write_exported(target: Path, content: bytes) -> None:

@@ -13,7 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Int64
 
-from aral.annotation.annotators import ensure_annotator
+from aral.annotation.annotations import GivenLabel, given_label
+from aral.annotation.annotators import ensure_annotator, find_annotator
+from aral.annotation.consensus import live_class_of
 from aral.annotation.database import ProjectDatabase, clock
 from aral.annotation.predictions import (
     Predictions,
@@ -55,12 +57,15 @@ class GridCell:
         name: its file.
         suggestion: the newest model's; None before there is one, and where it is hidden.
         answered: it was answered since the order was fixed; cells keep their positions.
+        label: what a further answer of the annotator would replace; see
+            :func:`aral.annotation.annotations.given_label`.
     """
 
     image_id: int
     name: str
     suggestion: Suggestion | None
     answered: bool
+    label: GivenLabel = None
 
 
 @dataclass(frozen=True)
@@ -135,11 +140,13 @@ class Grid:
 
         return self._page(annotator, tab, find).cells
 
-    def cells(self, image_ids: Sequence[int]) -> list[GridCell]:
-        """Cells of these images, in this order, without a lease; unknown images are left out."""
+    def cells(self, image_ids: Sequence[int], annotator: str | None = None) -> list[GridCell]:
+        """Cells of these images for an annotator, in this order, without a lease; unknown images are left out."""
         table = self._predictions.table()
         found = {}
         with self._database.snapshot() as connection:
+            annotator_id = 0 if annotator is None else find_annotator(connection, annotator)
+            merges = live_class_of(connection)
             for image_id in image_ids:
                 row = connection.execute(
                     "SELECT name, verdicts > 0 FROM images WHERE id = ?", (image_id,)
@@ -147,7 +154,8 @@ class Grid:
                 if row is not None:
                     hidden = is_suggestion_hidden(connection, image_id)
                     suggestion = None if hidden else table.of(image_id)
-                    found[image_id] = GridCell(image_id, os.fsdecode(row[0]), suggestion, bool(row[1]))
+                    label = given_label(connection, image_id, annotator_id, merges)
+                    found[image_id] = GridCell(image_id, os.fsdecode(row[0]), suggestion, bool(row[1]), label)
         return [found[image_id] for image_id in image_ids if image_id in found]
 
     def _page(self, annotator: str, tab: str, find: _Find) -> GridPage:
@@ -168,7 +176,7 @@ class Grid:
             if not ids:
                 ids, following = find(connection, {**values, "any_tab": True})
             lease_grid(connection, holder, ids, table)
-        return GridPage(self.cells(ids), following)
+        return GridPage(self.cells(ids, annotator), following)
 
     def _order(self) -> Int64[np.ndarray, " N"]:
         """The order of the newest model's predictions, computed once."""

@@ -12,19 +12,31 @@ from threading import Lock
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
-from aral.annotation.near_duplicates import near_duplicate_groups
-from aral.annotation.pictures import THUMBNAIL_SIDE, PixelFile, as_jpeg, read_thumbnail, write_thumbnail
+from aral.annotation.near_duplicates import cell_averages, near_duplicate_groups
+from aral.annotation.pictures import (
+    FULL_QUALITY,
+    FULL_SIDE,
+    STAGE_QUALITY,
+    STAGE_SIDE,
+    THUMBNAIL_SIDE,
+    PictureSize,
+    PixelFile,
+    StagePictures,
+    as_jpeg,
+    read_thumbnail,
+    write_thumbnail,
+)
+from aral.annotation.settings import read_settings
 from aral.annotation.sync import SyncProgress, SyncRequest, SyncResult, pixel_file, run_sync
 from aral.data.decode import Channels
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 
-LARGEST_SIDE = 8192
-_LARGE_QUALITY = 90
+_ROWS_AT_ONCE = 1024
 _LABELABLE = "status = 'ready' AND duplicate_of IS NULL"
 
 ImageStatus = Literal["pending", "ready", "missing", "changed", "unreadable"]
@@ -57,6 +69,15 @@ class ProjectImage:
     duplicate_of: int | None
 
 
+@dataclass(frozen=True, eq=False)
+class _NearDuplicates:
+    """Groups of near-duplicates, and what they were made from: ids with hashes, and the setting."""
+
+    table: Int64[np.ndarray, "N two"]
+    bits: int
+    groups: tuple[tuple[int, ...], ...]
+
+
 class Images:
     """The images of a project.
 
@@ -70,11 +91,10 @@ class Images:
         self._database = database
         self._folder = folder
         self._photos = photos
+        self._stage = StagePictures(folder)
         self._near_lock = Lock()
-        self._near: tuple[Int64[np.ndarray, "N two"], tuple[tuple[int, ...], ...]] = (
-            np.empty((0, 2), np.int64),
-            (),
-        )
+        self._near = _NearDuplicates(np.empty((0, 2), np.int64), 0, ())
+        self._cells: dict[int, UInt8[np.ndarray, " D"]] = {}
 
     def sync(
         self,
@@ -166,16 +186,34 @@ class Images:
         return {first: tuple(ids) for first, ids in copies.items()}
 
     def near_duplicates(self) -> tuple[tuple[int, ...], ...]:
-        """Groups of labelable images that look alike: difference hashes within 4 of 64 bits of the first's.
+        """Groups of labelable images that look the same, every two of a group; see :mod:`.near_duplicates`.
 
-        Computed once for a set of images; takes seconds for a hundred thousand.
+        How much they may differ is a setting of the project. Computed once for a set of images; takes seconds for a
+        hundred thousand.
         """
-        rows = self._database.rows(f"SELECT id, likeness FROM images WHERE {_LABELABLE} ORDER BY id")
+        with self._database.snapshot() as connection:
+            bits = read_settings(connection).near_duplicate_bits
+            rows = connection.execute(
+                f"SELECT id, likeness FROM images WHERE {_LABELABLE} ORDER BY id"
+            ).fetchall()
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
         with self._near_lock:
-            if not np.array_equal(table, self._near[0]):
-                self._near = (table, near_duplicate_groups(table[:, 0].copy(), table[:, 1].copy()))
-            return self._near[1]
+            if self._near.bits != bits or not np.array_equal(table, self._near.table):
+                ids, hashes = table[:, 0].copy(), table[:, 1].copy()
+                groups = near_duplicate_groups(ids, hashes, self._cell_averages(ids), bits)
+                self._near = _NearDuplicates(table, bits, groups)
+            return self._near.groups
+
+    def _cell_averages(self, ids: Int64[np.ndarray, " N"]) -> UInt8[np.ndarray, "N D"]:
+        """The averages of the cells of these images' pixels; an image never changes, so they are read once."""
+        if not ids.size:
+            return np.empty((0, 0), np.uint8)
+        pixels = self.pixels()
+        unread = np.array([one for one in ids.tolist() if one not in self._cells], dtype=np.int64)
+        for start in range(0, unread.size, _ROWS_AT_ONCE):
+            part = unread[start : start + _ROWS_AT_ONCE]
+            self._cells.update(zip(part.tolist(), cell_averages(pixels.rows(part)), strict=True))
+        return np.stack([self._cells[one] for one in ids.tolist()])
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Files and folders that were left out, with reasons, in order of their paths."""
@@ -196,38 +234,46 @@ class Images:
             raise BadInput(f"{self._folder} holds no images yet.", "Sync the photos first: aral sync FOLDER")
         return pixels
 
-    def thumbnail(self, image_id: int) -> bytes:
-        """A small JPEG of an image, without metadata; created again when it is missing on the disk.
+    def picture(self, image_id: int, size: PictureSize = "thumbnail") -> bytes:
+        """A JPEG of an image, upright, without metadata, never enlarged.
+
+        Args:
+            image_id: the image.
+            size: the longer side is at most 512 pixels (thumbnail), 1,600 (stage) or 16,384 (full). A thumbnail and a
+                stage picture are stored, and made again when they are missing on the disk.
 
         Raises:
-            BadInput: there is no such image, it was never readable, or both thumbnail and file are gone.
+            BadInput: there is no such image, it was never readable, or the picture must be made from the file and
+                this has gone or changed.
         """
         image = self.get(image_id)
-        stored = read_thumbnail(
-            self._folder, image.duplicate_of if image.duplicate_of is not None else image_id
-        )
+        if size == "full":
+            return as_jpeg(self._original(image, FULL_SIDE), FULL_SIDE, FULL_QUALITY)[0]
+        if size == "stage" and max(image.width, image.height) > THUMBNAIL_SIDE:
+            return self._stage_picture(image)
+        return self.thumbnail(image_id)
+
+    def thumbnail(self, image_id: int) -> bytes:
+        """As :meth:`picture` in its smallest size."""
+        image = self.get(image_id)
+        first = image.duplicate_of if image.duplicate_of is not None else image.id
+        stored = read_thumbnail(self._folder, first)
         if stored is not None and image.status not in ("pending", "unreadable"):
             return stored
         jpeg, _ = as_jpeg(self._original(image, THUMBNAIL_SIDE))
         try:
-            write_thumbnail(self._folder, image_id, jpeg)
+            write_thumbnail(self._folder, image.id, jpeg)
         except OSError:
             pass  # a full disk is no reason not to show it
         return jpeg
 
-    def large(self, image_id: int, side: int = 2048) -> bytes:
-        """A large JPEG of an image, made from the file, without metadata, never enlarged.
-
-        Args:
-            image_id: the image.
-            side: its longer side is reduced to this many pixels.
-
-        Raises:
-            BadInput: there is no such image, its file has gone or changed, or the side is out of range.
-        """
-        if not 1 <= side <= LARGEST_SIDE:
-            raise BadInput(f"A side of {side} pixels is out of range.", f"Give 1 to {LARGEST_SIDE}.")
-        return as_jpeg(self._original(self.get(image_id), side), side, _LARGE_QUALITY)[0]
+    def _stage_picture(self, image: ProjectImage) -> bytes:
+        stored = self._stage.read(image.sha256)
+        if stored is not None:
+            return stored
+        jpeg, _ = as_jpeg(self._original(image, STAGE_SIDE), STAGE_SIDE, STAGE_QUALITY)
+        self._stage.keep(image.sha256, jpeg)
+        return jpeg
 
     def _original(self, image: ProjectImage, side: int) -> Opened:
         """The file of an image, if it still is the one that was read; otherwise the image is marked."""

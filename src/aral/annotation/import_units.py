@@ -1,51 +1,27 @@
-"""Imports of labels as units: each is one transaction, is listed, and can be undone.
-
-Which imported labels are new is decided here; see :meth:`_Log.holds`.
-"""
+"""Imports of labels as units: each is one transaction, is listed, and can be undone."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from aral.annotation.annotations import NOT_UNDONE
 from aral.annotation.annotators import ensure_annotator
-from aral.annotation.classes import insert_class, remove_class
-from aral.annotation.consensus import Action, Vote, live_class_of, update_consensus, with_live_class
+from aral.annotation.classes import remove_class
+from aral.annotation.consensus import DECISIVE, Vote, update_consensus
 from aral.annotation.database import ProjectDatabase, clock, utc_now
-from aral.annotation.matching import Rejected
-from aral.annotation.names import checked_name, composed
+from aral.annotation.imported_labels import CheckedLabel, ImportedLabel, checked_labels, consistent_labels
+from aral.annotation.known_answers import KnownAnswers, KnownClasses, event_id_of
+from aral.annotation.names import composed
 from aral.annotation.predictions import Predictions, PredictionTable, suggestion_columns
-from aral.annotation.provenance import IMPORT, IMPORT_KEY, Provenance
+from aral.annotation.provenance import IMPORT, Provenance
 from aral.annotation.queue import PROVENANCE, WITH_QUERY
+from aral.annotation.rejected import Rejected, reason_counts
 from aral.errors import BadInput
-
-
-@dataclass(frozen=True)
-class ImportedLabel:
-    """A label, or an answer without a class, to be imported; its image has been found.
-
-    Attributes:
-        image_id: the image; of exact copies any.
-        annotator: who gave it; empty if unknown.
-        action: never ``undo``.
-        label: for ``class`` the name of the class, otherwise empty.
-        provenance: why the image was labelled.
-        event_id: identity of the exported event, as :meth:`LabelImports.event_ids` gives it; empty for a label
-            that was not exported by aral.
-    """
-
-    image_id: int
-    annotator: str
-    action: Action
-    label: str
-    provenance: Provenance
-    event_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +33,8 @@ class LabelImportResult:
         recorded: labels that are new.
         repeated: labels that the project held already.
         changed_since: those of ``repeated`` that were changed in the project since; the newer label stays.
-        replaced: labels that a later one by the same annotator on the same image replaced.
+        replaced: labels of the project that a new one by the same annotator on the same image replaced.
+        disagreements: images of the import on which the annotators disagree now, without a majority; their names.
         rejected: rows and files that were not imported, in the order they were found.
         new_classes: names of the classes that were added.
         notes: how the source was read, as sentences.
@@ -68,6 +45,7 @@ class LabelImportResult:
     repeated: int
     changed_since: int
     replaced: int
+    disagreements: tuple[str, ...]
     rejected: tuple[Rejected, ...]
     new_classes: tuple[str, ...]
     notes: tuple[str, ...]
@@ -75,7 +53,7 @@ class LabelImportResult:
     @property
     def reasons(self) -> dict[str, int]:
         """How many rows and files were rejected, by reason, the most frequent first."""
-        return dict(Counter(each.reason for each in self.rejected).most_common())
+        return reason_counts(self.rejected)
 
 
 @dataclass(frozen=True)
@@ -151,28 +129,33 @@ class LabelImports:
         labels: Sequence[ImportedLabel],
         rejected: Sequence[Rejected] = (),
         notes: Sequence[str] = (),
+        meant: Collection[str] = (),
     ) -> LabelImportResult:
         """Append the labels that the project does not hold yet, with the classes they need, in one transaction.
 
         Args:
             source: the file or folder, for the list.
-            labels: of several by one annotator on one image the last counts.
+            labels: those of one annotator on one image that contradict each other are rejected.
             rejected: what the source holds besides; it is counted and returned.
             notes: how the source was read; returned.
+            meant: names of classes that the user has given; they are never taken for names that a spreadsheet
+                changed.
 
         Raises:
             BadInput: a name is empty or not valid Unicode, or an image is unknown; nothing is imported.
             RunFailed: the disk is full; nothing is imported.
         """
-        entries = [_Entry.of(label) for label in labels]
         predictions = self._predictions.table()
         with self._database.transaction() as connection:
-            last, replaced = _last_of_each(connection, entries)
+            log, classes = KnownAnswers(connection), KnownClasses(connection)
+            checked, altered = _unaltered(checked_labels(connection, labels), log, classes, meant)
+            consistent = consistent_labels(checked, classes.vote)
+            rejected = (*rejected, *altered, *consistent.rejected)
             number = _next_number(connection)
-            log, classes = _Log(connection), _Classes(connection)
             rows: list[_NewEvent] = []
-            repeated = changed_since = 0
-            for image_id, entry in last:
+            repeated = changed_since = replaced = 0
+            for entry in consistent.labels:
+                image_id = entry.image_id
                 annotator_id = log.annotators.get(entry.annotator, 0)
                 known_vote = classes.vote(entry)
                 vote: Vote = known_vote or ("class", classes.add(entry))
@@ -184,26 +167,30 @@ class LabelImports:
                     annotator_id = log.annotators[entry.annotator] = ensure_annotator(
                         connection, entry.annotator
                     )
+                before = log.current(image_id, annotator_id)
+                replaced += before is not None and before[0] in DECISIVE and before != vote
                 key = log.free_key(image_id, entry, number)
                 log.add(event_id_of(key), image_id, annotator_id, vote, current=True)
                 rows.append(_NewEvent(key, image_id, annotator_id, vote, entry.provenance))
+            first = _append(connection, rows, log, predictions) if rows else 0
             result = LabelImportResult(
                 number if rows else None,
                 len(rows),
                 repeated,
                 changed_since,
                 replaced,
-                tuple(rejected),
+                _disagreements(connection, {entry.image_id for entry in consistent.labels}),
+                rejected,
                 tuple(classes.added.values()),
-                tuple(notes),
+                (*notes, *consistent.notes),
             )
             if rows:
-                first = _append(connection, rows, log, predictions)
                 counts = {
                     "recorded": result.recorded,
                     "repeated": repeated,
                     "changed since": changed_since,
                     "replaced": replaced,
+                    "disagreements": len(result.disagreements),
                     "rejected": len(rejected),
                 }
                 _insert_unit(connection, number, None, source, counts, first)
@@ -290,48 +277,28 @@ class LabelImports:
         ]
 
 
-def event_id_of(key: str) -> str:
-    """The identity of the event with this key, the same in every project it is imported into."""
-    if key.startswith(IMPORT_KEY):
-        return key.removeprefix(IMPORT_KEY).partition(":")[0]
-    return hashlib.sha256(key.encode()).hexdigest()[:40]
+def _unaltered(
+    labels: Sequence[CheckedLabel], log: KnownAnswers, classes: KnownClasses, meant: Collection[str]
+) -> tuple[list[CheckedLabel], list[Rejected]]:
+    """The labels whose names no spreadsheet has changed, and the others."""
+    altered = classes.altered(labels, {composed(name) for name in meant})
+    kept: list[CheckedLabel] = []
+    rejected: list[Rejected] = []
+    for label in labels:
+        reason = classes.altered_since_export(label, log)
+        if label.action == "class":
+            reason = reason or altered.get(label.composed_name, "")
+        if reason:
+            rejected.append(label.rejected(reason))
+        else:
+            kept.append(label)
+    return kept, rejected
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A label with its names checked and in the form in which they are compared.
-
-    Attributes:
-        annotator: :data:`IMPORT` if unknown.
-        named: the source names the annotator.
-        name: the class as it is added if it is new.
-        composed_name: the class as it is looked up.
-    """
-
-    image_id: int
-    annotator: str
-    named: bool
-    action: Action
-    name: str
-    composed_name: str
-    provenance: Provenance
-    event_id: str
-
-    @staticmethod
-    def of(label: ImportedLabel) -> _Entry:
-        """Raises BadInput for a name that is empty or not valid Unicode."""
-        annotator = composed(checked_name("an annotator", label.annotator or IMPORT))
-        name = checked_name("a class", label.label) if label.action == "class" else ""
-        return _Entry(
-            label.image_id,
-            annotator,
-            bool(label.annotator),
-            label.action,
-            name,
-            composed(name),
-            label.provenance,
-            label.event_id,
-        )
+def _disagreements(connection: sqlite3.Connection, image_ids: Collection[int]) -> tuple[str, ...]:
+    """Names of those images on which the annotators disagree, without a majority."""
+    rows = connection.execute("SELECT id, name FROM images WHERE state = 'conflict' ORDER BY id")
+    return tuple(os.fsdecode(name) for image_id, name in rows if image_id in image_ids)
 
 
 @dataclass(frozen=True)
@@ -345,149 +312,8 @@ class _NewEvent:
     provenance: Provenance
 
 
-class _Log:
-    """The answers of a project that were not undone, in memory."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        merges = live_class_of(connection)
-        self.annotators: dict[str, int] = dict(connection.execute("SELECT name, id FROM annotators"))
-        self.provenance: dict[tuple[int, int], tuple[int | None, str, float | None]] = {}
-        self._sha256 = dict(connection.execute("SELECT id, sha256 FROM images"))
-        self._keys = {key for (key,) in connection.execute("SELECT key FROM answers")}
-        self._by_event_id: dict[str, tuple[int, int, Vote]] = {}
-        self._ever: set[tuple[int, int, Vote]] = set()
-        self._current: dict[tuple[int, int], Vote] = {}
-        self._of_image: defaultdict[int, dict[int, Vote]] = defaultdict(dict)
-        rows = connection.execute(
-            f"""SELECT a.key, a.image_id, a.annotator_id, a.action, a.class_id, a.round, a.strategy, a.score,
-                s.seq IS NOT NULL, {NOT_UNDONE}
-            FROM answers a LEFT JOIN standing s
-                    ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id AND s.seq = a.seq
-            WHERE a.action <> 'undo' ORDER BY a.seq"""
-        )
-        for key, image_id, annotator_id, action, class_id, round, strategy, score, current, in_force in rows:
-            self.provenance[image_id, annotator_id] = (round, strategy, score)
-            if in_force:
-                vote = with_live_class((action, class_id), merges)
-                self.add(event_id_of(key), image_id, annotator_id, vote, bool(current))
-
-    def add(self, event_id: str, image_id: int, annotator_id: int, vote: Vote, current: bool) -> None:
-        """Add an answer; ``current`` if it is the annotator's newest."""
-        self._by_event_id[event_id] = (image_id, annotator_id, vote)
-        self._ever.add((image_id, annotator_id, vote))
-        if current:
-            self._current[image_id, annotator_id] = vote
-            self._of_image[image_id][annotator_id] = vote
-
-    def holds(self, image_id: int, annotator_id: int, vote: Vote, entry: _Entry) -> bool:
-        """Whether the project holds a label already.
-
-        One with the identity of an event: if an event of this identity, on the same image, by the same annotator,
-        has the same action and class; or if the annotator's current answer has. One that was edited after its
-        export also if it was imported before.
-        One without: if any answer of the annotator to the image, not undone, has. One without an annotator also
-        if the current answer of any annotator has.
-        """
-        if not entry.event_id:
-            if (image_id, annotator_id, vote) in self._ever:
-                return True
-            return not entry.named and vote in self._of_image[image_id].values()
-        if self._current.get((image_id, annotator_id)) == vote:
-            return True
-        known = self._by_event_id.get(entry.event_id)
-        if known is None:
-            return False
-        if known[0] == image_id and known[2] == vote:
-            return not entry.named or known[1] == annotator_id
-        return self._by_event_id.get(self._content_id(image_id, entry)) == (image_id, annotator_id, vote)
-
-    def is_current(self, image_id: int, annotator_id: int, vote: Vote, entry: _Entry) -> bool:
-        """Whether a label that is held counts now."""
-        if not entry.named and vote in self._of_image[image_id].values():
-            return True
-        return self._current.get((image_id, annotator_id)) == vote
-
-    def free_key(self, image_id: int, entry: _Entry, number: int) -> str:
-        """A key for a new event: made of its identity, or else of its content."""
-        event_id = entry.event_id
-        if not event_id or event_id in self._by_event_id:
-            event_id = self._content_id(image_id, entry)
-        key = f"{IMPORT_KEY}{event_id}"
-        if key in self._keys:  # recorded before, and undone or changed since
-            key = f"{key}:{number}:{image_id}"
-        self._keys.add(key)
-        return key
-
-    def _content_id(self, image_id: int, entry: _Entry) -> str:
-        """The identity of a label that was not exported, or was edited since: a hash of its content."""
-        content = [self._sha256[image_id], entry.annotator, entry.action, entry.composed_name]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
-
-
-class _Classes:
-    """The live classes by every name that they, and classes merged into them, ever had."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.added: dict[int, str] = {}
-        merges = live_class_of(connection)
-        rows = connection.execute("SELECT id, name, merged_into, removed FROM classes").fetchall()
-        removed = {class_id for class_id, _, _, is_removed in rows if is_removed}
-        former: defaultdict[str, set[int]] = defaultdict(set)
-        for class_id, change, detail in connection.execute(
-            "SELECT class_id, change, detail FROM class_changes"
-        ):
-            if change in ("add", "rename"):
-                names = json.loads(detail)
-                for name in {names.get("name"), names.get("from"), names.get("to")} - {None}:
-                    former[composed(name)].add(merges[class_id])
-        self._by_name = {name: min(ids - removed) for name, ids in former.items() if len(ids - removed) == 1}
-        for class_id, name, merged_into, is_removed in rows:
-            if merged_into is None and not is_removed:
-                self._by_name[composed(name)] = class_id
-
-    def vote(self, entry: _Entry) -> Vote | None:
-        """Action and class of a label; None if its class is new."""
-        if entry.action != "class":
-            return entry.action, None
-        class_id = self._by_name.get(entry.composed_name)
-        return None if class_id is None else ("class", class_id)
-
-    def add(self, entry: _Entry) -> int:
-        """Add the class of a label."""
-        added = insert_class(self._connection, entry.name, entry.annotator)
-        self._by_name[entry.composed_name] = added.id
-        self.added[added.id] = added.name
-        return added.id
-
-
-def _last_of_each(
-    connection: sqlite3.Connection, entries: Sequence[_Entry]
-) -> tuple[list[tuple[int, _Entry]], int]:
-    """Of each annotator on each image the last label, with the image that it counts for, which of exact copies is
-    the first; and how many labels with another action or class these replace."""
-    first_of = dict(
-        connection.execute(
-            """SELECT id, coalesce(duplicate_of, id) FROM images
-            WHERE status IN ('ready', 'missing', 'changed')"""
-        )
-    )
-    unknown = next((entry.image_id for entry in entries if entry.image_id not in first_of), None)
-    if unknown is not None:
-        raise BadInput(f"There is no image {unknown} to label.", "Run aral sync, then import again.")
-    last: dict[tuple[int, str], _Entry] = {}
-    votes: Counter[tuple[int, str, Action, str]] = Counter()
-    for entry in entries:
-        pair = (first_of[entry.image_id], entry.annotator if entry.named else "")
-        last.pop(pair, None)
-        last[pair] = entry
-        votes[(*pair, entry.action, entry.composed_name)] += 1
-    same = sum(votes[(*pair, entry.action, entry.composed_name)] for pair, entry in last.items())
-    return [(image_id, entry) for (image_id, _), entry in last.items()], len(entries) - same
-
-
 def _append(
-    connection: sqlite3.Connection, rows: Sequence[_NewEvent], log: _Log, predictions: PredictionTable
+    connection: sqlite3.Connection, rows: Sequence[_NewEvent], log: KnownAnswers, predictions: PredictionTable
 ) -> int:
     """Append new events at once, make them the current answers, and end their leases.
 

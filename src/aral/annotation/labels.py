@@ -23,6 +23,7 @@ from aral.annotation.consensus import (
     with_live_class,
 )
 from aral.annotation.database import ProjectDatabase
+from aral.annotation.estimate import estimate_images, unanswered_estimate_images
 from aral.annotation.models import newest_answer_learned
 from aral.annotation.predictions import Predictions, Suggestion, hides_suggestion, suggestion_of
 from aral.annotation.provenance import BROWSING, ESTIMATE_SET, IMPORT, IMPORT_KEY, LABEL_STUDIO, Provenance
@@ -257,6 +258,29 @@ class Labels:
             for_training=training,
             for_estimate=estimate,
         )
+
+    def missing_in_estimate(self) -> tuple[str, ...]:
+        """Names of the classes of which the estimate set has no image, once all its images have an answer.
+
+        Empty before that, and without an estimate set.
+        """
+        with self._database.snapshot() as connection:
+            if not estimate_images(connection) or unanswered_estimate_images(connection):
+                return ()
+            merges = live_class_of(connection)
+            names = dict(
+                connection.execute(
+                    "SELECT id, name FROM classes WHERE merged_into IS NULL AND removed = 0 ORDER BY id"
+                ).fetchall()
+            )
+            rows = connection.execute(
+                """SELECT i.id, s.action, s.class_id FROM images i JOIN standing s ON s.image_id = i.id
+                WHERE i.estimate = 1 AND i.state = 'class' ORDER BY i.id"""
+            ).fetchall()
+        for _, group in groupby(rows, key=lambda row: row[0]):
+            votes: list[Vote] = [(action, class_id) for _, action, class_id in group]
+            names.pop(consensus_of(votes, merges).class_id, None)
+        return tuple(names.values())
 
     def disagreements(self) -> list[Disagreement]:
         """Images on which the annotators disagree without a majority, in ascending order of image id."""

@@ -230,4 +230,7 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 """Migration number N, counted from 1, turns layout N-1 into layout N."""
 
-SCHEMA = Schema(APPLICATION_ID, "project", MIGRATIONS)
+TRACES = ("project.sqlite.backup-*", "session-*", "models/*", "pixels-*.u8")
+"""Files that are made after the database: where there is one, the database held a project."""
+
+SCHEMA = Schema(APPLICATION_ID, "project", MIGRATIONS, TRACES)

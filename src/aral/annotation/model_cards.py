@@ -3,80 +3,227 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import dataclass
 
-from aral.annotation import Estimate, ModelRecord, Project
-from aral.annotation.advice import Unknown, advise, sampling_note
+from aral import __version__
+from aral.annotation import (
+    BROWSING,
+    BY_CHANCE,
+    ESTIMATE_SET,
+    IMPORT,
+    LABEL_STUDIO,
+    ModelRecord,
+    Project,
+    Provenance,
+)
+from aral.annotation.advice import (
+    Unknown,
+    advise,
+    estimate_sentence,
+    interval_in_percent,
+    percent,
+    sampling_note,
+)
+from aral.annotation.classifier import Classifier
+from aral.annotation.portable import INPUT, ONNX_FILE, OUTPUT, TORCH_FILE, Portable
+from aral.annotation.snippets import ONNX_SNIPPET, TORCH_SNIPPET
+from aral.durable import Json
 from aral.plural import counted
 
+DEFAULT_LICENCE = "not stated; trained from random weights, without weights of others"
+"""What the metadata of a classifier state about its licence where none is given."""
 
-def model_card(project: Project) -> str:
+MODEL = "model"
+"""The sealed folder of an exported classifier."""
+
+METADATA_FILE = "classifier.json"
+"""The metadata of an exported classifier; the graphs hold the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedModel:
+    """A classifier in an export.
+
+    Attributes:
+        record: its figures.
+        classifier: the same, with the present names of its classes.
+        files: names of the files it was written to.
+        graphs: the graphs among them.
+        licence: of the classifier.
+    """
+
+    record: ModelRecord
+    classifier: Classifier
+    files: tuple[str, ...] = ()
+    graphs: tuple[Portable, ...] = ()
+    licence: str = DEFAULT_LICENCE
+
+
+def model_card(project: Project, exported: ExportedModel | None = None) -> str:
     """``README.md`` of an export.
+
+    Args:
+        project: what was exported.
+        exported: its classifier; None for the figures of the newest one, if there is one, without its use.
 
     Raises:
         BadInput: the project was damaged.
     """
-    models = project.models.all()
-    counts, files = project.labels.counts(), project.images.status_counts()
-    lines = [*_header(project), f"# Image classifier for {_plain(project.photos.name)}", ""]
-    if not models:
+    model = exported.record if exported else project.models.newest()
+    counts, found = project.labels.counts(), project.images.status_counts()
+    title = "Image classifier for" if model else "Labels of"
+    lines = [*_header(project, model), f"# {title} {_plain(project.photos.name)}", ""]
+    if model is None:
         lines += ["No classifier has been trained yet; this export holds labels only.", ""]
     else:
-        lines += _figures(project, models[-1])
+        lines += _figures(project, model)
     lines += [
         "## Labels",
         "",
         f"- {counted(counts.labelled, 'image has', 'images have')} a class: {counts.for_training} for training, "
         f"{counts.for_estimate} in the estimate set.",
+        *_origins(project),
         f"- {counted(counts.bad, 'bad image')}, {counts.none} with none of the classes, {counts.skipped} skipped, "
         f"{counts.unsure} unsure, {counts.conflicts} on which the annotators disagree.",
         f"- {counted(project.images.count(), 'different image')} in all; "
         f"{counted(len(project.images.unreadable()), 'file')} could not be read, "
-        f"{counted(files.get('missing', 0), 'is', 'are')} missing and "
-        f"{counted(files.get('changed', 0), 'has', 'have')} changed since they were read.",
+        f"{counted(found.get('missing', 0), 'is', 'are')} missing and "
+        f"{counted(found.get('changed', 0), 'has', 'have')} changed since they were read.",
         *_annotators(project),
         "",
+    ]
+    if model is not None:
+        lines += _limits(project, model)
+    if exported is not None:
+        lines += [*_use(exported), "## Licence", "", _plain(exported.licence)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _header(project: Project, model: ModelRecord | None) -> list[str]:
+    """YAML front matter, as model hubs read it; a JSON list is valid YAML."""
+    names = class_names(project, model) if model else [each.name for each in project.classes.all()]
+    kind = ["library_name: aral", "pipeline_tag: image-classification"] if model else []
+    return ["---", *kind, f"classes: {json.dumps(names)}", "---", ""]
+
+
+def class_names(project: Project, model: ModelRecord) -> list[str]:
+    """The present names of a model's classes in the order of its outputs."""
+    names = {each.id: each.name for each in project.classes.all()}
+    return [names.get(class_id, f"class {class_id}") for class_id in model.class_ids]
+
+
+def metadata(exported: ExportedModel) -> dict[str, Json]:
+    """What programs need to know about an exported classifier, as JSON; ``docs/formats.md`` explains it."""
+    model, classifier = exported.record, exported.classifier
+    estimate, names = model.estimate, list(classifier.description.class_names)
+    in_estimate_set = [figure.recall.count if figure.recall else 0 for figure in model.per_class]
+    return {
+        "format": 1,
+        "aral": __version__,
+        "classes": list[Json](names),
+        "input": {
+            "name": INPUT,
+            "type": "uint8",
+            "layout": "NHWC",
+            "channels": "RGB",
+            "lowest": 0,
+            "highest": 255,
+            "sizes": "any N, H and W",
+        },
+        "output": {
+            "name": OUTPUT,
+            "type": "float32",
+            "layout": "NK",
+            "meaning": "probabilities of the classes",
+        },
+        "preprocessing": classifier.preprocessing.as_json(),
+        "licence": exported.licence,
+        "accuracy": None
+        if estimate is None
+        else {
+            "estimate": estimate.accuracy,
+            "low": estimate.low,
+            "high": estimate.high,
+            "confidence": 0.95,
+            "images": estimate.count,
+            "joined_late": estimate.late,
+        },
+        "labels": {
+            "trained_on": model.trained_on,
+            "training": dict(zip(names, (figure.labels for figure in model.per_class), strict=True)),
+            "estimate_set": dict(zip(names, in_estimate_set, strict=True)),
+        },
+        "round": model.round,
+    }
+
+
+def _origins(project: Project) -> list[str]:
+    """Why the images with a label for training were shown, counted."""
+    provenances = project.labels.provenance()
+    counts = Counter(
+        _origin(provenances[label.image_id])
+        for label in project.labels.all()
+        if label.use == "training" and not label.inherited
+    )
+    if not counts:
+        return []
+    return [
+        f"- Labels for training: {', '.join(f'{count} {origin}' for origin, count in counts.most_common())}."
+    ]
+
+
+def _origin(provenance: Provenance) -> str:
+    if provenance.round is not None:
+        return f"queried by the acquisition function {_plain(provenance.strategy or 'unknown')}"
+    return {
+        BY_CHANCE: "of images drawn at random",
+        ESTIMATE_SET: "of images drawn for the estimate set",
+        BROWSING: "of images that an annotator picked",
+        IMPORT: "imported",
+        LABEL_STUDIO: "from Label Studio",
+        "": "of unrecorded origin",
+    }.get(provenance.strategy, f"of the origin {_plain(provenance.strategy)}")
+
+
+def _limits(project: Project, model: ModelRecord) -> list[str]:
+    queried = any(
+        provenance.round is not None and provenance.strategy not in (BY_CHANCE, ESTIMATE_SET)
+        for provenance in project.labels.provenance().values()
+    )
+    sampled = (
+        "Training images were queried by an acquisition function: their class frequencies are not those of the folder."
+        if queried
+        else "No training image was queried by an acquisition function. Class frequencies of the labels are those of "
+        "the folder only as far as the images were drawn at random."
+    )
+    measured = "The accuracy holds for images like those of the folder."
+    return [
         "## Limits",
         "",
-        "- The training images were queried by an acquisition function: their class frequencies are not those of "
-        "the folder.",
-        "- The accuracy holds for images like those of the folder.",
+        f"- {sampled}",
+        *([f"- {measured}"] if model.estimate else []),
         "- It always predicts one of its classes, also for an image that shows none of them.",
-        "",
-        *_usage(bool(models)),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _header(project: Project) -> list[str]:
-    """YAML front matter, as model hubs read it; a JSON list is valid YAML."""
-    names = [each.name for each in project.classes.all()]
-    return [
-        "---",
-        "library_name: aral",
-        "pipeline_tag: image-classification",
-        f"classes: {json.dumps(names)}",
-        "---",
         "",
     ]
 
 
 def _figures(project: Project, model: ModelRecord) -> list[str]:
-    names = {each.id: each.name for each in project.classes.all()}
-    shown = [_plain(names.get(class_id, f"class {class_id}")) for class_id in model.class_ids]
+    shown = [_plain(name) for name in class_names(project, model)]
     lines = [
         f"Round {model.round}, trained on {counted(model.trained_on, 'label')} in {model.seconds:.0f} s.",
         "",
         "## Accuracy",
         "",
         estimate_sentence(model.estimate),
-        sampling_note(model.estimate),
+        *([sampling_note(model.estimate)] if model.estimate else []),
         "",
         "| class | training labels | recall | estimated on |",
         "|---|---|---|---|",
     ]
     for name, figure in zip(shown, model.per_class, strict=True):
         recall = figure.recall
-        interval = f"{_percent(recall)} ({_interval(recall)})" if recall else "unknown"
+        interval = f"{percent(recall)} ({interval_in_percent(recall)})" if recall else "unknown"
         lines.append(f"| {name} | {figure.labels} | {interval} | {recall.count if recall else 0} |")
     lines += ["", "Confusion matrix; rows: the true class, columns: the predicted class.", ""]
     lines += [f"| | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
@@ -84,16 +231,6 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
         lines.append(f"| {name} | {' | '.join(str(count) for count in row)} |")
     advice = advise(project.models.all(), 50)
     return [*lines, "", advice.reason if isinstance(advice, Unknown) else advice.sentence, ""]
-
-
-def estimate_sentence(estimate: Estimate | None) -> str:
-    """An accuracy with its confidence interval as a sentence; None is unknown."""
-    if estimate is None:
-        return "The accuracy is unknown: no image of the estimate set has been labelled."
-    return (
-        f"Accuracy {_percent(estimate)}, 95 % confidence interval {_interval(estimate)}, on "
-        f"{counted(estimate.count, 'image')} drawn at random."
-    )
 
 
 def _annotators(project: Project) -> list[str]:
@@ -112,29 +249,50 @@ def _annotators(project: Project) -> list[str]:
     return lines
 
 
-def _usage(trained: bool) -> list[str]:
-    if not trained:
-        return []
-    return [
-        "## Use",
-        "",
-        "    aral predict . NEW_PHOTOS --target predictions.csv",
-        "    python load_model.py PHOTO.jpg",
-        "",
-        "Without this package, `model.pt2` maps pixels 0..255 (uint8, N×C×H×W) to probabilities:",
-        "",
-        '    program = torch.export.load("model.pt2").module()',
-        "    probabilities = program(pixels)",
-        "",
-    ]
+def _use(exported: ExportedModel) -> list[str]:
+    """How the exported files are used, with the code of their snippets."""
+    lines = []
+    if f"{MODEL}/" in exported.files:
+        lines += [
+            "### With aral",
+            "",
+            "    aral predict . NEW_PHOTOS --target predictions.csv",
+            "    python load_model.py PHOTO [PHOTO ...]",
+            "",
+        ]
+    if exported.graphs:
+        names = exported.classifier.description.class_names
+        lines += [
+            "### Input and output of the graphs",
+            "",
+            "- Input `pixels`: uint8, N×H×W×3, channels red, green, blue, 0..255; any N, H and W.",
+            f"- Inside the graph: {exported.classifier.preprocessing.in_words()}. The classifier was trained with the "
+            "resize of Pillow; in the graph, single pixels differ from it by one level.",
+            "- Before the graph: the photo is decoded and turned upright by its EXIF orientation; more than eight bits "
+            "are scaled to eight; a colour profile is converted to sRGB; transparency is laid over white; all modes "
+            "become RGB. The Python files do this.",
+            f"- Output `probabilities`: float32, N×K, in the order of `classes` in `{METADATA_FILE}`: "
+            f"{', '.join(_plain(name) for name in names)}.",
+            "",
+        ]
+    for graph in exported.graphs:
+        versions, (file, snippet) = graph.versions, SNIPPETS[graph.file]
+        stated = (
+            f"ONNX opset {versions['opset']}, IR version {versions['ir']}; compared with the classifier in "
+            f"onnxruntime {versions['onnxruntime']}."
+            if graph.file == ONNX_FILE
+            else f"Written by torch {versions['torch']}; older versions may not read it."
+        )
+        lines += [f"### {graph.file}", "", stated, "", f"    python {file} PHOTO [PHOTO ...]", ""]
+        lines += ["```python", *snippet.rstrip("\n").split("\n"), "```", ""]
+    return ["## Use", "", *lines] if lines else []
 
 
-def _percent(estimate: Estimate) -> str:
-    return f"{100 * estimate.accuracy:.1f} %"
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+SNIPPETS = {
+    ONNX_FILE: ("classify_onnx.py", ONNX_SNIPPET),
+    TORCH_FILE: ("classify_torch.py", TORCH_SNIPPET),
+}
+"""Name and content of the Python file for each graph."""
 
 
 def _plain(name: str) -> str:

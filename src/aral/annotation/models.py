@@ -173,6 +173,17 @@ class Models:
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (model_number, jpeg))
 
+    def hide_generated_images(self, model_number: int, reason: str) -> None:
+        """Store why the images that a model has generated are not shown, as a sentence, and remove their picture."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM pictures WHERE model_number = ?", (model_number,))
+            write_setting(connection, "hidden generated images", {"model": model_number, "reason": reason})
+
+    def hidden_generated_images(self, model_number: int) -> str:
+        """Why the images that a model has generated are not shown; empty if they are, or if it generates none."""
+        stored = self._get("hidden generated images")
+        return str(stored["reason"]) if stored and stored["model"] == model_number else ""
+
     def generated_images(self, model_number: int | None = None) -> bytes | None:
         """The picture of a model, or the newest one; None when there is none."""
         rows = self._database.rows(

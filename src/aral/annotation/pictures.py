@@ -1,7 +1,9 @@
-"""What a project stores of an image file: pixels for training, a thumbnail for the page, hashes.
+"""What a project stores of an image file: pixels for training, pictures for the page, hashes.
 
-The pixels of all images are one file of raw bytes (:class:`PixelFile`), one row per image. A thumbnail is a JPEG
-encoded from the pixels, so it has no metadata of the file.
+The pixels of all images are one file of raw bytes (:class:`PixelFile`), one row per image. The page gets a JPEG in one
+of three sizes, encoded from the decoded pixels: a browser can show it whatever the format of the file, and it has no
+metadata of the file. Thumbnails are made when a file is read, stage pictures when one is first shown
+(:class:`StagePictures`), full pictures each time.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -20,6 +24,7 @@ from PIL import Image
 
 from aral.data.decode import Channels, square
 from aral.data.image_file import Opened, open_image, peek, read_image_bytes
+from aral.data.pixel_values import Note
 from aral.data.unreadable import Reason, Refused
 from aral.errors import RunFailed
 
@@ -28,8 +33,20 @@ SAMPLE = 64
 
 _COLOUR_SAMPLE = 16
 
+PictureSize: TypeAlias = Literal["thumbnail", "stage", "full"]
+"""Sizes of the page's pictures: for lists and the first frame, for the screen, for zooming in."""
+
 THUMBNAIL_SIDE = 512
 THUMBNAIL_QUALITY = 85
+STAGE_SIDE = 1600
+STAGE_QUALITY = 88
+FULL_SIDE = 16_384
+"""The longest side of a full picture: browsers do not show much larger ones."""
+
+FULL_QUALITY = 95
+
+STAGE_BYTES = 512 * 2**20
+"""Most bytes of the stage pictures of a project, about 1,500 of them."""
 
 SIDES = (28, 32, 48, 64, 96, 128)
 """Possible heights and widths of the training images, affordable for a small network on a CPU."""
@@ -204,7 +221,10 @@ def write_thumbnail(folder: Path, image_id: int, jpeg: bytes) -> None:
     Raises:
         OSError: the disk is full or not writable.
     """
-    path = thumbnail_path(folder, image_id)
+    _write_picture(thumbnail_path(folder, image_id), jpeg)
+
+
+def _write_picture(path: Path, jpeg: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")  # one left by a kill is overwritten the next time
     try:
@@ -221,11 +241,69 @@ def _private(path: str, flags: int) -> int:
 
 def read_thumbnail(folder: Path, image_id: int) -> bytes | None:
     """A stored thumbnail; None when it is missing or truncated, as after a power failure."""
+    return _read_picture(thumbnail_path(folder, image_id))
+
+
+def _read_picture(path: Path) -> bytes | None:
     try:
-        jpeg = thumbnail_path(folder, image_id).read_bytes()
+        jpeg = path.read_bytes()
     except FileNotFoundError:
         return None
     return jpeg if jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9") else None
+
+
+class StagePictures:
+    """The stage pictures of a project, by the content of the image file; the least recently shown ones are deleted.
+
+    It serves all threads of a process. A disk that is full or read-only is no error: then nothing is kept.
+
+    Args:
+        folder: of the project.
+        most_bytes: when they exceed it, the oldest are deleted until a fifth of it is free.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int = STAGE_BYTES) -> None:
+        self._folder = folder / "stage"
+        self._most_bytes = most_bytes
+        self._bytes: int | None = None
+        self._lock = Lock()
+
+    def read(self, sha256: str) -> bytes | None:
+        """The stage picture of an image file with this SHA-256; None if there is none, or only a part of it."""
+        path = self._path(sha256)
+        try:
+            jpeg = _read_picture(path)
+            if jpeg is not None:
+                os.utime(path)
+        except OSError:
+            return None
+        return jpeg
+
+    def keep(self, sha256: str, jpeg: bytes) -> None:
+        """Store the stage picture of an image file with this SHA-256."""
+        with self._lock:
+            try:
+                _write_picture(self._path(sha256), jpeg)
+                self._bytes = None if self._bytes is None else self._bytes + len(jpeg)
+                if self._bytes is None or self._bytes > self._most_bytes:
+                    self._delete_oldest()
+            except OSError:
+                self._bytes = None
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / sha256[:2] / f"{sha256}.jpg"
+
+    def _delete_oldest(self) -> None:
+        """Count the bytes; if they are too many, delete the pictures that were shown least recently."""
+        files = [(path, path.stat()) for path in self._folder.glob("*/*.jpg")]
+        self._bytes = sum(status.st_size for _, status in files)
+        if self._bytes <= self._most_bytes:
+            return
+        for path, status in sorted(files, key=lambda file: (file[1].st_mtime_ns, file[0])):
+            path.unlink(missing_ok=True)
+            self._bytes -= status.st_size
+            if self._bytes <= self._most_bytes * 4 // 5:
+                return
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +319,7 @@ class Photo:
         difference_hash: the difference hash of the thumbnail.
         thumbnail: a JPEG file.
         square: the pixels for training.
+        notes: what was done to its pixels.
     """
 
     width: int
@@ -251,6 +330,7 @@ class Photo:
     difference_hash: int
     thumbnail: bytes
     square: UInt8[np.ndarray, "C side side"]
+    notes: frozenset[Note]
 
 
 def read_photo(path: Path, pixels: PixelFile, max_pixels: int) -> Photo:
@@ -280,6 +360,7 @@ def _photo(data: bytes, opened: Opened, pixels: PixelFile) -> Photo:
         difference_hash(small),
         thumbnail,
         square(opened.image, pixels.side, pixels.channels),
+        opened.notes,
     )
 
 

@@ -1,11 +1,18 @@
-"""The classifier as a graph that runs without this package: torch.export and, with its extra, ONNX."""
+"""The classifier as a graph that runs without this package: torch.export and, with its extra, ONNX.
+
+Input of a graph: photos of any one size, N×H×W×3, red, green, blue, 0..255 as uint8. Resize, crop, grey and scaling are
+inside (:mod:`aral.annotation.preprocessing`). The rest, from a file to pixels, is in :mod:`aral.annotation.snippets`.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +20,23 @@ from jaxtyping import Float, UInt8
 
 from aral.annotation.classifier import Classifier
 from aral.annotation.formats import write_exported
+from aral.durable import Json
 from aral.errors import BadInput, RunFailed
 from aral.randomness import Stream
 
 TORCH_FILE = "model.pt2"
 ONNX_FILE = "model.onnx"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 18
+"""Of ONNX; runtimes since 2022 have it."""
+
+EXTRA_FILE = "metadata.json"
+"""Name of the metadata inside a ``.pt2`` file."""
+
+INPUT, OUTPUT = "pixels", "probabilities"
+MOST = 65_536
+"""Largest N, H and W."""
+
 TOLERANCE = 1e-4
 """The largest difference of a probability between the graph and the classifier."""
 
@@ -26,31 +44,86 @@ CHECKED = 5
 """Images of noise on which both are compared; not the number with which the graph was traced."""
 
 
-def export_torch(classifier: Classifier, target: Path) -> None:
-    """Write a program of ``torch.export``: pixels 0..255, uint8, N×C×H×W, to probabilities N×K.
+@dataclass(frozen=True)
+class Portable:
+    """A graph that was written: name of its file, and the versions it was written and compared with, by name."""
+
+    file: str
+    versions: Mapping[str, str]
+
+
+def export_torch(classifier: Classifier, target: Path, metadata: Mapping[str, Json]) -> Portable:
+    """Write a program of ``torch.export``: photos to probabilities N×K.
+
+    Args:
+        classifier: its preprocessing and weights.
+        target: the file.
+        metadata: JSON, written into the file as :data:`EXTRA_FILE`.
 
     Raises:
         RunFailed: the program differs from the classifier, or the file cannot be written.
     """
-    images = torch.export.Dim("images", min=1, max=65_536)
     program = torch.export.export(
-        classifier.module(),
-        (torch.from_numpy(_noise(classifier, 2)),),
-        dynamic_shapes={"pixels": {0: images}},
+        classifier.of_photos(), (_example(classifier),), dynamic_shapes={INPUT: _sizes()}
     )
     graph = program.module()
     _compare(classifier, lambda pixels: graph(torch.from_numpy(pixels)).detach().numpy(), "torch.export")
+    versions = {"torch": torch.__version__}
     content = io.BytesIO()
-    torch.export.save(program, content)
+    torch.export.save(
+        program, content, extra_files={EXTRA_FILE: json.dumps({**metadata, "versions": versions})}
+    )
     write_exported(target, content.getvalue())
+    return Portable(target.name, versions)
 
 
-def export_onnx(classifier: Classifier, target: Path) -> None:
+def export_onnx(classifier: Classifier, target: Path, metadata: Mapping[str, Json]) -> Portable:
     """Write an ONNX graph with the same inputs and outputs, after a comparison in onnxruntime.
+
+    Args:
+        classifier: its preprocessing and weights.
+        target: the file.
+        metadata: written into the graph's ``metadata_props``: texts as they are, other values as JSON.
 
     Raises:
         BadInput: the packages of the extra ``onnx`` are missing.
         RunFailed: the graph differs from the classifier, or the file cannot be written.
+    """
+    require_onnx()
+    import onnxruntime
+
+    program = torch.onnx.export(
+        classifier.of_photos(),
+        (_example(classifier),),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes={INPUT: _sizes()},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # only the older exporter returns None
+    model = program.model_proto
+    versions = {
+        "torch": torch.__version__,
+        "opset": str(next(each.version for each in model.opset_import if not each.domain)),
+        "ir": str(model.ir_version),
+        "onnxruntime": onnxruntime.__version__,
+    }
+    for name, value in {**metadata, "versions": versions}.items():
+        model.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    _compare(classifier, lambda pixels: np.asarray(session.run(None, {INPUT: pixels})[0]), "ONNX")
+    write_exported(target, content)
+    return Portable(target.name, versions)
+
+
+def require_onnx() -> None:
+    """Check that ONNX can be written.
+
+    Raises:
+        BadInput: packages are missing.
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -58,39 +131,43 @@ def export_onnx(classifier: Classifier, target: Path) -> None:
             f"ONNX needs {', '.join(missing)}, which this installation lacks.",
             "Install them: pip install 'aral[onnx]'",
         )
-    import onnxruntime
-
-    images = torch.export.Dim("images", min=1, max=65_536)
-    program = torch.onnx.export(
-        classifier.module(),
-        (torch.from_numpy(_noise(classifier, 2)),),
-        input_names=["pixels"],
-        output_names=["probabilities"],
-        dynamic_shapes={"pixels": {0: images}},
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None  # only the older exporter returns None
-    content = program.model_proto.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    _compare(classifier, lambda pixels: np.asarray(session.run(None, {"pixels": pixels})[0]), "ONNX")
-    write_exported(target, content)
 
 
-def _noise(classifier: Classifier, count: int) -> UInt8[np.ndarray, "N C H W"]:
-    shape = (count, *classifier.description.shape)
-    return Stream.root(0).child("parity").numpy().integers(0, 256, shape, dtype=np.uint8)
+def _sizes() -> dict[int, Any]:
+    """N, H and W may be any numbers."""
+    names = enumerate(("images", "height", "width"))
+    return {axis: torch.export.Dim(name, min=1, max=MOST) for axis, name in names}
+
+
+def _example(classifier: Classifier) -> torch.Tensor:
+    """Photos with which a graph is traced; their sizes are no constants of it."""
+    _, height, width = classifier.description.shape
+    return torch.zeros((2, height + 3, width + 5, 3), dtype=torch.uint8)
+
+
+def _noise(count: int, height: int, width: int) -> UInt8[np.ndarray, "N H W 3"]:
+    """Grey noise, which is the same in one channel and in three."""
+    draw = Stream.root(0).child("parity").numpy()
+    return draw.integers(0, 256, (count, height, width, 1), dtype=np.uint8).repeat(3, axis=3)
 
 
 def _compare(
     classifier: Classifier,
-    graph: Callable[[UInt8[np.ndarray, "N C H W"]], Float[np.ndarray, "N K"]],
+    graph: Callable[[UInt8[np.ndarray, "N H W 3"]], Float[np.ndarray, "N K"]],
     name: str,
 ) -> None:
-    pixels = _noise(classifier, CHECKED)
-    difference = float(np.abs(graph(pixels) - classifier.of_pixels(pixels)).max())
-    if not difference <= TOLERANCE:
-        raise RunFailed(
-            f"The {name} graph differs from the classifier by up to {difference:.2g} in a probability.",
-            "Use the safetensors of the export instead.",
-        )
+    """Compare with the classifier: on images of its own size, and on larger ones of another aspect ratio."""
+    channels, height, width = classifier.description.shape
+    own = _noise(CHECKED, height, width)
+    # At half the size every weight is an eighth or a multiple: nothing is rounded differently elsewhere.
+    larger = _noise(CHECKED - 2, 2 * height, 4 * width)
+    with torch.no_grad():
+        resized = classifier.of_photos()(torch.from_numpy(larger)).numpy()
+    expected = classifier.of_pixels(np.ascontiguousarray(own.transpose(0, 3, 1, 2)[:, :channels]))
+    for pixels, right in ((own, expected), (larger, resized)):
+        difference = float(np.abs(graph(pixels) - right).max())
+        if not difference <= TOLERANCE:
+            raise RunFailed(
+                f"The {name} graph differs from the classifier by up to {difference:.2g} in a probability.",
+                "Use the safetensors of the export instead.",
+            )

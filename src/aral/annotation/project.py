@@ -12,19 +12,20 @@ from types import TracebackType
 
 from aral.annotation.annotations import Annotations
 from aral.annotation.annotators import Annotators
-from aral.annotation.classes import Classes, add_new_classes
+from aral.annotation.classes import Classes, add_new_classes, start_classes
 from aral.annotation.database import FILE_NAME, ProjectDatabase, read_setting, write_setting
-from aral.annotation.estimate import EstimateSet, resize_estimate_set, set_seed
+from aral.annotation.estimate import EstimateSet, set_seed
 from aral.annotation.grid import Grid
 from aral.annotation.images import Images
 from aral.annotation.import_units import LabelImports
 from aral.annotation.labels import LabelCounts, Labels
-from aral.annotation.models import Models
+from aral.annotation.models import ModelRecord, Models
 from aral.annotation.predictions import Predictions
 from aral.annotation.queue import Queue
 from aral.annotation.settings import (
     ProjectSettings,
     Settings,
+    adapt_estimate_set,
     check_budget,
     read_settings,
     write_settings,
@@ -32,6 +33,24 @@ from aral.annotation.settings import (
 from aral.errors import BadInput
 
 FOLDER_NAME = ".aral"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The budget is spent, and this annotator has no second opinions left to give.
+
+    Attributes:
+        labels: how many images have a label.
+        budget: how many labels were to be given.
+        minutes_left: until there is a model that has learned from all labels; 0 when there is one, None when
+            that is unknown: no training so far, or it is off or has failed.
+        model_round: the round of the newest model; None without one.
+    """
+
+    labels: int
+    budget: int
+    minutes_left: float | None
+    model_round: int | None
 
 
 @dataclass(frozen=True)
@@ -99,13 +118,16 @@ class Project:
         class_names: Sequence[str] = (),
         budget: int | None = None,
         seed: int | None = None,
+        new_classes: Sequence[str] = (),
     ) -> Project:
         """Open the project of a folder of photos, or create it.
 
         Args:
             photos: the folder.
             project: the project's folder; None for ``.aral`` inside the photos.
-            class_names: classes to add; a name that a class has or had before is not added again.
+            class_names: the classes of a new project. In one that has classes each name must be that of one of
+                them, now or before, and nothing is added.
+            new_classes: classes to add; a name that a class has or had before is not added again.
             budget: how many labels are to be given; None leaves it as it is.
             seed: of the random order of images, which draws the estimate set. A project that has images keeps
                 its seed. None is 0 in a new project.
@@ -120,13 +142,15 @@ class Project:
             check_budget(budget)
             with database.transaction() as connection:
                 _set_photos(connection, folder, photos)
-                add_new_classes(connection, class_names, "aral label")
+                start_classes(connection, class_names, "aral label")
+                add_new_classes(connection, new_classes, "aral label")
                 if seed is not None:
                     set_seed(connection, seed)
                 settings = read_settings(connection)
                 if budget is not None and budget != settings.budget:
-                    write_settings(connection, replace(settings, budget=budget))
-                    resize_estimate_set(connection, budget, settings.estimate_share)
+                    settings = replace(settings, budget=budget)
+                    write_settings(connection, settings)
+                    adapt_estimate_set(connection, settings)
             return Project(folder, photos, database)
         except BaseException:
             database.close()
@@ -174,6 +198,11 @@ class Project:
         with self._database.snapshot():
             yield
 
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be changed, because there is no write access to the folder or its disk."""
+        return self._database.read_only
+
     def changes(self) -> int:
         """A counter of all changes but those of leases and predictions; pages and the trainer poll it."""
         return self._database.changes()
@@ -190,10 +219,37 @@ class Project:
         round_left = min(left, self._round_left(settings, counts))
         return Pace(per_minute, left, left * 60 / per_minute, round_left * 60 / per_minute)
 
+    def finish(self, annotator: str | None = None) -> Finish | None:
+        """That the budget is spent, for one annotator or for all, and when its model is there; None before."""
+        settings, counts = self.settings.get(), self.labels.counts()
+        if settings.budget is None or counts.labelled < settings.budget:
+            return None
+        if settings.overlap > 1 and self.queue.second_opinions(annotator):
+            return None
+        newest = self.models.newest()
+        return Finish(
+            counts.labelled,
+            settings.budget,
+            None if newest is None else self._minutes_left(newest, counts),
+            None if newest is None else newest.round,
+        )
+
+    def _minutes_left(self, newest: ModelRecord, counts: LabelCounts) -> float | None:
+        """Until a model has learned from all labels, if that takes as long as the newest model took."""
+        state = self.models.training_state()
+        if state.phase in ("idle", "off", "failed") and newest.trained_on >= counts.for_training:
+            return 0.0
+        if state.phase in ("off", "failed"):
+            return None
+        done = state.fraction if state.phase == "training" else 1.0 if state.phase == "choosing" else 0.0
+        return round(newest.seconds * (1 - done) / 60, 1)
+
     def _round_left(self, settings: ProjectSettings, counts: LabelCounts) -> float:
         """How many answers the rest of the newest query takes, with the estimate set mixed into it."""
         queued, in_set = self.queue.remaining(), int(self.estimate.image_ids().size)
-        share = settings.estimate_share if settings.budget is None else in_set / settings.budget
+        share = in_set / (settings.budget or max(1, self.images.count()))
+        if settings.budget is None and settings.estimate_size is None:
+            share = settings.estimate_share
         mixed_in = min(in_set - counts.for_estimate, queued * share / max(1 - share, 0.01))
         return float(queued + mixed_in)
 
@@ -207,6 +263,8 @@ def find_project(folder: Path) -> Path:
     for candidate in (folder, folder / FOLDER_NAME):
         if (candidate / FILE_NAME).is_file():
             return candidate.resolve()
+        if candidate.name == FOLDER_NAME and candidate.is_dir() and any(candidate.iterdir()):
+            return candidate.resolve()  # opening it says what is missing
     raise BadInput(f"There is no project in {folder}.", f"Start one: aral label {folder} --classes NAME,NAME")
 
 
@@ -229,7 +287,7 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
         )
     try:
         folder.mkdir(mode=0o700, parents=project is not None, exist_ok=True)
-        if not (folder / FILE_NAME).exists() and project is not None and any(folder.iterdir()):
+        if project is not None and not (folder / FILE_NAME).exists() and _holds_other_files(folder):
             raise BadInput(f"{folder} is no project and not empty.", "Give a new folder with --project.")
         folder.chmod(0o700)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -240,6 +298,11 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
             "Give a writable folder with --project.",
         ) from error
     return photos, folder
+
+
+def _holds_other_files(folder: Path) -> bool:
+    """Whether a folder is in use, and not as that of a project whose database is missing."""
+    return any(folder.iterdir()) and not any(folder.glob(f"{FILE_NAME}.backup-*"))
 
 
 def _set_photos(connection: sqlite3.Connection, folder: Path, photos: Path) -> None:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aral.annotation import Project
-from aral.annotation.advice import Unknown, advise, sampling_note
-from aral.annotation.model_cards import estimate_sentence
+from aral.annotation.advice import Unknown, advise, estimate_sentence, sampling_note
+from aral.annotation.estimate import LEAST
 from aral.annotation.training_folders import session_folders
 from aral.plural import counted
 
@@ -43,9 +43,12 @@ def status(project: Project) -> Status:
     estimate = next((model.estimate for model in reversed(models) if model.estimate), None)
     advice = advise(models, DEFAULT_NEXT)
     unreadable, files = project.images.unreadable(), project.images.status_counts()
+    in_set = int(project.estimate.image_ids().size)
+    missing, finish = project.labels.missing_in_estimate(), project.finish()
     sessions = session_folders(project.folder)
     facts = {
         "photos": str(project.photos.name),
+        "read only": project.read_only,
         "images": project.images.count(),
         "unreadable": len(unreadable),
         "unreadable files": [asdict(each) for each in unreadable],
@@ -54,11 +57,13 @@ def status(project: Project) -> Status:
         "classes": per_class,
         "budget": settings.budget,
         "counts": asdict(counts),
-        "estimate slice": int(project.estimate.image_ids().size),
+        "estimate slice": in_set,
         "queue left": project.queue.remaining(),
         "training": asdict(training),
         "models": len(models),
         "estimate": asdict(estimate) if estimate else None,
+        "estimate missing": list(missing),
+        "finish": asdict(finish) if finish else None,
         "advice": advice.reason if isinstance(advice, Unknown) else asdict(advice),
         "annotators": [each.name for each in project.annotators.all()],
         "session": sessions[-1][1].name if sessions else None,
@@ -79,6 +84,18 @@ def status(project: Project) -> Status:
         if models
         else "Nothing is trained yet.",
     ]
+    if missing:
+        sentences.append(
+            f"The estimate set has no image of {', '.join(missing)}: the accuracy says nothing about "
+            f"{'it' if len(missing) == 1 else 'them'}. "
+            f"Draw more: aral label {project.photos} --estimate-size {in_set + LEAST}"
+        )
+    if finish:
+        sentences.append(
+            f"The budget is spent. To go on: aral label {project.photos} --budget {finish.budget + DEFAULT_NEXT}"
+        )
+    if project.read_only:
+        sentences.insert(0, "The project is read only here: it can be looked at and exported, not labelled.")
     if unreadable:
         sentences.insert(1, "Files and reasons: aral status --json, or unreadable.csv of aral export.")
     if estimate is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64
 
 from aral.annotation.annotators import ensure_annotator, find_annotator
 from aral.annotation.database import ProjectDatabase, clock, clock_now
+from aral.annotation.estimate import labelable_images, labelled_images
 from aral.annotation.predictions import (
     Predictions,
     PredictionTable,
@@ -111,19 +112,23 @@ class Holder:
 _Row: TypeAlias = tuple[int, Purpose, float | None, str]
 """Image, purpose, score and reason."""
 
-# SQL: which images may be given to :annotator. Named values: person, overlap; purpose, count or image.
+# SQL: which images may be given to :annotator. Named values: overlap, spent; purpose, count or image.
 
 _FREE = """i.verdicts + (SELECT count(*) FROM leases l
         WHERE l.image_id = i.id AND l.annotator_id <> :annotator) < :overlap
     AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :annotator)"""
 _NEW = f"{_FREE} AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.id AND s.annotator_id = :annotator)"
 
+_BEGUN = "(NOT :spent OR i.verdicts > 0)"
+"""SQL: once the budget is spent, only images are given that have an answer and need more of them."""
+
 _QUEUED = f"""SELECT i.id, q.purpose, q.round, q.acquisition, q.score, q.reason
     FROM queue q JOIN images i ON i.id = q.image_id
-    WHERE q.open = 1 AND q.purpose = :purpose AND i.estimate = 0 AND {_NEW} ORDER BY q.position LIMIT :count"""
+    WHERE q.open = 1 AND q.purpose = :purpose AND i.estimate = 0 AND {_BEGUN} AND {_NEW}
+    ORDER BY q.position LIMIT :count"""
 _AT_RANDOM = f"""SELECT i.id, :purpose, NULL, iif(i.estimate, '{ESTIMATE_SET}', '{BY_CHANCE}'), NULL, ''
     FROM images i
-    WHERE i.open = 1 AND i.estimate = (:purpose = 'estimate') AND {_NEW} ORDER BY i.shuffle LIMIT :count"""
+    WHERE i.open = 1 AND i.estimate = (:purpose = 'estimate') AND {_BEGUN} AND {_NEW} ORDER BY i.shuffle LIMIT :count"""
 
 PROVENANCE = f"""iif(i.estimate, 'estimate', coalesce(a.purpose, 'random')),
     iif(i.estimate, NULL, a.round),
@@ -141,7 +146,7 @@ _WAS_POSTPONED = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coale
     FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
         LEFT JOIN asked a ON a.image_id = i.id AND a.round = e.round
     WHERE o.annotator_id = :annotator AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}"""
-_POSTPONED = f"{_WAS_POSTPONED} ORDER BY o.seq LIMIT :count"
+_POSTPONED = f"{_WAS_POSTPONED} AND {_BEGUN} ORDER BY o.seq LIMIT :count"
 _THIS_POSTPONED = f"{_WAS_POSTPONED} AND i.id = :image"
 
 
@@ -203,6 +208,17 @@ class Queue:
                 SELECT image_id, round, purpose, acquisition, score, reason FROM queue"""
             )
 
+    def second_opinions(self, annotator: str | None = None) -> int:
+        """How many images have an answer and need more of them: an annotator's, or with None anyone's."""
+        with self._database.snapshot() as connection:
+            (count,) = connection.execute(
+                """SELECT count(*) FROM images i WHERE i.open = 1 AND i.verdicts > 0
+                    AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.id
+                        AND s.annotator_id = ? AND s.action NOT IN ('skip', 'unsure'))""",
+                (0 if annotator is None else find_annotator(connection, annotator),),
+            ).fetchone()
+        return int(count)
+
     def remaining(self) -> int:
         """How many images of the newest query have no label yet.
 
@@ -224,6 +240,8 @@ class Queue:
         set, mixed evenly with the newest query, its reserve and random images. Last what this annotator skipped
         or was unsure of. Empty only when nothing is left that this annotator may label.
 
+        Once the budget is spent, only images that others have answered and that need more answers are given.
+
         Args:
             annotator: their name.
             count: how many cards, up to 200.
@@ -241,14 +259,16 @@ class Queue:
             holder = Holder(ensure_annotator(connection, annotator), tab, settings.overlap, clock(connection))
             end_old_leases(connection, holder.now)
             _renew_cards(connection, holder, holding, table)
-            given = _own_leases(connection, holder, holding)[:count]
+            spent = settings.budget is not None and labelled_images(connection) >= settings.budget
+            given = _own_leases(connection, holder, holding, spent)[:count]
             _renew(connection, holder, [assignment.image_id for assignment, _ in given])
             lacking = count - len(given)
-            chosen = _choose(connection, holder, lacking, holding, _estimate_share(connection, settings))
+            share = _estimate_share(connection, settings)
+            chosen = _choose(connection, holder, lacking, holding, share, spent)
             lease(connection, holder, chosen, table)
             given += [(assignment, table.of(assignment.image_id)) for assignment in chosen]
             if not given:  # nothing else is left but the images of this annotator's other tabs
-                given = _own_leases(connection, holder, holding, any_tab=True)[:count]
+                given = _own_leases(connection, holder, holding, spent, any_tab=True)[:count]
             return [_card(connection, settings, *one) for one in given]
 
     def renew_leases(
@@ -315,7 +335,12 @@ def _reserve_rows(
 
 
 def _choose(
-    connection: sqlite3.Connection, holder: Holder, count: int, held: Sequence[int], estimate_share: float
+    connection: sqlite3.Connection,
+    holder: Holder,
+    count: int,
+    held: Sequence[int],
+    share: float,
+    spent: bool,
 ) -> list[Assignment]:
     """The next images for a page: query, reserve, random images, last those this annotator skipped or was unsure of.
 
@@ -326,7 +351,8 @@ def _choose(
         holder: the page.
         count: how many images.
         held: images that are on the page already.
-        estimate_share: share of the answers that go to the estimate set.
+        share: share of the answers that go to the estimate set.
+        spent: the budget is spent.
     """
     if not count:
         return []
@@ -336,6 +362,7 @@ def _choose(
         values = {
             "annotator": holder.annotator_id,
             "overlap": holder.overlap,
+            "spent": spent,
             "purpose": purpose,
             "count": 2 * count + len(excluded),  # some may be held, or be in the query as well
         }
@@ -352,7 +379,7 @@ def _choose(
             for assignment in assignments(statement, purpose):
                 training.setdefault(assignment.image_id, assignment)
     estimate = assignments(_AT_RANDOM, "estimate")
-    mixed = mix(estimate, list(training.values()), *_given_counts(connection), estimate_share)[:count]
+    mixed = mix(estimate, list(training.values()), *_given_counts(connection), share)[:count]
     if len(mixed) < count:
         mixed += assignments(_POSTPONED, "random")[: count - len(mixed)]
     return mixed
@@ -401,10 +428,10 @@ def _given_counts(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def _estimate_share(connection: sqlite3.Connection, settings: ProjectSettings) -> float:
     """Share of the answers for the estimate set, such that the set and the budget are used up together."""
-    if settings.budget is None:
+    if settings.budget is None and settings.estimate_size is None:
         return settings.estimate_share
-    (images,) = connection.execute("SELECT count(*) FROM images WHERE estimate = 1").fetchone()
-    return float(images) / settings.budget
+    (in_set,) = connection.execute("SELECT count(*) FROM images WHERE estimate = 1").fetchone()
+    return float(in_set) / (settings.budget or max(1, labelable_images(connection)))
 
 
 def _card(
@@ -539,18 +566,19 @@ def _available(
 
 
 def _own_leases(
-    connection: sqlite3.Connection, holder: Holder, held: Sequence[int], any_tab: bool = False
+    connection: sqlite3.Connection, holder: Holder, held: Sequence[int], spent: bool, any_tab: bool = False
 ) -> list[tuple[Assignment, Suggestion | None]]:
     """The images leased to a tab that are not on its page, in the order of leasing.
 
     With ``any_tab`` those leased to any tab of the annotator.
     """
     rows = connection.execute(
-        """SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
+        f"""SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
             l.suggested_class, l.suggested_probability, l.suggested_by
         FROM leases l JOIN images i ON i.id = l.image_id
-        WHERE l.annotator_id = ? AND (l.tab = ? OR ?) AND i.open = 1 ORDER BY l.given""",
-        (holder.annotator_id, holder.tab, any_tab),
+        WHERE l.annotator_id = :annotator AND (l.tab = :tab OR :any_tab) AND i.open = 1 AND {_BEGUN}
+        ORDER BY l.given""",
+        {"annotator": holder.annotator_id, "tab": holder.tab, "any_tab": any_tab, "spent": spent},
     )
     excluded = set(held)
     return [(_assignment(*row[:6]), suggestion_of(*row[6:])) for row in rows if row[0] not in excluded]

@@ -1,12 +1,18 @@
-"""The settings of a project: keys and switches of the page, budget, overlap and size of the estimate set."""
+"""The settings of a project: keys and switches of the page, budget, overlap, estimate set, near-duplicates."""
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
-from aral.annotation.estimate import resize_estimate_set
+from aral.annotation.estimate import (
+    estimate_images,
+    labelled_images,
+    resize_estimate_set,
+    unanswered_estimate_images,
+)
+from aral.annotation.near_duplicates import DIFFERING_BITS, MOST_DIFFERING_BITS
 from aral.errors import BadInput
 from aral.plural import counted
 
@@ -33,6 +39,10 @@ CLASS_KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
 """The keys of classes, in the order they are assigned; keys of actions are skipped."""
 
 MOST_OVERLAP = 20
+MOST_BUDGET = 10_000_000
+
+MOST_DRAWN = 1000
+"""How many images are drawn for the estimate set at a time."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class ProjectSettings:
         budget: how many labels are to be given in all; None without a limit.
         overlap: by how many annotators each image is to be labelled.
         estimate_share: share of the budget for the estimate set.
+        near_duplicate_bits: how many bits of the difference hashes of two near-duplicates may differ, 0 to 8.
+        estimate_size: how many images the estimate set is to have, instead of that share; None to go by the share.
     """
 
     keys: dict[str, str]
@@ -56,6 +68,8 @@ class ProjectSettings:
     budget: int | None
     overlap: int
     estimate_share: float
+    near_duplicate_bits: int = DIFFERING_BITS
+    estimate_size: int | None = None
 
 
 class Settings:
@@ -88,9 +102,54 @@ class Settings:
                     "WHERE verdicts > 0",
                     (settings.overlap,),
                 )
-            if (settings.budget, settings.estimate_share) != (before.budget, before.estimate_share):
-                resize_estimate_set(connection, settings.budget, settings.estimate_share)
+            if _estimate_size(settings) != _estimate_size(before):
+                adapt_estimate_set(connection, settings)
         return settings
+
+    def add_to_budget(self, labels: int) -> ProjectSettings:
+        """Raise the budget by so many labels; several annotators may do so at once.
+
+        Raises:
+            BadInput: the project has no budget, or the number is out of range.
+        """
+        with self._database.transaction() as connection:
+            before = read_settings(connection)
+            if before.budget is None:
+                raise BadInput("The project has no budget to add to.", "Set one in the settings.")
+            if labels < 1 or before.budget + labels > MOST_BUDGET:
+                raise BadInput(
+                    f"{labels} more labels are out of range.", f"Give 1 to {MOST_BUDGET:,} in all."
+                )
+            settings = replace(before, budget=before.budget + labels)
+            write_settings(connection, settings)
+            adapt_estimate_set(connection, settings)
+        return settings
+
+    def enlarge_estimate_set(self, images: int) -> int:
+        """Draw so many more images at random for the estimate set; returns how many there were to draw.
+
+        The budget is raised where it would not suffice for their labels.
+
+        Raises:
+            BadInput: the number is out of range, or no image without an answer is left.
+        """
+        if not 1 <= images <= MOST_DRAWN:
+            raise BadInput(f"{images} more images are out of range.", f"Give 1 to {MOST_DRAWN}.")
+        with self._database.transaction() as connection:
+            settings = read_settings(connection)
+            before = estimate_images(connection)
+            settings = replace(settings, estimate_size=before + images)
+            adapt_estimate_set(connection, settings)
+            drawn = estimate_images(connection) - before
+            if drawn < 1:
+                raise BadInput(
+                    "There is no image left to draw for the estimate set.", "Add images to the folder."
+                )
+            if settings.budget is not None:
+                needed = labelled_images(connection) + unanswered_estimate_images(connection)
+                settings = replace(settings, budget=max(settings.budget, needed, before + drawn + 1))
+            write_settings(connection, replace(settings, estimate_size=before + drawn))
+        return drawn
 
 
 def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
@@ -103,6 +162,8 @@ def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
         budget=stored.get("budget"),
         overlap=stored.get("overlap", 1),
         estimate_share=stored.get("estimate_share", 0.2),
+        near_duplicate_bits=stored.get("near_duplicate_bits", DIFFERING_BITS),
+        estimate_size=stored.get("estimate_size"),
     )
 
 
@@ -115,6 +176,16 @@ def _keys(connection: sqlite3.Connection, chosen: dict[str, str]) -> dict[str, s
     taken |= {key.casefold() for key in chosen.values()}
     defaults = {action: "" if key.casefold() in taken else key for action, key in ACTION_KEYS.items()}
     return {**defaults, **chosen}
+
+
+def adapt_estimate_set(connection: sqlite3.Connection, settings: ProjectSettings) -> None:
+    """Draw the estimate set, or adapt it to the settings and to the images that there are now; in a transaction."""
+    resize_estimate_set(connection, *_estimate_size(settings))
+
+
+def _estimate_size(settings: ProjectSettings) -> tuple[int | None, float, int | None]:
+    """What the size of the estimate set depends on, as :func:`resize_estimate_set` takes it."""
+    return settings.budget, settings.estimate_share, settings.estimate_size
 
 
 def write_settings(connection: sqlite3.Connection, settings: ProjectSettings) -> None:
@@ -134,6 +205,17 @@ def _checked(settings: ProjectSettings) -> ProjectSettings:
             f"An estimate share of {settings.estimate_share} is out of range.",
             "Give a number from 0 to 0.5, such as 0.2.",
         )
+    if not 0 <= settings.near_duplicate_bits <= MOST_DIFFERING_BITS:
+        raise BadInput(
+            f"Near-duplicates cannot differ in {counted(settings.near_duplicate_bits, 'bit')} of their hashes.",
+            f"Give a number from 0 to {MOST_DIFFERING_BITS}; the default is {DIFFERING_BITS}.",
+        )
+    size, budget = settings.estimate_size, settings.budget
+    if size is not None and not 0 <= size < (MOST_BUDGET if budget is None else budget):
+        raise BadInput(
+            f"An estimate set of {counted(size, 'image')} is out of range.",
+            "Give 0 or more, and fewer than the labels of the budget.",
+        )
     return settings
 
 
@@ -141,10 +223,12 @@ def check_budget(budget: int | None) -> None:
     """Refuse a budget that cannot be spent.
 
     Raises:
-        BadInput: it is below 1.
+        BadInput: it is below 1 or above :data:`MOST_BUDGET`.
     """
-    if budget is not None and budget < 1:
-        raise BadInput(f"A budget of {counted(budget, 'label')} cannot be spent.", "Give 1 or more.")
+    if budget is not None and not 1 <= budget <= MOST_BUDGET:
+        raise BadInput(
+            f"A budget of {counted(budget, 'label')} cannot be spent.", f"Give 1 to {MOST_BUDGET:,}."
+        )
 
 
 def _check_keys(connection: sqlite3.Connection, keys: dict[str, str]) -> None:

@@ -14,8 +14,8 @@ import shutil
 import sqlite3
 import time
 import warnings
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 
 from aral.annotation.consensus import update_consensus
 from aral.annotation.database import ProjectDatabase, read_setting, write_setting
-from aral.annotation.estimate import image_stream, resize_estimate_set
+from aral.annotation.estimate import image_stream
 from aral.annotation.pictures import (
     SAMPLE,
     Photo,
@@ -35,9 +35,10 @@ from aral.annotation.pictures import (
     read_photo,
     write_thumbnail,
 )
-from aral.annotation.settings import read_settings
+from aral.annotation.settings import adapt_estimate_set, read_settings
 from aral.data.decode import Channels
 from aral.data.image_file import read_image_bytes
+from aral.data.pixel_values import Note
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Reason, Refused
 from aral.errors import BadInput, RunFailed
@@ -54,8 +55,11 @@ BATCH_SECONDS = 0.3
 STEPS_AT_ONCE = 500
 """Changes of the list in one transaction: a few milliseconds, so that annotators can answer meanwhile."""
 
-_RETRIED = (Reason.NO_PERMISSION, Reason.MISSING, Reason.TOO_LARGE)
+_RETRIED = (Reason.NO_PERMISSION, Reason.MISSING, Reason.TOO_LARGE, Reason.UNSUPPORTED)
 """Reasons that may no longer hold though the file looks the same."""
+
+READER_VERSION = 2
+"""Raised when more files can be read than before; then all unreadable ones are read again."""
 
 _Read: TypeAlias = tuple[int, Photo | Refused]
 """An image id with the result of reading its file."""
@@ -93,6 +97,8 @@ class SyncResult(SyncProgress):
         changed: images whose file has other content now.
         seconds: how long it took.
         first_frames: names of the animations, of which the first frame counts.
+        scaled: images read by this sync that have more than eight bits a channel, which were scaled to eight.
+        profiles_ignored: images read by this sync whose colour profile cannot be used.
         complete: False when it was stopped before the end.
     """
 
@@ -101,6 +107,8 @@ class SyncResult(SyncProgress):
     changed: int
     seconds: float
     first_frames: tuple[str, ...]
+    scaled: int
+    profiles_ignored: int
     complete: bool
 
 
@@ -138,7 +146,8 @@ def run_sync(database: ProjectDatabase, folder: Path, photos: Path, request: Syn
         )
         files = [(image_id, os.fsdecode(name)) for image_id, name in pending]
         before = _progress(database)
-        complete = _read_files(database, folder, photos, files, request) if files else True
+        notes: Counter[Note] = Counter()
+        complete = _read_files(database, folder, photos, files, request, notes) if files else True
         _resize_estimate_set(database)
     finally:
         lock.release()
@@ -151,6 +160,8 @@ def run_sync(database: ProjectDatabase, folder: Path, photos: Path, request: Syn
         changed=_count(database, "status = 'changed'"),
         seconds=time.monotonic() - started,
         first_frames=_first_frames(database),
+        scaled=notes[Note.SCALED],
+        profiles_ignored=notes[Note.PROFILE_IGNORED],
         complete=complete,
     )
 
@@ -171,8 +182,7 @@ def _pixel_file(folder: Path, side: int, channels: Channels) -> PixelFile:
 
 def _resize_estimate_set(database: ProjectDatabase) -> None:
     with database.transaction() as connection:
-        settings = read_settings(connection)
-        resize_estimate_set(connection, settings.budget, settings.estimate_share)
+        adapt_estimate_set(connection, read_settings(connection))
 
 
 def _progress(database: ProjectDatabase) -> SyncProgress:
@@ -220,12 +230,14 @@ class _Comparison:
         next_id: of the next new image.
         present: by name the listed files that were in the folder at the last sync; those found again are removed.
         gone: by name the listed images whose file is missing or changed.
+        retried: reasons of unreadable files that are read again though they look the same.
         steps: the changes.
     """
 
     photos: Path
     stream: Stream
     next_id: int
+    retried: Collection[str]
     present: dict[str, _Known] = field(default_factory=dict)
     gone: dict[str, list[_Known]] = field(default_factory=lambda: defaultdict(list))
     steps: list[_Step] = field(default_factory=list)
@@ -241,7 +253,7 @@ class _Comparison:
         if known is None:
             self.add_or_restore(name, size, time, self.known_content(name, size, time))
         elif known.status == "unreadable":
-            if (known.size, known.time) != (size, time) or known.reason in _RETRIED:
+            if (known.size, known.time) != (size, time) or known.reason in self.retried:
                 self.steps.append(_set_status(known.id, "pending", size, time))
         elif known.status == "ready" and (known.size, known.time) != (size, time):
             content = _content(self.photos / name)
@@ -286,8 +298,10 @@ def update_image_list(database: ProjectDatabase, photos: Path, found: Found) -> 
     """
     with database.snapshot() as connection:
         stream = image_stream(connection)
+        same_reader = read_setting(connection, "reader", 1) == READER_VERSION
     rows = database.rows("SELECT id, name, status, file_size, file_time, sha256, reason FROM images")
-    comparison = _Comparison(photos, stream, max((row[0] for row in rows), default=-1) + 1)
+    next_id = max((row[0] for row in rows), default=-1) + 1
+    comparison = _Comparison(photos, stream, next_id, _RETRIED if same_reader else tuple(Reason))
     for image_id, name, status, size, time_, sha256, reason in rows:
         known = _Known(image_id, status, size, time_, sha256, reason)
         if status in ("missing", "changed"):
@@ -308,6 +322,7 @@ def update_image_list(database: ProjectDatabase, photos: Path, found: Found) -> 
             [(os.fsencode(bad.path), bad.reason.value, bad.detail) for bad in found.left_out],
         )
         _replace_missing_by_copies(connection)
+        write_setting(connection, "reader", READER_VERSION)
 
 
 def _content(path: Path) -> str:
@@ -374,8 +389,12 @@ def _read_files(
     photos: Path,
     files: Sequence[tuple[int, str]],
     request: SyncRequest,
+    notes: Counter[Note],
 ) -> bool:
-    """Read the pending files and commit them batch by batch; False when stopped before the end."""
+    """Read the pending files and commit them batch by batch; False when stopped before the end.
+
+    The notes of the images that were read are counted.
+    """
     pixels = _choose_pixel_file(database, folder, photos, files, request)
     (rows,) = database.row("SELECT max(id) + 1 FROM images")
     writer = PixelWriter(pixels, rows)
@@ -392,6 +411,8 @@ def _read_files(
     try:
         for image_id, photo in _read_ahead(read, photos, files, request.stopping):
             batch.append((image_id, photo))
+            if isinstance(photo, Photo):
+                notes.update(photo.notes)
             if len(batch) >= BATCH_IMAGES or time.monotonic() - committed > BATCH_SECONDS:
                 progress = _commit(database, folder, writer, batch, progress)
                 request.observer(progress)

@@ -14,8 +14,10 @@ from PIL import Image
 from aral.annotation import ModelRecord, Project
 from aral.annotation.accuracy_estimate import class_figures, estimate_accuracy
 from aral.annotation.advice import Unknown, advise
-from aral.annotation.classifier import Classifier, Description
+from aral.annotation.classifier import Classifier, Description, figures
+from aral.annotation.generated_images import why_hidden
 from aral.annotation.training_run import TrainingRun
+from aral.data.batches import gather
 from aral.durable import prune
 from aral.learners import Gallery
 from aral.randomness import Stream
@@ -23,6 +25,7 @@ from aral.randomness import Stream
 MODELS = "models"
 KEPT_MODELS = 20
 GENERATED_PER_CLASS = 8
+COMPARED_PHOTOS = 100
 MOST_PICTURED_CLASSES = 12
 LEAST_PICTURE_SIDE = 48
 
@@ -57,7 +60,11 @@ def add_model(run: TrainingRun) -> ModelRecord:
         Stream.root(run.spec.seed).child("gallery"),
     )
     if gallery is not None:
-        project.models.set_generated_images(model_number, picture(gallery))
+        hidden = why_hidden(gallery, classifier, gather(everything, everything.ids[:COMPARED_PHOTOS], False))
+        if hidden:
+            project.models.hide_generated_images(model_number, hidden)
+        else:
+            project.models.set_generated_images(model_number, picture(gallery))
     update_advice(project, run.query_size)
     run.record_model(model_number)
     _prune(project)
@@ -117,16 +124,7 @@ def _model_record(run: TrainingRun, classifier: Classifier, seconds: float) -> M
 
 def _with_figures(classifier: Classifier, record: ModelRecord) -> Classifier:
     """The same classifier, with the figures of its record in its description."""
-    estimate = record.estimate
-    facts = {
-        "round": record.round,
-        "trained_on": record.trained_on,
-        "accuracy": estimate.accuracy if estimate else None,
-        "accuracy_low": estimate.low if estimate else None,
-        "accuracy_high": estimate.high if estimate else None,
-        "measured_on": estimate.count if estimate else 0,
-    }
-    return Classifier(replace(classifier.description, facts=facts), classifier.network.state_dict())
+    return Classifier(replace(classifier.description, facts=figures(record)), classifier.network.state_dict())
 
 
 def picture(gallery: Gallery) -> bytes:

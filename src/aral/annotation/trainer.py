@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from aral.annotation import Phase, Project, TrainingState
 from aral.annotation.advice import Unknown, advise
 from aral.annotation.trained_models import add_model, update_estimate
 from aral.annotation.training_options import TrainingOptions
 from aral.annotation.training_run import RunIdentity, TrainingRun, identity_of
-from aral.errors import AralError, Stopped
+from aral.errors import AralError, RunFailed, Stopped
 from aral.loop import Observer
 from aral.loop.training import PRETRAINING
 from aral.plural import counted
@@ -87,7 +88,8 @@ class Trainer:
     def close(self) -> None:
         """Release the training run and report that training is off."""
         self._close_run()
-        self._reporter.report("off", "Training is off.")
+        with suppress(RunFailed):  # the disk may be full
+            self._reporter.report("off", "Training is off.")
 
     def turn(self) -> bool:
         """Do the next task; False when there is none before the project changes."""

@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from aral.annotation import Project, TrainingState
 from aral.annotation.training_options import read_options
-from aral.errors import AralError
+from aral.errors import AralError, RunFailed
 from aral.loop.lock import FolderLock
 
 LOG = "trainer.log"
@@ -90,12 +91,17 @@ class TrainerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._project.models.set_training_state(TrainingState("off", message="Training is off."))
+        with suppress(RunFailed):  # the disk may be full; the next start sets it again
+            self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _supervise(self) -> None:
         while not self._ending.is_set() and self._starts < MOST_STARTS:
             started = time.monotonic()
-            self._process = self._start()
+            try:
+                self._process = self._start()
+            except OSError as error:
+                self._report_failure(f"The training worker cannot start: {error}.")
+                return
             self._starts += 1
             while self._process.poll() is None:
                 if self._ending.wait(POLL_SECONDS):
@@ -103,7 +109,12 @@ class TrainerProcess:
             if time.monotonic() - started > LONG_ENOUGH:
                 self._starts = 0
         if not self._ending.is_set():
-            message = f"The training worker ended {MOST_STARTS} times. Its log: {self._project.folder / LOG}."
+            self._report_failure(
+                f"The training worker ended {MOST_STARTS} times. Its log: {self._project.folder / LOG}."
+            )
+
+    def _report_failure(self, message: str) -> None:
+        with suppress(RunFailed):  # the disk may be full
             self._project.models.set_training_state(TrainingState("failed", message=message))
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -14,6 +14,7 @@ from .comparison import (
     curve_points,
     within_margin,
 )
+from .cost import DefaultSeeds, default_seeds
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
@@ -29,12 +30,15 @@ from .statistics import (
     LEVEL,
     MINIMUM_SEEDS,
     MOST_SEEDS,
+    POOLED_BELOW,
     SIGNIFICANCE,
     Interval,
     LabelsNeeded,
     NotReached,
+    PairedTest,
     Reached,
     ReachedAtStart,
+    TTest,
 )
 from .workers import Failure, GridObserver, Job, Progress, State
 
@@ -44,12 +48,14 @@ __all__ = [
     "MARGIN",
     "MINIMUM_SEEDS",
     "MOST_SEEDS",
+    "POOLED_BELOW",
     "SHORT_NAMES",
     "SIGNIFICANCE",
     "Comparison",
     "Conditions",
     "CurvePoint",
     "DataRecord",
+    "DefaultSeeds",
     "Difference",
     "Failure",
     "FullTraining",
@@ -65,6 +71,7 @@ __all__ = [
     "Measure",
     "Method",
     "NotReached",
+    "PairedTest",
     "Parity",
     "Progress",
     "Reached",
@@ -76,6 +83,7 @@ __all__ = [
     "RunSpec",
     "Scaled",
     "State",
+    "TTest",
     "TargetRow",
     "Unit",
     "UnitResult",
@@ -86,6 +94,7 @@ __all__ = [
     "compare_grid",
     "compare_runs",
     "curve_points",
+    "default_seeds",
     "differences",
     "drive",
     "figure_names",

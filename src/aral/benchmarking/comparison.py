@@ -26,17 +26,17 @@ from aral.benchmarking.statistics import (
     LabelsNeeded,
     NotReached,
     PairedTest,
+    TTest,
     common_range,
-    holm,
     labels_needed,
     labels_saved,
     mean_curve,
     normalised_area,
-    paired_test,
     seeds_needed,
     t_interval,
     win_share,
 )
+from aral.benchmarking.two_way import PairTest, corrected, pair_test, two_way
 from aral.benchmarking.workers import State
 from aral.errors import BadInput, unknown_name
 
@@ -94,13 +94,21 @@ class VerdictRow:
         measure: the quantity that is tested.
         seeds: the seeds that both have, ascending.
         span: smallest and largest number of labels that all these runs cover; None without such a range.
-        test: the paired differences; None if there are none.
-        corrected_t_p: p-value of the t-test, corrected after Holm over the methods; None below three seeds.
-        corrected_flip_p: that of the sign-flip test.
+        test: the paired differences, with the paired t-test; None if there are none.
+        pooled: the t-test by the deviation pooled over all methods, which then decides; None where the paired t-test
+            decides.
+        pooled_over: names of the runs that the deviation is pooled over; empty where the paired t-test decides.
+        not_pooled: names of the runs that are left out of it, because they do not cover the range of labels.
+        outlying: methods that are left out of it, because their deviation is far larger than that of the others.
+        uneven: the methods, of these two, whose deviation is significantly larger than that of the others, so that
+            the deviation is not pooled.
+        corrected_p: p-value of the test that decides, corrected after Holm over the methods; None below three seeds.
+        corrected_t_p: that of the paired t-tests alone. Where all differences are equal, both are 1.
         verdict: the outcome.
         seeds_needed: seeds needed for a clear verdict; None if it is clear, if there are fewer than three, or
             if more than a thousand were needed.
         different_starts: seeds whose two runs did not start from the same first labels.
+        unpaired: seeds that only one of the two has; their runs do not count for the mean.
     """
 
     method: str
@@ -109,11 +117,22 @@ class VerdictRow:
     seeds: tuple[int, ...]
     span: tuple[int, int] | None
     test: PairedTest | None
+    pooled: TTest | None
+    pooled_over: tuple[str, ...]
+    not_pooled: tuple[str, ...]
+    outlying: tuple[str, ...]
+    uneven: tuple[str, ...]
+    corrected_p: float | None
     corrected_t_p: float | None
-    corrected_flip_p: float | None
     verdict: Verdict
     seeds_needed: int | None
     different_starts: tuple[int, ...]
+    unpaired: tuple[int, ...]
+
+    @property
+    def deciding(self) -> TTest | None:
+        """The t-test that decides; None for a single seed, or if nothing is pooled and all differences are equal."""
+        return self.pooled or (self.test.t_test if self.test else None)
 
 
 @dataclass(frozen=True)
@@ -430,42 +449,62 @@ def _shared(pair: tuple[str, str], runs: _Runs) -> list[tuple[_Run, _Run]]:
 def _verdict_rows(pairs: Sequence[tuple[str, str]], runs: _Runs) -> tuple[VerdictRow, ...]:
     """Both measures of each pair; for each measure, p-values are corrected over the pairs that are tested."""
     rows: dict[tuple[str, Measure], VerdictRow] = {}
+    spans = {
+        pair: common_range([run.curve for both in _shared(pair, runs) for run in both]) for pair in pairs
+    }
     for measure in Measure:
-        tests = {pair: _paired(_shared(pair, runs), measure) for pair in pairs}
-        enough = {pair: test for pair, test in tests.items() if test and test.count >= MINIMUM_SEEDS}
-        t_ps = holm([test.spread.t_p for test in enough.values() if test.spread])
-        flip_ps = holm([test.flip_p for test in enough.values()])
-        corrected = dict(zip(enough, zip(t_ps, flip_ps, strict=True), strict=True))
+        scores = {span: _scores(runs, measure, *span) for span in spans.values() if span}
+        layouts = {span: two_way(each) for span, each in scores.items()}
+        tests = {
+            pair: pair_test(scores[span], layouts[span], *pair) if span else None
+            for pair, span in spans.items()
+        }
+        enough = {pair: test for pair, test in tests.items() if test and test.paired.count >= MINIMUM_SEEDS}
+        p_values = dict(zip(enough, corrected([test.deciding for test in enough.values()]), strict=True))
+        t_ps = dict(zip(enough, corrected([test.paired.t_test for test in enough.values()]), strict=True))
         for pair, test in tests.items():
-            t_p, flip_p = corrected.get(pair, (None, None))
-            shared, verdict = _shared(pair, runs), verdict_of(test, t_p)
+            shared, verdict = _shared(pair, runs), verdict_of(test, p_values.get(pair))
             rows[pair[0], measure] = VerdictRow(
                 *pair,
                 measure=measure,
                 seeds=tuple(run.record.seed for run, _ in shared),
-                span=common_range([run.curve for both in shared for run in both]),
-                test=test,
-                corrected_t_p=t_p,
-                corrected_flip_p=flip_p,
+                span=spans[pair],
+                test=test.paired if test else None,
+                pooled=test.pooled if test else None,
+                pooled_over=_pooled(runs, test, spans[pair], covering=True),
+                not_pooled=_pooled(runs, test, spans[pair], covering=False),
+                outlying=test.outlying if test and test.pooled else (),
+                uneven=test.uneven if test else (),
+                corrected_p=p_values.get(pair),
+                corrected_t_p=t_ps.get(pair),
                 verdict=verdict,
                 seeds_needed=_seeds_needed(verdict, test, len(enough)),
                 different_starts=tuple(run.record.seed for run, base in shared if not _same_start(run, base)),
+                unpaired=tuple(sorted(runs[pair[0]].keys() ^ runs[pair[1]].keys())),
             )
     return tuple(rows[pair[0], measure] for pair in pairs for measure in Measure)
 
 
-def verdict_of(test: PairedTest | None, corrected_p: float | None) -> Verdict:
+def verdict_of(test: PairTest | None, corrected_p: float | None) -> Verdict:
     """The rule of verdicts.
 
-    Better or worse if the corrected p-value of the paired t-test is significant, by the sign of the mean; no
-    practical difference if the t-interval lies inside ± :data:`MARGIN`; else, and always with fewer than three
-    seeds, inconclusive.
+    Better or worse if the corrected p-value of the deciding t-test is significant, by the sign of the mean; no
+    practical difference if its t-interval lies inside ± :data:`MARGIN`; else, and always with fewer than three seeds,
+    inconclusive. Where all differences are equal and nothing is pooled, there is no deviation to test against: no
+    practical difference if all are zero, else inconclusive.
+
+    Args:
+        test: of the pair; None without shared seeds.
+        corrected_p: None with fewer than three seeds.
     """
-    if test is None or test.spread is None or corrected_p is None:
+    if test is None or corrected_p is None:
         return Verdict.INCONCLUSIVE
+    mean = test.paired.mean
+    if test.deciding is None:
+        return Verdict.NO_DIFFERENCE if mean == 0 else Verdict.INCONCLUSIVE
     if corrected_p < SIGNIFICANCE:
-        return Verdict.BETTER if test.mean > 0 else Verdict.WORSE
-    if within_margin(test.spread.interval):
+        return Verdict.BETTER if mean > 0 else Verdict.WORSE
+    if within_margin(test.deciding.interval):
         return Verdict.NO_DIFFERENCE
     return Verdict.INCONCLUSIVE
 
@@ -475,20 +514,40 @@ def within_margin(interval: Interval) -> bool:
     return -MARGIN < interval.low and interval.high < MARGIN
 
 
-def _seeds_needed(verdict: Verdict, test: PairedTest | None, tests: int) -> int | None:
-    if verdict is not Verdict.INCONCLUSIVE or test is None or test.spread is None:
+def _seeds_needed(verdict: Verdict, test: PairTest | None, tests: int) -> int | None:
+    if verdict is not Verdict.INCONCLUSIVE or test is None or test.deciding is None:
         return None
-    if test.count < MINIMUM_SEEDS:
+    mean, count = test.paired.mean, test.paired.count
+    if count < MINIMUM_SEEDS:
         return None
-    return seeds_needed(test.mean, test.spread.deviation, MARGIN, tests)
+    pooled = test.deciding.degrees_of_freedom / (count - 1)
+    return seeds_needed(mean, test.deciding.deviation, MARGIN, tests, pooled)
 
 
-def _paired(shared: Sequence[tuple[_Run, _Run]], measure: Measure) -> PairedTest | None:
-    span = common_range([run.curve for both in shared for run in both])
-    if span is None:
-        return None
-    scores = np.array([[_score(run.curve, measure, *span) for run in both] for both in shared])
-    return paired_test(scores[:, 0], scores[:, 1])
+def _scores(runs: _Runs, measure: Measure, start: int, stop: int) -> dict[str, dict[int, float]]:
+    """Of every run that covers the range of labels, by method and seed."""
+    return {
+        method: {
+            seed: _score(run.curve, measure, start, stop)
+            for seed, run in by_seed.items()
+            if _covers(run, start, stop)
+        }
+        for method, by_seed in runs.items()
+    }
+
+
+def _covers(run: _Run, start: int, stop: int) -> bool:
+    return run.curve.first <= start and stop <= run.curve.last
+
+
+def _pooled(
+    runs: _Runs, test: PairTest | None, span: tuple[int, int] | None, covering: bool
+) -> tuple[str, ...]:
+    """Names of the runs that a test pools the deviation over, or of those that do not cover its range of labels."""
+    if test is None or test.pooled is None or span is None:
+        return ()
+    every = [run for name, own in runs.items() if name not in test.outlying for run in own.values()]
+    return tuple(run.record.name for run in every if _covers(run, *span) is covering)
 
 
 def _score(curve: Curve, measure: Measure, start: int, stop: int) -> float:

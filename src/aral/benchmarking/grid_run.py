@@ -78,7 +78,7 @@ def run_grid(
     grid = with_precision(grid, folder)
     compared = units(grid)
     check_equal(compared, grid.allow_unequal)
-    data = load_data(compared[0].spec, resources.data_root, resources.download)
+    data = load_data(compared[0].spec, resources.data_root, resources.download, observer.reading)
     full = full_units(grid, len(data.pool))
     check_pairings((*compared, *full), data.pool.shape, data.class_count)
     for unit in compared:

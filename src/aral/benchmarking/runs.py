@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from aral.benchmarking.hardware import Hardware
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
-from aral.data import NAMES, DataSet, Limits, folder_dataset, load
+from aral.data import NAMES, DataSet, Limits, Reader, folder_dataset, load
 from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.loop import (
@@ -32,22 +33,47 @@ from aral.loop import (
     check_strategy,
 )
 from aral.randomness import Stream
+from aral.representations import FeatureCache, FeatureReader, make_backbone, projected, with_features
 from aral.types import ImageSet, LabelledSet
 
 SETTINGS_FILE = "settings.json"
 
 
-def load_data(spec: RunSpec, root: Path | None = None, download: bool = False) -> DataSet:
-    """The data set of a run, cut to its sizes.
+def load_data(
+    spec: RunSpec,
+    root: Path | None = None,
+    download: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DataSet:
+    """The data set of a run, cut to its sizes; with another representation than pixels, features of its images.
+
+    Args:
+        spec: names the data and the representation.
+        root: the folder with data sets; see :func:`aral.data.data_root`.
+        download: whether data and weights that are missing may be fetched.
+        progress: given the number of images whose features are there, and of all that are being read.
 
     Raises:
-        BadInput: the data are missing or cannot be used.
+        BadInput: the data, or the weights of the backbone, are missing or cannot be used.
     """
+    chosen = spec.representation
+    if chosen.is_pixels:
+        return _pixels(spec, root, download)
+    backbone = make_backbone(chosen, download)
+    with FeatureCache.of(backbone, precision=chosen.precision) as cache:
+        reader = FeatureReader(backbone, cache, progress)
+        data = with_features(_pixels(spec, root, download, reader), reader)
+    return projected(data, backbone, chosen.components)[0]
+
+
+def _pixels(spec: RunSpec, root: Path | None, download: bool, reader: Reader | None = None) -> DataSet:
+    """The data set, with image files as pixels or as the reader has them."""
     # Which images a smaller pool keeps is the same for every seed and method.
     limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
     if spec.data in NAMES:
-        return load(spec.data, root, download, spec.side, limits)
-    return folder_dataset(Path(spec.data).expanduser(), spec.side, 0.2, Stream.root(0), limits=limits)
+        return load(spec.data, root, download, spec.side, limits, reader)
+    path = Path(spec.data).expanduser()
+    return folder_dataset(path, spec.side, 0.2, Stream.root(0), limits=limits, reader=reader)
 
 
 def run(
@@ -192,6 +218,7 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
         "test size": len(data.test),
         "pool fingerprint": fingerprint,
         "data fingerprint": data_fingerprint(data),
+        "features of": None if data.features_of is None else asdict(data.features_of),
         "versions": versions(),
     }
     for key, value in values.items():
@@ -214,11 +241,13 @@ def images_fingerprint(images: ImageSet) -> str:
 
 
 def data_fingerprint(data: DataSet) -> str:
-    """A hash of everything in the data that affects a result: images, classes and class names."""
+    """A hash of everything in the data that affects a result: images or features and their backbone, classes, names."""
     digest = hashlib.sha256((images_fingerprint(data.pool) + images_fingerprint(data.test.images)).encode())
     for classes in (data.pool_classes, data.test.classes):
         digest.update(np.ascontiguousarray(classes).tobytes())
     digest.update(json.dumps(data.class_names).encode())
+    if data.features_of is not None:
+        digest.update(json.dumps(asdict(data.features_of), sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
 
@@ -240,10 +269,12 @@ def read_spec(folder: Path) -> RunSpec:
     path = folder / SETTINGS_FILE
     try:
         spec = validated(json.loads(path.read_text()))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BadInput(
             f"{folder} is not a run folder: it has no {SETTINGS_FILE}.", "Check the path."
         ) from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}.", "Check its permissions.") from error
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
     for name in (spec.acquisition, spec.rounds.first_query):

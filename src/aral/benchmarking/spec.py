@@ -21,9 +21,12 @@ from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS, AnyLearner, variant_settings
 from aral.learners.settings import NOT_SHARED
+from aral.representations.settings import PIXELS, RepresentationSettings
 from aral.settings import Settings
 
 FOLDER_PRESET = "folder"
+FEATURES_PRESET = "features"
+"""Of every data set, where the learner reads features in place of pixels."""
 SCALES = ("mlp", "compact", "conv32", "resnet", "biggan", "features")
 """Tags of :data:`aral.networks.AnyFamily`."""
 
@@ -64,6 +67,7 @@ class RunSpec(Settings):
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
     test_size: int | None = Field(None, ge=1)  # None: the whole test set
     side: int = Field(32, ge=8)  # of images read from class folders (a folder, imagenet), pixels
+    representation: RepresentationSettings = RepresentationSettings()
     rounds: Rounds = Rounds()
 
     @property
@@ -76,7 +80,7 @@ class RunSpec(Settings):
         """A name for the run's folder."""
         # A folder may be given as ".", which has no name of its own.
         data = self.data if self.data in NAMES else Path(self.data).expanduser().resolve().name
-        return f"{data}-{self.method}-seed{self.seed}"
+        return f"{data}{self.representation.suffix}-{self.method}-seed{self.seed}"
 
 
 def preset_names() -> list[str]:
@@ -106,6 +110,7 @@ def resolve(
     preset for all data sets, the data set's preset for the learner and for its variants, the method's variants, single
     settings. Where ``learner.training.precision`` or ``threads`` is ``auto``, as in most presets, the specification has
     what is faster on this machine.
+    With another representation than pixels, the preset of features stands for that of the data set.
 
     Args:
         data: name of a data set, or a folder of class folders.
@@ -122,6 +127,9 @@ def resolve(
         error = unknown_name("data set", data, NAMES)
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
     learner = method.learner_name
+    given = [_parsed(setting) for setting in settings]
+    if _backbone(fields, given) != PIXELS:
+        name = FEATURES_PRESET
     preset, of_learner = read_preset(name), read_learner_preset(learner)
     of_variants = preset.pop("learners", {})
     table = {**preset, "learner": _fitting(preset.get("learner", {}), LEARNERS[learner])}
@@ -132,7 +140,6 @@ def resolve(
     table |= {"data": data, "acquisition": method.acquisition, "chosen": method.reason}
     table.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
-    given = [_parsed(setting) for setting in settings]
     for setting in given:
         _refuse_other_learner(setting)
         table = _merged(_without_other_scale(table, setting), setting)
@@ -143,6 +150,17 @@ def resolve(
     check_acquisition_name(spec.acquisition)
     check_acquisition_name(spec.rounds.first_query)
     return spec
+
+
+def _backbone(fields: Mapping[str, Any], given: Iterable[Mapping[str, Any]]) -> str:
+    """The representation that is asked for."""
+    chosen = fields.get("representation")
+    names = [chosen.backbone if isinstance(chosen, RepresentationSettings) else _at(fields, _BACKBONE)]
+    names += [_at(setting, _BACKBONE) for setting in given]
+    return str(next((name for name in reversed(names) if name is not None), PIXELS))
+
+
+_BACKBONE = "representation.backbone"
 
 
 def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[str, Any]:

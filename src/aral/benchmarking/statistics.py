@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy import stats
+from scipy import special
 
 from aral.plural import counted
-from aral.randomness import Stream
 
 LEVEL = 0.95
 """Confidence level of every interval."""
@@ -25,11 +24,11 @@ LEVEL = 0.95
 SIGNIFICANCE = 0.05
 """A p-value below it is significant."""
 
-EXACT_SEEDS = 14
-"""Up to this many seeds the sign-flip test enumerates all flips; beyond, it samples 2¹⁴ of them."""
-
 MINIMUM_SEEDS = 3
 """With fewer seeds no verdict is given."""
+
+POOLED_BELOW = 10
+"""Below this number of seeds the deviation is pooled over the methods of a comparison where that is possible."""
 
 DECIMALS = 12
 """Differences are rounded to this many decimals, so that rounding errors of the arithmetic do not count."""
@@ -197,31 +196,49 @@ def _bounds(needed: LabelsNeeded) -> Interval:
 # Intervals and paired tests
 
 
-def t_interval(mean: float, deviation: float, count: int) -> Interval:
-    """The t-interval of a mean: mean ± t · deviation / √count with count − 1 degrees of freedom.
+def t_interval(mean: float, deviation: float, count: int, degrees: float | None = None) -> Interval:
+    """The t-interval of a mean: mean ± t · deviation / √count.
 
     Args:
         mean: mean of the values.
-        deviation: their sample standard deviation (count − 1 in the denominator).
-        count: number of values, at least 2; a single value has no interval.
+        deviation: standard deviation of a value.
+        count: number of values, at least 2 without ``degrees``; a single value has no interval.
+        degrees: degrees of freedom of the deviation; None: count − 1, those of the sample standard deviation.
     """
-    width = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * deviation / math.sqrt(count)
+    degrees = count - 1 if degrees is None else degrees
+    width = float(special.stdtrit(degrees, (1 + LEVEL) / 2)) * deviation / math.sqrt(count)
     return Interval(mean - width, mean + width)
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Spread of two or more differences, and the t-test of their mean.
+class TTest:
+    """Test whether a mean of differences is zero.
 
     Attributes:
-        deviation: sample standard deviation (n − 1 in the denominator).
+        deviation: standard deviation of a difference, above zero.
+        degrees_of_freedom: of the deviation.
         interval: the t-interval of the mean.
-        t_p: p-value of the two-sided paired t-test.
+        p: p-value of the two-sided t-test.
     """
 
     deviation: float
+    degrees_of_freedom: float
     interval: Interval
-    t_p: float
+    p: float
+
+
+def t_test(mean: float, deviation: float, count: int, degrees: float) -> TTest:
+    """Student's t-test of a mean of differences.
+
+    Args:
+        mean: mean of the differences.
+        deviation: standard deviation of a difference, above zero.
+        count: number of differences.
+        degrees: degrees of freedom of the deviation, above zero.
+    """
+    statistic = abs(mean) * math.sqrt(count) / deviation
+    p = float(2 * special.stdtr(degrees, -statistic))
+    return TTest(deviation, degrees, t_interval(mean, deviation, count, degrees), p)
 
 
 @dataclass(frozen=True)
@@ -231,14 +248,13 @@ class PairedTest:
     Attributes:
         differences: method minus baseline, at least one.
         mean: their mean.
-        flip_p: p-value of the two-sided sign-flip test.
-        spread: None for a single seed.
+        t_test: the paired t-test, by their sample standard deviation (n − 1 in the denominator). None for a single
+            seed, and where all differences are equal: there is no deviation to test against.
     """
 
     differences: tuple[float, ...]
     mean: float
-    flip_p: float
-    spread: Spread | None
+    t_test: TTest | None
 
     @property
     def count(self) -> int:
@@ -249,45 +265,16 @@ class PairedTest:
 def paired_test(method: Float64[np.ndarray, " n"], baseline: Float64[np.ndarray, " n"]) -> PairedTest:
     """Test whether the mean of method − baseline is zero; equal positions are equal seeds.
 
-    Differences that agree to 12 decimals have no deviation; then p is 1 if they are zero and 0 if not.
-
     Args:
         method: scores of n ≥ 1 seeds, higher = better.
         baseline: scores of the same seeds.
     """
     differences = np.round(method - baseline, DECIMALS) + 0.0  # + 0.0 turns −0 into 0
-    mean = float(differences.mean())
-    spread = None
-    if differences.size > 1:
-        deviation = float(differences.std(ddof=1)) if np.ptp(differences) > 0 else 0.0
-        interval = t_interval(mean, deviation, differences.size)
-        spread = Spread(deviation, interval, _t_p(mean, deviation, differences.size))
-    return PairedTest(tuple(differences.tolist()), mean, sign_flip_p(differences), spread)
-
-
-def _t_p(mean: float, deviation: float, count: int) -> float:
-    if deviation == 0.0:
-        return 1.0 if mean == 0.0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) * math.sqrt(count) / deviation, count - 1))
-
-
-def sign_flip_p(differences: Float64[np.ndarray, " n"]) -> float:
-    """p-value of the sign-flip test: the share of the 2ⁿ sign flips with a sum at least as far from zero.
-
-    It is exact if a difference and its opposite are equally likely; no normal distribution is assumed. It
-    cannot be below 2 / 2ⁿ. Above :data:`EXACT_SEEDS` differences the share is estimated from 2¹⁴ fixed random
-    flips, the observed signs counted among them.
-    """
-    count = differences.size
-    bound = abs(float(differences.sum())) - 10.0**-DECIMALS
-    if count <= EXACT_SEEDS:
-        sums = np.zeros(1)
-        for difference in differences:
-            sums = np.concatenate([sums + difference, sums - difference])
-        return float((np.abs(sums) >= bound).mean())
-    drawn = Stream.root(0).child("sign flips").numpy().integers(0, 2, (2**EXACT_SEEDS - 1, count))
-    as_far = np.abs((2.0 * drawn - 1.0) @ differences) >= bound
-    return float((1 + as_far.sum()) / 2**EXACT_SEEDS)
+    mean, count = float(differences.mean()), differences.size
+    test = None
+    if count > 1 and np.ptp(differences) > 0:  # after rounding: equal differences have no deviation
+        test = t_test(mean, float(differences.std(ddof=1)), count, float(count - 1))
+    return PairedTest(tuple(differences.tolist()), mean, test)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -319,30 +306,35 @@ def win_share(differences: Sequence[Float64[np.ndarray, " _"]]) -> float | None:
     tests = [paired_test(each, np.zeros_like(each)) for each in differences if each.size >= MINIMUM_SEEDS]
     if not tests:
         return None
-    wins = [test.mean > 0 and test.spread is not None and test.spread.t_p < SIGNIFICANCE for test in tests]
+    wins = [test.mean > 0 and test.t_test is not None and test.t_test.p < SIGNIFICANCE for test in tests]
     return sum(wins) / len(wins)
 
 
-def seeds_needed(mean: float, deviation: float, margin: float, tests: int = 1) -> int | None:
+def seeds_needed(
+    mean: float, deviation: float, margin: float, tests: int = 1, pooled: float = 1.0
+) -> int | None:
     """Seeds needed for a clear verdict with probability :data:`POWER`, if mean and deviation stay as observed.
 
-    A verdict is clear if the paired t-test is significant at SIGNIFICANCE / tests (the strictest step of Holm's
+    A verdict is clear if the t-test is significant at SIGNIFICANCE / tests (the strictest step of Holm's
     correction), or if the t-interval lies inside ± margin. By the usual approximation with t quantiles, n
     seeds are enough if ``|mean| ≥ (t(1 − α/2) + t(POWER)) · deviation / √n`` for the first and
     ``margin − |mean| ≥ (t((1 + LEVEL)/2) + t((1 + POWER)/2)) · deviation / √n`` for the second.
 
     Args:
         mean: observed mean difference.
-        deviation: observed sample standard deviation of the differences.
+        deviation: observed standard deviation of a difference, pooled or of the differences themselves.
         margin: the largest difference without practical relevance, in the same unit.
         tests: number of methods that are compared.
+        pooled: below :data:`POOLED_BELOW` seeds, degrees of freedom of the deviation divided by n − 1: 1 if it is not
+            pooled, M − 1 if it is pooled over M methods.
 
     Returns:
         At least :data:`MINIMUM_SEEDS`; None if more than :data:`MOST_SEEDS` would be needed.
     """
     counts = np.arange(MINIMUM_SEEDS, MOST_SEEDS + 1)
     error = deviation / np.sqrt(counts)
-    found = stats.t.ppf(1 - SIGNIFICANCE / tests / 2, counts - 1) + stats.t.ppf(POWER, counts - 1)
-    excluded = stats.t.ppf((1 + LEVEL) / 2, counts - 1) + stats.t.ppf((1 + POWER) / 2, counts - 1)
+    degrees = (counts - 1) * np.where(counts < POOLED_BELOW, pooled, 1.0)
+    found = special.stdtrit(degrees, 1 - SIGNIFICANCE / tests / 2) + special.stdtrit(degrees, POWER)
+    excluded = special.stdtrit(degrees, (1 + LEVEL) / 2) + special.stdtrit(degrees, (1 + POWER) / 2)
     enough = (abs(mean) >= found * error) | (margin - abs(mean) >= excluded * error)
     return int(counts[enough.argmax()]) if enough.any() else None

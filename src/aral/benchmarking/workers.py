@@ -137,6 +137,9 @@ class Job:
 class GridObserver:
     """Receives every change of a job; the methods here do nothing. Override those that are to show something."""
 
+    def reading(self, done: int, total: int) -> None:
+        """Images whose features are there, and all that are being read, before the jobs are planned."""
+
     def planned(self, jobs: list[Job]) -> None:
         """All jobs of a grid, finished ones too, before the first starts; they change in place."""
 

@@ -5,6 +5,7 @@ The module of a command is imported when the command is run: ``aral --help`` nee
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -14,8 +15,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from aral import __version__
+from aral.cli.printing import printable
 from aral.cli.stopping import exit_code_of_signal
-from aral.errors import AralError, Stopped
+from aral.errors import AralError, RunFailed, Stopped
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": (
@@ -121,6 +123,18 @@ app = typer.Typer(
 )
 
 
+CAUSES = {
+    errno.ENOSPC: "No space is left on the disk.",
+    errno.EDQUOT: "No space is left in the quota of this user.",
+    errno.EROFS: "The disk is read only.",
+    errno.EACCES: "Access to a file is denied.",
+    errno.EPERM: "Access to a file is denied.",
+    errno.EMFILE: "Too many files are open (ulimit -n).",
+    errno.EIO: "The disk reports an error.",
+}
+"""Errors of the machine, not of the program: a sentence and no traceback."""
+
+
 def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"aral {__version__}")
@@ -152,6 +166,14 @@ def main() -> None:
         if os.environ.get(TRACEBACK):
             raise
         sys.exit(_print_error(error))
+    except OSError as error:
+        if os.environ.get(TRACEBACK) or error.errno not in CAUSES:
+            raise
+        where = f" ({printable(str(error.filename))})" if error.filename else ""
+        failure = RunFailed(
+            f"{CAUSES[error.errno]}{where}", "What was saved before is intact: run the same command again."
+        )
+        sys.exit(exit_code_of_signal() or _print_error(failure))
     except KeyboardInterrupt:
         typer.echo(
             "Stopped at once; the last checkpoint is kept. Run the same command to continue.", err=True
@@ -163,7 +185,7 @@ def _print_error(error: AralError) -> int:
     from rich.console import Console
 
     console = Console(stderr=True)
-    console.print(error.problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(error.problem), style="red", highlight=False, markup=False, soft_wrap=True)
     if error.hint:
-        console.print(error.hint, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(error.hint), highlight=False, markup=False, soft_wrap=True)
     return error.exit_code

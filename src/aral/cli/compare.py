@@ -20,18 +20,20 @@ from aral.cli.options import (
     DataRoot,
     Download,
     QuerySize,
+    RepresentationOption,
     SetOption,
     Steps,
     baseline_of,
+    features_suffix,
     short_settings,
     targets_of,
 )
+from aral.cli.printing import say
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.plural import counted
 
 RUNS = Path("runs")
-SEEDS = "5"
 METHODS = "auto+random,auto"
 """One learner with random queries and with its own acquisition: only the queries differ."""
 
@@ -55,12 +57,16 @@ def compare_command(
         str | None, typer.Option(help=f"Comma-separated; see aral list. Default: {METHODS}.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help=f"How many, or a list such as 0,5,7. Default: {SEEDS}.")
+        str | None,
+        typer.Option(
+            help="How many, or a list such as 0,5,7. Default: 10 if a run takes less than a minute, otherwise 5."
+        ),
     ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where runs and report go. Default: runs/NAME.")] = None,
     budget: Budget = None,
     query_size: QuerySize = None,
     steps: Steps = None,
+    representation: RepresentationOption = None,
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
@@ -98,54 +104,67 @@ def compare_command(
                 "--budget": budget,
                 "--query-size": query_size,
                 "--steps": steps,
+                "--representation": representation,
                 "--set": setting,
                 "--threads": threads,
                 "--full": full or None,
                 "--full-learner": full_learner,
             }
         )
-        spec = benchmarking.read_grid(grid)
+        spec, seeds_reason = benchmarking.read_grid(grid), ""
     else:
         assert dataset is not None
         spec = benchmarking.GridSpec(
-            name=f"compare-{Path(dataset).name}",
+            name=f"compare-{Path(dataset).name}{features_suffix(representation)}",
             data=dataset,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
-            seeds=seeds_of(seeds or SEEDS),
-            settings=(*short_settings(budget, query_size, steps), *(setting or ())),
+            seeds=seeds_of(seeds or "1"),
+            settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )
+        spec, seeds_reason = _with_default_seeds(spec) if seeds is None else (spec, "")
     if allow_unequal:
         spec = benchmarking.grid_of(spec.model_dump() | {"allow_unequal": True})
     made, targets = benchmarking.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if any(name.partition("+")[0] == benchmarking.AUTO for name in spec.methods):
-        typer.echo(benchmarking.auto_text(), err=True)
+        say(benchmarking.auto_text(), err=True)
     if dry_run:
         benchmarking.check_pairings(made)
-        typer.echo(benchmarking.grid_toml(spec))
+        if seeds_reason:
+            say(f"# {seeds_reason}")
+        say(benchmarking.grid_toml(spec))
         for unit in made:
-            typer.echo(f"# {unit.name}")
+            say(f"# {unit.name}")
         return
+    if seeds_reason:
+        say(seeds_reason, err=True)
     _warn_if_too_few_seeds(spec)
     resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     comparison, page = report_grid(result, baseline, targets, csv_file)
     if as_json:
-        typer.echo(json.dumps(as_table(result, comparison, page), indent=2))
+        say(json.dumps(as_table(result, comparison, page), indent=2))
     else:
         print_comparison(comparison, page)
     check_result(result)
+
+
+def _with_default_seeds(spec: benchmarking.GridSpec) -> tuple[benchmarking.GridSpec, str]:
+    """The specification of one seed with the default number of seeds, and the reason for it."""
+    chosen = benchmarking.default_seeds(benchmarking.units(spec))
+    seeds = list(range(chosen.count))
+    return benchmarking.grid_of(spec.model_dump() | {"seeds": seeds}), chosen.reason
 
 
 def _warn_if_too_few_seeds(grid: benchmarking.GridSpec) -> None:
     """Before hours of work: with so few seeds there will be no verdict."""
     count = len(grid.seeds)
     if len(grid.methods) > 1 and count < benchmarking.MINIMUM_SEEDS:
-        typer.echo(
+        say(
             f"{counted(count, 'seed')} will give no verdict: it takes at least {benchmarking.MINIMUM_SEEDS}, and "
-            f"often more. Add --seeds {SEEDS}",
+            f"often more. Add --seeds 5",
             err=True,
         )
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from aral import benchmarking, reports
 from aral.cli.options import Threads
+from aral.cli.printing import say
 from aral.cli.run import spec_and_folder, with_progress
 
 METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
@@ -28,9 +29,10 @@ def demo_command(
     """Compare graph-ssl with supervised learning on 8×8 digits, which need no download: 10 to 100 labels."""
     console = Console(stderr=True)
     compared, records = [], []
+    shared = threads or benchmarking.processors()
     for name in METHODS:
         method = benchmarking.Method.parse(name)
-        spec, target = spec_and_folder(folder.joinpath, "digits", method, seed=seed, threads=threads)
+        spec, target = spec_and_folder(folder.joinpath, "digits", method, seed=seed, threads=shared)
         with_progress(spec, benchmarking.load_data(spec), target, console)
         compared.append(benchmarking.Unit(target.name, spec))
         records.append(benchmarking.read_run(target))
@@ -38,8 +40,8 @@ def demo_command(
     parity = benchmarking.verify(compared, folder)
     comparison = benchmarking.compare_runs(records, parity=parity.values())
     page = reports.write_comparison(comparison, folder)
-    typer.echo("\nTest accuracy in % by number of labels:\n")
-    typer.echo(reports.side_by_side(records))
-    typer.echo(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
+    say("\nTest accuracy in % by number of labels:\n")
+    say(reports.side_by_side(records))
+    say(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
     if unequal := reports.unequal_settings_line(comparison):
-        typer.echo(unequal)
+        say(unequal)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +10,18 @@ from typing import Annotated
 import typer
 
 from aral import annotation, benchmarking, reports
-from aral.annotation import LabelImport, LabelImportResult, Project, UndoneImport
+from aral.annotation import LabelImport, LabelImportResult, Project, ReadOptions, UndoneImport
+from aral.annotation.rejected import rejection_lines
 from aral.cli.options import AsJson
+from aral.cli.printing import say
 from aral.errors import BadInput
 from aral.plural import counted
 
-REPORT = "report.html"
-MAX_REASONS, MAX_PATHS = 5, 3
-"""Reasons, and paths of each, that are printed for labels that were not imported."""
+IN_PART = 3
+"""Exit code of an import that left out rows which hold labels."""
+
+MAX_NAMED = 5
+"""Images that are printed of those on which annotators disagree."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,6 +44,7 @@ def export_command(
         bool, typer.Option("--all", help="All formats; ONNX needs the extra aral[onnx].")
     ] = False,
     images: Annotated[annotation.Placing, typer.Option(help="How images get into an ImageFolder.")] = "copy",
+    licence: Annotated[str, typer.Option(help="Licence of the classifier, for its metadata.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
@@ -50,17 +54,17 @@ def export_command(
             target,
             annotation.FORMATS if everything else format or annotation.DEFAULT_FORMATS,
             images,
+            licence=licence,
+            further=lambda into: export_report(project, into),
         )
-        report = export_report(project, target)
-    files = [*done.files, *([REPORT] if report else [])]
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "target": str(target), "files": files}, indent=2))
+        say(json.dumps({**asdict(done), "target": str(target)}, indent=2))
         return
-    _print_export(done, files)
+    _print_export(done)
 
 
-def export_report(project: Project, target: Path) -> bool:
-    """The HTML report of the newest session with a trained round; False when there is none.
+def export_report(project: Project, target: Path) -> list[str]:
+    """Write the HTML report of the newest session with a trained round; its name, or nothing when there is none.
 
     A new session is created when classes or options change, long before it has trained anything.
     """
@@ -71,22 +75,21 @@ def export_report(project: Project, target: Path) -> bool:
         trained = [
             model for model in project.models.all() if Path(model.folder).name.startswith(f"{number:02d}-")
         ]
-        shutil.copyfile(
-            reports.write_report(record, estimate=trained[-1].estimate if trained else None), target / REPORT
-        )
-        return True
-    return False
+        return [
+            reports.write_project_report(record, reports.project_view(project, record, trained), target).name
+        ]
+    return []
 
 
-def _print_export(done: annotation.Exported, files: list[str]) -> None:
-    typer.echo(
-        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(files)}"
+def _print_export(done: annotation.Exported) -> None:
+    say(
+        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(done.files)}"
     )
     for note in done.notes:
-        typer.echo(note)
+        say(note)
     if done.left_out:
         left_out = counted(len(done.left_out), "image is", "images are")
-        typer.echo(f"{left_out} missing or changed, and not exported.")
+        say(f"{left_out} missing or changed, and not exported.")
 
 
 def import_command(
@@ -94,7 +97,7 @@ def import_command(
     labels: Annotated[
         Path | None,
         typer.Argument(
-            help=".csv, .tsv, .jsonl, Label Studio's .json, class folders, or an export folder. "
+            help="A table (.csv, .tsv, .txt), .jsonl, .json or .xml, class folders, or an export folder. "
             "With --undo: number of the import; default: the last one."
         ),
     ] = None,
@@ -105,11 +108,24 @@ def import_command(
             help="For a folder: which sub-folders are classes, even if they look like splits or dates."
         ),
     ] = "",
+    image_column: Annotated[
+        str, typer.Option(help="Column or field that names the image. Default: the only one that can be it.")
+    ] = "",
+    label_column: Annotated[
+        str,
+        typer.Option(
+            help="Column, field or control with the label. Several columns of 0 and 1, one for each class, are "
+            "separated by commas. Default: the only one that can be it."
+        ),
+    ] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Undo an import of labels.")] = False,
     list_imports: Annotated[bool, typer.Option("--list", help="List the imports of labels.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import labels into a project, list the imports, or undo one. A label that is imported twice counts once."""
+    """Import labels into a project, list the imports, or undo one. A label that is imported twice counts once.
+
+    The exit code is 2 if nothing could be imported, and 3 if rows with labels were left out; these are listed.
+    """
     if undo and list_imports:
         raise BadInput("--undo and --list were given together.", "Give one of them.")
     with Project.open(folder) as project:
@@ -117,25 +133,28 @@ def import_command(
             _list_imports(project, as_json)
         elif undo:
             undone = project.label_imports.undo(_import_number(labels))
-            typer.echo(json.dumps(asdict(undone), indent=2) if as_json else undo_text(undone))
+            say(json.dumps(asdict(undone), indent=2) if as_json else undo_text(undone))
         elif labels is None:
             raise BadInput("No labels were named.", f"Give a file or folder: aral import {folder} labels.csv")
         else:
             names = tuple(name.strip() for name in classes.split(",") if name.strip())
-            done = annotation.import_labels(project, labels, annotator, names)
+            options = ReadOptions(names, image_column, label_column)
+            done = annotation.import_labels(project, labels, annotator, options)
             facts = {**asdict(done), "reasons": done.reasons}
-            typer.echo(json.dumps(facts, indent=2) if as_json else label_import_text(done))
+            say(json.dumps(facts, indent=2) if as_json else label_import_text(done))
+            if done.rejected:
+                raise typer.Exit(IN_PART)
 
 
 def _list_imports(project: Project, as_json: bool) -> None:
     entries = project.label_imports.entries()
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        say(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
     for entry in entries:
-        typer.echo(entry_text(entry))
+        say(entry_text(entry))
     if not entries:
-        typer.echo("No labels were imported.")
+        say("No labels were imported.")
 
 
 def _import_number(given: Path | None) -> int | None:
@@ -165,19 +184,20 @@ def label_import_text(done: LabelImportResult) -> str:
         changed = counted(done.changed_since, "of them was", "of them were")
         parts.append(f"{changed} changed since; the newer label is kept.")
     if done.replaced:
-        lines = counted(done.replaced, "label was", "labels were")
-        parts.append(f"{lines} replaced by a later line on the same image.")
+        replaced = counted(done.replaced, "label replaces an earlier one", "labels replace earlier ones")
+        parts.append(f"{replaced} by the same annotator.")
     if done.new_classes:
         parts.append(f"New classes: {', '.join(done.new_classes)}.")
-    for reason, count in list(done.reasons.items())[:MAX_REASONS]:
-        paths = [repr(each.path) for each in done.rejected if each.reason == reason]
-        shown = ", ".join(paths[:MAX_PATHS]) + (" and others" if count > MAX_PATHS else "")
-        parts.append(f"{counted(count, 'label was', 'labels were')} not imported, because {reason}: {shown}")
-    left = len(done.reasons) - MAX_REASONS
-    if left > 0:
-        parts.append(
-            f"Further labels were not imported, for {counted(left, 'more reason')} (--json lists all)."
+    if done.disagreements:
+        images = counted(len(done.disagreements), "image")
+        named = ", ".join(map(repr, done.disagreements[:MAX_NAMED]))
+        more = (
+            f" and {len(done.disagreements) - MAX_NAMED} more" if len(done.disagreements) > MAX_NAMED else ""
         )
+        parts.append(
+            f"On {images} the annotators disagree; the progress view of the page lists them: {named}{more}"
+        )
+    parts += rejection_lines(done.rejected)
     if done.number is not None:
         parts.append(f"This is import {done.number}; aral import PROJECT --undo {done.number} undoes it.")
     return "\n".join(parts)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aral.benchmarking import GridObserver, Job, State
-from aral.cli.screen import rough_duration
+from aral.cli.screen import FeatureLines, rough_duration
 from aral.plural import counted
 
 SHOWN_LINES = 30
@@ -32,6 +32,7 @@ class GridScreen(GridObserver):
         self._planned: list[Job] = []
         self._begun: dict[str, int] = {}
         self._started = time.monotonic()
+        self._reading = FeatureLines(console)
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> GridScreen:
@@ -43,6 +44,10 @@ class GridScreen(GridObserver):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+
+    def reading(self, done: int, total: int) -> None:
+        """Print it every few seconds."""
+        self._reading(done, total)
 
     def planned(self, jobs: list[Job]) -> None:
         """All units, before the first starts."""

@@ -10,9 +10,14 @@ import typer
 
 from aral.annotation import Device, Effort, Project
 from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
+from aral.cli.printing import say
 from aral.cli.serving import ProjectChanges, ServeOptions, label_photos, serve_project
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.errors import BadInput
 from aral.plural import counted
+
+LONGEST_WAIT = 1e6
+"""Seconds between two syncs."""
 
 ProjectFolder = Annotated[
     Path | None, typer.Option("--project", help="Folder of the project. Default: .aral in the photos.")
@@ -35,8 +40,12 @@ def add_to(app: typer.Typer) -> None:
 def label_command(
     photos: Annotated[Path, typer.Argument(help="The folder of images; they are not changed.")],
     classes: Annotated[
-        str, typer.Option(help="Names separated by commas. Default: the sub-folders, if there are any.")
+        str,
+        typer.Option(help="Classes of a new project, separated by commas. Default: its sub-folders, if any."),
     ] = "",
+    add_class: Annotated[
+        list[str] | None, typer.Option("--add-class", help="A class to add to the project; may be repeated.")
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Number of labels in all.", min=1)] = None,
     estimate_share: Annotated[
         float | None,
@@ -45,6 +54,10 @@ def label_command(
             min=0,
             max=0.5,
         ),
+    ] = None,
+    estimate_size: Annotated[
+        int | None,
+        typer.Option(help="Number of images in the estimate set, instead of the share.", min=0),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Labels to import: .csv, .jsonl, .json or a folder.")
@@ -99,7 +112,9 @@ def label_command(
         follow_links=follow_links,
         max_pixels=in_pixels(max_pixels),
     )
-    changes = ProjectChanges(names, budget, labels, training, estimate_share)
+    changes = ProjectChanges(
+        names, budget, labels, training, estimate_share, estimate_size, tuple(add_class or ())
+    )
     label_photos(photos, project, changes, options)
 
 
@@ -136,11 +151,13 @@ def sync_command(
     max_pixels: MaxPixels = None,
 ) -> None:
     """Import images that were added to the folder, and record which are missing or changed."""
+    if watch is not None and not 1 <= watch <= LONGEST_WAIT:
+        raise BadInput(f"{watch} seconds are no time to wait.", "Give 1 or more, such as --watch 60.")
     with Project.open(folder) as project, stopping_on_signals() as stopping:
         while True:
             done = project.images.sync(stopping=stopping, max_pixels=in_pixels(max_pixels))
             if done.added or watch is None:
-                typer.echo(
+                say(
                     f"{counted(done.added, 'new image')}, {done.missing} missing, {done.changed} changed; "
                     f"{done.readable} in all, {counted(done.unreadable, 'file')} could not be read."
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +12,20 @@ import typer
 from aral import benchmarking
 from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
+from aral.representations.settings import PIXELS, RepresentationSettings
 
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder with data sets. Default: $ARAL_DATA, else ~/.cache/aral."),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Let torchvision download missing data.")]
+Download = Annotated[bool, typer.Option("--download", help="Download missing data and weights.")]
+RepresentationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--representation",
+        help="What learners read: pixels, efficientnet-lite0, timm:NAME, …; see docs/representations.md.",
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(help="Processor threads; a different number gives slightly different results.")
 ]
@@ -48,14 +57,24 @@ Accuracy = Annotated[
 ]
 
 
-def short_settings(budget: int | None, query_size: int | None, steps: int | None) -> list[str]:
+def short_settings(
+    budget: int | None, query_size: int | None, steps: int | None, representation: str | None = None
+) -> list[str]:
     """The settings of the short options, as ``--set`` takes them; options that were not given are left out."""
     named = {
+        "representation.backbone": None
+        if representation is None
+        else json.dumps(representation, ensure_ascii=False),
         "rounds.budget": budget,
         "rounds.query_size": query_size,
         "learner.training.steps": steps,
     }
     return [f"{name}={value}" for name, value in named.items() if value is not None]
+
+
+def features_suffix(representation: str | None) -> str:
+    """What the name of a folder ends in: the backbone after a hyphen; nothing for pixels."""
+    return RepresentationSettings(backbone=representation or PIXELS).suffix
 
 
 def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:

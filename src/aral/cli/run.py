@@ -17,12 +17,14 @@ from aral.cli.options import (
     DataRoot,
     Download,
     QuerySize,
+    RepresentationOption,
     SetOption,
     Steps,
     Threads,
     short_settings,
 )
-from aral.cli.screen import Screen
+from aral.cli.printing import say
+from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 
 RUNS = Path("runs")
@@ -48,6 +50,7 @@ def run_command(
         typer.Option(help="Acquisition before any label, such as typiclust or random."),
     ] = None,
     steps: Steps = None,
+    representation: RepresentationOption = None,
     pool_size: Annotated[int | None, typer.Option(help="Use only this many images of the pool.")] = None,
     test_size: Annotated[int | None, typer.Option(help="Use only this many test images.")] = None,
     threads: Threads = None,
@@ -62,7 +65,7 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
-    settings = short_settings(budget, query_size, steps)
+    settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     chosen = benchmarking.Method.parse(method)
@@ -77,11 +80,11 @@ def run_command(
         test_size=test_size,
     )
     if dry_run:
-        typer.echo(spec.model_dump_json(indent=2))
+        say(spec.model_dump_json(indent=2))
         return
     if chosen.reason:
-        typer.echo(benchmarking.auto_text(), err=True)
-    run_and_report(spec, benchmarking.load_data(spec, data_root, download), target, as_json)
+        say(benchmarking.auto_text(), err=True)
+    run_and_report(spec, load_data(spec, data_root, download), target, as_json)
 
 
 def spec_and_folder(
@@ -115,7 +118,12 @@ def resume_command(
 ) -> None:
     """Continue a run that was stopped or killed."""
     spec = benchmarking.read_spec(folder)
-    run_and_report(spec, benchmarking.load_data(spec, data_root), folder, as_json)
+    run_and_report(spec, load_data(spec, data_root), folder, as_json)
+
+
+def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
+    """The data of a run; lines on the terminal while features are computed."""
+    return benchmarking.load_data(spec, data_root, download, FeatureLines(Console(stderr=True)))
 
 
 def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
@@ -125,10 +133,10 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
     record = benchmarking.read_run(folder)
     page = reports.write_report(record)
     if as_json:
-        typer.echo(json.dumps(reports.as_json(record), indent=2))
+        say(json.dumps(reports.as_json(record), indent=2))
         return
-    typer.echo(reports.side_by_side([record]))
-    typer.echo(f"Report: {page}")
+    say(reports.side_by_side([record]))
+    say(f"Report: {page}")
 
 
 def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:

@@ -108,6 +108,35 @@ class Screen(Observer):
         self._console.print(f"{self._title}  {kind}: {message}", style="yellow", highlight=False)
 
 
+class FeatureLines:
+    """Prints how many features are there, every few seconds, when reading takes longer than that.
+
+    Args:
+        console: where to write.
+    """
+
+    SECONDS = 5.0
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._total = self._first = 0
+        self._started = self._printed = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Images that are done, of all that are being read."""
+        now = time.monotonic()
+        if total != self._total or done < self._first:
+            self._total, self._first, self._started, self._printed = total, done, now, now
+        if now - self._printed < self.SECONDS:
+            return
+        self._printed = now
+        seconds = (now - self._started) / max(1, done - self._first) * (total - done)
+        self._console.print(
+            f"Features of {done} of {counted(total, 'image')}, {rough_duration(seconds)} left",
+            highlight=False,
+        )
+
+
 def rough_duration(seconds: float) -> str:
     """A duration in one unit, for estimates: ``5 s``, ``10 min``, ``2.0 h``."""
     if seconds < 90:

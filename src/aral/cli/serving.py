@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import webbrowser
 from collections.abc import Callable, Mapping
@@ -24,13 +25,18 @@ from aral.annotation import (
     read_options,
     write_options,
 )
+from aral.annotation.backups import back_up
 from aral.annotation.project import FOLDER_NAME
 from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
+from aral.cli.printing import say
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.data.file_kinds import SAVE_AS
 from aral.errors import AralError, BadInput, RunFailed
 from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
+
+BACKUP_SECONDS = 600.0
 
 FILES_PER_LINE = 2000
 """Files between two lines on the progress of an import."""
@@ -70,11 +76,14 @@ class ProjectChanges:
     """What a project is created with, or changed to.
 
     Attributes:
-        class_names: classes to add; if empty, a new project has those of the folders or of the imported labels.
+        class_names: classes of a new project; if empty, it has those of the folders or of the imported labels. An
+            existing project must have them already.
         budget: number of labels in all; None leaves it as it is.
         labels: a file or folder of labels to import; None for none.
         options: fields of the training options that were given.
         estimate_share: share of the budget in the estimate set; None leaves it as it is.
+        estimate_size: number of images in the estimate set, instead of the share; None leaves it as it is.
+        new_classes: classes to add to an existing project.
     """
 
     class_names: tuple[str, ...] = ()
@@ -82,6 +91,8 @@ class ProjectChanges:
     labels: Path | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     estimate_share: float | None = None
+    estimate_size: int | None = None
+    new_classes: tuple[str, ...] = ()
 
 
 def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
@@ -94,17 +105,29 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
     place = folder or (photos if photos.name == FOLDER_NAME else photos / FOLDER_NAME)
     link = link_of_running_server(place.resolve())
     if link is not None:
-        typer.echo(f"The page of this project is open already: {link}")
+        say(f"The page of this project is open already: {link}")
+        if changes != ProjectChanges():
+            say("The options were not applied: stop that page first, or change the project on the page.")
         if options.browser:
             webbrowser.open(link)
         return
+    if changes.labels is not None and not changes.labels.exists():
+        raise BadInput(
+            f"There are no labels in {changes.labels}: it is missing.", "Check the path of --labels."
+        )
+    if photos.is_dir() and not place.exists():
+        _check_files(photos)
     seed = changes.options.get("seed")
     with Project.create_or_open(
-        photos, folder, changes.class_names, changes.budget, seed if isinstance(seed, int) else None
+        photos,
+        folder,
+        changes.class_names,
+        changes.budget,
+        seed if isinstance(seed, int) else None,
+        changes.new_classes,
     ) as project:
         _set_options(project, changes.options)
-        if changes.estimate_share is not None:
-            project.settings.set(replace(project.settings.get(), estimate_share=changes.estimate_share))
+        _set_estimate(project, changes)
         _add_classes(project, changes)
         serve_project(project, options, changes.labels)
 
@@ -133,7 +156,7 @@ def serve_project(project: Project, options: ServeOptions, labels: Path | None =
             work.end()
     if work.error is not None:
         raise work.error
-    typer.echo("Everything is saved. Run the same command to continue.")
+    say("Everything is saved. Run the same command to continue.")
     raise typer.Exit(exit_code_of_signal())
 
 
@@ -157,24 +180,41 @@ class BackgroundWork:
         self._ending = threading.Event()
         self._trainer: TrainerProcess | None = None
         self._thread = threading.Thread(target=self.run, name="aral-import")
+        self._backups = threading.Thread(target=self._back_up, name="aral-backup")
         self._reported = 0
         self.error: AralError | None = None
 
     def begin(self, running: Served) -> None:
         """Print the address of the page and changes."""
-        typer.echo(f"The page is open at {running.link()}")
+        say(f"The page is open at {running.link()}")
         if self._options.label_studio:
-            typer.echo(
+            say(
                 f"Label Studio: add {running.url} as model, with the user 'aral' and the password "
                 f"{running.security.secret}; set its webhook to {running.url}webhook, with the header "
                 f"Authorization: Bearer {running.security.secret}"
             )
         if self._options.training and read_options(self._project.folder).method == AUTO:
-            typer.echo(auto_text())
-        typer.echo("Ctrl+C ends it. Every answer is saved when it is given.")
+            say(auto_text())
+        say("Ctrl+C ends it. Every answer is saved when it is given.")
         if self._options.browser:
             webbrowser.open(running.link())
         self._thread.start()
+        self._backups.start()
+
+    def _back_up(self) -> None:
+        """Back up the database now and every ten minutes; the state before this session stays the older backup."""
+        keep_older, said = False, ""
+        while True:
+            try:
+                made = back_up(self._project.folder, keep_older)
+                keep_older = keep_older or made
+            except AralError as error:
+                if error.problem != said:
+                    say(f"{error.problem} {error.hint}", err=True)
+                said = error.problem
+            if self._ending.is_set():
+                return
+            self._ending.wait(BACKUP_SECONDS)
 
     def request_stop(self) -> Literal[True]:
         """Ask the import and the training worker to stop, while the server is still ending."""
@@ -186,8 +226,9 @@ class BackgroundWork:
     def end(self) -> None:
         """Wait for the import to stop, and stop the training worker."""
         self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in (self._thread, self._backups):
+            if thread.is_alive():
+                thread.join()
         if self._trainer is not None:
             self._trainer.stop()
 
@@ -204,12 +245,12 @@ class BackgroundWork:
                 follow_links=self._options.follow_links,
                 max_pixels=self._options.max_pixels,
             )
-            typer.echo(import_text(result))
+            say(import_text(result))
             if result.complete:
                 check_images(self._project)
-                typer.echo(estimate_set_text(self._project))
+                say(estimate_set_text(self._project))
             if self._labels is not None and result.complete:
-                typer.echo(label_import_text(import_labels(self._project, self._labels)))
+                say(label_import_text(import_labels(self._project, self._labels)))
         except AralError as error:
             self._fail(error)
             return
@@ -234,7 +275,7 @@ class BackgroundWork:
     def _progress(self, progress: SyncProgress) -> None:
         if progress.done - self._reported >= FILES_PER_LINE:
             self._reported = progress.done
-            typer.echo(f"{progress.done} of {counted(progress.total, 'file')} read.")
+            say(f"{progress.done} of {counted(progress.total, 'file')} read.")
 
 
 def _set_options(project: Project, given: Mapping[str, object]) -> None:
@@ -244,6 +285,17 @@ def _set_options(project: Project, given: Mapping[str, object]) -> None:
         write_options(project.folder, changed)
 
 
+def _set_estimate(project: Project, changes: ProjectChanges) -> None:
+    """Set the size of the estimate set, by its share or by its number of images."""
+    if changes.estimate_size is not None and changes.estimate_share is not None:
+        raise BadInput("--estimate-size and --estimate-share contradict each other.", "Give one of them.")
+    settings = project.settings.get()
+    if changes.estimate_share is not None:
+        project.settings.set(replace(settings, estimate_share=changes.estimate_share, estimate_size=None))
+    elif changes.estimate_size is not None:
+        project.settings.set(replace(settings, estimate_size=changes.estimate_size))
+
+
 def _add_classes(project: Project, changes: ProjectChanges) -> None:
     """Add the classes of the folders to a project that has none; an import of labels adds its own."""
     if project.classes.all():
@@ -251,21 +303,19 @@ def _add_classes(project: Project, changes: ProjectChanges) -> None:
     if changes.labels is not None:
         found = class_names_of(changes.labels)
         if found.names:
-            typer.echo(f"Classes of the labels, which are added by the import: {', '.join(found.names)}.")
+            say(f"Classes of the labels, which are added by the import: {', '.join(found.names)}.")
         return
     found = class_names_of(project.photos)
     for note in found.notes:
-        typer.echo(note)
+        say(note)
     for name in found.names:
         project.classes.add(name, "aral label")
     if found.names:
-        typer.echo(
-            f"Classes from the folders: {', '.join(found.names)}. The folders are not imported as labels;"
-        )
-        typer.echo(f"to do so: aral import {project.photos} {project.photos}")
+        say(f"Classes from the folders: {', '.join(found.names)}. The folders are not imported as labels;")
+        say(f"to do so: aral import {project.photos} {project.photos}")
     else:
-        typer.echo(f"There are no classes yet, because {found.reason}.")
-        typer.echo("Add them on the page, or with --classes NAME,NAME.")
+        say(f"There are no classes yet, because {found.reason}.")
+        say("Add them on the page, or with --classes NAME,NAME.")
 
 
 def import_text(result: SyncResult) -> str:
@@ -274,7 +324,11 @@ def import_text(result: SyncResult) -> str:
     unreadable = f"{counted(result.unreadable, 'file')} could not be read."
     animated = counted(len(result.first_frames), "animation")
     frames = f" Of {animated} only the first frame is used." if result.first_frames else ""
-    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}"
+    scaled = counted(result.scaled, "image of more than 8 bits was", "images of more than 8 bits were")
+    bits = f" {scaled} scaled to 8 by the range of the values." if result.scaled else ""
+    profile = counted(result.profiles_ignored, "unusable colour profile was", "unusable colour profiles were")
+    profiles = f" {profile} ignored." if result.profiles_ignored else ""
+    return f"{counted(result.readable, 'image')}, {copies}; {unreadable}{frames}{bits}{profiles}"
 
 
 def estimate_set_text(project: Project) -> str:
@@ -289,6 +343,20 @@ def estimate_set_text(project: Project) -> str:
     )
 
 
+def _check_files(photos: Path) -> None:
+    """Refuse to start a project in a folder without files; links and folders that cannot be read may hold some.
+
+    Raises:
+        BadInput: there is no file in it.
+    """
+    seen = (each for _, _, files in os.walk(photos) for each in files if not each.startswith("."))
+    links = (each for each in photos.rglob("*") if each.is_symlink())
+    if next(seen, None) is None and next(links, None) is None:
+        raise BadInput(
+            f"{photos} contains no readable image: it has no files.", "Give the folder that holds the images."
+        )
+
+
 def check_images(project: Project) -> None:
     """Refuse to serve a project without images.
 
@@ -300,5 +368,5 @@ def check_images(project: Project) -> None:
     shown = "; ".join(f"{bad.path!r}: {bad.reason}" for bad in project.images.unreadable()[:3])
     raise BadInput(
         f"{project.photos} contains no readable image{f'; not imported: {shown}' if shown else ''}.",
-        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
+        f"Give a folder with {SAVE_AS} files.",
     )

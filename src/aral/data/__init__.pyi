@@ -1,7 +1,7 @@
 from .arrays import Layout, check_labels, images_from_array
 from .class_folders import folder_dataset
-from .dataset import DataSet, Limits
-from .folder import FolderImages, read_image_folder
+from .dataset import DataSet, FeaturesOf, Limits
+from .folder import FolderImages, Reader, read_image_folder
 from .named import NAMES, data_root, load, shape_of
 from .npz import read_npz, write_npz
 from .unreadable import Reason, Unreadable
@@ -9,9 +9,11 @@ from .unreadable import Reason, Unreadable
 __all__ = [
     "NAMES",
     "DataSet",
+    "FeaturesOf",
     "FolderImages",
     "Layout",
     "Limits",
+    "Reader",
     "Reason",
     "Unreadable",
     "check_labels",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 
+from aral.data.class_names import class_names_of_folders
+from aral.data.contradictions import contradicting_files
 from aral.data.dataset import DataSet, Limits, kept_of
 from aral.data.decode import Channels, decode_image
-from aral.data.folder import FolderImages, read_files, read_image_folder
+from aral.data.folder import FolderImages, Reader, read_files, read_image_folder
 from aral.data.folder_layout import FolderLayout, Split, image_files, read_layout, split_of
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused, Unreadable
@@ -34,6 +37,7 @@ def folder_dataset(
     channels: Channels = 3,
     limits: Limits | None = None,
     classes: Collection[str] = (),
+    reader: Reader | None = None,
 ) -> DataSet:
     """A data set from a folder of class folders, named after the folder.
 
@@ -41,7 +45,9 @@ def folder_dataset(
     testing (or else for validation) these are pool and test set; otherwise a share of the images, drawn by a random
     number of their position, becomes the test set. Files outside class folders, in a split that is not used, and
     unreadable files are left out; the note counts them and the log names the first. The log lists the folders that
-    were read as splits, as classes, and those that were ignored.
+    were read as splits, as classes, and those that were ignored. A picture that lies, byte for byte, in the folders of
+    two classes is left out as well: the log names the first. ``classes.json`` beside the folders gives the classes
+    their names.
 
     Of given splits, only as many files are decoded as ``limits`` allow: those that :meth:`DataSet.limited` would
     keep, and one of each class that is not among them, to find out whether the class has a readable image.
@@ -54,6 +60,7 @@ def folder_dataset(
         channels: 3 for colour, 1 for grey.
         limits: how many images are kept; ``None`` for all.
         classes: names of the class folders; by default all that are named neither like a split nor like a date.
+        reader: reads the files, for instance as features instead of squares of ``side`` pixels.
 
     Raises:
         BadInput: a limit exceeds what there is, the folder is missing, has no images or fewer than two
@@ -64,16 +71,25 @@ def folder_dataset(
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Give the folder that holds the class folders.")
     limits = limits or Limits(None, None, stream)
+    read = reader or partial(read_files, side=side, channels=channels)
     listed = _Listed.of(path, classes)
     splits = {listed.layout.split_of(name) for name in listed.in_classes}
     test_split = next((split for split in _TEST_SPLITS if split in splits), None)
     if listed.layout.splits or listed.layout.ignored:
         _LOG.warning("%s: %s", path, " ".join(listed.layout.sentences()))
     if test_split is not None and "train" in splits:
-        data = _given_split(listed, test_split, side, channels, limits)
+        data, contradicting = _given_split(listed, test_split, read, limits)
     else:
-        data = _own_split(listed, side, test_share, stream, channels)
-    return data.limited(limits.pool_size, limits.test_size, limits.stream)
+        data, contradicting = _own_split(listed, read, test_share, stream)
+    original = class_names_of_folders(path)
+    data = replace(data, class_names=tuple(original.get(name, name) for name in data.class_names))
+    pool_size, test_size = limits.pool_size, limits.test_size
+    if contradicting:  # of a given split only so many files were read as were wanted
+        pool_size, test_size = (
+            None if size is None else min(size, count)
+            for size, count in ((pool_size, len(data.pool)), (test_size, len(data.test.images)))
+        )
+    return data.limited(pool_size, test_size, limits.stream)
 
 
 _TEST_SPLITS: tuple[Split, ...] = ("test", "validation")
@@ -119,14 +135,15 @@ def _files(path: Path) -> Found:
     return Found(tuple(sorted(files)), tuple(sorted(left_out, key=lambda bad: bad.path)))
 
 
-def _own_split(listed: _Listed, side: int, test_share: float, stream: Stream, channels: Channels) -> DataSet:
-    """Pool and test set drawn at random."""
+def _own_split(listed: _Listed, reader: Reader, test_share: float, stream: Stream) -> tuple[DataSet, int]:
+    """Pool and test set drawn at random; and how many contradicting files were left out."""
     path = listed.path
     if not listed.in_classes:
-        read_image_folder(path, side, channels=channels)  # raises, naming the files, if none can be read
-    folder = read_files(path, listed.in_classes, side, channels)
+        read_image_folder(path, 1)  # raises, naming the files, if none can be read
+    (folder,), contradicting = _consistent(listed, [reader(path, listed.in_classes)])
     rows = np.arange(len(folder.paths), dtype=np.int64)
-    read = _checked(_InClasses(listed, folder, rows, _class_names(listed, folder.paths), _left_out(listed)))
+    names = _class_names(listed, folder.paths)
+    read = _checked(_InClasses(listed, folder, rows, names, _left_out(listed), contradicting))
     count = len(read.positions)
     test_size = round(test_share * count)
     if not 0 < test_size < count:
@@ -143,7 +160,7 @@ def _own_split(listed: _Listed, side: int, test_share: float, stream: Stream, ch
             f"The {count} images of {path} are all the same.",
             "Give images that differ: nothing can be learned.",
         )
-    return DataSet(
+    data = DataSet(
         path.resolve().name,
         ImageSet.of(pixels[read.positions[pool]]),
         classes[pool],
@@ -151,6 +168,36 @@ def _own_split(listed: _Listed, side: int, test_share: float, stream: Stream, ch
         read.class_names,
         _note(read.left_out),
     )
+    return data, contradicting
+
+
+def _consistent(listed: _Listed, reads: Sequence[FolderImages]) -> tuple[list[FolderImages], int]:
+    """The images without pictures that lie in the folders of two classes; and how many those are."""
+    names = contradicting_files(listed.path, reads, listed.layout.class_of)
+    if not names:
+        return list(reads), 0
+    first = min(names)
+    _LOG.warning(
+        "%s: %s left out that are in the folders of two classes, such as %s (%s)",
+        listed.path,
+        counted(len(names), "file"),
+        first,
+        listed.layout.class_of(first),
+    )
+    kept = []
+    for read in reads:
+        rows = [row for row, name in enumerate(read.paths) if name not in names]
+        paths = tuple(read.paths[row] for row in rows)
+        kept.append(
+            replace(
+                read,
+                images=ImageSet.of(read.images.pixels[rows]),
+                paths=paths,
+                formats=tuple(read.formats[row] for row in rows),
+                first_frames=tuple(name for name in read.first_frames if name not in names),
+            )
+        )
+    return kept, len(names)
 
 
 def _class_names(listed: _Listed, paths: Sequence[str]) -> tuple[str, ...]:
@@ -166,17 +213,19 @@ def _left_out(listed: _Listed, *splits: Split) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _InClasses:
-    """The images in class folders: their rows, all classes, and how many other files there are."""
+    """The images in class folders: their rows, all classes, and how many other files there are: outside of the
+    class folders, and in the folders of two classes."""
 
     listed: _Listed
     folder: FolderImages
     positions: Int64[np.ndarray, " n"]
     class_names: tuple[str, ...]
     outside: int
+    contradicting: int
 
     @property
     def left_out(self) -> int:
-        return len(self.folder.unreadable) + self.outside
+        return len(self.folder.unreadable) + self.outside + self.contradicting
 
     def classes(self, names: tuple[str, ...]) -> Int64[np.ndarray, " n"]:
         """The class of each image, an index into ``names``."""
@@ -199,48 +248,57 @@ def _checked(read: _InClasses, least: int = 2) -> _InClasses:
         ignored_folders = "".join(
             f" {counted(each.files, 'file')} in {each.folder or '.'}, {each.reason}." for each in ignored
         )
+        both = f" {counted(read.contradicting, 'picture is', 'pictures are')} in the folders of two classes."
+        both = both if read.contradicting else ""
         raise BadInput(
             f"{path} has images in {counted(len(read.class_names), 'class folder')} "
             f"({', '.join(read.class_names) or 'none'}) and {read.outside} outside any; "
-            f"two classes are needed.{ignored_folders}",
+            f"two classes are needed.{both}{ignored_folders}",
             "Make one folder a class, such as cats/ and dogs/, and put the images into them. "
             "A folder that is named like a date or a split must be renamed.",
         )
     if read.left_out:
         bad = (*found.left_out, *read.folder.unreadable)
-        first = f"{bad[0].path}: {bad[0].reason}" if bad else "a file outside any class"
+        other = "a file outside any class" if read.outside else "a picture in the folders of two classes"
+        first = f"{bad[0].path}: {bad[0].reason}" if bad else other
         _LOG.warning("%s: %d files left out, the first: %s", path, read.left_out, first)
+    if read.folder.scaled:
+        _LOG.warning(
+            "%s: %s with more than 8 bits per channel scaled to 8 by the range of the values",
+            path,
+            counted(len(read.folder.scaled), "image"),
+        )
+    if read.folder.profiles_ignored:
+        _LOG.warning(
+            "%s: unusable colour profile of %s ignored, the first: %s",
+            path,
+            counted(len(read.folder.profiles_ignored), "image"),
+            read.folder.profiles_ignored[0],
+        )
     return read
 
 
-def _given_split(
-    listed: _Listed, test_split: Split, side: int, channels: Channels, limits: Limits
-) -> DataSet:
-    """Pool and test set from the splits; no more is decoded than is kept."""
+def _given_split(listed: _Listed, test_split: Split, reader: Reader, limits: Limits) -> tuple[DataSet, int]:
+    """Pool and test set from the splits, of which no more is decoded than is kept; and how many contradicting files
+    were left out."""
     path, stream, class_of = listed.path, limits.stream, listed.layout.class_of
-    parts = (
-        _read_split(
-            path, listed.of_split("train"), class_of, side, channels, limits.pool_size, stream.child("pool")
-        ),
-        _read_split(
-            path,
-            listed.of_split(test_split),
-            class_of,
-            side,
-            channels,
-            limits.test_size,
-            stream.child("test"),
-        ),
-    )
-    outside = (_left_out(listed, "train", test_split), 0)
+    parts = [
+        _read_split(path, files, class_of, reader, size, stream.child(name))
+        for files, name, size in (
+            (listed.of_split("train"), "pool", limits.pool_size),
+            (listed.of_split(test_split), "test", limits.test_size),
+        )
+    ]
+    images, contradicting = _consistent(listed, [part.images for part in parts])
+    outside = ((_left_out(listed, "train", test_split), contradicting), (0, 0))
     pool, test = (
-        _InClasses(listed, part.images, np.arange(len(part.images.paths)), part.class_names, others)
-        for part, others in zip(parts, outside, strict=True)
+        _InClasses(listed, kept, np.arange(len(kept.paths)), part.class_names, *others)
+        for kept, part, others in zip(images, parts, outside, strict=True)
     )
     names = _checked(pool).class_names
     _checked(test, least=1)
     kept = (kept_of(part.kept, part.files, name) for part, name in zip(parts, ("pool", "test"), strict=True))
-    return DataSet(
+    data = DataSet(
         path.resolve().name,
         pool.folder.images,
         pool.classes(names),
@@ -248,6 +306,7 @@ def _given_split(
         names,
         "; ".join(words for words in (_note(pool.left_out + test.left_out), *kept) if words),
     )
+    return data, contradicting
 
 
 def _note(left_out: int) -> str:
@@ -278,8 +337,7 @@ def _read_split(
     path: Path,
     files: Sequence[str],
     class_of: Callable[[str], str | None],
-    side: int,
-    channels: Channels,
+    reader: Reader,
     size: int | None,
     stream: Stream,
 ) -> _SplitImages:
@@ -292,8 +350,7 @@ def _read_split(
         path: the folder that the files are relative to.
         files: files in class folders, sorted.
         class_of: the class folder of a file.
-        side: height and width of the images.
-        channels: 3 for colour, 1 for grey.
+        reader: reads them.
         size: how many; ``None`` reads all.
         stream: draws the random numbers.
 
@@ -308,17 +365,16 @@ def _read_split(
     start, kept = 0, 0
     while kept < wanted and start < len(files):
         end = min(start + wanted - kept, len(files))
-        reads.append(read_files(path, [files[index] for index in np.sort(order[start:end])], side, channels))
+        reads.append(reader(path, [files[index] for index in np.sort(order[start:end])]))
         start, kept = end, kept + len(reads[-1].paths)
-    images = _in_order(path, reads, side, channels)
+    images = _in_order(reads or [reader(path, [])])
     known = {name for name in map(class_of, images.paths) if name is not None}
     names = {*known, *_other_classes(path, files, class_of, known)}
     return _SplitImages(images, tuple(sorted(names)), len(files))
 
 
-def _in_order(path: Path, reads: Sequence[FolderImages], side: int, channels: Channels) -> FolderImages:
+def _in_order(reads: Sequence[FolderImages]) -> FolderImages:
     """The images of several reads in the order of their paths."""
-    reads = reads or [read_files(path, [], side, channels)]
     paths = [name for read in reads for name in read.paths]
     formats = [name for read in reads for name in read.formats]
     order = sorted(range(len(paths)), key=paths.__getitem__)
@@ -329,6 +385,8 @@ def _in_order(path: Path, reads: Sequence[FolderImages], side: int, channels: Ch
         tuple(paths[row] for row in order),
         tuple(formats[row] for row in order),
         tuple(sorted(name for read in reads for name in read.first_frames)),
+        tuple(sorted(name for read in reads for name in read.scaled)),
+        tuple(sorted(name for read in reads for name in read.profiles_ignored)),
         tuple(sorted(unreadable, key=lambda item: item.path)),
     )
 

@@ -30,6 +30,27 @@ class Limits:
     stream: Stream
 
 
+@dataclass(frozen=True)
+class FeaturesOf:
+    """What made the features of a data set.
+
+    Attributes:
+        backbone: name, such as ``"efficientnet-lite0"``.
+        licence: of its weights.
+        source: of its weights, to show.
+        digest: SHA-256 of its weights.
+        framing: how images were brought into what it reads, as JSON.
+        components: principal components that were kept of its features; 0: all features, standardised.
+    """
+
+    backbone: str
+    licence: str
+    source: str
+    digest: str
+    framing: str
+    components: int
+
+
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """A pool, its hidden classes, and a test set.
@@ -42,6 +63,7 @@ class DataSet:
         test: images that are never trained on, with their classes.
         class_names: K names, the index is the class.
         note: to be shown with every result, such as ``"JPEG copy"``; may be empty.
+        features_of: what made the features; None where the images are pixels.
 
     Raises:
         BadInput: the parts do not fit together.
@@ -53,6 +75,7 @@ class DataSet:
     test: LabelledSet
     class_names: tuple[str, ...]
     note: str = ""
+    features_of: FeaturesOf | None = None
 
     def __post_init__(self) -> None:
         self._check_pool()

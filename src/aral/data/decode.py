@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from aral.data.image_file import FORMATS, MAX_PIXELS, open_image, read_image_bytes
+from aral.data.image_file import MAX_PIXELS, open_image, read_image_bytes
+from aral.data.pixel_values import Note
 from aral.data.unreadable import Refused, Unreadable
 
-__all__ = ["FORMATS", "MAX_PIXELS", "Channels", "Decoded", "decode_all", "decode_image", "square"]
+__all__ = ["MAX_PIXELS", "Channels", "Decoded", "decode_all", "decode_image", "square"]
 
 _FILES_AT_ONCE = 4096
 
@@ -33,11 +34,13 @@ class Decoded:
         pixels: C×side×side, 0..255.
         format: what the file really is, such as ``"PNG"``.
         animated: it has more frames than the one that was read.
+        notes: what was done to its pixels.
     """
 
     pixels: UInt8[np.ndarray, "C H W"]
     format: str
     animated: bool
+    notes: frozenset[Note]
 
 
 def decode_all(
@@ -80,7 +83,7 @@ def decode_image(path: Path, side: int, channels: Channels = 3, max_pixels: int 
         Refused: the file cannot be used, with the reason.
     """
     opened = open_image(read_image_bytes(path), max_pixels)
-    return Decoded(square(opened.image, side, channels), opened.format, opened.animated)
+    return Decoded(square(opened.image, side, channels), opened.format, opened.animated, opened.notes)
 
 
 def square(image: Image.Image, side: int, channels: Channels) -> UInt8[np.ndarray, "C H W"]:

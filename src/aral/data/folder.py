@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
 from aral.data.dataset import check_memory
 from aral.data.decode import MAX_PIXELS, Channels, decode_all
+from aral.data.file_kinds import SAVE_AS
+from aral.data.pixel_values import Note
 from aral.data.scan import scan
 from aral.data.unreadable import Unreadable
 from aral.errors import BadInput
@@ -21,11 +24,13 @@ class FolderImages:
     """The images of a folder, and what was left out of it.
 
     Attributes:
-        images: N×C×side×side, in the order of the paths.
+        images: N×C×side×side, or N×F×1×1 features, in the order of the paths.
         paths: N, relative to the folder with ``/``; names that are not UTF-8 carry surrogates, and
             ``os.fsencode`` gives their bytes back.
         formats: N, by content, not by name.
         first_frames: paths of the animations, of which the first frame was read.
+        scaled: paths of images with more than eight bits a channel, which were scaled to eight.
+        profiles_ignored: paths of images whose colour profile cannot be used.
         unreadable: all other files, with reasons, in the order of the paths.
     """
 
@@ -33,7 +38,13 @@ class FolderImages:
     paths: tuple[str, ...]
     formats: tuple[str, ...]
     first_frames: tuple[str, ...]
+    scaled: tuple[str, ...]
+    profiles_ignored: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+
+
+Reader: TypeAlias = Callable[[Path, Sequence[str]], FolderImages]
+"""Reads the named files of a folder, in this order; all of them may be unreadable."""
 
 
 def read_image_folder(
@@ -91,6 +102,7 @@ def read_files(
     paths: list[str] = []
     formats: list[str] = []
     first_frames: list[str] = []
+    noted: dict[Note, list[str]] = {note: [] for note in Note}
     unreadable: list[Unreadable] = []
     for name, result in decode_all(path, names, side, channels, max_pixels):
         if isinstance(result, Unreadable):
@@ -101,11 +113,15 @@ def read_files(
         formats.append(result.format)
         if result.animated:
             first_frames.append(name)
+        for note in result.notes:
+            noted[note].append(name)
     return FolderImages(
         ImageSet.of(pixels[: len(paths)]),
         tuple(paths),
         tuple(formats),
         tuple(first_frames),
+        tuple(noted[Note.SCALED]),
+        tuple(noted[Note.PROFILE_IGNORED]),
         tuple(unreadable),
     )
 
@@ -114,5 +130,5 @@ def _no_images(path: Path, unreadable: Sequence[Unreadable]) -> BadInput:
     shown = "; ".join(f"{bad.path}: {bad.reason}" for bad in unreadable[:3])
     return BadInput(
         f"{path} holds no readable image{f'; left out: {shown}' if shown else ''}.",
-        "Give a folder with JPEG, PNG, WebP, BMP, GIF or TIFF files.",
+        f"Give a folder with {SAVE_AS} files.",
     )

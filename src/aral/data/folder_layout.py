@@ -14,8 +14,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from aral.data.image_file import peek
-from aral.data.unreadable import Refused
+from aral.data.image_file import kind_of_file
 from aral.plural import counted
 
 Split = Literal["train", "validation", "test"]
@@ -281,12 +280,8 @@ def image_files(folder: Path, files: Iterable[str]) -> list[str]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file has the header of an image."""
-    try:
-        peek(path)
-    except Refused:
-        return False
-    return True
+    """Whether a file begins as an image; also one whose decoder is not installed."""
+    return kind_of_file(path) is not None
 
 
 def _composed(name: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from aral.data.arrays import check_labels, images_from_array
 from aral.data.class_folders import folder_dataset
 from aral.data.dataset import DataSet, Limits
+from aral.data.folder import Reader
 from aral.data.npz import ARRAYS, read_npz
 from aral.data.torchvision_sets import ABSENT, CELEBA_CLASSES, CIFAR10_CLASSES, CLOTHES, DIGITS, READERS
 from aral.errors import AralError, BadInput, RunFailed, unknown_name
@@ -68,6 +69,7 @@ def load(
     download: bool = False,
     side: int = IMAGENET_SIDE,
     limits: Limits | None = None,
+    reader: Reader | None = None,
 ) -> DataSet:
     """A data set by name; grey images are N×1×H×W, colour N×3×H×W.
 
@@ -85,6 +87,7 @@ def load(
         side: height and width to which images of ``imagenet``'s class folders are resized; the other sets
             have fixed sizes.
         limits: how many images are kept; ``None`` keeps all. Of ``imagenet``'s class folders, no more are decoded.
+        reader: reads the files of ``imagenet``'s class folders, for instance as features.
 
     Raises:
         BadInput: the name is unknown, a limit exceeds what there is, or the data are missing or damaged; lists
@@ -94,11 +97,13 @@ def load(
     if name not in NAMES:
         raise unknown_name("data set", name, NAMES)
     limits = limits or Limits(None, None, _FIXED)
-    data = digits() if name == "digits" else _found(name, data_root(root), download, side, limits)
+    data = digits() if name == "digits" else _found(name, data_root(root), download, side, limits, reader)
     return data.limited(limits.pool_size, limits.test_size, limits.stream)
 
 
-def _found(name: str, place: Path, download: bool, side: int, limits: Limits) -> DataSet:
+def _found(
+    name: str, place: Path, download: bool, side: int, limits: Limits, reader: Reader | None
+) -> DataSet:
     """The first of the places that has it."""
     looked: list[str] = []
     for path in (place / f"{name}.npz", place / f"{name}-jpeg.npz"):
@@ -106,7 +111,7 @@ def _found(name: str, place: Path, download: bool, side: int, limits: Limits) ->
             return read_npz(path, name, _CLASS_NAMES[name])
         looked.append(str(path))
     if name == "imagenet":
-        return _imagenet(place, looked, side, limits)
+        return _imagenet(place, looked, side, limits, reader)
     try:
         return READERS[name](place, False)
     except ABSENT as error:
@@ -145,11 +150,11 @@ def digits() -> DataSet:
     )
 
 
-def _imagenet(place: Path, looked: list[str], side: int, limits: Limits) -> DataSet:
+def _imagenet(place: Path, looked: list[str], side: int, limits: Limits, reader: Reader | None) -> DataSet:
     """ImageNet from class folders, as torchvision's own ImageNet lays them out; torchvision is not asked."""
     folder = place / "imagenet"
     if (folder / "train").is_dir() and (folder / "val").is_dir():
-        data = folder_dataset(folder, side, 0.5, _FIXED, limits=limits)
+        data = folder_dataset(folder, side, 0.5, _FIXED, limits=limits, reader=reader)
         return replace(data, name="imagenet")
     looked.append(f"{folder / 'train'} and {folder / 'val'}")
     raise _missing(

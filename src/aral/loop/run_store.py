@@ -105,7 +105,7 @@ _VERSION_2: Migration = (
         BEGIN SELECT RAISE(ABORT, 'answers are append-only'); END""",
 )
 
-SCHEMA = Schema(APPLICATION_ID, "run", (_VERSION_1, _VERSION_2))
+SCHEMA = Schema(APPLICATION_ID, "run", (_VERSION_1, _VERSION_2), ("checkpoints/*", "pictures/*"))
 
 
 class Stage(StrEnum):

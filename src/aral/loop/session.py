@@ -230,7 +230,8 @@ class Session:
             numbers |= self._validator.metrics(number, test)
             spent += len(self._validator.images(number))
         self._warn_of_collapse(number, numbers)
-        save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
+        if not self.pool.is_features:
+            save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
         self.store.record_document(number, "confusion", result.confusion.tolist())
         self._record(number, numbers)
         self.store.record_stage(number, Stage.EVALUATED)

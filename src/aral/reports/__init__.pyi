@@ -6,14 +6,18 @@ from .files import (
     verdicts_csv,
     write_comparison,
     write_files,
+    write_project_report,
     write_report,
 )
+from .project_runs import Photo, ProjectView, project_view
 from .run_report import as_json
 from .tables import Section, Table
 from .tensorboard import export_tensorboard
 from .text import condition_lines, unequal_settings_line
 
 __all__ = [
+    "Photo",
+    "ProjectView",
     "Section",
     "Table",
     "as_json",
@@ -22,10 +26,12 @@ __all__ = [
     "condition_lines",
     "curves_csv",
     "export_tensorboard",
+    "project_view",
     "side_by_side",
     "unequal_settings_line",
     "verdicts_csv",
     "write_comparison",
     "write_files",
+    "write_project_report",
     "write_report",
 ]

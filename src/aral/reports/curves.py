@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from textwrap import wrap
 
@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from aral.benchmarking import Comparison, CurvePoint, LossTrace, RunRecord, curve_points
+from aral.benchmarking.statistics import Interval
 from aral.plural import counted
-from aral.reports.run_report import LATENT_METRICS
+from aral.reports.run_report import LATENT_METRICS, estimate_of
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,16 @@ def run_curve(record: RunRecord, reference: float | None = None, theme: Theme = 
         reference: accuracy of training on all labels, in [0, 1], drawn as a horizontal line.
         theme: the colours.
     """
-    return _curves(curve_points([record]), record.data.title, record.measure, reference, theme)
+    points: Sequence[CurvePoint] = curve_points([record])
+    if record.of_project:
+        estimates = {each.labelled: estimate_of(each) for each in record.rounds if each.accuracy is not None}
+        points = [
+            replace(point, interval=Interval(estimate.low, estimate.high))
+            if (estimate := estimates[point.labelled]) is not None
+            else point
+            for point in points
+        ]
+    return _curves(points, record.data.title, record.measure, reference, theme)
 
 
 def _curves(
@@ -115,7 +125,9 @@ def _curves(
         count = f" ({counted(own[0].seeds, 'seed')})" if len(seeds) > 1 else ""
         _line(axes, theme, place, labels, means, f"{method}{count}")
         bands = [point.interval for point in own if point.interval is not None]
-        if bands:
+        if bands and own[0].seeds == 1:  # of each point by itself; a single one has no band
+            _whiskers(axes, _colour(theme, place), [point for point in own if point.interval is not None])
+        elif bands:
             low = [max(0.0, 100 * band.low) for band in bands]
             high = [min(100.0, 100 * band.high) for band in bands]
             axes.fill_between(labels, low, high, color=_colour(theme, place), alpha=alpha, linewidth=0)
@@ -123,7 +135,9 @@ def _curves(
         label = " trained on all labels"
         axes.axhline(100 * reference, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)), label=label)
     shown = ""
-    if max(seeds) > 1:
+    if max(seeds) == 1 and any(point.interval for own in methods.values() for point in own):
+        shown = "95 % interval of each point"
+    elif max(seeds) > 1:
         shown = f"{counted(max(seeds), 'seed') if len(seeds) == 1 else 'mean'}, 95 % interval"
     _title(axes, theme, title, shown)
     axes.set_xlabel("labelled images")
@@ -247,6 +261,14 @@ def _line(axes: Axes, theme: Theme, place: int, x: Sequence[int], y: Sequence[fl
         linewidth=2,
         label=f" {label}",  # matplotlib leaves out labels that begin with _
     )
+
+
+def _whiskers(axes: Axes, colour: str, points: Sequence[CurvePoint]) -> None:
+    """A line from the lower to the upper end of each point's interval."""
+    for point in points:
+        if point.interval is not None:
+            low, high = 100 * point.interval.low, 100 * point.interval.high
+            axes.vlines(point.labelled, low, high, color=colour, alpha=0.45, linewidth=5)
 
 
 def _trace(axes: Axes, theme: Theme, start: int, trace: LossTrace) -> None:

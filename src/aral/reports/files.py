@@ -12,9 +12,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from aral.annotation import Estimate
+from aral.annotation.formats import escape_cell
 from aral.benchmarking import (
     Comparison,
+    Interval,
     LabelsNeeded,
     NotReached,
     Reached,
@@ -28,17 +29,18 @@ from aral.durable import Json, write_file
 from aral.errors import RunFailed
 from aral.reports.curves import learning_curves, png_bytes, run_curve, svg_bytes
 from aral.reports.html import REPORT_NAME, comparison_page, report_page
+from aral.reports.project_runs import ProjectView
 from aral.reports.tables import accuracy_table
 from aral.reports.text import needed_in_words, saved_in_words, target_lines, verdict_in_words, verdict_lines
 
 
-def write_report(record: RunRecord, reference: float | None = None, estimate: Estimate | None = None) -> Path:
+def write_report(record: RunRecord, reference: float | None = None, target: Path | None = None) -> Path:
     """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into the folder of a run.
 
     Args:
         record: of a run, finished or running; see :func:`aral.benchmarking.read_run`.
         reference: accuracy of training on all labels, in [0, 1], drawn as a line.
-        estimate: the newest accuracy on the estimate set of an annotation project.
+        target: another folder than that of the run, which may be read only.
 
     Returns:
         The page. The pictures of the curve are missing until an accuracy is known.
@@ -50,10 +52,21 @@ def write_report(record: RunRecord, reference: float | None = None, estimate: Es
         **_curve_files("curve", run_curve(record, reference)),
         "rounds.csv": rounds_csv([record]).encode(),
         "rounds.json": rounds_json([record]).encode(),
-        REPORT_NAME: report_page(record, reference, estimate).encode(),
+        REPORT_NAME: report_page(record, reference).encode(),
     }
-    write_files(record.folder, files)
-    return record.folder / REPORT_NAME
+    folder = record.folder if target is None else target
+    write_files(folder, files)
+    return folder / REPORT_NAME
+
+
+def write_project_report(record: RunRecord, project: ProjectView, folder: Path) -> Path:
+    """Write report.html of a project's run into a folder of its own; the run folder is not changed.
+
+    Raises:
+        RunFailed: it cannot be written.
+    """
+    write_files(folder, {REPORT_NAME: report_page(record, project=project).encode("utf-8", "replace")})
+    return folder / REPORT_NAME
 
 
 def write_comparison(comparison: Comparison, target: Path) -> Path:
@@ -183,8 +196,10 @@ def curves_csv(comparison: Comparison) -> str:
 
 VERDICT_NAMES = (
     "method", "baseline", "measure", "verdict", "words", "seeds", "first_labelled", "last_labelled", "mean",
-    "deviation", "low", "high", "t_p", "corrected_t_p", "flip_p", "corrected_flip_p", "seeds_needed",
-    "different_starts",
+    "deviation", "degrees_of_freedom", "low", "high", "p", "corrected_p", "pooled_runs", "not_pooled", "outlying",
+    "uneven",
+    "paired_deviation", "paired_low", "paired_high", "t_p", "corrected_t_p", "seeds_needed", "different_starts",
+    "unpaired",
 )  # fmt: skip
 
 
@@ -194,25 +209,39 @@ def verdicts_csv(comparison: Comparison) -> str:
 
 
 def _verdict_row(row: VerdictRow) -> dict[str, Json]:
-    spread = row.test.spread if row.test else None
+    deciding, paired = row.deciding, row.test.t_test if row.test else None
     values: Sequence[Json] = (
         row.method, row.baseline, row.measure.value, row.verdict.value, verdict_in_words(row),
         " ".join(str(seed) for seed in row.seeds),
         *(row.span or (None, None)),
         row.test.mean if row.test else None,
-        *((spread.deviation, spread.interval.low, spread.interval.high, spread.t_p) if spread else 4 * (None,)),
-        row.corrected_t_p, row.test.flip_p if row.test else None, row.corrected_flip_p, row.seeds_needed,
-        " ".join(str(seed) for seed in row.different_starts),
+        *(
+            (deciding.deviation, deciding.degrees_of_freedom, *_ends(deciding.interval), deciding.p)
+            if deciding
+            else 5 * (None,)
+        ),
+        row.corrected_p, len(row.pooled_over), " ".join(row.not_pooled), " ".join(row.outlying), " ".join(row.uneven),
+        *((paired.deviation, *_ends(paired.interval), paired.p) if paired else 4 * (None,)),
+        row.corrected_t_p, row.seeds_needed,
+        " ".join(str(seed) for seed in row.different_starts), " ".join(str(seed) for seed in row.unpaired),
     )  # fmt: skip
     return dict(zip(VERDICT_NAMES, values, strict=True))
 
 
+def _ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
 def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field."""
+    """Named values as CSV (RFC 4180, lines ended by a line feed); None gives an empty field, and no cell is a
+    formula to a spreadsheet."""
     buffer = StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(
+            {name: escape_cell(value) if isinstance(value, str) else value for name, value in row.items()}
+        )
     return buffer.getvalue()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +18,6 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from aral.annotation import Estimate
 from aral.benchmarking import Comparison, Measure, RoundRecord, RunRecord, Verdict, VerdictRow
 from aral.loop.pictures import MOST_CHOSEN
 from aral.reports.curves import (
@@ -32,6 +31,7 @@ from aral.reports.curves import (
     svg_bytes,
 )
 from aral.reports.pictures import Pictures, file_address, picture_address, read_pictures, sheet_address
+from aral.reports.project_runs import IMAGES_SHOWN, Photo, ProjectView
 from aral.reports.run_report import (
     LATENT_METRICS,
     ConfusionView,
@@ -58,9 +58,6 @@ from aral.reports.text import (
 from aral.types import Answer, ClassAnswer, Selection
 
 REPORT_NAME = "report.html"
-
-IMAGES_SHOWN = 60
-"""Images of a query that are shown; a page with all of a large query would not open on a phone."""
 
 CLASSES_SHOWN = 50
 """Classes of which generated images are shown."""
@@ -225,10 +222,11 @@ def report_link(folder: Path, target: Path) -> str:
 
 @dataclass(frozen=True)
 class ChosenImage:
-    """An image of a query as it is shown; the address is empty if the image was not kept."""
+    """An image of a query as it is shown; address and name are empty where they are unknown."""
 
     address: str
     image_id: int
+    name: str
     score: str
     reason: str
     answer: str
@@ -253,35 +251,37 @@ class NamedPicture:
     address: str
 
 
-def report_page(record: RunRecord, reference: float | None = None, estimate: Estimate | None = None) -> str:
+def report_page(record: RunRecord, reference: float | None = None, project: ProjectView | None = None) -> str:
     """The report of a run as HTML.
 
     Args:
         record: the run; one without rounds, pictures or accuracies gives a shorter page.
         reference: accuracy of training on all labels, in [0, 1], for the learning curve.
-        estimate: the newest accuracy on the estimate set of an annotation project.
+        project: the annotation project that the run trains the model of, as it is now.
     """
     last = record.rounds[-1] if record.rounds else None
     files = {each.round: read_pictures(record.folder / "pictures", each.round) for each in record.rounds}
     pictures = {number: file.pictures for number, file in files.items() if file.pictures is not None}
     generated = max((n for n, each in pictures.items() if each.generated is not None), default=None)
     reconstructed = max((n for n, each in pictures.items() if each.originals is not None), default=None)
+    hidden = project.hidden_generated if project else ""
     confused = next((each for each in reversed(record.rounds) if each.confusion is not None), None)
     return render(
         "report.html.j2",
         record=record,
         state=state(record),
-        key_figures=key_figures(record, estimate),
-        estimate=estimate_in_words(record, estimate),
+        key_figures=key_figures(record, project),
+        estimate=estimate_in_words(record, project),
         warning=collapse_warning(last) if last else "",
         curve=chart(lambda theme: run_curve(record, reference, theme), curve_in_words(record)),
         rounds=rounds_table(record),
         queries=[
-            _query(record, each, each.selection, pictures.get(each.round))
+            _query(record, each, each.selection, pictures.get(each.round), project.photos if project else {})
             for each in reversed(record.rounds)
             if each.selection is not None
         ],
-        generated=_generated(record, pictures[generated]) if generated is not None else (),
+        generated=_generated(record, pictures[generated]) if generated is not None and not hidden else (),
+        hidden=hidden,
         generated_round=generated,
         reconstructed=_reconstructed(pictures[reconstructed]) if reconstructed is not None else (),
         reconstructed_round=reconstructed,
@@ -302,7 +302,13 @@ def report_page(record: RunRecord, reference: float | None = None, estimate: Est
     )
 
 
-def _query(record: RunRecord, of: RoundRecord, selection: Selection, pictures: Pictures | None) -> Query:
+def _query(
+    record: RunRecord,
+    of: RoundRecord,
+    selection: Selection,
+    pictures: Pictures | None,
+    photos: Mapping[int, Photo],
+) -> Query:
     kept = pictures.chosen if pictures else None
     # Pictures that may be of other images are worse than none.
     complete = kept is not None and len(kept) == min(len(selection), MOST_CHOSEN)
@@ -310,8 +316,9 @@ def _query(record: RunRecord, of: RoundRecord, selection: Selection, pictures: P
     listed = list(zip(selection.ids.tolist(), selection.scores.tolist(), selection.reasons, strict=True))
     shown = tuple(
         ChosenImage(
-            address=picture_address(images[place]) if place < len(images) else "",
+            address=_address(images[place] if place < len(images) else None, photos.get(image_id)),
             image_id=image_id,
+            name=photos[image_id].name if image_id in photos else "",
             score=f"{score:.4g}",
             reason=reason,
             answer=_answer_text(record, of.answers.get(image_id)),
@@ -319,6 +326,11 @@ def _query(record: RunRecord, of: RoundRecord, selection: Selection, pictures: P
         for place, (image_id, score, reason) in enumerate(listed[:IMAGES_SHOWN])
     )
     return Query(of.round, selection.acquisition, len(selection), shown, len(selection) - len(shown))
+
+
+def _address(kept: UInt8[np.ndarray, "C H W"] | None, photo: Photo | None) -> str:
+    pixels = photo.pixels if kept is None and photo is not None else kept
+    return "" if pixels is None else picture_address(pixels)
 
 
 def _answer_text(record: RunRecord, answer: Answer | None) -> str:

@@ -10,13 +10,13 @@ from jaxtyping import Int64
 
 from aral.annotation import Estimate
 from aral.annotation.accuracy_estimate import exact_interval
-from aral.annotation.advice import sampling_note
-from aral.annotation.model_cards import estimate_sentence
+from aral.annotation.advice import estimate_sentence, sampling_note
 from aral.benchmarking import RoundRecord, RunRecord
 from aral.durable import Json
 from aral.loop import Stage
 from aral.loop.session import COLLAPSE_BOUNDS
 from aral.plural import counted
+from aral.reports.project_runs import ProjectView
 from aral.reports.tables import Table
 from aral.reports.text import NONE, duration
 
@@ -49,50 +49,65 @@ def state(record: RunRecord) -> str:
             return f"Round {last.round} is being labelled or trained."
 
 
-def key_figures(record: RunRecord, estimate: Estimate | None = None) -> list[tuple[str, str]]:
+def key_figures(record: RunRecord, project: ProjectView | None = None) -> list[tuple[str, str]]:
     """The most important numbers, with their names.
 
     Args:
         record: the run.
-        estimate: the newest accuracy estimate of an annotation project, where it is newer than the run's own.
+        project: the annotation project of the run, which may be newer than the run.
     """
     last = record.last_evaluated
     spent = record.rounds[-1].labelled if record.rounds else 0
+    labels = f"{spent} of {record.budget}" if record.budget is not None else str(spent)
     accuracy = "not known" if last is None or last.accuracy is None else f"{100 * last.accuracy:.2f} %"
     if record.of_project:
-        estimate = estimate or _own_estimate(record)
+        estimate = newest_estimate(record, project)
         accuracy = "not known" if estimate is None else f"{100 * estimate.accuracy:.1f} %"
+        # The budget of the run is the one that it began with, and the run does not hold the estimate set.
+        labels = f"{spent} for training"
+        if project is not None:
+            of_budget = "" if project.budget is None else f" of {project.budget}"
+            labels = f"{project.labelled}{of_budget}"
     return [
         (record.measure, accuracy),
-        ("labels", f"{spent} of {record.budget}" if record.budget is not None else str(spent)),
+        ("labels", labels),
         ("rounds", str(len(record.rounds))),
         ("time for training and queries", duration(record.seconds) if record.seconds else "not known"),
     ]
 
 
-def _own_estimate(record: RunRecord) -> Estimate | None:
-    """The last accuracy on the estimate set, with its interval; None before the first."""
+def newest_estimate(record: RunRecord, project: ProjectView | None = None) -> Estimate | None:
+    """The newest accuracy on the estimate set: the project's, else the run's; None before the first."""
+    if project is not None and project.estimate is not None:
+        return project.estimate
     last = record.last_evaluated
-    if last is None or last.confusion is None or not last.confusion.sum():
+    return None if last is None else estimate_of(last)
+
+
+def estimate_of(record: RoundRecord) -> Estimate | None:
+    """The accuracy of a round of a project, with its interval; None without images."""
+    if record.confusion is None or not record.confusion.sum():
         return None
-    return exact_interval(int(last.confusion.trace()), int(last.confusion.sum()))
+    return exact_interval(int(record.confusion.trace()), int(record.confusion.sum()))
 
 
-def estimate_in_words(record: RunRecord, estimate: Estimate | None = None) -> str:
+def estimate_in_words(record: RunRecord, project: ProjectView | None = None) -> str:
     """How reliable an accuracy on the estimate set is; empty for a run with a test set."""
     if not record.of_project:
         return ""
-    estimate = estimate or _own_estimate(record)
-    return f"{estimate_sentence(estimate)} {sampling_note(estimate)}"
+    estimate = newest_estimate(record, project)
+    note = f" {sampling_note(estimate)}" if estimate else ""
+    return f"{estimate_sentence(estimate)}{note}"
 
 
 def curve_in_words(record: RunRecord) -> str:
     """The learning curve, for readers who cannot see the chart."""
-    points = [
-        f"{100 * each.accuracy:.1f} % with {counted(each.labelled, 'label')}"
-        for each in record.rounds
-        if each.accuracy is not None
-    ]
+    points = []
+    for each in record.rounds:
+        if each.accuracy is not None:
+            estimate = estimate_of(each) if record.of_project else None
+            interval = f" ({100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)" if estimate else ""
+            points.append(f"{100 * each.accuracy:.1f} %{interval} with {counted(each.labelled, 'label')}")
     return f"Learning curve, {record.measure}: {', '.join(points)}."
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from aral.benchmarking import (
     MINIMUM_SEEDS,
+    POOLED_BELOW,
     SIGNIFICANCE,
     Comparison,
     CurvePoint,
     FullTrainingResult,
     Parity,
     RunRecord,
+    TTest,
     VerdictRow,
 )
 from aral.reports.text import (
@@ -116,23 +118,33 @@ def number_sections(comparison: Comparison) -> list[Section]:
 
 def _differences(comparison: Comparison) -> Section:
     head = (
-        "method", "baseline", "measure", "seeds", "mean", "s.d.", "95 % interval", "p", "corrected p",
-        "sign-flip p", "corrected sign-flip p",
+        "method", "baseline", "measure", "seeds", "mean", "s.d.", "degrees of freedom", "95 % interval", "p",
+        "corrected p", "paired s.d.", "paired 95 % interval", "paired p", "corrected paired p",
     )  # fmt: skip
     notes = (
-        ColumnNote("measure", "the area is the mean accuracy along the curve, the final accuracy that at its end."),
+        ColumnNote(
+            "measure", "the area is the mean accuracy along the curve, the final accuracy that at its end."
+        ),
         ColumnNote("mean", "method minus baseline in percentage points, averaged over the seeds."),
-        ColumnNote("s.d.", "sample standard deviation of these differences, in percentage points."),
+        ColumnNote(
+            "s.d.",
+            f"standard deviation of a difference, in percentage points, by which the verdict is decided: below "
+            f"{POOLED_BELOW} seeds pooled over methods and seeds, unless a method's own is significantly larger; "
+            "otherwise that of the paired differences.",
+        ),
+        ColumnNote(
+            "degrees of freedom",
+            "of this deviation; fewer where a method of a larger deviation could go unnoticed.",
+        ),
         ColumnNote("95 % interval", "confidence interval of the mean difference, by Student's t."),
-        ColumnNote("p", "p-value of the two-sided paired t-test."),
+        ColumnNote("p", "p-value of the two-sided t-test."),
         ColumnNote("corrected p", "p after Holm's correction for the number of methods; verdicts use it."),
         ColumnNote(
-            "sign-flip p",
-            "p-value of the sign-flip test, which assumes no normal distribution. With n seeds it cannot be below "
-            "2 / 2ⁿ: with five seeds never below 0.0625.",
+            "paired s.d.",
+            "sample standard deviation of the paired differences of this method alone; interval and p-values beside it "
+            "are those of the paired t-test. They decide where nothing is pooled, and the columns before are the same.",
         ),
-        ColumnNote("corrected sign-flip p", "the same after Holm's correction."),
-    )  # fmt: skip
+    )
     rows = tuple(_difference_row(row) for row in comparison.verdicts)
     return Section("Paired differences", "", Table(head, rows), notes)
 
@@ -140,17 +152,19 @@ def _differences(comparison: Comparison) -> Section:
 def _difference_row(row: VerdictRow) -> tuple[str, ...]:
     head = (row.method, row.baseline, row.measure.value, str(len(row.seeds)))
     if row.test is None:
-        return (*head, *7 * (NONE,))
-    spread = row.test.spread
-    if spread is None:
-        return (*head, points(row.test.mean), *6 * (NONE,))
-    return (
-        *head,
-        points(row.test.mean),
-        f"{100 * spread.deviation:.2f}",
-        f"{points(spread.interval.low)} to {points(spread.interval.high)}",
-        *(_p(p) for p in (spread.t_p, row.corrected_t_p, row.test.flip_p, row.corrected_flip_p)),
-    )
+        return (*head, *10 * (NONE,))
+    degrees = NONE if row.deciding is None else f"{row.deciding.degrees_of_freedom:.3g}"
+    deciding = _t_test_cells(row.deciding, row.corrected_p)
+    paired = _t_test_cells(row.test.t_test, row.corrected_t_p)
+    return (*head, points(row.test.mean), deciding[0], degrees, *deciding[1:], *paired)
+
+
+def _t_test_cells(test: TTest | None, corrected_p: float | None) -> tuple[str, ...]:
+    """Deviation, interval, p and corrected p."""
+    if test is None:
+        return 4 * (NONE,)
+    interval = f"{points(test.interval.low)} to {points(test.interval.high)}"
+    return (f"{100 * test.deviation:.2f}", interval, _p(test.p), _p(corrected_p))
 
 
 def _p(value: float | None) -> str:

@@ -6,12 +6,14 @@ Nothing is computed here. Differences of accuracy are shown in percentage points
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from aral.benchmarking import (
     LEVEL,
     MARGIN,
     MINIMUM_SEEDS,
     MOST_SEEDS,
+    POOLED_BELOW,
     SIGNIFICANCE,
     Comparison,
     FullTrainingResult,
@@ -40,7 +42,10 @@ NO_BASELINE = (
 RULE = (
     f"Better: the mean difference over the seeds is above zero, with a corrected p-value below {SIGNIFICANCE:g}. "
     f"Worse: the same below zero. No practical difference: otherwise, if the {100 * LEVEL:g} % interval lies "
-    f"within ± {100 * MARGIN:g} points. Inconclusive: otherwise, and always with fewer than {MINIMUM_SEEDS} seeds."
+    f"within ± {100 * MARGIN:g} points. Inconclusive: otherwise, and always with fewer than {MINIMUM_SEEDS} seeds. "
+    f"Below {POOLED_BELOW} seeds the deviation is pooled over all methods, except for methods whose own is larger; the "
+    "paired t-test of the method alone is shown beside it. The verdict is on other seeds of these runs, with the same "
+    "pool and the same test set."
 )
 
 
@@ -72,8 +77,7 @@ def verdict_in_words(row: VerdictRow) -> str:
     """The verdict with what qualifies it, such as ``better`` or ``inconclusive with 2 seeds``."""
     match row.verdict:
         case Verdict.BETTER:
-            spread = row.test.spread if row.test else None
-            small = spread is not None and within_margin(spread.interval)
+            small = row.deciding is not None and within_margin(row.deciding.interval)
             return f"better, but by less than {100 * MARGIN:g} points" if small else "better"
         case Verdict.WORSE:
             return "worse"
@@ -91,16 +95,38 @@ def numbers_in_words(row: VerdictRow) -> str:
     labels = counted(stop, "label")
     where = f"with {labels}" if row.measure is Measure.FINAL else f"from {start} to {labels}"
     parts = [f"{points(row.test.mean)} points on average {where}"]
-    if row.test.spread is not None:
-        interval = row.test.spread.interval
-        parts.append(f"95 % interval {points(interval.low)} to {points(interval.high)}")
-    if row.corrected_t_p is not None and row.corrected_flip_p is not None:
-        parts.append(f"corrected p {_p(row.corrected_t_p)} (sign-flip test {_p(row.corrected_flip_p)})")
+    if row.deciding is not None:
+        interval = row.deciding.interval
+        parts.append(f"{100 * LEVEL:g} % interval {points(interval.low)} to {points(interval.high)}")
+    if row.deciding is not None and row.corrected_p is not None and row.corrected_t_p is not None:
+        parts.append(f"corrected p {_p(row.corrected_p)} {basis_in_words(row)}")
+        if row.pooled is not None:
+            parts[-1] += f" (paired t-test alone: {_p(row.corrected_t_p)})"
     sentence = f"{'; '.join(parts)}."
+    if row.deciding is None and row.test.count > 1:
+        sentence += " All seeds differ by the same amount: there is no deviation to test against."
     if row.different_starts:
-        seeds = ", ".join(str(seed) for seed in row.different_starts)
-        sentence += f" First labels differ in seed{'s' * (len(row.different_starts) > 1)} {seeds}."
+        sentence += f" First labels differ in {_seeds(row.different_starts)}."
+    if row.unpaired:
+        sentence += f" Not counted, as only one of the two methods has a run: {_seeds(row.unpaired)}."
+    if row.not_pooled:
+        sentence += f" Not pooled, as they do not cover these labels: {', '.join(row.not_pooled)}."
     return sentence
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(str(seed) for seed in seeds)}"
+
+
+def basis_in_words(row: VerdictRow) -> str:
+    """The test that decides, and why the deviation is not pooled where it could have been."""
+    if row.pooled is not None:
+        without = f", all but those of {' and '.join(row.outlying)}" if row.outlying else ""
+        return f"by the deviation pooled over {counted(len(row.pooled_over), 'run')}{without}"
+    if row.uneven:
+        larger = "that of the other methods" if len(row.uneven) == 1 else "those of the other methods"
+        return f"by the paired t-test, as the deviation of {' and '.join(row.uneven)} is larger than {larger}"
+    return "by the paired t-test"
 
 
 def _p(value: float) -> str:
@@ -113,6 +139,8 @@ def seeds_in_words(row: VerdictRow) -> str:
         return NONE
     if row.test is None or row.test.count < MINIMUM_SEEDS:
         return f"at least {MINIMUM_SEEDS}"
+    if row.deciding is None:
+        return "unknown"
     return f"more than {MOST_SEEDS}" if row.seeds_needed is None else f"about {row.seeds_needed}"
 
 

@@ -1,14 +1,46 @@
+from .backbone import Backbone, Framing
+from .catalogue import REPRESENTATIONS, make_backbone
 from .components import half_whitened, leading_components, principal_components
+from .efficientnet_lite import efficientnet_lite0
+from .extraction import VIEWS, Extracted, ImageArrays, ImageFiles, Images, extract_features, view_of
+from .feature_cache import Cached, FeatureCache, NewFeatures
+from .feature_sets import FeatureReader, projected, with_features
 from .gradients import gradient_features, oriented_gradients
 from .graph import NeighbourGraph, PropagatedLabels, Representation
+from .projection import Projection, fit_projection, project
+from .settings import PIXELS, Fit, RepresentationSettings
 
 __all__ = [
+    "PIXELS",
+    "REPRESENTATIONS",
+    "VIEWS",
+    "Backbone",
+    "Cached",
+    "Extracted",
+    "FeatureCache",
+    "FeatureReader",
+    "Fit",
+    "Framing",
+    "ImageArrays",
+    "ImageFiles",
+    "Images",
     "NeighbourGraph",
+    "NewFeatures",
+    "Projection",
     "PropagatedLabels",
     "Representation",
+    "RepresentationSettings",
+    "efficientnet_lite0",
+    "extract_features",
+    "fit_projection",
     "gradient_features",
     "half_whitened",
     "leading_components",
+    "make_backbone",
     "oriented_gradients",
     "principal_components",
+    "project",
+    "projected",
+    "view_of",
+    "with_features",
 ]

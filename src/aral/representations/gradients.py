@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from aral.data.batches import gather
+from aral.representations.backbone import Backbone, Framing, feature_size
+from aral.representations.settings import Fit
 from aral.types import ImageSet
 
 DIRECTIONS, FEW_DIRECTIONS = 16, 8
@@ -18,6 +21,10 @@ DIRECTIONS, FEW_DIRECTIONS = 16, 8
 CELLS = 9
 """The number of cells along the shorter side of an image, about."""
 
+NAME = "gradients"
+"""Name of the backbone."""
+
+_SIDE = 64
 _SMALLEST_CELL = 2
 _CHUNK = 2000
 
@@ -53,3 +60,24 @@ def gradient_features(images: ImageSet) -> Float[Tensor, "N F"]:
     """:func:`oriented_gradients` of a set, in order of id."""
     chunks = [images.ids[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
     return torch.cat([oriented_gradients(gather(images, ids, symmetric=False)) for ids in chunks])
+
+
+def gradient_backbone() -> Backbone:
+    """:func:`oriented_gradients` as a backbone, without weights: for textures, drawings and characters."""
+    trunk = _Gradients()
+    about = f"{NAME} {DIRECTIONS} {FEW_DIRECTIONS} {CELLS} {_SMALLEST_CELL}"
+    framing = Framing(side=_SIDE, fit=Fit.SQUASH, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
+    return Backbone(
+        NAME,
+        "MIT",
+        "computed, no weights",
+        hashlib.sha256(about.encode()).hexdigest(),
+        feature_size(NAME, trunk, _SIDE),
+        framing,
+        trunk,
+    )
+
+
+class _Gradients(nn.Module):
+    def forward(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
+        return oriented_gradients(images)

@@ -1,4 +1,5 @@
 from .acquisitions import check_acquisition, planted_predictions, planted_view
+from .backbones import CountingTrunk, tiny_backbone
 from .learners import FakeLearner
 from .observers import RecordingObserver
 from .planted import planted_data, planted_pool, tiny_settings
@@ -20,6 +21,7 @@ from .records import run_record, runs_with_gains
 __all__ = [
     "DIGIT_CLASSES",
     "TINY_TRAINING",
+    "CountingTrunk",
     "FakeLearner",
     "RecordingObserver",
     "answer_cards",
@@ -38,5 +40,6 @@ __all__ = [
     "runs_with_gains",
     "save_digits",
     "save_noise",
+    "tiny_backbone",
     "tiny_settings",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
@@ -9,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from aral.annotation import Project, ProjectClass
+from aral.annotation import MOST_BUDGET, MOST_DRAWN, Project, ProjectClass
 from aral.errors import BadInput
 from aral.web.images import picture_urls
 from aral.web.parameters import Name, Number
@@ -85,12 +87,29 @@ class Settings(BaseModel):
     keys: dict[Annotated[str, Field(max_length=50)], Annotated[str, Field(max_length=30)]] | None = None
     shortcuts_on: bool | None = None
     suggestions_on: bool | None = None
-    budget: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    budget: Annotated[int, Field(ge=1, le=MOST_BUDGET)] | None = None
     overlap: Annotated[int, Field(ge=1, le=20)] | None = None
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
+
+
+class AddToBudget(BaseModel):
+    """So many labels more than the present budget."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    add: Annotated[int, Field(ge=1, le=MOST_BUDGET)]
+
+
+class AddToEstimate(BaseModel):
+    """So many more images for the estimate set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    add: Annotated[int, Field(ge=1, le=MOST_DRAWN)]
 
 
 def add_routes(app: FastAPI, project: Project, page: Mapping[str, object]) -> None:
-    """``/api/project``, ``/api/classes``, ``/api/settings``; each responds with the whole project.
+    """``/api/project``, ``/api/classes``, ``/api/settings``, ``/api/budget`` and ``/api/estimate/more``.
+
+    Each responds with the whole project.
 
     Args:
         app: the application.
@@ -123,6 +142,18 @@ def add_routes(app: FastAPI, project: Project, page: Mapping[str, object]) -> No
         project.settings.set(replace(settings, keys=_live_keys(project, settings.keys)))
         return whole()
 
+    @app.post("/api/budget")
+    def add_to_budget(body: AddToBudget) -> Json:
+        """Raise the budget, for instance when it is spent."""
+        project.settings.add_to_budget(body.add)
+        return whole()
+
+    @app.post("/api/estimate/more")
+    def enlarge_estimate_set(body: AddToEstimate) -> Json:
+        """Draw more images for the estimate set; ``drawn`` says how many there were to draw."""
+        drawn = project.settings.enlarge_estimate_set(body.add)
+        return Json({**page, **_project_json(project), "drawn": drawn})
+
 
 def _live_keys(project: Project, keys: dict[str, str]) -> dict[str, str]:
     """The keys without those of classes that were merged since the page was loaded."""
@@ -138,7 +169,14 @@ def _project_json(project: Project) -> dict[str, object]:
         "counts": asdict(project.labels.counts()),
         "revision": project.classes.revision(),
         "changes": project.changes(),
+        "export_command": export_command(project),
     }
+
+
+def export_command(project: Project) -> str:
+    """What to type in a terminal to export the project; bytes of its path that are not valid UTF-8 become ``?``."""
+    folder = project.folder if project.folder.parent != project.photos else project.photos
+    return shlex.join(["aral", "export", os.fsencode(folder).decode("utf-8", "replace"), "exported"])
 
 
 def _class_json(project: Project, each: ProjectClass) -> dict[str, object]:

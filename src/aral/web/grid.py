@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
 
-from aral.annotation import GridCell, Project, Suggestion
+from aral.annotation import GivenLabel, GridCell, Project, Suggestion
 from aral.web.images import image_json
 from aral.web.parameters import LARGEST_ID, Annotator, Tab
 from aral.web.responses import Json
@@ -48,7 +48,8 @@ def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]
         {
             "class_id": class_id,
             "cells": [
-                cell_json(project, cell.image_id, suggestion, cell.answered) for cell, suggestion in pairs
+                cell_json(project, cell.image_id, suggestion, cell.answered, cell.label)
+                for cell, suggestion in pairs
             ],
         }
         for class_id, pairs in groupby(suggested, lambda pair: pair[1].class_id)
@@ -77,16 +78,21 @@ def _group(project: Project, cells: list[GridCell]) -> dict[str, object]:
     """A group without suggestions, so that nothing in it can be accepted."""
     return {
         "class_id": None,
-        "cells": [cell_json(project, cell.image_id, None, cell.answered) for cell in cells],
+        "cells": [cell_json(project, cell.image_id, None, cell.answered, cell.label) for cell in cells],
     }
 
 
 def cell_json(
-    project: Project, image_id: int, suggestion: Suggestion | None, answered: bool
+    project: Project,
+    image_id: int,
+    suggestion: Suggestion | None,
+    answered: bool,
+    label: GivenLabel = None,
 ) -> dict[str, object]:
-    """An image as a tile, with what is needed to show it large."""
+    """An image as a tile, with what is needed to show it large, and the label that a further answer replaces."""
     return {
         **image_json(project.images.get(image_id)),
         "suggestion": None if suggestion is None else asdict(suggestion),
         "answered": answered,
+        "label": None if label is None else {"action": label[0], "class_id": label[1]},
     }

@@ -23,7 +23,6 @@ from aral.annotation.label_studio import (
     annotator_of,
     choice_json,
     choices_of,
-    path_of,
 )
 from aral.errors import BadInput
 from aral.web.labelling import save_answers
@@ -134,7 +133,7 @@ class ImageIndex:
         if not isinstance(data, dict):
             return None
         number, url, sha256 = data.get("aral_id"), data.get("image"), data.get("aral_sha256")
-        path = path_of(url) if isinstance(url, str) else ""
+        path = url if isinstance(url, str) else ""
         content = sha256 if isinstance(sha256, str) else ""
         with self._lock:
             self._refresh()

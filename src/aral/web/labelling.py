@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,8 +16,10 @@ from aral.annotation import (
     AnswerReceipt,
     Card,
     HistoryEntry,
+    LabelChanged,
     Project,
     Provenance,
+    ReplacedLabel,
 )
 from aral.errors import BadInput
 from aral.web.images import image_json, picture_urls
@@ -28,11 +30,33 @@ MOST_CARDS = 64
 MOST_EVENTS = 500
 
 
+class SeenLabel(BaseModel):
+    """The label of an image as the page shows it; see :func:`aral.annotation.annotations.given_label`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    action: Literal["class", "bad image", "none of these", "conflict"]
+    class_id: Number | None = None
+
+
+class Replaced(BaseModel):
+    """What one of many answers given at once replaces: a label, or nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    label: SeenLabel | None
+
+    def as_replaced(self) -> ReplacedLabel:
+        """The same for the project."""
+        return ReplacedLabel(None if self.label is None else (self.label.action, self.label.class_id))
+
+
 class Event(BaseModel):
     """One answer as the page sends it; see :class:`aral.annotation.AnswerEvent`.
 
     ``browsed`` says that no card was shown: the annotator picked the image in the grid, a list or their
-    history; ``accepted`` says that the class is the suggestion, accepted as it was shown.
+    history; ``accepted`` says that the class is the suggestion, accepted as it was shown. An answer for many images
+    at once states in ``replaces`` which label it replaces, and is refused where that has changed.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -46,11 +70,14 @@ class Event(BaseModel):
     seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     browsed: bool = False
     accepted: bool = False
+    replaces: Replaced | None = None
 
     def as_event(self) -> AnswerEvent:
         """The same for the project."""
         provenance = Provenance(None, BROWSING, None) if self.browsed else None
-        return AnswerEvent(**self.model_dump(exclude={"browsed"}), provenance=provenance)
+        replaces = self.replaces.as_replaced() if self.replaces else None
+        plain = self.model_dump(exclude={"browsed", "replaces"})
+        return AnswerEvent(**plain, provenance=provenance, replaces=replaces)
 
 
 class Events(BaseModel):
@@ -111,7 +138,8 @@ def save_answers(
     """Save answers in one transaction, or one by one when one of them is refused.
 
     Returns:
-        receipts, and for each refused event its key, the problem and the hint.
+        receipts, and for each refused event its key, the problem and the hint; also the ``reason`` "label changed" if
+        the image has another label than the event replaces.
     """
     try:
         return project.annotations.append_many(events), []
@@ -122,7 +150,8 @@ def save_answers(
         try:
             receipts.append(project.annotations.append(event))
         except BadInput as error:
-            refused.append({"key": event.key, "problem": error.problem, "hint": error.hint})
+            reason = {"reason": "label changed"} if isinstance(error, LabelChanged) else {}
+            refused.append({"key": event.key, "problem": error.problem, "hint": error.hint, **reason})
     return receipts, refused
 
 

@@ -34,16 +34,20 @@ def add_routes(app: FastAPI, project: Project) -> None:
     ) -> Json:
         """Counts, pace, estimate, the trainer's state and advice.
 
+        ``finish`` is null until the budget is spent; ``estimate_missing`` names the classes that the estimate
+        set lacks once it is answered.
+
         ``changed`` says whether the project has changed since the count of changes ``since``.
         Renews the leases of the images that the page holds as cards and shows as tiles of its grid.
         """
         shown = None if tiles is None else image_ids("tiles", tiles)
         project.queue.renew_leases(annotator, image_ids("holding", holding), shown, tab)
-        current = snapshot.get()
+        current, finish = snapshot.get(), project.finish(annotator)
         return Json(
             {
                 **current,
                 "changed": current["changes"] != since,
+                "finish": asdict(finish) if finish else None,
                 "pace": asdict(project.pace(annotator)),
             }
         )
@@ -70,6 +74,7 @@ def add_routes(app: FastAPI, project: Project) -> None:
                 "generated": newest.number
                 if newest and project.models.generated_images(newest.number)
                 else None,
+                "hidden_generated": project.models.hidden_generated_images(newest.number) if newest else "",
                 "agreement": asdict(project.labels.agreement()),
                 "anchoring": asdict(project.labels.anchoring()),
                 "unreadable": {
@@ -128,6 +133,7 @@ class StatusSnapshot:
             "training": asdict(project.models.training_state()),
             "model": project.models.newest_number(),
             "estimate": asdict(estimate) if estimate else None,
+            "estimate_missing": list(project.labels.missing_in_estimate()),
             "advice": asdict(advice) if advice else None,
         }
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from aral.errors import BadInput, RunFailed
+
+log = logging.getLogger(__name__)
+
+SHORTAGES = {
+    errno.ENOSPC: "No space is left on the disk.",
+    errno.EDQUOT: "No space is left in the quota of this user.",
+    errno.EMFILE: "Too many files are open (ulimit -n).",
+    errno.ENFILE: "Too many files are open on this machine.",
+}
+"""What may be missing for a moment; none of these is an error of the program."""
 
 
 class Json(JSONResponse):
@@ -52,6 +64,15 @@ def add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return problem(error.status_code, str(error.detail))
 
+    async def no_resources(request: Request, error: Exception) -> Response:
+        assert isinstance(error, OSError)
+        if error.errno not in SHORTAGES:
+            raise error
+        shortage = SHORTAGES[error.errno]
+        log.warning("A request failed: %s", shortage)
+        return problem(503, f"{shortage} What was saved before stays.", "Try again in a moment.")
+
+    app.add_exception_handler(OSError, no_resources)
     app.add_exception_handler(BadInput, bad_input)
     app.add_exception_handler(RunFailed, run_failed)
     app.add_exception_handler(RequestValidationError, not_valid)

@@ -362,6 +362,9 @@ class SecurityMiddleware:
         if not admitted:
             await _no_cookie(scope, headers)(send)
             return
+        if _is_length_wrong(headers):
+            await Refusal(400, "The length of the request is not clear.", "Send one Content-Length.")(send)
+            return
         try:
             body = await _body(headers, receive)
         except ConnectionError:
@@ -480,14 +483,23 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
+def _is_length_wrong(headers: Headers) -> bool:
+    """Whether the length is no number, or stands beside a transfer encoding, which has a length of its own."""
+    lengths = headers.getlist("content-length")
+    if not lengths:
+        return False
+    number = lengths[0]
+    is_number = number.isascii() and number.isdecimal() and len(number) <= 18
+    return len(lengths) > 1 or not is_number or "transfer-encoding" in headers
+
+
 async def _body(headers: Headers, receive: Receive) -> bytes | None:
     """The request's whole body, or None when it is too large.
 
     Raises:
         ConnectionError: the connection ended before the body did; half a request is never run.
     """
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+    if int(headers.get("content-length", "0")) > MOST_BODY_BYTES:
         return None
     parts: list[bytes] = []
     size = 0

@@ -17,19 +17,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from aral.annotation import Project
+from aral.annotation.backups import SERVER_LOCK
 from aral.durable import write_file
 from aral.errors import BadInput, RunFailed
 from aral.loop.lock import FolderLock
 from aral.web.app import make_app
+from aral.web.connections import LimitedServer, Limits, limited_server
 from aral.web.security import CHALLENGE_PATH, LOOPBACK, Security, is_nonce, new_nonce, response, stored_secret
 
 FIRST_PORT = 8427
 """The first candidate when no port is given and the project has no earlier one."""
-
-SERVER_LOCK = "server.lock"
 
 SERVER_FILE = "server.json"
 """In the project's folder: where its newest server listens, or listened."""
@@ -74,6 +72,7 @@ def served(
     allow_remote: bool = False,
     hosts: Sequence[str] = (),
     annotator: str = "",
+    limits: Limits | None = None,
 ) -> Iterator[Served]:
     """Serve a project from a thread of its own within the block.
 
@@ -84,6 +83,7 @@ def served(
         allow_remote: listen on an address that other machines can reach.
         hosts: more host names that requests may be addressed to, such as that of a proxy.
         annotator: the name of an annotator who has not given one; empty for the user's.
+        limits: of the connections; None for the default.
 
     Raises:
         BadInput: the project has a server already, the port is taken, or the address is not one of this
@@ -98,7 +98,7 @@ def served(
         )
     lock = _lock(project.folder)
     try:
-        with _running(project, host, port, remote, hosts, annotator) as running:
+        with _running(project, host, port, remote, hosts, annotator, limits) as running:
             yield running
     finally:
         lock.release()
@@ -117,7 +117,13 @@ def _lock(folder: Path) -> FolderLock:
 
 @contextmanager
 def _running(
-    project: Project, host: str, port: int | None, remote: bool, hosts: Sequence[str], annotator: str
+    project: Project,
+    host: str,
+    port: int | None,
+    remote: bool,
+    hosts: Sequence[str],
+    annotator: str,
+    limits: Limits | None,
 ) -> Iterator[Served]:
     """As :func:`served`, once the lock is held."""
     listening = _listen(host, port, project.folder)
@@ -127,17 +133,15 @@ def _running(
         names.add(_url_host(host).lower())
     security = Security.of_project(project.folder, port, frozenset(names), remote)
     app = make_app(project, security, annotator or _user())
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            access_log=False,  # a URL may contain a link's token
-            log_level="warning",
-            log_config=None,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-            ws="none",
-        )
+    server = limited_server(
+        app,
+        limits,
+        access_log=False,  # a URL may contain a link's token
+        log_level="warning",
+        log_config=None,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listening]}, name="aral-web", daemon=True
@@ -153,7 +157,10 @@ def _running(
         thread.join(STOP_SECONDS + 2)
         listening.close()
         if read_address(project.folder) == address:
-            write_address(project.folder, replace(address, pid=None))  # the port, for the next time
+            with suppress(
+                OSError
+            ):  # the disk may be full: the address is of no more use, and everything else is saved
+                write_address(project.folder, replace(address, pid=None))  # the port, for the next time
 
 
 def serve(
@@ -201,7 +208,7 @@ def _listen(host: str, port: int | None, folder: Path) -> socket.socket:
     )
 
 
-def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+def _wait_until_started(server: LimitedServer, thread: threading.Thread) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
+import shutil
+import tempfile
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +30,9 @@ from aral.annotation.formats import (
     split_names,
     unescape_cell,
 )
-from aral.errors import BadInput
+from aral.errors import BadInput, RunFailed
 from aral.testing import answer_event, save_noise
-from tests.annotation.exchange.conftest import CLASSES, FORMULA, MakeProject
+from tests.annotation.exchange.conftest import CLASSES, FORMULA, MakeProject, label_map
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -44,6 +49,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 @example("=1")
 @example("'=1")
 @example("''")
+@example("＝1")
+@example("\ufeff=1")
+@example(" ＠x")
 def test_no_cell_is_a_formula_and_escaping_is_undone(cell: str) -> None:
     assert not escape_cell(cell).startswith(SPREADSHEET_FORMULA)
     assert unescape_cell(escape_cell(cell)) == cell
@@ -65,9 +73,50 @@ def test_a_table_keeps_the_bytes_of_names() -> None:
     assert [unescape_cell(row[0]) for row in rows[1:]] == [latin, nasty]
 
 
+@pytest.mark.parametrize(
+    "cell", ["＝1+1", "＋1", "－1", "＠SUM(A1)", "\t=1", "\r=1", "\n=1", "\u200b=1", "\ufeff＝1", "\xa0-1"]
+)
+def test_other_signs_and_hidden_characters_are_formulas_too(cell: str) -> None:
+    assert escape_cell(cell) == f"'{cell}"
+
+
+def test_names_like_formulas_come_back_from_every_table(make_project: MakeProject, tmp_path: Path) -> None:
+    names = ("＝1+1", "＋a", "－a", "＠a", "=1", "'quoted")
+    photos = [f"{number}.png" for number in range(len(names))]
+    project = make_project(photos, classes=names)
+    project.annotations.append_many([answer_event(each, each, "＠Ann") for each in range(len(names))])
+    export(project, tmp_path / "out", ["csv"])
+    with (tmp_path / "out" / "labels.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(SPREADSHEET_FORMULA)]
+    other = make_project(photos, "others", CLASSES)
+    import_labels(other, tmp_path / "out" / "labels.csv")
+    assert label_map(other) == dict(zip(photos, names, strict=True))
+    assert [person.name for person in other.annotators.all()] == ["＠Ann"]
+
+
 def test_class_folders_are_safe_and_different() -> None:
-    names = class_folder_names(["a/b", "a:b", "..", "A_B", "cat", "x" * 300])
-    assert list(names.values()) == ["a_b", "a_b-2", "_", "A_B-3", "cat", "x" * 100]
+    names = class_folder_names(
+        ["a/b", "a:b", "..", "A_B", "cat", "x" * 300, "CON", "nul.txt", "com¹", "é", "e\u0301"]
+    )
+    assert list(names.values()) == [
+        "a_b-2", "a_b-3", "_", "A_B", "cat", "x" * 100, "_CON", "_nul.txt", "_com¹", "é", "e\u0301-2",
+    ]  # fmt: skip
+    assert class_folder_names(["classes.json", "aral-labels.jsonl"]) == {
+        "classes.json": "classes.json-2",
+        "aral-labels.jsonl": "aral-labels.jsonl-2",
+    }
+
+
+@given(strategies.lists(strategies.text(min_size=1, max_size=12), unique=True, max_size=6))
+@example(["a-2", "a/", "a_-2", "a_", "A_", "ａ_"])
+@example(["ß/", "SS_", "ss_"])
+def test_no_two_classes_share_a_folder(names: list[str]) -> None:
+    folders = list(class_folder_names(names).values())
+    assert len({unicodedata.normalize("NFC", folder.lower()) for folder in folders}) == len(names)
+    assert len({unicodedata.normalize("NFD", folder.upper()) for folder in folders}) == len(names)
+    for folder in folders:
+        assert not set(folder) & set('/\\:*?"<>|') and folder.strip(". ") == folder != ""
 
 
 # Labels
@@ -205,6 +254,12 @@ def test_class_folders_have_the_original_files(labelled: Project, tmp_path: Path
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert len(found) == 4 and all(path.count("/") == 1 for path in found)
     assert done.left_out == () and done.labels == 4
+    assert json.loads((folder / "classes.json").read_text()) == {
+        "classes": [
+            {"folder": class_folder_names([FORMULA])[FORMULA], "name": FORMULA},
+            *({"folder": name, "name": name} for name in CLASSES),
+        ]
+    }
     assert (folder / "cat" / "000000-0.png").read_bytes() == (labelled.photos / "0.png").read_bytes()
 
 
@@ -233,10 +288,69 @@ def test_a_second_export_leaves_no_image_in_its_former_class(labelled: Project, 
     assert import_labels(labelled, images).recorded == 0
 
 
+def test_a_class_without_images_leaves_no_folder(labelled: Project, tmp_path: Path) -> None:
+    """Loaders of class folders refuse empty ones."""
+    images = tmp_path / "out" / "images"
+    export(labelled, tmp_path / "out", ["imagefolder"])
+    labelled.annotations.append(answer_event(1, 2))
+    export(labelled, tmp_path / "out", ["imagefolder"])
+    assert not (images / "dog").exists()
+    named = [each["name"] for each in json.loads((images / "classes.json").read_text())["classes"]]
+    assert sorted(named) == sorted([FORMULA, "cat", "owl"])
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("place", ["write", "copyfile"])
+def test_a_full_disk_changes_nothing(
+    labelled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    out = tmp_path / "out"
+    export(labelled, out, ["csv", "imagefolder"])
+    before = files_in(out)
+    labelled.annotations.append(answer_event(1, 2))
+
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync") if place == "write" else (shutil, "copyfile")), full)
+    for target in (out, tmp_path / "further" / "out"):
+        with pytest.raises(RunFailed, match="No space left"):
+            export(labelled, target, ["csv", "imagefolder"])
+    assert files_in(out) == before and not (tmp_path / "further").exists()
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_target_that_cannot_be_used_is_bad_input(
+    labelled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for target in (file, file / "out"):
+        with pytest.raises(BadInput, match="cannot be written"):
+            export(labelled, target)
+    (tmp_path / "out" / "labels.csv").mkdir(parents=True)
+    (tmp_path / "out" / "images").write_text("mine")
+    with pytest.raises(BadInput, match=r"In the way .*labels.csv, .*images"):
+        export(labelled, tmp_path / "out")
+
+    def refused(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    with pytest.raises(BadInput, match="cannot be written: Read-only file system"):
+        export(labelled, tmp_path / "further" / "out")
+    assert not (tmp_path / "further").exists()
+
+
 def test_an_export_never_goes_among_the_photos(labelled: Project, tmp_path: Path) -> None:
     for place in (labelled.photos, labelled.folder / "out"):
         with pytest.raises(BadInput, match="another folder"):
             export(labelled, place)
+    with pytest.raises(BadInput, match="imported as further photos"):
+        export(labelled, labelled.photos / "out", ["imagefolder"])
     with pytest.raises(BadInput, match="jsonl"):
         export(labelled, tmp_path / "out", ["json"])
     done = export(labelled, tmp_path / "out")

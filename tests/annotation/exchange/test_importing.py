@@ -137,6 +137,8 @@ def test_class_folders_without_the_record_of_the_export_are_new_labels(
     folder = tmp_path / "out" / "images"
     for name in ("aral-labels.jsonl", "../unreadable.csv"):
         (folder / name).unlink()
+    assert import_labels(labelled, folder).recorded == 0, "classes.json has the names of the classes"
+    (folder / "classes.json").unlink()
     assert import_labels(labelled, folder).recorded == 1, "only the formula is the name of no folder"
     assert import_labels(labelled, folder, "Carol").recorded == 4
     assert label_state(labelled)[0]["0.png"][1] == ("Ann", "Bob; Jr", "Carol")
@@ -159,26 +161,6 @@ def test_an_undone_label_can_be_imported_again(labelled: Project, tmp_path: Path
     assert label_map(labelled) == before
 
 
-def test_of_several_labels_of_an_annotator_the_last_counts(make_project: MakeProject, tmp_path: Path) -> None:
-    """Only the last line is added; lines with another label are counted as replaced."""
-    project = make_project(["2.png", "3.png"])
-    rows = [
-        ("2.png", "cat"),
-        ("3.png", "cat"),
-        ("2.png", "dog"),
-        ("3.png", "dog"),
-        ("3.png", "dog"),
-        ("2.png", "cat"),
-    ]
-    table = write_labels(tmp_path, rows)
-    done = import_labels(project, table, "Zoe")
-    assert (done.recorded, done.repeated, done.replaced) == (2, 0, 2)
-    expected = {"2.png": ("cat", ("Zoe",)), "3.png": ("dog", ("Zoe",))}
-    assert label_state(project)[0] == expected
-    assert import_labels(project, table, "Zoe").recorded == 0
-    assert label_state(project)[0] == expected
-
-
 def test_annotators_of_label_studio_are_apart_and_added_once(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
@@ -192,6 +174,13 @@ def test_annotators_of_label_studio_are_apart_and_added_once(
     assert import_labels(project, tmp_path / "x.json").recorded == 0
     assert [each.name for each in project.annotators.all()] == ["Label Studio 3", "Label Studio 7"]
     assert project.labels.counts().conflicts == 1
+
+
+def test_rejected_rows_are_counted_as_rows(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(["0.png"])
+    table = tmp_path / "x.csv"
+    table.write_text("path,label,annotator\nx.png,cat,Ann; Bob\nx.png,cat,Ann; Bob\n0.png,cat,Ann\n")
+    assert [each.path for each in import_labels(project, table).rejected] == ["x.png", "x.png"]
 
 
 # As one unit
@@ -345,7 +334,7 @@ def test_an_import_blocks_other_writers_only_briefly(make_project: MakeProject) 
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("path,label\nnobody.png,cat\n", "'nobody.png', because the project has no image of this path"),
+        ("path,label\nnobody.png,cat\n", "because the project has no image of this path: 'nobody.png'"),
         ("path,label\n,cat\n", "names no image"),
     ],
 )

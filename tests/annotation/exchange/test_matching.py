@@ -22,7 +22,7 @@ def test_class_folders_with_other_contents_add_nothing(make_project: MakeProject
     for number in range(1, 5):
         save_noise(tmp_path / "theirs" / "cat" / f"{number}.jpg", 100 + number)
         save_noise(tmp_path / "theirs" / "dog" / f"{number}.jpg", 200 + number)
-    with pytest.raises(BadInput, match=r"None of the 8 labels .* no image of this content"):
+    with pytest.raises(BadInput, match=r"8 rows were not imported, because .* no image of this content"):
         import_labels(project, tmp_path / "theirs")
     assert label_map(project) == {} and project.classes.all() == ()
     # A copy of an image of the project among them is found, whatever its name.
@@ -72,19 +72,6 @@ def test_the_content_of_a_file_beside_the_labels_decides(
     done = import_labels(project, source)
     assert label_map(project) == {"3.jpg": "dog"}
     assert done.reasons == {"the image of this path has another content in the project": 1}
-
-
-def test_an_image_in_the_folders_of_two_classes_is_rejected(
-    make_project: MakeProject, tmp_path: Path
-) -> None:
-    project = make_project(["1.jpg", "2.jpg"])
-    for name in ("cat", "dog"):
-        (tmp_path / "theirs" / name).mkdir(parents=True)
-        shutil.copy(tmp_path / "photos" / "1.jpg", tmp_path / "theirs" / name)
-    shutil.copy(tmp_path / "photos" / "2.jpg", tmp_path / "theirs" / "dog")
-    done = import_labels(project, tmp_path / "theirs")
-    assert label_map(project) == {"2.jpg": "dog"}
-    assert done.reasons == {"the same image is in cat and dog": 2}
 
 
 COMPOSED, DECOMPOSED = unicodedata.normalize("NFC", "é.jpg"), unicodedata.normalize("NFD", "é.jpg")
@@ -165,3 +152,77 @@ def test_absolute_paths_below_the_photos_and_unknown_ones(make_project: MakeProj
     assert (done.recorded, done.new_classes) == (2, ("cat", "dog"))
     assert [each.path for each in done.rejected] == ["unknown.png"]
     assert label_map(project) == {"0.png": "cat", "1.png": "dog"}
+
+
+def test_names_without_ending_match_only_one_image(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(
+        ["0001.jpg", "a/0002.JPG", "b/3.jpg", "b/3.png", "x.v2.jpg", "0012.jpg", "y.jpg.png"]
+    )
+    rows = [
+        ("0001", "cat"),
+        ("0002", "dog"),
+        ("3", "cat"),  # two images have this name
+        ("x.v2", "dog"),
+        ("12", "cat"),  # no number is guessed
+        ("0012.png", "cat"),  # another ending
+        ("y.jpg", "cat"),  # it has an ending
+    ]
+    done = import_labels(project, write_labels(tmp_path / "elsewhere", rows))
+    assert label_map(project) == {"0001.jpg": "cat", "a/0002.JPG": "dog", "x.v2.jpg": "dog"}
+    assert [each.path for each in done.rejected] == ["3", "12", "0012.png", "y.jpg"]
+
+
+def test_two_names_of_the_import_for_one_image_without_ending_are_rejected(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    project = make_project(["7.jpg"])
+    with pytest.raises(BadInput, match=r"2 paths of the import end in '7'"):
+        import_labels(project, write_labels(tmp_path / "elsewhere", [("7", "cat"), ("a/7", "dog")]))
+
+
+def test_images_without_ending_in_the_folder_of_the_table(make_project: MakeProject, tmp_path: Path) -> None:
+    """``train.csv`` beside ``train/``: the photos are that folder, or copies, or others of the same names."""
+    project = make_project(["1.jpg", "2.jpg"], folder="data/train")
+    table = tmp_path / "data" / "train.csv"
+    table.write_text("id,label\n1,cat\n2,dog\n")
+    import_labels(project, table)
+    assert label_map(project) == {"1.jpg": "cat", "2.jpg": "dog"}
+    save_noise(tmp_path / "theirs" / "train" / "1.jpg", 99)
+    shutil.copy(tmp_path / "data" / "train" / "2.jpg", tmp_path / "theirs" / "train" / "3.jpg")
+    theirs = tmp_path / "theirs" / "train.csv"
+    theirs.write_text("id,label\n1,owl\n3,dog\n")
+    done = import_labels(project, theirs)
+    assert (done.recorded, done.repeated, [each.path for each in done.rejected]) == (0, 1, ["1"])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_addresses_match_by_their_path(make_project: MakeProject, tmp_path: Path, format: str) -> None:
+    project = make_project(["sub/a b.jpg", "c.jpg", "d.jpg", "e#1.jpg", "f%20.jpg", "sub/g.jpg", "h.jpg"])
+    rows = [
+        ("https://example.org/x/sub/a%20b.jpg?token=1&d=c.jpg#x", "cat"),
+        ("s3://bucket/c.jpg", "dog"),
+        ("/data/local-files/?d=photos/d.jpg", "cat"),
+        ("e#1.jpg", "dog"),
+        ("f%20.jpg", "cat"),
+        ("sub%5Cg.jpg", "dog"),
+        ("h.jpg?v=2", "cat"),
+        ("https://example.org/image?file=h.jpg", "dog"),
+    ]
+    done = import_labels(project, write_labels(tmp_path / "elsewhere", rows, format))
+    assert label_map(project) == {
+        "sub/a b.jpg": "cat",
+        "c.jpg": "dog",
+        "d.jpg": "cat",
+        "e#1.jpg": "dog",
+        "f%20.jpg": "cat",
+        "sub/g.jpg": "dog",
+        "h.jpg": "cat",
+    }
+    assert [each.path for each in done.rejected] == ["https://example.org/image?file=h.jpg"]
+
+
+def test_two_addresses_with_one_end_are_rejected(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(["a b.jpg"])
+    rows = [("https://x.org/1/a%20b.jpg?s=1", "cat"), ("s3://bucket/2/a b.jpg", "dog")]
+    with pytest.raises(BadInput, match=r"2 paths of the import end in 'a b\.jpg'"):
+        import_labels(project, write_labels(tmp_path / "elsewhere", rows))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, strategies
 
 from aral.annotation import Provenance, class_names_of
-from aral.annotation.label_files import ClassNames, FileLabel, ReadLabels, read_labels
-from aral.annotation.label_studio import answers_of, path_of
+from aral.annotation.label_files import ClassNames, FileLabel, ReadLabels, ReadOptions, read_labels
+from aral.annotation.label_studio import answers_of
+from aral.annotation.matching import spellings
 from aral.errors import BadInput
 from aral.testing import save_noise
 
@@ -66,12 +67,12 @@ def test_rows_with_too_many_or_too_few_cells_are_rejected(tmp_path: Path) -> Non
 
 
 def test_what_is_ignored_is_noted(tmp_path: Path) -> None:
-    table = "file,path,label,class,answer\na,a.png,cat,dog,\nb,b.png,,,\nc,c.png,,,conflict\n"
+    table = "id,path,label,class_id,answer\na,a.png,cat,dog,\nb,b.png,,,\nc,c.png,,,conflict\n"
     found = read(tmp_path, "x.csv", table)
-    assert pairs(found) == [("a.png", "cat")]
+    assert pairs(found) == [("a.png", "cat")] and found.ignored == 2
     assert found.notes == (
-        "The column path is read; ignored: file.",
-        "The column label is read; ignored: class.",
+        "The column path is read; ignored: id.",
+        "The column label is read; ignored: class_id.",
         "Ignored: 1 row without a label.",
         "Ignored: 1 image on which the annotators disagree.",
     )
@@ -140,7 +141,7 @@ def test_label_studio_annotations_that_are_no_single_class_are_rejected(tmp_path
     found = read(tmp_path, "x.json", json.dumps(tasks))
     assert pairs(found) == [("a.png", "cat")]
     assert [each.path for each in found.rejected] == ["a.png", "b.png"]
-    assert found.notes == ("Ignored: 1 row without a label.",)
+    assert found.notes == ("Ignored: 1 task without an annotation.",)
 
 
 def test_the_short_form_of_label_studio_is_read(tmp_path: Path) -> None:
@@ -153,16 +154,29 @@ def test_the_short_form_of_label_studio_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "path"),
+    ("address", "paths"),
     [
-        ("/data/local-files/?d=a/b%20c.png", "a/b c.png"),
-        ("/data/upload/3/x.png", "/data/upload/3/x.png"),
-        ("https://example.org/a/%C3%BC.png?sig=1", "/a/ü.png"),
-        ("plain.png", "plain.png"),
+        ("/data/local-files/?d=a/b%20c.png", ("a/b c.png",)),
+        ("http://host:8080/data/local-files/?d=a%5Cb.png", ("a\\b.png",)),
+        ("/data/upload/3/x.png", ("/data/upload/3/x.png",)),
+        ("/storage-data/uploaded/?filepath=upload/3/0badcafe-x.png", ("upload/3/0badcafe-x.png",)),
+        ("/tasks/7/presign/?fileuri=czM6Ly9idWNrZXQvYS94LnBuZw==", ("/a/x.png",)),
+        ("https://example.org/a/%C3%BC.png?sig=1#x", ("/a/%C3%BC.png", "/a/ü.png")),
+        ("https://example.org/a.png?d=b.png", ("/a.png",)),
+        ("s3://bucket/a/x.jpg", ("/a/x.jpg",)),
+        ("gs://bucket/x.jpg", ("/x.jpg",)),
+        ("file:///home/me/x%20y.jpg", ("/home/me/x%20y.jpg", "/home/me/x y.jpg")),
+        ("plain.png", ("plain.png",)),
+        ("a#1?.png", ("a#1?.png", "a")),
+        ("x.jpg?token=1", ("x.jpg?token=1", "x.jpg")),
+        ("sub%5Cx.jpg", ("sub%5Cx.jpg", "sub\\x.jpg")),
+        ("caf\udce9.jpg", ("caf\udce9.jpg", "café.jpg")),
+        ("http://[x/y.jpg", ("http://[x/y.jpg",)),
+        ("C:\\a\\x.jpg", ("C:\\a\\x.jpg",)),
     ],
 )
-def test_addresses_of_tasks(address: str, path: str) -> None:
-    assert path_of(address) == path
+def test_paths_that_an_address_may_mean(address: str, paths: tuple[str, ...]) -> None:
+    assert spellings(address) == paths
 
 
 _values = strategies.recursive(
@@ -189,15 +203,22 @@ def test_any_task_is_read_or_has_a_problem(task: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("x.csv", "a,b\n1,2\n", "path and label"),
-        ("x.csv", "path,label,answer\n000.png,,maybe\n", "maybe"),
+        ("x.csv", "a,b\n1,2\n", "columns a, b; none is known as the one that names the image"),
+        ("x.csv", "path,x,y\n1,2,3\n", r"--label-column NAME, or call it label"),
         ("x.csv", "path,class,probability,p(cat),problem\n1.jpg,cat,0.5,0.5,\n", "table of predictions"),
         ("x.jsonl", "[1]\n", "line 1 is no object"),
         ("x.jsonl", '{"path": "a", "label": "b"}\n{', "line 2"),
-        ("x.json", "{}", "list of tasks"),
-        ("x.json", '[{"x": 1}]', "neither data nor a path"),
+        ("x.json", "{}", "of no form that is known"),
+        ("x.json", '[{"x": 1}]', "is the label"),
+        ("x.json", '["x"]', "of no form that is known"),
+        ("x.xml", "<a/>", "not CVAT's"),
+        ("x.xml", "<a>", "cannot be understood"),
+        ("x.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "DOCTYPE"),
+        ("x.zip", "PK", "Unpack it"),
+        ("x.xlsx", "PK", "Save the table as CSV"),
         ("x.json", "[" * 100_000, "cannot be understood"),
-        ("x.txt", "", "neither"),
+        ("x.pdf", "", "neither"),
+        ("x.txt", "", "columns none"),
     ],
 )
 def test_a_file_of_another_format_is_refused(tmp_path: Path, name: str, content: str, match: str) -> None:
@@ -259,6 +280,6 @@ def test_photos_by_date_have_no_classes_unless_they_are_named(tmp_path: Path) ->
     assert found.names == () and "named like a date" in " ".join(found.notes)
     with pytest.raises(BadInput, match=r"no class folders.*named like a date"):
         read_labels(tmp_path)
-    labels = read_labels(tmp_path, classes=("2023",))
+    labels = read_labels(tmp_path, ReadOptions(("2023",)))
     assert pairs(labels) == [("2023/05/01/a.jpg", "2023"), ("2023/06/02/b.jpg", "2023")]
     assert any("1 file in 2024" in note for note in labels.notes)

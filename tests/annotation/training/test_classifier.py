@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aral.annotation import Classifier, Project, examine, export, find_classifier, model_card, predict, status
+from aral.annotation import (
+    Classifier,
+    Project,
+    examine,
+    export,
+    find_classifier,
+    import_labels,
+    model_card,
+    predict,
+    status,
+)
 from aral.errors import BadInput
-from aral.testing import DIGIT_CLASSES, save_digits
+from aral.testing import DIGIT_CLASSES, answer_event, save_digits
 
 
 def of_project(project: Project) -> Classifier:
@@ -91,13 +102,51 @@ def test_an_export_is_complete_and_can_be_repeated(trained: Project, tmp_path: P
         "label-studio.xml",
         "unreadable.csv",
         "README.md",
+        "classifier.json",
         "model/",
         "load_model.py",
         "model.pt2",
+        "classify_torch.py",
     }
     assert {path.name for path in (tmp_path / "out").iterdir()} == {name.strip("/") for name in done.files}
     assert find_classifier(tmp_path / "out").description.class_names == DIGIT_CLASSES
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    again = export(trained, tmp_path / "out", ["csv", "model"])
+    (note,) = again.notes
+    assert "label-studio.json" in note and "model.pt2" in note and "labels.csv" not in note
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    assert find_classifier(tmp_path / "out").description.class_names == DIGIT_CLASSES
+
+
+def test_an_exported_classifier_has_the_present_names_and_figures(trained: Project, tmp_path: Path) -> None:
+    trained.classes.rename(1, "uno", "Ann")
+    model = trained.models.all()[-1]
+    assert model.estimate is not None
+    trained.models.record(replace(model, estimate=replace(model.estimate, accuracy=0.75)))
+    export(trained, tmp_path / "out", ["model"])
+    description = find_classifier(tmp_path / "out").description
+    assert description.class_names == ("zero", "uno", "two") and description.facts["accuracy"] == 0.75
+    assert "| uno |" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_damaged_classifier_leaves_the_earlier_export(trained: Project, tmp_path: Path) -> None:
     export(trained, tmp_path / "out", ["csv", "model"])
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    (trained.folder / trained.models.all()[-1].folder / "model.json").write_text("{}")
+    trained.annotations.append(answer_event(int(trained.images.labelable_ids()[0]), 1))
+    with pytest.raises(BadInput):
+        export(trained, tmp_path / "out")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    with pytest.raises(BadInput):
+        export(trained, tmp_path / "further" / "out")
+    assert not (tmp_path / "further").exists()
+
+
+def test_a_table_that_cannot_be_written_is_refused_first(trained: Project, tmp_path: Path) -> None:
+    classifier = find_classifier(trained.folder)
+    for target in (tmp_path / "missing" / "table.csv", tmp_path):
+        with pytest.raises(BadInput, match="cannot be written"):
+            predict(classifier, trained.photos, target)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -119,6 +168,35 @@ def test_the_model_card_has_the_estimate_and_the_confusion_matrix(trained: Proje
     assert "not a random sample" in card and "<script>" not in card.split("---")[2]
     for figure in trained.models.all()[-1].per_class:
         assert f"| {DIGIT_CLASSES[figure.class_id]} | {figure.labels} |" in card
+
+
+def test_a_card_without_a_model_promises_none(project: Project) -> None:
+    card = model_card(project)
+    for words in ("classifier for", "pipeline_tag", "acquisition", "predicts", "ccuracy", "queried"):
+        assert words not in card, words
+
+
+def test_a_card_says_where_the_labels_come_from(trained: Project, tmp_path: Path) -> None:
+    """A model may be trained on imported labels only: then nothing was queried."""
+    assert "queried by an acquisition function: their class" in model_card(trained)
+    strategies = {each.strategy for each in trained.labels.provenance().values() if each.round is not None}
+    (strategy,) = strategies
+    count = trained.labels.counts().for_training
+    assert f"Labels for training: {count} queried by the acquisition function {strategy}" in model_card(
+        trained
+    )
+    save_digits(tmp_path / "others", 30)
+    with Project.create_or_open(tmp_path / "others", class_names=DIGIT_CLASSES) as other:
+        other.images.sync()
+        labels = tmp_path / "labels.csv"
+        names = sorted(path.name for path in (tmp_path / "others").glob("*.png"))[:20]
+        labels.write_text("path,label\n" + "".join(f"{name},{name.partition('-')[0]}\n" for name in names))
+        import_labels(other, labels)
+        other.models.record(replace(trained.models.all()[-1], estimate=None))
+        card = model_card(other)
+        assert f"Labels for training: {other.labels.counts().for_training} imported." in card
+        assert "No training image was queried" in card and "Queried images" not in card
+        assert "The accuracy is unknown" in card and "accuracy holds" not in card
 
 
 def test_status_in_facts_and_sentences(trained: Project) -> None:

@@ -39,7 +39,7 @@ BROKEN = {
     "-empty.jpg": "not_an_image",
     "cut 'short' é.jpg": "truncated",
     'text "called" image.png': "not_an_image",
-    "huge header.png": "too_large",
+    "huge header.png": "truncated",
 }
 """Files that cannot be read, with their reasons."""
 

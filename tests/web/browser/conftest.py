@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from aral.annotation import Project
 from aral.web import Served, served
@@ -38,7 +38,7 @@ window.frames_ = [];
 window.keys_ = [];
 window.violations_ = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations_.push(event.violatedDirective));
-const seen = () => Number(/thumbnail\\/(\\d+)/.exec(document.querySelector("#frame img")?.src ?? "")?.[1] ?? -1);
+const seen = () => Number(/thumbnail\\/(\\d+)\\?/.exec(document.querySelector("#frame img")?.src ?? "")?.[1] ?? -1);
 const frame = () => {
   const image = seen();
   if (window.frames_.at(-1)?.[1] !== image) window.frames_.push([performance.now(), image]);
@@ -104,14 +104,23 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     opened.close()
 
 
+def _console_errors(message: ConsoleMessage) -> list[str]:
+    is_error = message.type in ("error", "warning") and not message.text.startswith("Failed to load resource")
+    return [f"console: {message.text}"] if is_error else []
+
+
 @pytest.fixture
 def opens(server: Server, context: BrowserContext) -> Iterator[Callable[..., Page]]:
-    """Opens a tab on the page; afterwards there may have been no error, dialog or policy violation."""
+    """Opens a tab on the page; afterwards there may have been no error, dialog or policy violation.
+
+    Errors on the console count too, but not that a request failed: some tests stop the server or refuse answers.
+    """
     problems: list[str] = []
 
     def open_tab(view: str = "") -> Page:
         tab = context.new_page()
         tab.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        tab.on("console", lambda message: problems.extend(_console_errors(message)))
         tab.on("dialog", lambda dialog: (problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         tab.goto(server.served.link())
         tab.wait_for_url(server.served.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -71,7 +72,7 @@ def unguarded(browser: Browser, server: Server) -> Iterator[Callable[[str], Page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(unguarded: Callable[[str], Page], scheme: str) -> None:
+def test_axe_finds_nothing_serious(unguarded: Callable[[str], Page], project: Project, scheme: str) -> None:
     page = unguarded(scheme)
     for key in "1u":
         press(page, key)
@@ -89,13 +90,31 @@ def test_axe_finds_nothing_serious(unguarded: Callable[[str], Page], scheme: str
         page.wait_for_selector(content)
         if view == "grid":
             page.click(".tile >> nth=0")
+            page.keyboard.press("q")  # a message
         assert serious(page) == [], view
+    with page.expect_response("**/api/grid?*"):
+        page.click("#tab-grid")
+    page.wait_for_timeout(200)
+    for key in "12":  # the second key asks whether the label is to be replaced
+        page.click(".tile >> nth=0")
+        page.keyboard.press(key)
+    page.wait_for_selector("dialog")
+    assert serious(page) == [], "question"
+    page.keyboard.press("Escape")
+    project.settings.set(replace(project.settings.get(), budget=3, estimate_share=0.0))
+    page.click("#tab-label")
+    page.wait_for_selector("#finish:not([hidden])")
+    page.wait_for_timeout(100)
+    assert serious(page) == [], "finish"
 
 
 def test_tab_reaches_everything_and_shows_where_it_is(page: Page, project: Project) -> None:
+    for key in "12":
+        press(page, key)
+    page.wait_for_selector("#trail li:nth-child(2)")
     wanted = page.evaluate(
         "() => [...document.querySelectorAll('a[href], button, summary')]"
-        ".filter((each) => each.checkVisibility() && !each.disabled).length"
+        ".filter((each) => each.checkVisibility() && !each.disabled && each.tabIndex === 0).length"
     )
     reached = set()
     for _ in range(wanted + 5):
@@ -107,6 +126,7 @@ def test_tab_reaches_everything_and_shows_where_it_is(page: Page, project: Proje
             reached.add(name)
             assert outline != "none", name
     assert len(reached) >= wanted
+    assert sum("trail-item" in name for name in reached) == 1, "arrow keys move inside the strip"
     first = shown(page)
     page.focus("#class-buttons button:nth-child(2)")
     page.keyboard.press("Enter")
@@ -190,3 +210,73 @@ def test_twice_the_size_loses_nothing(opens: Callable[..., Page], context: Brows
         assert box is not None
         assert 0 <= box["x"] <= 320 - box["width"]
     press(page, "1")
+
+
+def focused(page: Page, attribute: str = "id") -> str:
+    return str(page.evaluate("(name) => document.activeElement.getAttribute(name) ?? ''", attribute))
+
+
+def test_the_classes_come_right_after_the_image(page: Page, project: Project) -> None:
+    for key in "12":
+        press(page, key)
+    page.focus("#stage")
+    for number in range(3):
+        page.keyboard.press("Tab")
+        assert page.evaluate("() => document.activeElement.matches('.class-button')"), number
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if focused(page, "class") == "trail-item":
+            break
+    strip = [str(each.get_attribute("title")) for each in page.query_selector_all("#trail button")]
+    assert focused(page, "title") == strip[0]
+    image = shown(page)
+    for key, expected in (("ArrowRight", 1), ("End", -1), ("ArrowRight", -1), ("Home", 0)):
+        page.keyboard.press(key)
+        assert focused(page, "title") == strip[expected], key
+    assert shown(page) == image, "arrow keys in the strip do not change the image"
+    page.keyboard.press("Tab")
+    assert focused(page, "class") != "trail-item"
+
+
+@pytest.mark.parametrize("view", ["label", "grid", "progress"])
+def test_skip_links_lead_to_the_images_and_the_answers(opens: Callable[..., Page], view: str) -> None:
+    page = opens(view)
+    page.wait_for_selector({"label": "#frame img", "grid": ".tile", "progress": ".suspect"}[view])
+    targets = {
+        "label": ("#stage", "#class-buttons button"),
+        "grid": (".tile", ".grid-class"),
+        "progress": (".suspect", ".suspect button"),
+    }[view]
+    for link, target in zip(("#to-image", "#to-answers"), targets, strict=True):
+        page.focus(link)
+        box = page.locator(link).bounding_box()
+        assert box is not None and box["y"] >= 0, "a skip link is visible while it has the focus"
+        page.keyboard.press("Enter")
+        assert page.evaluate("(target) => document.activeElement.matches(target)", target), link
+    assert page.is_visible(f"#view-{view}")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (640, 400), (360, 640), (320, 560)])
+@pytest.mark.parametrize("classes", [3, 10])
+def test_every_class_is_on_screen_with_the_image(
+    opens: Callable[..., Page], project: Project, width: int, height: int, classes: int
+) -> None:
+    """Without scrolling: at 200 % a window of 1280×800 has 640×400 of the page's pixels."""
+    for number in range(classes - 3):
+        project.classes.add(f"class {number}", "Ann")
+    page = opens()
+    page.set_viewport_size({"width": width, "height": height})
+    press(page, "1")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    stage = page.locator("#stage").bounding_box()
+    assert stage is not None and stage["y"] >= 0 and stage["y"] + stage["height"] <= height
+    assert stage["height"] >= 0.15 * height and stage["width"] >= 0.45 * width
+    buttons = page.locator("#class-buttons button")
+    assert buttons.count() == classes
+    for button in buttons.all():
+        assert button.evaluate(
+            "(element) => [0.1, 0.9].every((part) => { const box = element.getBoundingClientRect();"
+            " return element.contains(document.elementFromPoint(box.x + 8, box.y + part * box.height)); })"
+        ), button.inner_text()
+        box = button.bounding_box()
+        assert box is not None and box["height"] >= 24 and box["x"] + box["width"] <= width

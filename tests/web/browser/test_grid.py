@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page
@@ -90,9 +91,10 @@ def test_where_nothing_is_suggested_nothing_is_accepted(
     page.click("text=Near-duplicates")
     until(page, "document.querySelectorAll('.tile').length === 3")
     assert page.locator(".grid-class", has_text="As predicted").count() == 0
+    assert page.locator(".tile-probability").count() == 0
     page.keyboard.press("Control+a")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#alert:not([hidden])")
+    until(page, "document.getElementById('notice').textContent.startsWith('There are no suggestions')")
     settle(page)
     assert recorded(project) == []
     page.keyboard.press("2")
@@ -189,3 +191,131 @@ def test_pages_follow_each_other(
     page.click("text=Previous page")
     until(page, f"document.querySelector('.tile').title === {first[0]!r}")
     assert tiles(page) == first
+
+
+def near_duplicates(opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch) -> Page:
+    """A page with one group of twelve near-duplicates, of which Ann has labelled three."""
+    monkeypatch.setattr(project.images, "near_duplicates", lambda: (tuple(range(12)),))
+    project.annotations.append_many(
+        [AnswerEvent(f"earlier-{image}", image, "Ann", "class", image // 2) for image in range(3)]
+    )
+    page = opens("grid")
+    page.click("text=Near-duplicates")
+    until(page, "document.querySelectorAll('.tile').length === 12")
+    page.click("text=Select these")
+    page.keyboard.press("3")
+    page.wait_for_selector("dialog")
+    return page
+
+
+def test_labels_are_counted_before_a_bulk_key_replaces_them(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = near_duplicates(opens, project, monkeypatch)
+    assert page.inner_text("dialog h2") == "3 of 12 already have a label (2 cat, 1 dog)"
+    assert page.evaluate("() => document.activeElement.textContent") == "Keep them"
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('notice').textContent.startsWith('9 images: bird. 3 images keep')")
+    settle(page)
+    assert dict(recorded(project)) == {0: 0, 1: 0, 2: 1, **dict.fromkeys(range(3, 12), 2)}
+
+
+def test_labels_are_replaced_after_a_yes_and_undo_restores_them(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = near_duplicates(opens, project, monkeypatch)
+    page.click("text=Replace them")
+    settle(page)
+    until(page, "document.getElementById('notice').textContent.startsWith('12 images: bird.')")
+    settle(page)
+    assert {answer for _, answer in recorded(project)[-12:]} == {2}
+    page.keyboard.press("Backspace")
+    until(page, "document.getElementById('notice').textContent.startsWith('Undone: bird for 12 images')")
+    settle(page)
+    assert dict(recorded(project)) == {0: 0, 1: 0, 2: 1}
+    until(page, "document.querySelectorAll('.tile')[2].textContent === 'dog'")
+    page.click("text=Select these")  # the labels that undo has restored are counted too
+    page.keyboard.press("3")
+    page.wait_for_selector("dialog h2:has-text('3 of 12')")
+
+
+def test_a_closed_question_changes_nothing(
+    opens: Callable[..., Page], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = near_duplicates(opens, project, monkeypatch)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    settle(page)
+    assert len(recorded(project)) == 3
+    assert page.inner_text(".grid-bar [role=status]") == "12 selected"
+
+
+def test_the_same_label_again_is_no_question_and_no_answer(
+    opens: Callable[..., Page], project: Project
+) -> None:
+    page = opens("grid")
+    page.click(".tile >> nth=0")
+    page.keyboard.press("1")
+    settle(page)
+    page.click(".tile >> nth=0")
+    page.click(".tile >> nth=1")
+    page.keyboard.press("1")
+    settle(page)
+    assert page.query_selector("dialog") is None
+    assert len(recorded(project)) == 2
+
+
+def test_labels_given_meanwhile_are_kept_and_counted(opens: Callable[..., Page], project: Project) -> None:
+    page = opens("grid")
+    names = tiles(page)
+    first, second, third = images(project, names[:3])
+    project.annotations.append_many(
+        [AnswerEvent(f"meanwhile-{image}", image, "Bob", "class", 1) for image in (first, second)]
+    )
+    page.keyboard.press("Control+a")
+    page.keyboard.press("3")
+    page.wait_for_selector("#alert:not([hidden])")
+    assert page.inner_text("#alert").startswith("2 answers were refused")
+    settle(page)
+    saved = dict(recorded(project))
+    assert saved[third] == 2 and not {first, second} & saved.keys()
+    assert {label.class_id for label in project.labels.all() if label.image_id in (first, second)} == {1}
+    page.keyboard.press("Backspace")  # what was refused is no step of undo
+    until(page, f"document.getElementById('notice').textContent.includes('for {len(names) - 2} images')")
+
+
+def test_the_probability_is_a_number_and_a_bar(opens: Callable[..., Page], project: Project) -> None:
+    record_model(project)
+    page = opens("grid")
+    page.wait_for_selector(".tile")
+    for tile in page.query_selector_all(".tile"):
+        shown = tile.query_selector(".tile-probability")
+        assert shown is not None
+        number = int(shown.inner_text().removesuffix(" %"))
+        assert 50 <= number <= 95
+        share = shown.evaluate(
+            "(each) => each.firstChild.getBoundingClientRect().width / each.getBoundingClientRect().width"
+        )
+        assert abs(share - number / 100) < 0.02
+        assert f", {number} %" in str(tile.get_attribute("aria-label"))
+    page.click("text=Not answered yet")
+    page.wait_for_selector("h2:has-text('Not answered yet')")
+    assert page.locator(".tile").count() and not page.locator(".tile-probability").count()
+
+
+def test_arrows_follow_the_rows_on_screen(opens: Callable[..., Page], project: Project) -> None:
+    page = opens("grid")
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.focus(".tile")
+    above = page.evaluate("() => document.activeElement.getBoundingClientRect().toJSON()")
+    page.keyboard.press("ArrowDown")
+    below = page.evaluate("() => document.activeElement.getBoundingClientRect().toJSON()")
+    assert above["x"] == below["x"] and above["width"] >= 80
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_labels_beyond_a_spent_budget_are_said(opens: Callable[..., Page], project: Project) -> None:
+    project.annotations.append(AnswerEvent("earlier-0", 0, "Ann", "class", 0))
+    project.settings.set(replace(project.settings.get(), budget=1, estimate_share=0.0))
+    page = opens("grid")
+    until(page, "document.getElementById('notice').textContent.startsWith('The budget is spent')")

@@ -88,7 +88,7 @@ def test_undo_goes_as_far_back_as_the_server_knows(opens: Callable[..., Page], p
     assert [image for image, _ in recorded(project)] == [0, 1]
     for _ in range(3):
         page.keyboard.press("Backspace")
-    until(page, "document.getElementById('spoken').textContent.includes('nothing to undo')")
+    until(page, "document.getElementById('notice').textContent.includes('nothing to undo')")
     settle(page)
     assert recorded(project) == []
 
@@ -244,3 +244,50 @@ def test_an_accuracy_on_images_drawn_late_says_so(page: Page, project: Project) 
     record_model(project, late=3)
     page.wait_for_selector("#estimate:has-text('on 10 images, 3 of them added late: may be too high')")
     assert "drawn from those without an answer" in str(page.get_attribute("#estimate", "title"))
+
+
+def notice(page: Page, text: str) -> None:
+    """Wait for a message, and see that it is on screen and for screen readers."""
+    until(page, f"document.getElementById('notice').textContent.trim() === {text!r}")
+    assert page.is_visible("#notice")
+    assert page.get_attribute("#notice", "aria-live") == "polite"
+
+
+def test_undo_says_what_was_undone(page: Page, project: Project) -> None:
+    name = project.images.get(press(page, "1")).name
+    page.keyboard.press("Backspace")
+    notice(page, f"Undone: cat for image {name}")
+    page.keyboard.press("Backspace")
+    notice(page, "There is nothing to undo.")
+    press(page, "u")
+    page.keyboard.press("Control+z")
+    notice(page, f"Undone: unsure for image {name}")
+
+
+def test_keys_without_a_meaning_say_so(page: Page, project: Project) -> None:
+    page.keyboard.press("q")
+    notice(page, "Key q has no class. Press ? for keys.")
+    page.keyboard.press("7")
+    notice(page, "Key 7 has no class. Press ? for keys.")
+    page.keyboard.press("Enter")
+    notice(page, "There is no suggestion to accept.")
+    page.keyboard.press("ArrowLeft")
+    notice(page, "This is the first image.")
+    page.click("#tab-progress")
+    page.wait_for_selector("#view-progress .card")
+    page.keyboard.press("1")
+    notice(page, "Key 1 does nothing in this view.")
+    for key in ("Shift", "Tab", "F2", "Control+b", "Alt+q"):
+        page.keyboard.press(key)
+    assert page.inner_text("#notice").strip() == "Key 1 does nothing in this view."
+    settle(page)
+    assert recorded(project) == []
+
+
+def test_keys_that_are_switched_off_say_nothing(page: Page, project: Project) -> None:
+    project.settings.set(replace(project.settings.get(), shortcuts_on=False))
+    page.reload()
+    shown(page)
+    page.keyboard.press("q")
+    page.wait_for_timeout(100)
+    assert page.inner_text("#notice") == ""

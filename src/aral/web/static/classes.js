@@ -25,7 +25,7 @@ export class ClassPanel {
     const { state } = this;
     this.buttons = new Map(state.classes.map((each) => [each.id, this.classButton(each)]));
     fill(byId("class-buttons"), ...this.buttons.values());
-    byId("class-buttons").classList.toggle("many", state.classes.length > 12);
+    byId("class-buttons").classList.toggle("many", state.classes.length > 10);
     this.search.pinned = state.classes.length > MANY;
     if (!state.classes.length) fill(byId("class-buttons"), make("p", { class: "quiet" }, "No classes yet. Add the first one."));
     fill(byId("actions"), ...OTHER.map((action) => this.actionButton(action)));
@@ -77,7 +77,7 @@ export class ClassPanel {
     box.hidden = !card || !this.state.model || !this.state.settings.suggestions_on;
     if (box.hidden) return;
     if (!suggestion) {
-      const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld for this image, to estimate how suggestions influence answers." : "No suggestion for this image.";
+      const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld here, to estimate the influence of suggestions." : "No suggestion for this image.";
       fill(box, make("p", { class: "quiet" }, why));
       return;
     }
@@ -86,7 +86,7 @@ export class ClassPanel {
     const { name } = this.state.classById.get(suggestion.class_id);
     fill(
       box,
-      make("p", {}, make("span", { class: "quiet" }, "Suggestion"), make("br"), make("strong", {}, name), ` ${Math.round(100 * suggestion.probability)} %`),
+      make("p", {}, make("span", { class: "quiet" }, "Suggestion"), make("br"), make("strong", {}, name), ` ${Math.round(100 * suggestion.probability)}\u00a0%`),
       accept,
     );
   }

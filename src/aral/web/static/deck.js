@@ -6,47 +6,94 @@ const AHEAD = 12;
 const LOW = 9;
 const BEHIND = 60;
 const LOADING = 4;
+const SIZES = ["thumbnail", "stage", "full"];
 
 /**
  * One image of the deck.
  *
- * `image` is an element whose pixels are decoded once `ready` is true; `broken` says that the server has no
- * picture of it. `answer` is the annotator's answer, or null.
+ * `thumbnail` is an element whose pixels are decoded once `ready` is true; `broken` says that the server has no
+ * picture of it. `sharper` is a larger picture of the same image, of the size `size`, or null. `answer` is the
+ * annotator's answer, or null.
  */
 class Slot {
   constructor(card) {
     this.card = card;
-    this.image = null;
+    this.thumbnail = null;
+    this.sharper = null;
+    this.size = "thumbnail";
+    this.loading = null;  // the larger picture that is being loaded: {size, image}
+    this.missing = new Set();  // sizes that the server could not make
     this.ready = false;
     this.broken = false;
     this.failures = 0;
     this.answer = null;
   }
 
+  /** The best picture that is decoded. */
+  get image() {
+    return this.sharper ?? this.thumbnail;
+  }
+
   /** Fetch and decode; resolves when the image can be painted at once, or is known to be missing. */
   async load() {
-    if (this.image) return;
-    const image = new Image(this.card.width || undefined, this.card.height || undefined);
-    image.decoding = "sync";
-    image.draggable = false;
-    image.alt = "";
-    image.src = this.card.thumbnail;
-    this.image = image;
+    if (this.thumbnail) return;
+    this.thumbnail = this.picture("thumbnail");
     try {
-      await image.decode();
+      await this.thumbnail.decode();
     } catch (error) {
-      this.image = null;
+      this.thumbnail = null;
       const answer = await fetch(this.card.thumbnail);
       if (answer.status < 400 || answer.status >= 500 || answer.status === 401) throw error;
       this.broken = true;
     }
     this.ready = true;
   }
+
+  /** Fetch and decode a larger picture, `stage` or `full`; resolves to whether the slot has it then. */
+  sharpen(size) {
+    if (SIZES.indexOf(size) <= SIZES.indexOf(this.size)) return Promise.resolve(true);
+    if (this.missing.has(size)) return Promise.resolve(false);
+    if (this.loading && SIZES.indexOf(size) <= SIZES.indexOf(this.loading.size)) return this.loading.done;
+    this.cancel();
+    const loading = { size, image: this.picture(size) };
+    this.loading = loading;
+    loading.done = loading.image.decode().then(() => true, () => false).then((decoded) => {
+      if (this.loading !== loading) return false;  // cancelled
+      this.loading = null;
+      if (decoded) [this.sharper, this.size] = [loading.image, size];
+      else this.missing.add(size);
+      return decoded;
+    });
+    return loading.done;
+  }
+
+  picture(size) {
+    const image = new Image(this.card.width || undefined, this.card.height || undefined);
+    image.decoding = "sync";
+    image.draggable = false;
+    image.alt = "";
+    image.src = this.card[size];
+    return image;
+  }
+
+  /** Stop the download of a larger picture that is not needed any more. */
+  cancel() {
+    const { loading } = this;
+    this.loading = null;
+    if (loading) loading.image.src = "";
+  }
+
+  /** Forget the larger picture: a decoded one may need 100 MB. */
+  blur() {
+    this.cancel();
+    this.sharper = null;
+    this.size = "thumbnail";
+  }
 }
 
 /** An image of another view as a card without a suggestion. */
-export function asCard({ image_id, name, width, height, thumbnail, large }) {
-  return { image_id, name, width, height, thumbnail, large, purpose: "browsing", reason: "", round: null, suggestion: null, hidden_suggestion: false };
+export function asCard({ image_id, name, width, height, thumbnail, stage, full }) {
+  return { image_id, name, width, height, thumbnail, stage, full, purpose: "browsing", reason: "", round: null, suggestion: null, hidden_suggestion: false };
 }
 
 export class Deck {
@@ -66,11 +113,26 @@ export class Deck {
     this.error = null;
     this.filling = null;
     this.loading = 0;
+    this.request = 0;  // the cards of an earlier request are not taken once `dropUnanswered` was called
     this.tab = tab;
   }
 
   get current() {
     return this.slots[this.cursor] ?? null;
+  }
+
+  /** The unanswered slot that is shown after the current one, or null. */
+  get following() {
+    return this.slots.find((slot, index) => index > this.cursor && !slot.answer) ?? null;
+  }
+
+  /** Forget the larger pictures that are not shown soon: all full ones, and the others far from the cursor. */
+  blurOthers() {
+    const { current } = this;
+    const near = new Set([this.slots[this.cursor - 1], this.following]);
+    for (const slot of this.slots) {
+      if (slot !== current && (slot.size === "full" || !near.has(slot))) slot.blur();
+    }
   }
 
   find(id) {
@@ -84,10 +146,10 @@ export class Deck {
     this.cursor = first >= 0 ? first : this.slots.length;
   }
 
-  /** Move by one in the order of showing; false at an end. */
+  /** Move by one in the order of showing, behind the last card only if there are no more; false at an end. */
   step(by) {
     const target = this.cursor + by;
-    if (target < 0 || target > this.slots.length - 1) return false;
+    if (target < 0 || target > this.slots.length - (this.empty ? 0 : 1)) return false;
     this.cursor = target;
     return true;
   }
@@ -121,6 +183,16 @@ export class Deck {
   clear() {
     this.slots = [];
     this.cursor = 0;
+    this.dropUnanswered();
+  }
+
+  /** Remove the cards without an answer and ask the server anew, as when the budget was spent. */
+  dropUnanswered() {
+    const { current } = this;
+    this.slots = this.slots.filter((slot) => slot.answer);
+    this.cursor = current?.answer ? this.slots.indexOf(current) : this.slots.length;
+    this.request += 1;
+    this.filling = null;
     this.empty = false;
   }
 
@@ -128,18 +200,20 @@ export class Deck {
   refill() {
     this.loadAhead();
     if (this.filling || this.ahead() >= LOW) return this.filling;
-    this.filling = this.fetchCards().finally(() => { this.filling = null; });
-    return this.filling;
+    const filling = this.fetchCards().finally(() => { if (this.filling === filling) this.filling = null; });
+    this.filling = filling;
+    return filling;
   }
 
   async fetchCards() {
     const busy = () => [...this.pending(), ...this.unanswered()];
+    const { request } = this;
     try {
       const annotator = this.annotator();
       // The server knows each tab by name: two tabs of one annotator never show the same image.
       const query = { annotator, count: AHEAD - this.ahead(), holding: busy().join(","), tab: await this.tab };
       const { cards } = await get("/api/next", query);
-      if (annotator !== this.annotator()) return;
+      if (annotator !== this.annotator() || request !== this.request) return;
       const taken = new Set(busy());
       const fresh = cards.filter((card) => !taken.has(card.image_id));
       this.forget(new Set(fresh.map((card) => card.image_id)));
@@ -162,7 +236,7 @@ export class Deck {
   loadAhead() {
     for (let index = this.cursor; index < this.slots.length && this.loading < LOADING; index += 1) {
       const slot = this.slots[index];
-      if (!slot.image && !slot.ready) this.loadSlot(slot);
+      if (!slot.thumbnail && !slot.ready) this.loadSlot(slot);
     }
   }
 
@@ -176,7 +250,7 @@ export class Deck {
     }
     this.loading -= 1;
     if (slot.ready) this.loadAhead();
-    if (slot === this.current) this.changed();
+    if (slot === this.current || slot === this.following) this.changed();
   }
 
   /** Remove answered slots whose images are shown again, as skipped ones are in the end. */

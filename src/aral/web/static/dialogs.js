@@ -8,8 +8,12 @@ let count = 0;
 /** Whether a dialog is open; it then gets all keys. */
 export const dialogOpen = () => document.querySelector("dialog[open]") !== null;
 
-/** Open a dialog with a title; `body` is a list of elements. Gives a function that closes it. */
-export function openDialog(title, body, { wide = false } = {}) {
+/**
+ * Open a dialog with a title; `body` is a list of elements. Gives a function that closes it.
+ *
+ * `closed` is called once it is closed in any way.
+ */
+export function openDialog(title, body, { wide = false, closed = () => {} } = {}) {
   count += 1;
   const id = `dialog-${count}`;
   const close = button("Close", () => dialog.close(), { class: "plain" });
@@ -18,7 +22,10 @@ export function openDialog(title, body, { wide = false } = {}) {
     {
       class: wide ? "wide" : "", "aria-labelledby": id,
       on: {
-        close: () => dialog.remove(),
+        close: () => {
+          dialog.remove();
+          closed();
+        },
         click: (event) => { if (event.target === dialog) dialog.close(); },
       },
     },
@@ -30,6 +37,23 @@ export function openDialog(title, body, { wide = false } = {}) {
   if (document.activeElement && !document.activeElement.matches(":focus-visible")) document.activeElement.blur();
   dialog.showModal();
   return () => dialog.close();
+}
+
+/**
+ * Ask a question. Resolves to the value of the button that was pressed, or null if the dialog was closed.
+ *
+ * @param choices {words: value}; the first is the default and has the focus.
+ */
+export function ask(title, body, choices) {
+  return new Promise((resolve) => {
+    let chosen = null;
+    const buttons = Object.entries(choices).map(([words, value], index) => button(words, () => {
+      chosen = value;
+      close();
+    }, { class: index ? "" : "main" }));
+    const close = openDialog(title, [...body, make("div", { class: "row" }, ...buttons)], { closed: () => resolve(chosen) });
+    buttons[0].focus();
+  });
 }
 
 /** A form with one text and one button; `save` may fail, the reason is shown beside it. */

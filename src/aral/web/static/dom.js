@@ -65,6 +65,19 @@ export function announce(text) {
   byId("spoken").textContent = text + (spoken % 2 ? "" : "\u00a0");
 }
 
+const NOTICE_SECONDS = 8;
+let noticeTimer = 0;
+let notices = 0;
+
+/** Show a short message, which screen readers say too; it stays until the next one, or for some seconds. */
+export function tell(text) {
+  notices += 1;
+  const element = byId("notice");
+  element.textContent = text && text + (notices % 2 ? "" : "\u00a0");
+  clearTimeout(noticeTimer);
+  if (text) noticeTimer = setTimeout(() => { element.textContent = ""; }, NOTICE_SECONDS * 1000);
+}
+
 let alertTimer = 0;
 
 /** Show a sentence that needs attention; it stays until the next one, or for some seconds. */

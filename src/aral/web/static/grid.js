@@ -3,12 +3,13 @@
 import { get, newKey } from "./api.js";
 import { ClassSearch } from "./class_search.js";
 import { asCard } from "./deck.js";
-import { openDialog } from "./dialogs.js";
-import { button, byId, fill, make, announce, warn } from "./dom.js";
+import { ask, openDialog } from "./dialogs.js";
+import { button, byId, counted, fill, make, percent, tell, warn } from "./dom.js";
 import { shown } from "./keys.js";
 
 const GROUPS = { predicted: "By predicted class", near: "Near-duplicates", unlabelled: "Not answered yet" };
 const ANSWERS = new Set(["class", "unsure", "bad image", "none of these", "skip"]);
+const DECISIVE = new Set(["class", "bad image", "none of these"]);
 const NOTHING = {
   predicted: "There are no predictions yet. Label some images first, or choose 'Not answered yet'.",
   near: "There are no near-duplicates.",
@@ -23,6 +24,7 @@ export class Grid {
     this.group = "predicted";
     this.offset = 0;
     this.following = null;
+    this.request = 0;  // a response that comes after that of a later request is not shown
     this.tiles = [];
     this.leases = new TileLeases();
     this.columns = Number(localStorage.getItem("aral:columns") ?? 7);
@@ -60,7 +62,6 @@ export class Grid {
 
   resize(columns) {
     this.columns = columns;
-    this.selection.columns = columns;
     this.body.style.setProperty("--columns", String(columns));
     localStorage.setItem("aral:columns", String(columns));
   }
@@ -95,10 +96,12 @@ export class Grid {
   async load(group, offset, keepPages = false) {
     if (!keepPages) this.pages = [];
     this.leases.wait();
+    this.request += 1;
+    const { request } = this;
     try {
       const { annotator } = this.state;
       const page = await get("/api/grid", { group, offset, annotator, tab: await this.labelling.deck.tab });
-      if (annotator !== this.state.annotator) return;
+      if (annotator !== this.state.annotator || request !== this.request) return;
       if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.redirected) {
         this.redirected = true;  // before the first model there are no predictions
         await this.load("unlabelled", 0);
@@ -109,6 +112,7 @@ export class Grid {
       this.following = page.next;
       this.draw(page.groups);
     } catch (error) {
+      if (request !== this.request) return;
       this.leases.show(this.tiles);  // the tiles of before are still on screen
       warn(`${error.message} ${error.hint ?? ""}`);
     }
@@ -135,7 +139,7 @@ export class Grid {
     const list = make("div", { class: "tiles", role: "listbox", "aria-multiselectable": "true", "aria-labelledby": id });
     for (const cell of group.cells) {
       const event = waiting.get(cell.image_id);
-      list.append(this.tile(cell, event ? event.action !== "undo" : cell.answered));
+      list.append(this.tile(event ? { ...cell, label: labelOf(event), answered: event.action !== "undo" } : cell));
     }
     const range = [first, this.tiles.length - 1];
     return make("section", {},
@@ -155,17 +159,35 @@ export class Grid {
     return `Predicted: ${this.state.classById.get(group.class_id)?.name ?? "none"}`;
   }
 
-  tile(cell, answered) {
+  tile(cell) {
     const image = make("img", { src: cell.thumbnail, alt: "", loading: "lazy", draggable: false });
-    const words = make("span", { class: "tile-words" }, answered ? "answered" : "");
-    const probability = cell.suggestion ? `, ${Math.round(100 * cell.suggestion.probability)} %` : "";
+    const words = make("span", { class: "tile-words" });
     const element = make("div", {
-      class: answered ? "tile answered" : "tile", role: "option", "aria-selected": "false", tabIndex: -1,
-      title: cell.name, "aria-label": `${cell.name}${probability}`,
+      class: "tile", role: "option", "aria-selected": "false", tabIndex: -1, title: cell.name,
       on: { dblclick: () => this.showLarge(cell) },
-    }, image, words);
-    this.tiles.push({ cell, element, words });
+    }, image, words, this.probability(cell.suggestion));
+    const tile = { cell, element, words, label: cell.label };
+    this.tiles.push(tile);
+    this.mark(tile, cell.label ? this.state.answerText(cell.label) : cell.answered ? "answered" : "");
     return element;
+  }
+
+  /** The probability of the predicted class, as a number and a bar; nothing where no suggestion is shown. */
+  probability(suggestion) {
+    if (!this.predicts || !suggestion) return null;
+    const bar = make("span", { class: "tile-bar" });
+    bar.style.setProperty("--share", `${100 * suggestion.probability}%`);
+    return make("span", { class: "tile-probability", "aria-hidden": "true" }, bar, `${percent(suggestion.probability)} %`);
+  }
+
+  /** Show a tile's answer in words; none if it is open. */
+  mark({ element, words, cell }, answer) {
+    element.classList.toggle("answered", answer !== "");
+    words.textContent = answer;
+    const { suggestion } = cell;
+    const predicted = suggestion && this.predicts
+      ? `predicted ${this.state.classById.get(suggestion.class_id)?.name ?? "none"}, ${percent(suggestion.probability)} %` : "";
+    element.setAttribute("aria-label", [cell.name, predicted, answer && `answer: ${answer}`].filter(Boolean).join(", "));
   }
 
   counted(count) {
@@ -177,40 +199,67 @@ export class Grid {
     return this.selection.key(event);
   }
 
+  /** Carry out a command; whether this view has a use for it. */
   act(command) {
     if (ANSWERS.has(command.action) || command.action === "accept") this.answer(command);
     else if (command.action === "undo") this.labelling.undo().then((step) => this.reopen(step));
     else if (command.action === "zoom") this.showLarge(this.selection.current?.cell);
     else if (command.action === "search") this.search.open();
+    else return false;
+    return true;
   }
 
-  /** Answer all selected images at once. */
-  answer(command) {
+  /** Answer all selected images at once. Labels that they have already are counted, and replaced only after a yes. */
+  async answer(command) {
     const selected = this.selection.chosen();
     if (command.action === "accept" && !this.predicts) {
-      announce("There is no suggestion to accept.");
-      warn("There are no suggestions in this view. Choose a class, or change to 'By predicted class'.", 4);
+      tell("There are no suggestions in this view. Choose a class, or change to 'By predicted class'.");
       return;
     }
     if (!selected.length) {
-      announce("Nothing is selected.");
-      warn("Select images first: click, Shift click, or arrow keys and Space.", 4);
+      tell("Nothing is selected. Select images first: click, Shift click, or arrow keys and Space.");
       return;
     }
-    const step = [];
-    for (const tile of selected) {
-      const answer = this.event(tile.cell, command);
-      if (!answer) continue;
-      step.push({ card: asCard(tile.cell), answer });
-      tile.element.classList.add("answered");
-      tile.words.textContent = this.state.answerText(answer);
+    const found = selected.map((tile) => ({ tile, answer: this.event(tile, command) })).filter(({ answer }) => answer);
+    const labelled = found.filter(({ tile }) => tile.label);
+    const different = labelled.filter(({ tile, answer }) => !sameLabel(tile.label, labelOf(answer)));
+    const replace = different.length > 0 && await this.mayReplace(labelled, found.length);
+    if (replace === null) return;
+    // Only where something changes: a label that is given again would count as confirmed.
+    this.give(found.filter(({ tile }) => !tile.label).concat(replace ? different : []), labelled.length - (replace ? different.length : 0));
+  }
+
+  /** Ask whether labels are replaced; null if the dialog was closed. */
+  mayReplace(labelled, count) {
+    const counts = new Map();
+    for (const { tile } of labelled) {
+      const words = this.state.answerText(tile.label);
+      counts.set(words, (counts.get(words) ?? 0) + 1);
+    }
+    const list = [...counts].sort((a, b) => b[1] - a[1]).map(([words, each]) => `${each} ${words}`).join(", ");
+    return ask(`${labelled.length} of ${count} already ${labelled.length === 1 ? "has" : "have"} a label (${list})`, [
+      make("p", {}, count > labelled.length ? `The answer is given to the other ${count - labelled.length}.` : "No other image is selected.",
+        " What about these?"),
+    ], { "Keep them": false, "Replace them": true });
+  }
+
+  /** Give the answers; `kept` is how many selected images keep their labels. */
+  give(answers, kept) {
+    const step = answers.map(({ tile, answer }) => ({ card: asCard(tile.cell), answer }));
+    for (const { tile, answer } of answers) {
+      tile.label = labelOf(answer);
+      this.mark(tile, this.state.answerText(answer));
     }
     this.selection.none();
-    if (!step.length) return;
-    this.outbox.add(step.map(({ answer }) => answer));
-    this.labelling.markAnswered(step);
-    this.labelling.remember(step);
-    this.selection.move(this.tiles.findIndex((tile) => !tile.element.classList.contains("answered")));
+    if (step.length) {
+      this.outbox.add(step.map(({ answer }) => answer));
+      this.labelling.markAnswered(step);
+      this.labelling.remember(step);
+      this.selection.move(this.tiles.findIndex((tile) => !tile.element.classList.contains("answered")));
+    }
+    const words = new Set(step.map(({ answer }) => this.state.answerText(answer)));
+    const given = `${counted(step.length, "image")}${words.size === 1 ? `: ${[...words][0]}` : step.length ? " answered" : ""}.`;
+    tell(kept ? `${given} ${counted(kept, "image keeps its label", "images keep their labels")}.` : given);
   }
 
   /** Show the tiles whose answers were undone as they are now. */
@@ -218,25 +267,53 @@ export class Grid {
     const ids = new Set(step.map(({ card }) => card.image_id));
     for (const tile of this.tiles.filter(({ cell }) => ids.has(cell.image_id))) {
       const answer = this.labelling.history.answerOf(tile.cell.image_id);
-      tile.element.classList.toggle("answered", answer !== null);
-      tile.words.textContent = answer ? this.state.answerText(answer) : "";
+      tile.label = answer && labelOf(answer);
+      this.mark(tile, answer ? this.state.answerText(answer) : "");
     }
   }
 
-  event(cell, command) {
+  /** The server has saved events: after an undo its receipt names the answer that counts now. */
+  acknowledge(events, receipts) {
+    const undone = new Set(events.filter(({ action }) => action === "undo").map(({ key }) => key));
+    const waiting = new Set(this.outbox.images());
+    for (const { key, image_id: image, current } of receipts) {
+      const tile = undone.has(key) && !waiting.has(image) && this.tiles.find(({ cell }) => cell.image_id === image);
+      if (!tile || !current) continue;
+      const answer = { action: current[0], class_id: current[1] };
+      tile.label = labelOf(answer);
+      this.mark(tile, this.state.answerText(answer));
+    }
+  }
+
+  /** Read the page on screen again, as after labels have changed elsewhere. */
+  reload() {
+    if (this.leases.onScreen) this.load(this.group, this.offset, true);
+  }
+
+  /** The answer to a tile; null if its suggestion cannot be accepted. It states which label it replaces. */
+  event({ cell, label }, command) {
     const accepted = command.action === "accept";
     if (accepted && !this.state.classById.has(cell.suggestion?.class_id)) return null;
     return {
       key: newKey(), image_id: cell.image_id, annotator: this.state.annotator,
       action: accepted ? "class" : command.action,
       class_id: accepted ? cell.suggestion.class_id : command.class_id ?? null,
-      suggestion_shown: this.predicts && cell.suggestion !== null, seconds: null, browsed: true, accepted,
+      suggestion_shown: this.predicts && cell.suggestion !== null, seconds: null, browsed: true, accepted, replaces: { label },
     };
   }
 
   showLarge(cell) {
-    if (cell) openDialog(cell.name, [make("img", { class: "showLarge", src: cell.large, alt: `Image ${cell.name}` })], { wide: true });
+    if (cell) openDialog(cell.name, [make("img", { class: "peek", src: cell.stage, alt: `Image ${cell.name}` })], { wide: true });
   }
+}
+
+/** The label that an answer gives; null for skip, unsure and undo. */
+function labelOf({ action, class_id: id }) {
+  return DECISIVE.has(action) ? { action, class_id: id ?? null } : null;
+}
+
+function sameLabel(one, other) {
+  return one !== null && other !== null && one.action === other.action && one.class_id === other.class_id;
 }
 
 /** Which tiles are selected, by mouse and by keyboard. */
@@ -244,7 +321,6 @@ class Selection {
   /** @param counted called with the number of selected tiles after every change. */
   constructor(counted) {
     this.counted = counted;
-    this.columns = 6;
     this.tiles = [];
     this.selected = new Set();
     this.anchor = 0;
@@ -312,6 +388,13 @@ class Selection {
     this.current.element.tabIndex = 0;
     this.current.element.focus();
     return true;
+  }
+
+  /** Tiles in a row of the section that has the focus; narrow windows have fewer than the settings say. */
+  get columns() {
+    const { element } = this.current ?? {};
+    if (!element) return 1;
+    return getComputedStyle(element.parentElement).gridTemplateColumns.split(" ").length;
   }
 
   /** Arrow keys, Space, Home, End, Ctrl A, Escape. Whether the key was one of them. */

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, fill, make } from "./dom.js";
+import { moveByArrows, oneTabStop } from "./roving.js";
 
 const PAGE = 50;
 const LOW = 12;
@@ -31,6 +32,11 @@ export class AnswerHistory {
   /** Record the server's numbers of answers that were given in this tab. */
   acknowledge(receipts) {
     for (const receipt of receipts) this.known.add(receipt.seq);
+  }
+
+  /** Remove answers that the server refused. */
+  drop(keys) {
+    this.steps = this.steps.map((step) => step.filter(({ answer }) => !keys.has(answer.key))).filter((step) => step.length);
   }
 
   /** Remove and give the newest step; null when nothing is left to undo. */
@@ -91,13 +97,17 @@ export class RecentAnswers {
     this.open = open;
     this.list = byId("trail");
     this.known = new Map();
+    moveByArrows(this.list);
   }
 
   draw() {
     const items = this.history.newest(LENGTH);
     const drawn = items.map((item) => this.item(item));
     this.known = new Map(items.map((item, index) => [identity(item.answer), drawn[index]]));
+    const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
     fill(this.list, ...drawn);
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
+    oneTabStop(this.list);
   }
 
   item({ card, answer }) {

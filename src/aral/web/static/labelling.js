@@ -1,8 +1,9 @@
 // The labelling view: one key stores the answer and shows the next image in the same frame.
 
 import { newKey } from "./api.js";
-import { afterPaint, byId, counted, announce, warn } from "./dom.js";
+import { afterPaint, byId, counted, announce, tell, warn } from "./dom.js";
 import { Deck } from "./deck.js";
+import { FinishCard } from "./finish.js";
 import { AnswerHistory, RecentAnswers } from "./history.js";
 import { Viewer } from "./viewer.js";
 
@@ -18,9 +19,15 @@ export class Labelling {
     this.history = new AnswerHistory(state, () => outbox.settled());
     this.deck = new Deck(state.tab, () => state.annotator, () => outbox.images(), () => this.changed());
     this.recent = new RecentAnswers(state, this.history, (card, answer) => this.open(card, answer));
+    this.finish = new FinishCard(state, () => {
+      this.browse(-1);
+      this.viewer.stage.focus({ preventScroll: true });
+    });
+    this.status = null;  // the server's newest
+    this.spent = this.isSpent();
     this.undoing = Promise.resolve();
     this.hidden = sessionStorage.getItem("aral:hidden") === "yes";
-    state.addEventListener("change", () => { this.describe(); this.recent.draw(); });
+    state.addEventListener("change", () => { this.describe(); this.recent.draw(); this.countsChanged(); });
     state.addEventListener("annotator", () => this.restart());
     this.restart();
   }
@@ -32,6 +39,36 @@ export class Labelling {
     this.present();
     this.deck.refill();
     this.history.readMore().then(() => this.recent.draw(), () => {});
+  }
+
+  /** Whether as many labels are saved as the budget has. */
+  isSpent() {
+    const { budget } = this.state.settings;
+    return budget !== null && this.state.project.counts.labelled >= budget;
+  }
+
+  /** Whether the answers that are not saved yet may spend the budget: until that is known, no further image is shown. */
+  mayBeSpent() {
+    const { budget } = this.state.settings;
+    if (budget === null || this.spent) return false;
+    const effects = [...this.outbox.newest().values()].map(({ action }) => ({ class: 1, undo: -1 })[action] ?? 0);
+    const added = effects.reduce((sum, each) => sum + each, 0);
+    return added > 0 && this.state.project.counts.labelled + added >= budget;
+  }
+
+  statusChanged(status) {
+    this.status = status;
+    this.countsChanged();
+  }
+
+  /** The number of labels or the budget may have changed: once it is spent, the cards that were loaded are not shown. */
+  countsChanged() {
+    const before = this.spent;
+    this.spent = this.isSpent();
+    if (this.spent && !before) this.deck.dropUnanswered();
+    // An image that stays is not shown again: a key would be too early for its next frame.
+    if (!this.deck.current || this.viewer.slot !== this.deck.current) this.present();
+    this.deck.refill();
   }
 
   /** Called when the view is opened. */
@@ -67,8 +104,8 @@ export class Labelling {
   /** The deck's current image arrived, or cards came or ran out. */
   changed() {
     const slot = this.deck.current;
-    if (slot !== this.viewer.slot || (slot?.ready && this.viewer.shownAt === Infinity)) this.present();
-    else if (!slot) this.present();
+    if (!slot || slot !== this.viewer.slot || (slot.ready && this.viewer.shownAt === Infinity)) this.present();
+    else this.sharpen();
   }
 
   /** Carry out a command; `at` is the time of the key or click. */
@@ -88,7 +125,7 @@ export class Labelling {
   answer(action, classId, at, accepted = false) {
     const slot = this.deck.current;
     if (!slot || at < this.viewer.shownAt) {
-      if (slot) announce("Too early: the image was not on screen yet.");
+      tell(slot ? "Too early: the image was not on screen yet." : `There is no image to answer.${this.spent ? " The budget is spent." : ""}`);
       return;
     }
     if (slot.broken && action === "class") {
@@ -121,7 +158,7 @@ export class Labelling {
   accept(at) {
     const suggestion = this.deck.current && this.suggestion(this.deck.current);
     if (suggestion) this.answer("class", suggestion.class_id, at, true);
-    else announce("There is no suggestion to accept.");
+    else tell("There is no suggestion to accept.");
   }
 
   /** Undo the last step and show its image again; resolves to the step. */
@@ -136,7 +173,7 @@ export class Labelling {
   async undoStep() {
     const step = await this.history.take();
     if (!step) {
-      announce("There is nothing to undo.");
+      tell("There is nothing to undo.");
       return [];
     }
     this.outbox.add(step.toReversed().map(({ card }) => ({
@@ -147,8 +184,9 @@ export class Labelling {
     for (const { card } of step.toReversed()) this.deck.bring(card).answer = this.history.answerOf(card.image_id);
     this.present();
     this.recent.draw();
-    const words = this.state.answerText(step[0].answer);
-    announce(`Undone: ${step.length === 1 ? step[0].card.name : counted(step.length, "image")}, ${words}`);
+    const answers = new Set(step.map(({ answer }) => this.state.answerText(answer)));
+    const words = answers.size === 1 ? [...answers][0] : counted(step.length, "answer");
+    tell(`Undone: ${words} for ${step.length === 1 ? `image ${step[0].card.name}` : counted(step.length, "image")}`);
     return step;
   }
 
@@ -175,7 +213,7 @@ export class Labelling {
 
   browse(by) {
     if (!this.deck.step(by) && (by > 0 || !this.older())) {
-      announce(by > 0 ? "This is the last image that is loaded." : "This is the first image.");
+      tell(by > 0 ? "This is the last image that is loaded." : "This is the first image.");
       return;
     }
     this.deck.loadAhead();
@@ -194,7 +232,7 @@ export class Labelling {
   hide() {
     this.hidden = !this.hidden;
     sessionStorage.setItem("aral:hidden", this.hidden ? "yes" : "no");
-    announce(this.hidden ? "Suggestions are hidden." : "Suggestions are shown.");
+    tell(this.hidden ? "Suggestions are hidden." : "Suggestions are shown.");
     this.describe();
   }
 
@@ -205,22 +243,41 @@ export class Labelling {
     return shown && this.state.classById.has(suggestion.class_id) ? suggestion : null;
   }
 
-  /** Put the deck's current image on screen. */
+  /** Put the deck's current image on screen; without one, or when there may be none, say why. */
   present() {
-    const slot = this.deck.current;
-    if (slot?.image) slot.image.alt = `Image ${slot.card.name}`;
+    const current = this.deck.current;
+    const slot = current && !current.answer && this.mayBeSpent() ? null : current;
     this.viewer.show(slot);
-    if (!slot) this.viewer.showMessage(this.deck.error ? `Waiting for the server. ${this.deck.error.message}`
-      : this.deck.empty ? "No image is left for you at the moment." : "Loading …");
+    const ended = this.status && !current && this.deck.empty && !this.deck.error
+      && (this.spent ? this.status.finish !== null : this.status.pace.left === 0);
+    if (ended) this.finish.show(this.status);
+    else this.finish.hide();
+    if (!slot) this.viewer.showMessage(this.emptyText(current));
     else if (!slot.ready) this.viewer.showMessage("Loading …");
     else if (slot.broken) this.viewer.showMessage("This image cannot be shown any more.");
     this.describe();
     this.deck.loadAhead();
+    this.sharpen();
+  }
+
+  emptyText(current) {
+    const error = this.outbox.error ?? this.deck.error;
+    if (error) return `Waiting for the server. ${error.message}`;
+    if (current) return "Saving …";
+    if (!this.deck.empty) return "Loading …";
+    return this.spent ? "The budget is spent." : "No image is left for you at the moment.";
+  }
+
+  /** Load the pictures that the screen needs: of the image on it, then of the next. */
+  sharpen() {
+    const { current, following } = this.deck;
+    this.deck.blurOthers();
+    this.viewer.sharpen().then(() => { if (current === this.deck.current && following) this.viewer.prepare(following); });
   }
 
   /** The texts around the image. */
   describe() {
-    const slot = this.deck.current;
+    const { slot } = this.viewer;
     const chip = byId("chip");
     chip.hidden = !slot?.answer;
     if (slot?.answer) {

@@ -1,7 +1,7 @@
 // The page: creates its parts and passes each key to the view on screen.
 
-import { afterPaint, byId, make, announce, warn } from "./dom.js";
-import { belongsToFocus } from "./keys.js";
+import { afterPaint, byId, counted, make, announce, tell, warn } from "./dom.js";
+import { belongsToFocus, keyOf, shown } from "./keys.js";
 import { ClassPanel, addClass, editClasses } from "./classes.js";
 import { dialogOpen } from "./dialogs.js";
 import { Grid } from "./grid.js";
@@ -19,6 +19,7 @@ const UNSAVED_AFTER = 700;
 class Page {
   constructor(state) {
     this.state = state;
+    this.savedAt = 0;
     this.late = 0;
     this.outbox = new Outbox(state.key, (queue) => this.unsaved(queue), (events, answer) => this.saved(events, answer));
     this.panel = new ClassPanel(state, (command, at) => this.act(command, at));
@@ -29,7 +30,7 @@ class Page {
       this.grid.offset = 0;
       this.go("grid");
     });
-    this.status = new Status(state, () => this.shownImages(), (status) => this.statusChanged(status));
+    this.status = new Status(state, () => this.shownImages(), (status, begun) => this.statusChanged(status, begun));
     this.addListeners();
     this.showView();
     this.outbox.retry();
@@ -44,10 +45,31 @@ class Page {
     byId("annotator").addEventListener("click", () => openAnnotator(this.state));
     byId("add-class").addEventListener("click", () => addClass(this.state));
     byId("edit-classes").addEventListener("click", () => editClasses(this.state, () => this.labelling.deck.current?.card ?? null));
+    byId("to-image").addEventListener("click", (event) => this.skipTo(event, this.firstImage()));
+    byId("to-answers").addEventListener("click", (event) => this.skipTo(event, this.firstAnswer()));
     const name = () => { byId("annotator").textContent = this.state.annotator; };
     this.state.addEventListener("change", name);
     this.state.addEventListener("annotator", () => { if (this.view === "grid") this.grid.enter(); });
     name();
+  }
+
+  /** A link at the top of the page: move the focus past what comes before an element. */
+  skipTo(event, element) {
+    event.preventDefault();
+    element?.scrollIntoView({ block: "nearest" });
+    element?.focus({ preventScroll: true });
+  }
+
+  firstImage() {
+    if (this.view === "label") return this.labelling.finish.shown ? byId("finish-title") : byId("stage");
+    return first(this.view === "grid" ? [".tile[tabindex='0']"] : [".suspect", "#view-progress .thumb"]);
+  }
+
+  firstAnswer() {
+    if (this.view === "label" && this.labelling.finish.shown) return first(["#finish button"]);
+    return first({
+      label: ["#class-buttons button", "#add-class"], grid: [".grid-class"], progress: [".suspect button", "#view-progress .thumb"],
+    }[this.view]);
   }
 
   /** Show the view that the address names. */
@@ -61,7 +83,10 @@ class Page {
       else byId(`tab-${view}`).removeAttribute("aria-current");
     }
     document.body.dataset.view = this.view;
-    if (this.view === "grid") this.grid.enter();
+    if (this.view === "grid") {
+      this.grid.enter();
+      if (this.labelling.spent) tell("The budget is spent: further labels exceed it.");
+    }
     if (this.view === "progress") this.progress.enter();
     if (this.view === "label") this.labelling.enter();
     if (before === "grid" && this.view !== "grid") {
@@ -92,18 +117,30 @@ class Page {
       return;
     }
     const command = on ? this.state.keys.lookup(event) : null;
-    if (!command) return;
+    if (!command) {
+      if (on) this.unknownKey(event);
+      return;
+    }
     event.preventDefault();
-    if (!event.repeat) this.act(command, event.timeStamp);
+    if (!event.repeat && this.act(command, event.timeStamp) === false) tell(`Key ${keyName(event)} does nothing in this view.`);
   }
 
+  /** Say that a key has no meaning; keys that write nothing and key combinations belong to the browser. */
+  unknownKey(event) {
+    if (event.repeat || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1) return;
+    const help = shown(this.state.keys.forAction("help"));
+    tell(`Key ${keyName(event)} has no class. ${help ? `Press ${help} for keys.` : "The Help button lists the keys."}`);
+  }
+
+  /** Carry out a command; false if the view on screen has no use for it. */
   act(command, at) {
     const { action } = command;
     if (action === "help") openHelp(this.state);
     else if (action === "grid" || action === "progress") this.go(action);
     else if (action === "guide") this.guide();
     else if (this.view === "label" && action === "search") this.panel.search.open();
-    else this.current.act(command, at);
+    else return this.current.act(command, at);
+    return true;
   }
 
   /** The view on screen. */
@@ -133,23 +170,45 @@ class Page {
     if (error && error.status && !error.temporary) warn(`${error.problem} ${error.hint ?? ""}`, 0);
   }
 
-  saved(events, { receipts, refused }) {
+  saved(events, { receipts, refused, counts }) {
+    if (counts) this.state.project.counts = counts;
+    this.savedAt = performance.now();
     this.labelling.acknowledge(events, receipts);
-    for (const each of refused) warn(`An answer was refused: ${each.problem} ${each.hint}`);
+    this.grid.acknowledge(events, receipts);
+    const changed = refused.filter((each) => each.reason === "label changed");
+    if (changed.length) {
+      warn(`${counted(changed.length, "answer was", "answers were")} refused: another label was given meanwhile, which stays.`);
+      this.labelling.history.drop(new Set(changed.map(({ key }) => key)));
+      this.grid.reload();
+    }
+    for (const each of refused) if (!changed.includes(each)) warn(`An answer was refused: ${each.problem} ${each.hint}`);
+    this.labelling.countsChanged();
     afterPaint(() => this.status.poll());
   }
 
-  statusChanged(status) {
-    this.state.project.counts = status.counts;
+  statusChanged(status, begun) {
+    // A request from before the last answers were saved may not know them.
+    if (begun > this.savedAt) this.state.project.counts = status.counts;
     if (status.model !== this.state.model) {
       this.state.model = status.model;
       this.state.notify();
     }
     if (status.revision !== this.state.project.revision) this.state.reload().catch(() => {});
-    this.labelling.deck.refill();
-    if (this.view === "progress") this.progress.statusChanged(status);
+    this.labelling.statusChanged(status);
+    this.progress.statusChanged(status, this.view === "progress");
     if (this.outbox.error) this.outbox.retry();
   }
+}
+
+/** The first element of the first selector that has one. */
+function first(selectors) {
+  return selectors.map((each) => document.querySelector(each)).find((each) => each) ?? null;
+}
+
+/** The key of an event as it is named in a sentence. */
+function keyName(event) {
+  const key = keyOf(event);
+  return key.length === 1 && key !== " " ? key : shown(key);
 }
 
 /** After a mouse click a button loses the focus: Space and Enter are keys of the view again. */

@@ -60,7 +60,7 @@ export class State extends EventTarget {
   /** An answer as it is displayed. */
   answerText(answer) {
     if (answer.action === "class") return this.classById.get(answer.class_id)?.name ?? "a class that was merged";
-    return { skip: "skipped", unsure: "unsure" }[answer.action] ?? answer.action;
+    return { skip: "skipped", conflict: "disagreement" }[answer.action] ?? answer.action;
   }
 
   /** The number of a class's colour, for `data-colour` in the style sheet. */

@@ -1,10 +1,14 @@
-// The large image: shown in the frame of the key press, replaced by a sharper version, zoomed and moved.
+// The large image: shown in the frame of the key press, replaced by larger pictures as the screen and the zoom need
+// them, zoomed and moved.
 
 import { byId, fill } from "./dom.js";
 
-const SHARPEN_AFTER = 350;
+const STAGE_SIDE = 1600;  // longest side of the server's stage picture
+const ZOOM_PAUSE = 120;
 const STEP = 1.25;
 const LARGEST = 12;
+const SOFT = 1.25;  // so much larger than its pixels a stage picture may be shown while nothing is zoomed
+const LARGEST_PIXEL = 4;  // the zoom goes on until a pixel of the file has as many pixels of the screen
 const PIXELS_BELOW = 160;
 
 export class Viewer {
@@ -22,6 +26,7 @@ export class Viewer {
     this.stage.addEventListener("pointermove", (event) => this.move(event));
     for (const type of ["pointerup", "pointercancel"]) this.stage.addEventListener(type, () => { this.drag = null; });
     this.stage.addEventListener("dblclick", () => this.toggle());
+    addEventListener("resize", () => this.later());
   }
 
   /**
@@ -31,21 +36,28 @@ export class Viewer {
    */
   show(slot) {
     clearTimeout(this.timer);
+    if (this.slot !== slot) this.slot?.cancel();
     this.slot = slot;
     this.shownAt = Infinity;
     delete this.stage.dataset.shown;
     this.reset();
     if (!slot || !slot.ready || slot.broken) {
       this.frame.replaceChildren();
+      delete this.stage.dataset.picture;
       if (slot?.broken) this.seen(slot);
       return;
     }
-    const smallest = Math.min(slot.image.naturalWidth, slot.image.naturalHeight);
-    slot.image.className = smallest < PIXELS_BELOW ? "picture pixels" : "picture";
-    this.frame.replaceChildren(slot.image);
+    this.paint(slot);
     this.placeholder.hidden = true;
     this.seen(slot);
-    this.timer = setTimeout(() => this.sharpen(), SHARPEN_AFTER);
+  }
+
+  /** Show the best picture of the current slot. */
+  paint(slot) {
+    slot.image.className = Math.min(slot.card.width, slot.card.height) < PIXELS_BELOW ? "picture pixels" : "picture";
+    slot.image.alt = `Image ${slot.card.name}`;
+    this.stage.dataset.picture = slot.size;
+    this.frame.replaceChildren(slot.image);
   }
 
   seen(slot) {
@@ -62,32 +74,42 @@ export class Viewer {
     fill(this.placeholder, text);
   }
 
-  /** Fetch the picture made from the original when the screen has more pixels than the thumbnail. */
+  /** The longer side of a slot's image on screen in device pixels, at a zoom. */
+  sideOnScreen({ width, height }, scale = 1) {
+    const fit = Math.min(this.frame.clientWidth / width, this.frame.clientHeight / height);
+    return Math.max(width, height) * fit * scale * devicePixelRatio;
+  }
+
+  /** The smallest picture that has a pixel for each pixel of the screen; null if a slot has it, or there is none. */
+  sizeNeeded(slot, scale) {
+    const { thumbnail, card } = slot;
+    if (!thumbnail || !card.width || !card.height) return null;
+    const side = this.sideOnScreen(card, scale);
+    const [small, whole] = [thumbnail.naturalWidth, card.width].map((width) => width * Math.max(1, card.height / card.width));
+    if (side <= small || whole <= small + 1) return null;
+    return side <= STAGE_SIDE * (scale > 1 ? 1 : SOFT) || whole <= STAGE_SIDE ? "stage" : "full";
+  }
+
+  /** Load the picture that the screen and the zoom need; resolves once it is shown, or not needed any more. */
   async sharpen() {
-    const slot = this.slot;
-    if (!slot?.ready || slot.broken || slot.sharp) return;
-    const { width, height } = this.stage.getBoundingClientRect();
-    const needed = Math.min(width, height) * devicePixelRatio * this.view.scale;
-    const have = Math.max(slot.image.naturalWidth, slot.image.naturalHeight);
-    if (needed <= have || Math.max(slot.card.width, slot.card.height) <= have) return;
-    const image = new Image(slot.card.width, slot.card.height);
-    image.draggable = false;
-    image.alt = "";
-    image.decoding = "sync";
-    image.src = slot.card.large;
-    try {
-      await image.decode();
-    } catch {
-      return;  // the thumbnail stays
+    const { slot } = this;
+    if (!slot?.ready || slot.broken) return;
+    // The stage picture first: it is there in a fraction of the time of a full one.
+    for (const size of this.sizeNeeded(slot, this.view.scale) === "full" ? ["stage", "full"] : ["stage"]) {
+      if (this.slot !== slot || !this.sizeNeeded(slot, this.view.scale)) return;
+      if (await slot.sharpen(size) && this.slot === slot && slot.image !== this.frame.firstChild) this.paint(slot);
     }
-    slot.sharp = true;
-    image.className = "picture";
-    const before = slot.image;
-    slot.image = image;
-    if (this.slot === slot) {
-      before.replaceWith(image);
-      this.apply();
-    }
+  }
+
+  /** Load the picture of the image that will be shown next. */
+  prepare(slot) {
+    if (slot?.ready && !slot.broken && this.sizeNeeded(slot, 1)) slot.sharpen("stage");
+  }
+
+  /** Sharpen once the zoom or the window has not changed for a moment. */
+  later() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.sharpen(), ZOOM_PAUSE);
   }
 
   get zoomed() {
@@ -108,12 +130,13 @@ export class Viewer {
 
   /** Multiply the size; the point at (x, y), measured from the middle of the stage, stays where it is. */
   zoom(factor, x = 0, y = 0) {
-    const scale = Math.min(LARGEST, Math.max(1, this.view.scale * factor));
+    const { card } = this.slot ?? {};
+    const whole = card?.width ? (LARGEST_PIXEL * Math.max(card.width, card.height)) / this.sideOnScreen(card) : 0;
+    const scale = Math.min(Math.max(LARGEST, whole), Math.max(1, this.view.scale * factor));
     const ratio = scale / this.view.scale;
     this.view = { scale, x: x - (x - this.view.x) * ratio, y: y - (y - this.view.y) * ratio };
     this.apply();
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.sharpen(), 120);
+    this.later();
   }
 
   /** Move by screen pixels, never so far that the image leaves the stage. */

@@ -1,0 +1,189 @@
+"""From a photo of any size to the input of a network: one definition, and the same as operations of a graph.
+
+Projects and predictions resize with Pillow. An exported graph cannot call it, so :class:`Preprocess` does the same in
+tensor operations that torch.export and ONNX have: resampling is a matrix product for each axis, with the weights that
+Pillow uses, and values are rounded to whole levels after each axis, as Pillow does. Where Pillow rounds the other way,
+or takes the axes in the other order, a bilinear result differs by one level of 255; a bicubic one by more where an
+overshoot is clipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from aral.networks import ImageShape, PixelRange
+
+Fit = Literal["crop", "pad", "stretch"]
+"""How an image of another aspect ratio gets the shape of the input: its centre is cut out, it is padded evenly, or its
+sides are scaled by different factors."""
+
+Resampling = Literal["bilinear", "bicubic"]
+"""Filter of the resize; both are widened when an image becomes smaller (antialiasing), as in Pillow."""
+
+GREY_WEIGHTS = (19595, 38470, 7471)
+"""Red, green and blue in grey, in parts of 65536, as Pillow has them (ITU-R 601-2)."""
+
+BICUBIC = -0.5
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to an image between its pixels and a network.
+
+    Attributes:
+        shape: channels (3 for RGB, 1 for grey), height and width of the network's input.
+        mean: what is subtracted from each channel, in levels 0..255.
+        deviation: by what the difference is divided, in levels.
+        fit: what is done about another aspect ratio.
+        resampling: the filter of the resize.
+        fill: level of the border of a padded image, in 0..255.
+
+    Raises:
+        ValueError: the numbers do not fit each other.
+    """
+
+    shape: ImageShape
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    fit: Fit = "crop"
+    resampling: Resampling = "bilinear"
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        channels = self.shape[0]
+        if channels not in (1, 3) or min(self.shape) < 1:
+            raise ValueError(f"an input of shape {self.shape} is neither grey nor RGB")
+        if not len(self.mean) == len(self.deviation) == channels or min(self.deviation) <= 0:
+            raise ValueError(
+                f"{self.mean} and {self.deviation} are not mean and deviation of {channels} channels"
+            )
+        if self.fit not in get_args(Fit) or self.resampling not in get_args(Resampling):
+            raise ValueError(f"{self.fit!r} with {self.resampling!r} is unknown")
+
+    @staticmethod
+    def of(shape: ImageShape, pixel_range: PixelRange) -> Preprocessing:
+        """That of networks whose input is in [0, 1] or in [-1, 1]: the centre, resized by a bilinear filter."""
+        middle, half = (127.5, 127.5) if pixel_range is PixelRange.SYMMETRIC else (0.0, 255.0)
+        return Preprocessing(shape, (middle,) * shape[0], (half,) * shape[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON, with names for the numbers of the shape."""
+        channels, height, width = self.shape
+        body = asdict(self)
+        del body["shape"]
+        return {
+            "channels": "RGB" if channels == 3 else "grey",
+            "height": height,
+            "width": width,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in body.items()},
+            "antialias": True,
+        }
+
+    def in_words(self) -> str:
+        """The same as a sentence without a subject, for people."""
+        channels, height, width = self.shape
+        what = {
+            "crop": f"the largest part around the centre that has the aspect ratio {height}:{width} is resized",
+            "pad": f"the whole photo is resized and padded evenly with level {self.fill:g}",
+            "stretch": "the whole photo is resized, whatever its aspect ratio",
+        }[self.fit]
+        numbers = f"mean {_listed(self.mean)}, deviation {_listed(self.deviation)}"
+        return (
+            f"{'converted to grey; ' if channels == 1 else ''}{what} to {height}×{width} (height×width) by a "
+            f"{self.resampling} filter with antialiasing; then scaled: {numbers}, in levels 0..255"
+        )
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in dict.fromkeys(values))
+
+
+class Preprocess(nn.Module):
+    """:class:`Preprocessing` as a module; N, H and W of its input may be any numbers from 1."""
+
+    grey: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+        for name, values in (
+            ("grey", GREY_WEIGHTS),
+            ("mean", preprocessing.mean),
+            ("deviation", preprocessing.deviation),
+        ):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+
+    def forward(self, pixels: UInt8[Tensor, "N H W three"]) -> Float[Tensor, "N C height width"]:
+        """Pixels in the order red, green, blue, 0..255, to the input of the network."""
+        return (self.resized(pixels) - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+    def resized(self, pixels: UInt8[Tensor, "N H W three"]) -> Float[Tensor, "N C height width"]:
+        """The same before mean and deviation: whole numbers in 0..255."""
+        channels, height, width = self.preprocessing.shape
+        images = pixels.to(torch.float32)
+        if channels == 1:  # exact: all products and sums are whole numbers below 2**24
+            images = torch.floor(((images * self.grey).sum(dim=3) + 32768.0) / 65536.0)[:, None]
+        else:
+            images = images.permute(0, 3, 1, 2)
+        # As tensors, because a graph for any size cannot hold them as numbers.
+        rows, columns = (torch.arange(size).to(torch.float32) for size in pixels.shape[1:3])
+        high, wide = rows[-1] + 1.0, columns[-1] + 1.0
+        scales = high / height, wide / width
+        scale = torch.maximum(*scales) if self.preprocessing.fit == "pad" else torch.minimum(*scales)
+        down = self._weights(rows, high, height, scale)
+        across = self._weights(columns, wide, width, scale)
+        images = _whole_levels(_whole_levels(images @ across.T).transpose(2, 3) @ down.T).transpose(2, 3)
+        if self.preprocessing.fit == "pad":
+            inside = down.sum(dim=1)[:, None] * across.sum(dim=1)[None]
+            images = torch.where(inside > 0.5, images, self.preprocessing.fill)
+        return images
+
+    def _weights(
+        self, positions: Float[Tensor, " n"], length: Tensor, size: int, scale: Tensor
+    ) -> Float[Tensor, "size n"]:
+        """How much each pixel of an axis counts in each pixel of the result: rows sum to one, those of a border to 0.
+
+        Args:
+            positions: 0 to n − 1.
+            length: n.
+            size: of the axis afterwards.
+            scale: pixels before for one pixel after, where both axes have the same.
+        """
+        places = torch.arange(size).to(torch.float32)
+        offset, count = torch.zeros(()), torch.full((), float(size))
+        start, kept = torch.zeros(()), length
+        if self.preprocessing.fit == "crop":
+            kept = scale * size
+            start = (length - kept) / 2.0
+        elif self.preprocessing.fit == "pad":
+            count = torch.round(length / scale).clamp(min=1.0)
+            offset = torch.round((size - count) / 2.0)
+        step = kept / count
+        centres = start + (places - offset + 0.5) * step
+        distances = (positions[None] + 0.5 - centres[:, None]).abs() / step.clamp(min=1.0)
+        weights = _triangle(distances) if self.preprocessing.resampling == "bilinear" else _cubic(distances)
+        inside = (places >= offset) & (places < offset + count)
+        total = torch.where(inside, weights.sum(dim=1), 1.0)
+        return torch.where(inside[:, None], weights / total[:, None], 0.0)
+
+
+def _triangle(distances: Tensor) -> Tensor:
+    return (1.0 - distances).clamp(min=0.0)
+
+
+def _cubic(distances: Tensor) -> Tensor:
+    """Keys 1981."""
+    near = ((BICUBIC + 2.0) * distances - (BICUBIC + 3.0)) * distances * distances + 1.0
+    far = (((distances - 5.0) * distances + 8.0) * distances - 4.0) * BICUBIC
+    return torch.where(distances < 1.0, near, torch.where(distances < 2.0, far, 0.0))
+
+
+def _whole_levels(values: Tensor) -> Tensor:
+    return torch.floor(values + 0.5).clamp(0.0, 255.0)

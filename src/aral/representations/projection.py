@@ -1,0 +1,109 @@
+"""From features of a backbone to what learners read: principal components of the pool, or standardised features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+_ROWS_AT_ONCE = 4096
+_NORM = "norm"
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A fixed map of features, fitted on the pool without labels: (f/|f|^p − mean) · matrix.
+
+    Attributes:
+        mean: F.
+        matrix: F×c.
+        unit_length: whether features are divided by their Euclidean length first.
+    """
+
+    mean: Float32[Tensor, " F"]
+    matrix: Float32[Tensor, "F c"]
+    unit_length: bool
+
+    def __call__(self, features: Float32[Tensor, "N F"]) -> Float32[Tensor, "N c"]:
+        """The projected features; an image of zeros stays where a vector of length 0 is."""
+        if self.unit_length:
+            features = _unit_length(features)
+        return (features - self.mean) @ self.matrix
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors by name, to save."""
+        return {"mean": self.mean, "matrix": self.matrix, _NORM: torch.tensor(int(self.unit_length))}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> Projection:
+        """The projection that :meth:`state` was taken of."""
+        return cls(state["mean"], state["matrix"], bool(state[_NORM]))
+
+
+def fit_projection(features: Float32[np.ndarray, "N F"], components: int) -> Projection:
+    """A projection fitted on the features of a pool.
+
+    With ``components``: features of length 1, centred, their leading principal components, all divided by one number so
+    that their variance is 1 on average. Components keep their relative sizes. Without (0): each feature standardised.
+
+    Exact and computed on one core, so the same pool always gives the same bits, whatever computes beside it.
+
+    Args:
+        features: of at least one image.
+        components: how many; fewer if there are fewer features or images; 0 keeps all features.
+    """
+    with threadpool_limits(1):
+        if components == 0:
+            return _standardised(features)
+        return _principal(features, components)
+
+
+def project(projection: Projection, features: Float32[np.ndarray, "N F"]) -> Float32[Tensor, "N c 1 1"]:
+    """Projected features as images of one position, on one core as :func:`fit_projection`."""
+    found = torch.empty((len(features), projection.matrix.shape[1], 1, 1))
+    mean, matrix = projection.mean.numpy(), projection.matrix.numpy()
+    with threadpool_limits(1):
+        for start in range(0, len(features), _ROWS_AT_ONCE):
+            part = features[start : start + _ROWS_AT_ONCE]
+            if projection.unit_length:
+                part = _unit_length(torch.from_numpy(part)).numpy()
+            found[start : start + len(part), :, 0, 0] = torch.from_numpy((part - mean) @ matrix)
+    return found
+
+
+def _unit_length(features: Float32[Tensor, "N F"]) -> Float32[Tensor, "N F"]:
+    return features / features.norm(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def _standardised(features: Float32[np.ndarray, "N F"]) -> Projection:
+    mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    matrix = np.diag(1.0 / np.where(spread > 0, spread, 1.0))
+    return Projection(_single(mean), _single(matrix), False)
+
+
+def _principal(features: Float32[np.ndarray, "N F"], components: int) -> Projection:
+    total, size = features.shape
+    mean: Float64[np.ndarray, " F"] = np.zeros(size)
+    products: Float64[np.ndarray, "F F"] = np.zeros((size, size))
+    for start in range(0, total, _ROWS_AT_ONCE):
+        part = _unit_length(torch.from_numpy(features[start : start + _ROWS_AT_ONCE])).double().numpy()
+        mean += part.sum(axis=0)
+        products += part.T @ part
+    mean /= total
+    covariance = products / total - np.outer(mean, mean)
+    variances, vectors = np.linalg.eigh(covariance)
+    kept = min(components, size, max(total - 1, 1))
+    variances, vectors = variances[::-1][:kept], vectors[:, ::-1][:, :kept]
+    # The sign of a component is arbitrary: its largest entry is made positive.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(kept)])
+    average = float(np.maximum(variances, 0).mean())
+    return Projection(_single(mean), _single(vectors / np.sqrt(average) if average > 0 else vectors), True)
+
+
+def _single(values: Float[np.ndarray, ...]) -> Float32[Tensor, ...]:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

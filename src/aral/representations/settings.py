@@ -1,0 +1,49 @@
+"""Which representation a run uses: a backbone by name, how images are framed for it, how features are reduced."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from aral.settings import Settings
+
+PIXELS = "pixels"
+"""The images themselves; no backbone."""
+
+
+class Fit(StrEnum):
+    """How an image becomes a square."""
+
+    PAD = "pad"
+    """The whole image: its longer side is brought to the side of the square, the rest is filled."""
+    CROP = "crop"
+    """A centred square of it."""
+    SQUASH = "squash"
+    """The whole image; its proportions are lost."""
+
+
+class RepresentationSettings(Settings):
+    """From images to what the learner reads. With ``pixels`` nothing else here has an effect."""
+
+    backbone: str = PIXELS  # "efficientnet-lite0", "timm:NAME", …; see docs/representations.md
+    side: int | None = Field(None, ge=8)  # of the squares that the backbone reads; None: its own
+    fit: Fit | None = None  # how images become squares; None: the backbone's way
+    components: int = Field(128, ge=0)  # principal components that are kept; 0: all features, standardised
+    precision: Literal["float16", "float32"] = "float16"  # of the features in the cache
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether learners read the images themselves."""
+        return self.backbone == PIXELS
+
+    @property
+    def suffix(self) -> str:
+        """For names of folders: the backbone after a hyphen; empty for pixels."""
+        return "" if self.is_pixels else f"-{safe_name(self.backbone)}"
+
+
+def safe_name(text: str) -> str:
+    """Text as a part of a file name: other characters than letters, digits and ``-_.`` become ``-``."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text)

@@ -1,0 +1,76 @@
+"""Runs on features of the embedded backbone, at toy size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from aral.benchmarking import Method, RunSpec, load_data, read_spec, resolve, run
+from aral.benchmarking.runs import data_fingerprint
+from aral.benchmarking.spec import preset_names, read_preset
+from aral.loop.reading import store_reading
+from aral.representations import RepresentationSettings, efficientnet_lite0
+
+TOY = (
+    "representation.backbone=efficientnet-lite0",
+    "representation.side=32",
+    "representation.components=6",
+    "learner.training.steps=2",
+    "rounds.query_size=4",
+    "rounds.budget=8",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def spec_of(*settings: str) -> RunSpec:
+    return resolve(
+        "digits", Method.parse("supervised+random"), [*TOY, *settings], pool_size=24, test_size=8, threads=1
+    )
+
+
+def test_a_run_reads_features_and_records_their_backbone(tmp_path: Path) -> None:
+    spec = spec_of()
+    data = load_data(spec)
+    assert data.pool.shape == (6, 1, 1) and len(data.pool) == 24 and len(data.test) == 8
+    folder = run(spec, data, tmp_path / "run")
+    assert read_spec(folder).representation == RepresentationSettings(
+        backbone="efficientnet-lite0", side=32, components=6
+    )
+    with store_reading(folder) as store:
+        recorded = store.setting("features of")
+        assert isinstance(recorded, dict)
+        assert recorded["digest"] == efficientnet_lite0().digest and recorded["licence"] == "Apache-2.0"
+        assert len(store.metrics("accuracy")) == 2
+    again = load_data(read_spec(folder))
+    assert data_fingerprint(again) == data_fingerprint(data)
+
+
+def test_the_fingerprint_depends_on_the_representation_not_on_the_threads() -> None:
+    torch.set_num_threads(2)
+    try:
+        one = data_fingerprint(load_data(spec_of()))
+    finally:
+        torch.set_num_threads(1)
+    assert data_fingerprint(load_data(spec_of())) == one
+    others = ("representation.components=5", "representation.fit=squash", "representation.side=40")
+    assert len({one, *(data_fingerprint(load_data(spec_of(other))) for other in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"representation": RepresentationSettings(backbone="efficientnet-lite0")}]
+)
+def test_the_preset_of_features_stands_for_that_of_the_data_set(fields: dict[str, object]) -> None:
+    settings = () if fields else TOY[:1]
+    spec = resolve("mnist", Method.parse("aral"), settings, **fields)
+    assert spec.learner.networks.scale == "features"
+    assert spec.rounds.query_size == read_preset("features")["rounds"]["query_size"]
+    assert "-efficientnet-lite0-" in spec.folder_name
+    pixels = resolve("mnist", Method.parse("aral"))
+    assert pixels.representation.is_pixels and pixels.learner.networks.scale == "mlp"
+    assert "efficientnet" not in pixels.folder_name and "features" in preset_names()
