@@ -352,7 +352,9 @@ def _check_files(photos: Path) -> None:
     seen = (each for _, _, files in os.walk(photos) for each in files if not each.startswith("."))
     links = (each for each in photos.rglob("*") if each.is_symlink())
     if next(seen, None) is None and next(links, None) is None:
-        raise BadInput(f"{photos} contains no files.", "Give the folder that holds the images.")
+        raise BadInput(
+            f"{photos} contains no readable image: it has no files.", "Give the folder that holds the images."
+        )
 
 
 def check_images(project: Project) -> None:
