@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "listing",
         "Print all settings that a method uses as JSON. Each can be changed with --set.",
     ),
+    "select": (
+        "selecting",
+        "Select images of a folder to label and write their paths as CSV; no labels are needed.",
+    ),
     "label": (
         "label",
         "Label a folder of images on a page in the browser, while a classifier learns from the answers.",
