@@ -177,7 +177,8 @@ def main() -> None:
         failure = RunFailed(
             f"{CAUSES[error.errno]}{where}", "What was saved before is intact: run the same command again."
         )
-        sys.exit(exit_code_of_signal() or _print_error(failure))
+        code = _print_error(failure)
+        sys.exit(exit_code_of_signal() or code)
     except KeyboardInterrupt:
         typer.echo(
             "Stopped at once; the last checkpoint is kept. Run the same command to continue.", err=True
