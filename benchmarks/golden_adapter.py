@@ -268,7 +268,11 @@ def settings_of(preset: str, method: Method, changes: Changes) -> list[str]:
             resolve(preset, method, [*found, setting])
         except BadInput as error:
             # ``learner.pseudo_labels`` is one setting of `aral`, and a table of the learners with pseudo-labels.
-            absent = ("has no setting", "is not used", "learner.pseudo_labels: Input should be a valid boolean")
+            absent = (
+                "has no setting",
+                "is not used",
+                "learner.pseudo_labels: Input should be a valid boolean",
+            )
             if not any(words in error.problem for words in absent):
                 raise
             continue
