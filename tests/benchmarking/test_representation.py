@@ -58,7 +58,7 @@ def test_the_fingerprint_depends_on_the_representation_not_on_the_threads() -> N
     finally:
         torch.set_num_threads(1)
     assert data_fingerprint(load_data(spec_of())) == one
-    others = ("representation.components=5", "representation.fit=squash", "representation.side=40")
+    others = ("representation.components=5", "representation.fit=crop", "representation.side=40")
     assert len({one, *(data_fingerprint(load_data(spec_of(other))) for other in others)}) == 4
 
 

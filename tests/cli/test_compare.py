@@ -139,12 +139,18 @@ def test_short_options_set_what_those_of_a_run_do(output: Any) -> None:
     assert output(*plan, *short) == output(*plan, *long) != output(*plan)
 
 
-def test_five_seeds_by_default_and_a_warning_for_too_few(
-    output: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_number_of_seeds_is_told_with_its_reason(output: Any, here: Path) -> None:
     plan = output("compare", "digits", "--methods", "random", "--dry-run")
-    assert "seeds = [0, 1, 2, 3, 4]" in plan
+    assert "seeds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" in plan
+    assert "# 10 seeds by default: a run of supervised+random takes about" in plan
+    (here / "grid.toml").write_text(plan)
+    assert "seeds by default" not in output("compare", "--grid", "grid.toml", "--dry-run")
+    dear = output("compare", "mnist", "--methods", "random", "--dry-run")
+    assert "seeds = [0, 1, 2, 3, 4]" in dear and "# 5 seeds by default: the seconds of a run of" in dear
+    assert "seeds by default" not in output("compare", "mnist", "--methods=random", "--seeds=3", "--dry-run")
 
+
+def test_a_warning_for_too_few_seeds(output: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*given: object) -> None:
         raise BadInput("Nothing is run in this test.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aral import durable
 from aral.annotation import Project, Trainer, TrainingOptions, TrainingState, read_options, session_folders
 from aral.annotation.advice import SAMPLING_NOTE, estimate_sentence, sampling_note
 from aral.annotation.images import Images
@@ -31,7 +33,9 @@ from aral.cli.serving import (
     import_text,
     label_photos,
 )
+from aral.errors import RunFailed
 from aral.loop import Observer
+from aral.loop.database import Database
 from aral.testing import (
     DIGIT_CLASSES,
     TINY_TRAINING,
@@ -424,7 +428,8 @@ def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> 
         (here / "photos" / name).write_bytes(b"no image")
     assert aral("label", "photos", "--no-browser", "--no-train") == 2
     problem = capsys.readouterr().err
-    assert "contains no readable image" in problem and "Traceback" not in problem
+    assert ("contains no readable image" if names else "contains no files") in problem
+    assert "Traceback" not in problem
     assert all(f"'{name}': not_an_image" in problem for name in names)
 
 
@@ -549,6 +554,46 @@ def test_labelling_until_ctrl_c(aral, here: Path, capsys) -> None:
     with Project.open(photos) as project:
         assert [each.name for each in project.classes.all()] == ["cat", "dog"]
         assert (project.settings.get().budget, project.labels.counts().labelled) == (8, 1)
+
+
+def test_ctrl_c_on_a_full_disk(aral, photos: Path, capsys, monkeypatch) -> None:
+    """From the moment of the signal on no file can be written and nothing can be committed."""
+    is_full = Event()
+    write_whole, transaction = durable._write_to_disk, Database.transaction
+
+    def write(*arguments: object, **more: object) -> None:
+        if is_full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_whole(*arguments, **more)  # type: ignore[arg-type]
+
+    def begin(self: Database, durable: bool = True):  # type: ignore[no-untyped-def]
+        if is_full.is_set():
+            raise RunFailed("No space left for the project.", "Free some space.")
+        return transaction(self, durable)
+
+    monkeypatch.setattr(durable, "_write_to_disk", write)
+    monkeypatch.setattr(Database, "transaction", begin)
+
+    def work() -> None:
+        deadline = time.monotonic() + 60
+        while link_of_running_server(photos / ".aral") is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with Project.open(photos) as project:
+            labelled = {label.image_id for label in project.labels.all()}
+            image = next(each for each in project.images.labelable_ids().tolist() if each not in labelled)
+            project.annotations.append(answer_event(image, 1))
+        is_full.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as person:
+        labelling = person.submit(work)
+        assert aral("label", "photos", "--no-browser", "--no-train") in (1, 130)
+        labelling.result()
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    monkeypatch.undo()
+    with Project.open(photos) as project:
+        assert project.labels.counts().labelled == 17
 
 
 @pytest.mark.slow

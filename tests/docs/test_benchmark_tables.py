@@ -35,8 +35,8 @@ def kept(name: str) -> dict[str, Any]:
     return rows
 
 
-def not_in_docs(lines: list[str]) -> list[str]:
-    lines_of_page = (ROOT / "docs" / "benchmarks.md").read_text().splitlines()
+def not_in_docs(lines: list[str], page: str = "benchmarks.md") -> list[str]:
+    lines_of_page = (ROOT / "docs" / page).read_text().splitlines()
     return [line for line in lines if line not in lines_of_page]
 
 
@@ -71,6 +71,52 @@ def test_a_pool_has_seen_what_its_poorest_seed_has(script: Script) -> None:
         return {"scenario": "foreign", "method": "m", "rounds": rounds}
 
     assert script("scenarios").table([row(0.5, 9.0), row(0.7, 7.0)], [10]).endswith("`m` | 2 | 60.0 (7) |")
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("digits-aral", "graph-ssl+aral-graph"),
+        ("mnist-grid", "aral:released+random"),
+        ("mnist-grid", "aral:released+aral"),
+        ("mnist-grid", "vaal+vaal"),
+        ("fashion-grid", "vaal+vaal"),
+        ("fashion-grid", "aral:released+random"),
+        ("fashion-grid", "aral:released+aral"),
+        ("fashion-grid", "aral:released+aral-diverse"),
+        ("digits", "aral:released+random"),
+        ("digits", "aral:released+aral-diverse"),
+        ("digits", "aral:released+aral"),
+    ],
+)
+def test_differences_over_the_curve_are_those_of_todays_rule(
+    keep_grid: ModuleType, name: str, method: str
+) -> None:
+    row = next(row for row in keep_grid.compared(kept(name)).verdicts if row.method == method)
+    test = row.deciding
+    mean, low, high = (
+        f"{100 * value:+.1f}".replace("-", "−")
+        for value in (row.test.mean, test.interval.low, test.interval.high)
+    )
+    p = "< 0.001" if row.corrected_p < 0.001 else f"{row.corrected_p:.3f}"
+    page = " ".join((ROOT / "docs" / "benchmarks.md").read_text().split())
+    assert f"{mean} points over the curve (95 % interval {low} to {high}, corrected p {p})" in page
+
+
+def test_power_and_false_verdicts_are_those_of_the_simulation(script: Script) -> None:
+    verdict_power, rows = script("verdict_power"), kept("verdict_power")["rows"]
+    assert len(rows) == len(verdict_power.POWER) + len(verdict_power.FALSE)
+    for table in (verdict_power.power_table(rows), verdict_power.false_table(rows)):
+        assert len(table.splitlines()) > 4 and not not_in_docs(table.splitlines(), "verdicts.md")
+    highest = {
+        name: max(row["rule"] for row in rows if row["scenario"] == name and not row["difference"])
+        for name in verdict_power.SCENARIOS
+    }
+    assert {name for name, share in highest.items() if share > 0.06} == {"spread"}
+    assert (
+        f"It is higher ({highest['spread']:.3f} with five seeds)"
+        in (ROOT / "docs" / "verdicts.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(("name", "data"), [("few-labels", "MNIST"), ("few-labels-fashion", "Fashion-MNIST")])

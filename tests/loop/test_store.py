@@ -25,6 +25,19 @@ def permissions(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_a_lost_store_is_not_started_again(tmp_path: Path, is_missing: bool) -> None:
+    Store.open(tmp_path / "run", create=True).close()
+    (tmp_path / "run" / "checkpoints" / "0-4").mkdir(parents=True)
+    path = tmp_path / "run" / "store.sqlite"
+    path.unlink()
+    if not is_missing:
+        path.touch()
+    with pytest.raises(BadInput, match="is not started again"):
+        Store.open(tmp_path / "run", create=True)
+    assert path.exists() != is_missing
+
+
 def test_everything_survives_closing(tmp_path: Path) -> None:
     with Store.open(tmp_path / "run", create=True) as store:
         store.record_setting("seed", 7)

@@ -223,10 +223,12 @@ def check_budget(budget: int | None) -> None:
     """Refuse a budget that cannot be spent.
 
     Raises:
-        BadInput: it is below 1.
+        BadInput: it is below 1 or above :data:`MOST_BUDGET`.
     """
-    if budget is not None and budget < 1:
-        raise BadInput(f"A budget of {counted(budget, 'label')} cannot be spent.", "Give 1 or more.")
+    if budget is not None and not 1 <= budget <= MOST_BUDGET:
+        raise BadInput(
+            f"A budget of {counted(budget, 'label')} cannot be spent.", f"Give 1 to {MOST_BUDGET:,}."
+        )
 
 
 def _check_keys(connection: sqlite3.Connection, keys: dict[str, str]) -> None:

@@ -26,10 +26,12 @@ class TrainingOptions(Settings):
     """How a project is trained."""
 
     method: str = "auto"  # learner and acquisition, as for `aral run`
-    query_size: int | None = Field(None, ge=1)  # labels a round; none: chosen from budget and classes
+    query_size: int | None = Field(
+        None, ge=1, le=100_000
+    )  # labels a round; none: chosen from budget and classes
     effort: Effort = "normal"
     seed: int = 0
-    threads: int | None = Field(None, ge=1)  # none: all processors but one, which the page needs
+    threads: int | None = Field(None, ge=1, le=1024)  # none: all processors but one, which the page needs
     device: Device = "auto"
     settings: tuple[str, ...] = ()  # single settings, such as learner.training.steps=500
 

@@ -269,10 +269,12 @@ def read_spec(folder: Path) -> RunSpec:
     path = folder / SETTINGS_FILE
     try:
         spec = validated(json.loads(path.read_text()))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BadInput(
             f"{folder} is not a run folder: it has no {SETTINGS_FILE}.", "Check the path."
         ) from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}.", "Check its permissions.") from error
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
     for name in (spec.acquisition, spec.rounds.first_query):

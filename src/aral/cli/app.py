@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from aral import __version__
+from aral.cli.printing import printable
 from aral.cli.stopping import exit_code_of_signal
 from aral.errors import AralError, RunFailed, Stopped
 
@@ -133,13 +133,6 @@ CAUSES = {
     errno.EIO: "The disk reports an error.",
 }
 """Errors of the machine, not of the program: a sentence and no traceback."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\n(?=.)")
-
-
-def printable(text: str) -> str:
-    """A text for the terminal, with control characters escaped: a file's name could move the cursor."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _print_version(wanted: bool) -> bool:

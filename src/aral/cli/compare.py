@@ -28,6 +28,7 @@ from aral.cli.options import (
     short_settings,
     targets_of,
 )
+from aral.cli.printing import say
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.plural import counted
@@ -128,23 +129,23 @@ def compare_command(
     made, targets = benchmarking.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if any(name.partition("+")[0] == benchmarking.AUTO for name in spec.methods):
-        typer.echo(benchmarking.auto_text(), err=True)
+        say(benchmarking.auto_text(), err=True)
     if dry_run:
         benchmarking.check_pairings(made)
         if seeds_reason:
-            typer.echo(f"# {seeds_reason}")
-        typer.echo(benchmarking.grid_toml(spec))
+            say(f"# {seeds_reason}")
+        say(benchmarking.grid_toml(spec))
         for unit in made:
-            typer.echo(f"# {unit.name}")
+            say(f"# {unit.name}")
         return
     if seeds_reason:
-        typer.echo(seeds_reason, err=True)
+        say(seeds_reason, err=True)
     _warn_if_too_few_seeds(spec)
     resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     comparison, page = report_grid(result, baseline, targets, csv_file)
     if as_json:
-        typer.echo(json.dumps(as_table(result, comparison, page), indent=2))
+        say(json.dumps(as_table(result, comparison, page), indent=2))
     else:
         print_comparison(comparison, page)
     check_result(result)
@@ -161,7 +162,7 @@ def _warn_if_too_few_seeds(grid: benchmarking.GridSpec) -> None:
     """Before hours of work: with so few seeds there will be no verdict."""
     count = len(grid.seeds)
     if len(grid.methods) > 1 and count < benchmarking.MINIMUM_SEEDS:
-        typer.echo(
+        say(
             f"{counted(count, 'seed')} will give no verdict: it takes at least {benchmarking.MINIMUM_SEEDS}, and "
             f"often more. Add --seeds 5",
             err=True,

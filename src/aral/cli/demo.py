@@ -10,6 +10,7 @@ from rich.console import Console
 
 from aral import benchmarking, reports
 from aral.cli.options import Threads
+from aral.cli.printing import say
 from aral.cli.run import spec_and_folder, with_progress
 
 METHODS = ("graph-ssl", "supervised+random", "supervised+max-entropy")
@@ -38,8 +39,8 @@ def demo_command(
     parity = benchmarking.verify(compared, folder)
     comparison = benchmarking.compare_runs(records, parity=parity.values())
     page = reports.write_comparison(comparison, folder)
-    typer.echo("\nTest accuracy in % by number of labels:\n")
-    typer.echo(reports.side_by_side(records))
-    typer.echo(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
+    say("\nTest accuracy in % by number of labels:\n")
+    say(reports.side_by_side(records))
+    say(f"\nPicture: {folder / 'curves.png'}\nReport:  {page}")
     if unequal := reports.unequal_settings_line(comparison):
-        typer.echo(unequal)
+        say(unequal)

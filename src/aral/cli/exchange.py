@@ -13,6 +13,7 @@ from aral import annotation, benchmarking, reports
 from aral.annotation import LabelImport, LabelImportResult, Project, ReadOptions, UndoneImport
 from aral.annotation.rejected import rejection_lines
 from aral.cli.options import AsJson
+from aral.cli.printing import say
 from aral.errors import BadInput
 from aral.plural import counted
 
@@ -57,7 +58,7 @@ def export_command(
             further=lambda into: export_report(project, into),
         )
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "target": str(target)}, indent=2))
+        say(json.dumps({**asdict(done), "target": str(target)}, indent=2))
         return
     _print_export(done)
 
@@ -81,14 +82,14 @@ def export_report(project: Project, target: Path) -> list[str]:
 
 
 def _print_export(done: annotation.Exported) -> None:
-    typer.echo(
+    say(
         f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(done.files)}"
     )
     for note in done.notes:
-        typer.echo(note)
+        say(note)
     if done.left_out:
         left_out = counted(len(done.left_out), "image is", "images are")
-        typer.echo(f"{left_out} missing or changed, and not exported.")
+        say(f"{left_out} missing or changed, and not exported.")
 
 
 def import_command(
@@ -132,7 +133,7 @@ def import_command(
             _list_imports(project, as_json)
         elif undo:
             undone = project.label_imports.undo(_import_number(labels))
-            typer.echo(json.dumps(asdict(undone), indent=2) if as_json else undo_text(undone))
+            say(json.dumps(asdict(undone), indent=2) if as_json else undo_text(undone))
         elif labels is None:
             raise BadInput("No labels were named.", f"Give a file or folder: aral import {folder} labels.csv")
         else:
@@ -140,7 +141,7 @@ def import_command(
             options = ReadOptions(names, image_column, label_column)
             done = annotation.import_labels(project, labels, annotator, options)
             facts = {**asdict(done), "reasons": done.reasons}
-            typer.echo(json.dumps(facts, indent=2) if as_json else label_import_text(done))
+            say(json.dumps(facts, indent=2) if as_json else label_import_text(done))
             if done.rejected:
                 raise typer.Exit(IN_PART)
 
@@ -148,12 +149,12 @@ def import_command(
 def _list_imports(project: Project, as_json: bool) -> None:
     entries = project.label_imports.entries()
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        say(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
     for entry in entries:
-        typer.echo(entry_text(entry))
+        say(entry_text(entry))
     if not entries:
-        typer.echo("No labels were imported.")
+        say("No labels were imported.")
 
 
 def _import_number(given: Path | None) -> int | None:

@@ -12,6 +12,7 @@ from aral import benchmarking
 from aral.cli.compare import Workers, grid_on_screen
 from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid
 from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
+from aral.cli.printing import say
 from aral.errors import AralError, BadInput, Stopped
 from aral.plural import counted
 
@@ -56,13 +57,13 @@ def figures_command(
     if dry_run:
         for plan in plans.values():
             benchmarking.check_pairings(benchmarking.units(plan.grid))
-            typer.echo("\n".join(plan_lines(plan)))
+            say("\n".join(plan_lines(plan)))
         return
     failed: dict[str, AralError] = {}
     tables: list[dict[str, object]] = []
     for title, plan in plans.items():
         target = (folder or FIGURES / name) / title
-        typer.echo("\n".join(difference_lines(plan)), err=True)
+        say("\n".join(difference_lines(plan)), err=True)
         try:
             result = grid_on_screen(
                 plan.grid, target, benchmarking.Resources(workers, data_root, download), plan.differences
@@ -76,9 +77,9 @@ def figures_command(
             raise
         except AralError as error:
             failed[title] = error
-            typer.echo(f"Panel {title} is skipped: {error.problem}\n{error.hint}", err=True)
+            say(f"Panel {title} is skipped: {error.problem}\n{error.hint}", err=True)
     if as_json:
-        typer.echo(json.dumps(tables, indent=2))
+        say(json.dumps(tables, indent=2))
     if failed:
         raise BadInput(
             f"{len(failed)} of {counted(len(plans), 'panel')} could not be finished: {', '.join(failed)}.",

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
-
 from aral import benchmarking, reports
+from aral.cli.printing import say
 from aral.errors import BadInput, RunFailed, Stopped
 from aral.plural import counted
 
@@ -46,8 +45,8 @@ def print_comparison(comparison: benchmarking.Comparison | None, page: Path | No
     """Print accuracies, verdicts, labels needed, the conditions of the runs, and where the report is."""
     if comparison is None:
         return
-    typer.echo(reports.comparison_text(comparison))
-    typer.echo("\n".join(["", *reports.condition_lines(comparison), f"Report: {page}"]))
+    say(reports.comparison_text(comparison))
+    say("\n".join(["", *reports.condition_lines(comparison), f"Report: {page}"]))
 
 
 def as_table(

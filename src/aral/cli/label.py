@@ -10,9 +10,14 @@ import typer
 
 from aral.annotation import Device, Effort, Project
 from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
+from aral.cli.printing import say
 from aral.cli.serving import ProjectChanges, ServeOptions, label_photos, serve_project
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
+from aral.errors import BadInput
 from aral.plural import counted
+
+LONGEST_WAIT = 1e6
+"""Seconds between two syncs."""
 
 ProjectFolder = Annotated[
     Path | None, typer.Option("--project", help="Folder of the project. Default: .aral in the photos.")
@@ -146,11 +151,13 @@ def sync_command(
     max_pixels: MaxPixels = None,
 ) -> None:
     """Import images that were added to the folder, and record which are missing or changed."""
+    if watch is not None and not 1 <= watch <= LONGEST_WAIT:
+        raise BadInput(f"{watch} seconds are no time to wait.", "Give 1 or more, such as --watch 60.")
     with Project.open(folder) as project, stopping_on_signals() as stopping:
         while True:
             done = project.images.sync(stopping=stopping, max_pixels=in_pixels(max_pixels))
             if done.added or watch is None:
-                typer.echo(
+                say(
                     f"{counted(done.added, 'new image')}, {done.missing} missing, {done.changed} changed; "
                     f"{done.readable} in all, {counted(done.unreadable, 'file')} could not be read."
                 )

@@ -9,6 +9,7 @@ import typer
 
 from aral import benchmarking, data
 from aral.cli.options import AsJson, SetOption
+from aral.cli.printing import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,11 +31,11 @@ def list_command(as_json: AsJson = False) -> None:
         "presets": benchmarking.preset_names(),
     }
     if as_json:
-        typer.echo(json.dumps(table, indent=2))
+        say(json.dumps(table, indent=2))
         return
     for title, names in table.items():
-        typer.echo(f"{title + ':':14}{', '.join(names)}")
-    typer.echo(
+        say(f"{title + ':':14}{', '.join(names)}")
+    say(
         "Acquisitions 'with dropout' need Monte-Carlo passes: networks mlp, features, conv32 or resnet, or biggan with "
         "learner.networks.block_dropout above 0; not compact."
     )
@@ -47,4 +48,4 @@ def settings_command(
 ) -> None:
     """Print all settings that a method uses as JSON. Each can be changed with --set."""
     spec = benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or [])
-    typer.echo(json.dumps(benchmarking.used_settings(spec), indent=2))
+    say(json.dumps(benchmarking.used_settings(spec), indent=2))

@@ -13,6 +13,7 @@ from aral import annotation, web
 from aral.annotation import Project
 from aral.annotation.backups import restore_backup
 from aral.cli.options import AsJson, MaxPixels, in_pixels
+from aral.cli.printing import say
 from aral.data.image_file import MAX_PIXELS
 from aral.errors import BadInput
 from aral.plural import counted
@@ -34,12 +35,12 @@ def status_command(
         found = annotation.status(project)
         if as_json:  # programs poll this: no login link is made for each
             page = web.url_of_running_server(project.folder)
-            typer.echo(json.dumps({**found.facts, "page": page}, indent=2))
+            say(json.dumps({**found.facts, "page": page}, indent=2))
             return
         link = web.link_of_running_server(project.folder)
     for sentence in found.sentences:
-        typer.echo(sentence)
-    typer.echo(f"The page is open at {link}" if link else f"The page is not open: aral label {folder}")
+        say(sentence)
+    say(f"The page is open at {link}" if link else f"The page is not open: aral label {folder}")
 
 
 def predict_command(
@@ -54,10 +55,10 @@ def predict_command(
         annotation.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS
     )
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "target": str(target)}))
+        say(json.dumps({**asdict(done), "target": str(target)}))
         return
     classified = counted(done.images, "image is", "images are")
-    typer.echo(f"{classified} classified, {counted(done.unreadable, 'file')} could not be read: {target}")
+    say(f"{classified} classified, {counted(done.unreadable, 'file')} could not be read: {target}")
 
 
 def doctor_command(
@@ -75,18 +76,18 @@ def doctor_command(
         if folder is None:
             raise BadInput("--restore needs the folder of a project.", "aral doctor FOLDER --restore")
         done = restore_backup(folder)
-        typer.echo(
+        say(
             f"The backup of {done.saved_at} is back, with {counted(done.answers, 'answer')}: {done.backup.name}."
         )
         if done.kept:
-            typer.echo(f"What it replaces is kept as {', '.join(each.name for each in done.kept)}.")
+            say(f"What it replaces is kept as {', '.join(each.name for each in done.kept)}.")
     checks = annotation.examine(folder)
     if as_json:
-        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        say(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         for check in checks:
-            typer.echo(f"{check.verdict:5}{check.name}: {check.found}")
+            say(f"{check.verdict:5}{check.name}: {check.found}")
             if check.hint:
-                typer.echo(f"     {check.hint}")
+                say(f"     {check.hint}")
     if any(check.verdict == "bad" for check in checks):
         raise typer.Exit(1)

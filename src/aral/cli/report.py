@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 from aral import benchmarking, reports
 from aral.cli.grid_report import as_table, print_comparison, report_grid
 from aral.cli.options import Accuracy, AsJson, Baseline, baseline_of, targets_of
+from aral.cli.printing import say
 from aral.errors import BadInput
 
 
@@ -24,7 +26,9 @@ def report_command(
     folders: Annotated[
         list[Path], typer.Argument(help="One run folder, several to compare, or the folder of a grid.")
     ],
-    target: Annotated[Path, typer.Option(help="Where a comparison goes.")] = Path("comparison"),
+    target: Annotated[
+        Path, typer.Option(help="Where a comparison goes, or the report of a read-only run.")
+    ] = Path("comparison"),
     baseline: Baseline = None,
     accuracy: Accuracy = None,
     tensorboard: Annotated[
@@ -44,7 +48,10 @@ def report_command(
     records = [benchmarking.read_run(folder) for folder in folders]
     baseline = baseline_of(baseline, (record.method for record in records))
     if len(folders) == 1:
-        page = reports.write_report(records[0])
+        is_writable = os.access(folders[0], os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+        if not is_writable:
+            say(f"{folders[0]} is read only: its report is written to {target}.", err=True)
+        page = reports.write_report(records[0], target=None if is_writable else target)
         text = reports.side_by_side(records)
     else:
         comparison = benchmarking.compare_runs(records, baseline, targets)
@@ -52,9 +59,9 @@ def report_command(
         text = f"{reports.comparison_text(comparison)}\n"
     _export(folders, tensorboard)
     if as_json:
-        typer.echo(json.dumps([reports.as_json(record) for record in records], indent=2))
+        say(json.dumps([reports.as_json(record) for record in records], indent=2))
     else:
-        typer.echo(f"{text}\nReport: {page}")
+        say(f"{text}\nReport: {page}")
 
 
 def _report_grid(
@@ -67,7 +74,7 @@ def _report_grid(
         raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")
     _export([record.folder for record in comparison.records], tensorboard)
     if as_json:
-        typer.echo(json.dumps(as_table(result, comparison, page), indent=2))
+        say(json.dumps(as_table(result, comparison, page), indent=2))
     else:
         print_comparison(comparison, page)
 

@@ -23,6 +23,7 @@ from aral.cli.options import (
     Threads,
     short_settings,
 )
+from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 
@@ -79,10 +80,10 @@ def run_command(
         test_size=test_size,
     )
     if dry_run:
-        typer.echo(spec.model_dump_json(indent=2))
+        say(spec.model_dump_json(indent=2))
         return
     if chosen.reason:
-        typer.echo(benchmarking.auto_text(), err=True)
+        say(benchmarking.auto_text(), err=True)
     run_and_report(spec, load_data(spec, data_root, download), target, as_json)
 
 
@@ -132,10 +133,10 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
     record = benchmarking.read_run(folder)
     page = reports.write_report(record)
     if as_json:
-        typer.echo(json.dumps(reports.as_json(record), indent=2))
+        say(json.dumps(reports.as_json(record), indent=2))
         return
-    typer.echo(reports.side_by_side([record]))
-    typer.echo(f"Report: {page}")
+    say(reports.side_by_side([record]))
+    say(f"Report: {page}")
 
 
 def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:

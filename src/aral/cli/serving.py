@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import webbrowser
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from aral.annotation.backups import back_up
 from aral.annotation.project import FOLDER_NAME
 from aral.benchmarking.auto import AUTO, auto_text
 from aral.cli.exchange import label_import_text
+from aral.cli.printing import say
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
 from aral.data.file_kinds import SAVE_AS
 from aral.errors import AralError, BadInput, RunFailed
@@ -103,14 +105,18 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
     place = folder or (photos if photos.name == FOLDER_NAME else photos / FOLDER_NAME)
     link = link_of_running_server(place.resolve())
     if link is not None:
-        typer.echo(f"The page of this project is open already: {link}")
+        say(f"The page of this project is open already: {link}")
         if changes != ProjectChanges():
-            typer.echo(
-                "The options were not applied: stop that page first, or change the project on the page."
-            )
+            say("The options were not applied: stop that page first, or change the project on the page.")
         if options.browser:
             webbrowser.open(link)
         return
+    if changes.labels is not None and not changes.labels.exists():
+        raise BadInput(
+            f"There are no labels in {changes.labels}: it is missing.", "Check the path of --labels."
+        )
+    if photos.is_dir() and not place.exists():
+        _check_files(photos)
     seed = changes.options.get("seed")
     with Project.create_or_open(
         photos,
@@ -150,7 +156,7 @@ def serve_project(project: Project, options: ServeOptions, labels: Path | None =
             work.end()
     if work.error is not None:
         raise work.error
-    typer.echo("Everything is saved. Run the same command to continue.")
+    say("Everything is saved. Run the same command to continue.")
     raise typer.Exit(exit_code_of_signal())
 
 
@@ -180,16 +186,16 @@ class BackgroundWork:
 
     def begin(self, running: Served) -> None:
         """Print the address of the page and changes."""
-        typer.echo(f"The page is open at {running.link()}")
+        say(f"The page is open at {running.link()}")
         if self._options.label_studio:
-            typer.echo(
+            say(
                 f"Label Studio: add {running.url} as model, with the user 'aral' and the password "
                 f"{running.security.secret}; set its webhook to {running.url}webhook, with the header "
                 f"Authorization: Bearer {running.security.secret}"
             )
         if self._options.training and read_options(self._project.folder).method == AUTO:
-            typer.echo(auto_text())
-        typer.echo("Ctrl+C ends it. Every answer is saved when it is given.")
+            say(auto_text())
+        say("Ctrl+C ends it. Every answer is saved when it is given.")
         if self._options.browser:
             webbrowser.open(running.link())
         self._thread.start()
@@ -204,7 +210,7 @@ class BackgroundWork:
                 keep_older = keep_older or made
             except AralError as error:
                 if error.problem != said:
-                    typer.echo(f"{error.problem} {error.hint}", err=True)
+                    say(f"{error.problem} {error.hint}", err=True)
                 said = error.problem
             if self._ending.is_set():
                 return
@@ -239,12 +245,12 @@ class BackgroundWork:
                 follow_links=self._options.follow_links,
                 max_pixels=self._options.max_pixels,
             )
-            typer.echo(import_text(result))
+            say(import_text(result))
             if result.complete:
                 check_images(self._project)
-                typer.echo(estimate_set_text(self._project))
+                say(estimate_set_text(self._project))
             if self._labels is not None and result.complete:
-                typer.echo(label_import_text(import_labels(self._project, self._labels)))
+                say(label_import_text(import_labels(self._project, self._labels)))
         except AralError as error:
             self._fail(error)
             return
@@ -269,7 +275,7 @@ class BackgroundWork:
     def _progress(self, progress: SyncProgress) -> None:
         if progress.done - self._reported >= FILES_PER_LINE:
             self._reported = progress.done
-            typer.echo(f"{progress.done} of {counted(progress.total, 'file')} read.")
+            say(f"{progress.done} of {counted(progress.total, 'file')} read.")
 
 
 def _set_options(project: Project, given: Mapping[str, object]) -> None:
@@ -297,21 +303,19 @@ def _add_classes(project: Project, changes: ProjectChanges) -> None:
     if changes.labels is not None:
         found = class_names_of(changes.labels)
         if found.names:
-            typer.echo(f"Classes of the labels, which are added by the import: {', '.join(found.names)}.")
+            say(f"Classes of the labels, which are added by the import: {', '.join(found.names)}.")
         return
     found = class_names_of(project.photos)
     for note in found.notes:
-        typer.echo(note)
+        say(note)
     for name in found.names:
         project.classes.add(name, "aral label")
     if found.names:
-        typer.echo(
-            f"Classes from the folders: {', '.join(found.names)}. The folders are not imported as labels;"
-        )
-        typer.echo(f"to do so: aral import {project.photos} {project.photos}")
+        say(f"Classes from the folders: {', '.join(found.names)}. The folders are not imported as labels;")
+        say(f"to do so: aral import {project.photos} {project.photos}")
     else:
-        typer.echo(f"There are no classes yet, because {found.reason}.")
-        typer.echo("Add them on the page, or with --classes NAME,NAME.")
+        say(f"There are no classes yet, because {found.reason}.")
+        say("Add them on the page, or with --classes NAME,NAME.")
 
 
 def import_text(result: SyncResult) -> str:
@@ -337,6 +341,20 @@ def estimate_set_text(project: Project) -> str:
         f"{size} of {counted(spent, 'label')} are for the estimate set: random images that measure the accuracy "
         "and are never trained on (--estimate-share changes the number)."
     )
+
+
+def _check_files(photos: Path) -> None:
+    """Refuse to start a project in a folder without files; links and folders that cannot be read may hold some.
+
+    Raises:
+        BadInput: there is no file in it.
+    """
+    seen = (each for _, _, files in os.walk(photos) for each in files if not each.startswith("."))
+    links = (each for each in photos.rglob("*") if each.is_symlink())
+    if next(seen, None) is None and next(links, None) is None:
+        raise BadInput(
+            f"{photos} contains no readable image: it has no files.", "Give the folder that holds the images."
+        )
 
 
 def check_images(project: Project) -> None:

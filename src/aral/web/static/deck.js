@@ -188,8 +188,9 @@ export class Deck {
 
   /** Remove the cards without an answer and ask the server anew, as when the budget was spent. */
   dropUnanswered() {
+    const { current } = this;
     this.slots = this.slots.filter((slot) => slot.answer);
-    this.cursor = this.slots.length;
+    this.cursor = current?.answer ? this.slots.indexOf(current) : this.slots.length;
     this.request += 1;
     this.filling = null;
     this.empty = false;

@@ -65,10 +65,9 @@ export class Labelling {
   countsChanged() {
     const before = this.spent;
     this.spent = this.isSpent();
-    if (before !== this.spent) {
-      if (this.spent) this.deck.dropUnanswered();
-      this.present();
-    } else if (!this.deck.current || this.viewer.slot !== this.deck.current) this.present();
+    if (this.spent && !before) this.deck.dropUnanswered();
+    // An image that stays is not shown again: a key would be too early for its next frame.
+    if (!this.deck.current || this.viewer.slot !== this.deck.current) this.present();
     this.deck.refill();
   }
 

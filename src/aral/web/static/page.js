@@ -19,6 +19,7 @@ const UNSAVED_AFTER = 700;
 class Page {
   constructor(state) {
     this.state = state;
+    this.savedAt = 0;
     this.late = 0;
     this.outbox = new Outbox(state.key, (queue) => this.unsaved(queue), (events, answer) => this.saved(events, answer));
     this.panel = new ClassPanel(state, (command, at) => this.act(command, at));
@@ -29,7 +30,7 @@ class Page {
       this.grid.offset = 0;
       this.go("grid");
     });
-    this.status = new Status(state, () => this.shownImages(), (status) => this.statusChanged(status));
+    this.status = new Status(state, () => this.shownImages(), (status, begun) => this.statusChanged(status, begun));
     this.addListeners();
     this.showView();
     this.outbox.retry();
@@ -171,6 +172,7 @@ class Page {
 
   saved(events, { receipts, refused, counts }) {
     if (counts) this.state.project.counts = counts;
+    this.savedAt = performance.now();
     this.labelling.acknowledge(events, receipts);
     this.grid.acknowledge(events, receipts);
     const changed = refused.filter((each) => each.reason === "label changed");
@@ -184,8 +186,9 @@ class Page {
     afterPaint(() => this.status.poll());
   }
 
-  statusChanged(status) {
-    this.state.project.counts = status.counts;
+  statusChanged(status, begun) {
+    // A request from before the last answers were saved may not know them.
+    if (begun > this.savedAt) this.state.project.counts = status.counts;
     if (status.model !== this.state.model) {
       this.state.model = status.model;
       this.state.notify();

@@ -10,7 +10,7 @@ const LATE = "Some images joined it later, drawn from those without an answer. I
 export class Status {
   /**
    * @param shownImages a function that resolves to the images on this page, whose leases are renewed.
-   * @param statusChanged called with every new status.
+   * @param statusChanged called with every new status and the time of its request.
    */
   constructor(state, shownImages, statusChanged) {
     this.state = state;
@@ -29,12 +29,13 @@ export class Status {
   async poll() {
     clearTimeout(this.timer);
     if (!document.hidden) {
+      const begun = performance.now();
       try {
         const status = await get("/api/status", { ...await this.shownImages(), since: this.changes, annotator: this.state.annotator });
         this.reached = true;
         this.changes = status.changes;
         this.draw(status);
-        this.statusChanged(status);
+        this.statusChanged(status, begun);
       } catch (error) {
         this.reached = false;
         this.showError(error);
