@@ -5,6 +5,7 @@ import { byId, fill } from "./dom.js";
 
 const STAGE_SIDE = 1600;  // longest side of the server's stage picture
 const ZOOM_PAUSE = 120;
+const BROWSE_PAUSE = 80;  // images that are answered faster than this are shown as thumbnails, and nothing more is loaded
 const STEP = 1.25;
 const LARGEST = 12;
 const SOFT = 1.25;  // so much larger than its pixels a stage picture may be shown while nothing is zoomed
@@ -94,6 +95,7 @@ export class Viewer {
   async sharpen() {
     const { slot } = this;
     if (!slot?.ready || slot.broken) return;
+    if (slot.image === slot.thumbnail && !slot.loading) await new Promise((done) => setTimeout(done, BROWSE_PAUSE));
     // The stage picture first: it is there in a fraction of the time of a full one.
     for (const size of this.sizeNeeded(slot, this.view.scale) === "full" ? ["stage", "full"] : ["stage"]) {
       if (this.slot !== slot || !this.sizeNeeded(slot, this.view.scale)) return;
