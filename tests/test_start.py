@@ -40,7 +40,7 @@ def test_help_loads_nothing_but_the_command_line(word: str) -> None:
     modules = f"{code}\nimport sys\nprint(*(name for name in sys.modules if name.startswith('aral.')))"
     done = subprocess.run([sys.executable, "-c", modules], capture_output=True, text=True, check=True)
     assert set(done.stdout.splitlines()[-1].split()) == {
-        *("aral.cli", "aral.cli.app", "aral.cli.stopping", "aral.errors")
+        *("aral.cli", "aral.cli.app", "aral.cli.printing", "aral.cli.stopping", "aral.errors")
     }
 
 

@@ -1,4 +1,4 @@
-from .acquisition import Acquisition, Need, PoolView, Predictions, TopScores, make_acquisition
+from .acquisition import Acquisition, Need, PoolView, Predictions, TopScores, make_acquisition, select
 from .benchmarking import Method, RunSpec, make_learner, resolve, run
 from .data import DataSet, images_from_array, load
 from .errors import AralError, BadInput, RunFailed
@@ -42,6 +42,7 @@ __all__ = [
     "make_learner",
     "resolve",
     "run",
+    "select",
 ]
 
 __version__: str

@@ -70,6 +70,12 @@ def test_the_real_measurement_gives_an_answer() -> None:
     assert 1 <= found.mlp_threads <= found.threads == module.processors()
 
 
+def test_a_device_that_is_not_there_is_not_measured() -> None:
+    assert module.measured("abacus") == Hardware("float32", module.processors(), 1)
+    with pytest.raises(BadInput, match="Setting device"):
+        resolve("mnist", SUPERVISED, ["device=abacus"])
+
+
 def test_auto_becomes_the_choice_and_what_is_named_stays() -> None:
     mnist = resolve("mnist", SUPERVISED, hardware=OTHER)
     assert (mnist.learner.training.precision, mnist.threads) == ("bfloat16", 3)

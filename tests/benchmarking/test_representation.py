@@ -58,7 +58,7 @@ def test_the_fingerprint_depends_on_the_representation_not_on_the_threads() -> N
     finally:
         torch.set_num_threads(1)
     assert data_fingerprint(load_data(spec_of())) == one
-    others = ("representation.components=5", "representation.fit=squash", "representation.side=40")
+    others = ("representation.components=5", "representation.fit=crop", "representation.side=40")
     assert len({one, *(data_fingerprint(load_data(spec_of(other))) for other in others)}) == 4
 
 
@@ -74,3 +74,14 @@ def test_the_preset_of_features_stands_for_that_of_the_data_set(fields: dict[str
     pixels = resolve("mnist", Method.parse("aral"))
     assert pixels.representation.is_pixels and pixels.learner.networks.scale == "mlp"
     assert "efficientnet" not in pixels.folder_name and "features" in preset_names()
+
+
+def test_small_images_are_read_at_a_smaller_side_than_files(tmp_path: Path) -> None:
+    method, setting = Method.parse("supervised+random"), TOY[0]
+    sides = [
+        resolve(data, method, [setting, *others]).representation.side
+        for data, others in (("cifar10", []), ("cifar10", ["representation.side=96"]), (str(tmp_path), []))
+    ]
+    assert sides == [160, 96, None]
+    assert resolve("imagenet", method, [setting]).representation.side is None
+    assert resolve("cifar10", method, ["representation.backbone=gradients"]).representation.side is None

@@ -131,11 +131,11 @@ def test_demo_compares_three_methods(aral, here, monkeypatch, capsys) -> None:
 
     real = benchmarking.resolve
 
-    def small(data, method, *given, **fields):
+    def small(data, method, _given=(), hardware=None, **fields):
         sizes = COMPACT if method.learner == "graph-ssl" else PERCEPTRONS
         settings = [word.removeprefix("--set=") for word in sizes]
         settings += ["rounds.budget=6", "rounds.query_size=3", "learner.training.steps=2"]
-        return real(data, method, settings, **fields)
+        return real(data, method, settings, hardware, **fields)
 
     monkeypatch.setattr(benchmarking, "resolve", small)
     assert aral("demo", "--threads", "1") == 0

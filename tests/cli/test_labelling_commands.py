@@ -428,7 +428,7 @@ def test_a_folder_without_images_is_refused(aral, here: Path, capsys, names) -> 
         (here / "photos" / name).write_bytes(b"no image")
     assert aral("label", "photos", "--no-browser", "--no-train") == 2
     problem = capsys.readouterr().err
-    assert ("contains no readable image" if names else "contains no files") in problem
+    assert ("contains no readable image" if names else "it has no files") in problem
     assert "Traceback" not in problem
     assert all(f"'{name}': not_an_image" in problem for name in names)
 

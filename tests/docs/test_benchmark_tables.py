@@ -60,6 +60,11 @@ def test_the_table_of_ingredients_is_that_of_its_rows(script: Script) -> None:
     assert not not_in_docs(script("ingredients").table(rows, ["10", "100"]).splitlines())
 
 
+def test_the_table_of_baselines_on_features_is_that_of_its_rows(script: Script) -> None:
+    lines = script("feature_baselines").table(kept("feature-baselines")["rows"]).splitlines()
+    assert len(lines) > 2 and not not_in_docs(lines, "representations.md")
+
+
 def test_the_table_of_untidy_pools_is_that_of_its_rows(script: Script) -> None:
     rows = kept("scenarios")["rows"]
     assert not not_in_docs(script("scenarios").table(rows, [10, 20, 30, 50, 100]).splitlines())

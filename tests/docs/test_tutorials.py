@@ -91,3 +91,9 @@ def test_compare_methods(here: Path) -> None:
     assert all(len(record.rounds) == 2 for record in space["records"])
     assert (here / "comparison" / "comparison.html").exists()
     assert list((here / "runs" / "compare-digits").glob("*.html"))
+
+
+def test_select_images(here: Path) -> None:
+    space = execute("select-images.md")
+    assert len(space["labelled"]) == 60 == len(set(space["labelled"]))
+    assert space["accuracy"] > 0.8  # chance: 0.1

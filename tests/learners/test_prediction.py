@@ -43,7 +43,7 @@ SUPPLIES: dict[str, set[Need]] = {
     "aral:released:no-encoder": GENERATOR,
     "vaal": SAMPLER | CODES | GENERATOR,
     "aral:pseudo-labels": SAMPLER | CODES | GENERATOR,
-    "linear": set(),
+    "linear": {Need.DROPPED_CLASSES},
     "supervised": set(),
     "pseudo-label": set(),
     "fixmatch": set(),
@@ -60,7 +60,7 @@ every_learner = pytest.mark.parametrize("title", SUPPLIES)
 
 
 def small(title: str, steps: int = 2, **more: object):
-    generative = {"synthesised": 5} if SUPPLIES[title] else {}
+    generative = {"synthesised": 5} if Need.SYNTHESISED in SUPPLIES[title] else {}
     return tiny_settings(title, steps, prediction={"mc_passes": 3} | generative | more)
 
 

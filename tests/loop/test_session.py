@@ -168,6 +168,19 @@ def test_a_stopped_training_goes_on_and_ends_as_if_undisturbed(
     assert (finals[0][2] == finals[1][2]).all()
 
 
+@pytest.mark.parametrize("first", ["centroids", "maxherding"])
+def test_the_first_query_may_read_the_neighbour_graph_of_an_untrained_learner(
+    store: Store, make_session, first: str
+) -> None:
+    """Six images spread over the three classes, which are far apart in the representation."""
+    session = make_session(store, built("supervised"), "margin", first)
+    found = session.ask(6)
+    assert found.acquisition == first
+    assert set(DATA.pool_classes[found.ids]) == {0, 1, 2}
+    steps = store.metrics("train seconds")
+    assert not steps
+
+
 def test_impossible_compositions_are_refused_before_training(store: Store, make_session) -> None:
     plain = built("supervised")
     with pytest.raises(BadInput, match="needs sampler logits, which learner 'supervised' does not supply"):

@@ -102,6 +102,8 @@ def test_how_strict_near_duplicates_are_can_be_changed(client: TestClient, proje
     assert (
         client.post("/api/settings", json={"annotator": "Ann", "near_duplicate_bits": 9}).status_code == 422
     )
+    empty = client.post("/api/settings", json={"annotator": "Ann", "near_duplicate_bits": None})
+    assert empty.status_code == 400 and project.settings.get().near_duplicate_bits == 0
 
 
 def test_the_key_of_a_merged_class_does_not_stop_later_settings(client: TestClient) -> None:

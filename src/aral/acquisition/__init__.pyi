@@ -12,6 +12,7 @@ from .interface import (
     check_query_size,
     top_scores,
 )
+from .selecting import select
 from .user_defined import is_user_defined
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "check_query_size",
     "is_user_defined",
     "make_acquisition",
+    "select",
     "top_scores",
 ]

@@ -8,11 +8,13 @@ from aral.acquisition.bald import BALD, BATCHBALD, POWER_BALD, SOFTMAX_BALD, SOF
 from aral.acquisition.cluster_margin import CLUSTER_MARGIN
 from aral.acquisition.committee import COMMITTEE, COMMITTEE_DIVERGENCE, MEAN_STD, VOTE_VARIATION_RATIO
 from aral.acquisition.coverage import CORE_SET, PROBCOVER, ROBUST_CORE_SET
+from aral.acquisition.dropquery import DROPQUERY
 from aral.acquisition.gaal import GAAL
+from aral.acquisition.herding import MAXHERDING, UNCERTAINTY_HERDING
 from aral.acquisition.interface import Acquisition
 from aral.acquisition.random import RANDOM
 from aral.acquisition.sampler import ARAL, ARAL_DIVERSE, ARAL_GRAPH, ARAL_TYPICAL, VAAL
-from aral.acquisition.typicality import TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH, TYPICLUST
+from aral.acquisition.typicality import CENTROIDS, TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH, TYPICLUST
 from aral.acquisition.uncertainty import ENTROPY, LEAST_CONFIDENCE, MARGIN, MAX_ENTROPY, VARIATION_RATIO
 from aral.acquisition.user_defined import import_acquisition, is_user_defined
 from aral.errors import BadInput, unknown_name
@@ -23,8 +25,8 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (MAX_ENTROPY, VARIATION_RATIO, VOTE_VARIATION_RATIO, MEAN_STD),
     (BALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD, BATCHBALD, ACS_FW),
     (COMMITTEE, COMMITTEE_DIVERGENCE),
-    (CORE_SET, ROBUST_CORE_SET, TYPICLUST, PROBCOVER),
-    (BADGE, CLUSTER_MARGIN),
+    (CORE_SET, ROBUST_CORE_SET, CENTROIDS, TYPICLUST, PROBCOVER, MAXHERDING),
+    (BADGE, CLUSTER_MARGIN, UNCERTAINTY_HERDING, DROPQUERY),
     (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL, ARAL_GRAPH),
     (TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH),
     (GAAL,),

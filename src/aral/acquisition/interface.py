@@ -45,6 +45,8 @@ class Need(StrEnum):
     sum is the probability that the image is out of distribution."""
     REPRESENTATION = "representation"
     """N×C, the vectors between which the graph's neighbours are nearest; the same in all rounds."""
+    DROPPED_CLASSES = "dropped_classes"
+    """N×M, the most probable class in each of M passes with dropout on the features that the classifier reads."""
     SYNTHESISED = "synthesised"
     """Q×F, features of images generated to be uncertain, the most uncertain first; not of the N images."""
 

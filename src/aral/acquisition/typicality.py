@@ -1,11 +1,12 @@
 """Typical images: from the middle of clusters of similar images, so that each label stands for many images.
 
     typiclust           one dense image of each cluster of the features     TypiClust, Hacohen et al. 2022
+    centroids           the image nearest to each centre of the representation    Gupte et al. 2024; Zhdanov 2019
     typical-clusters    the same with the clusters of pretraining
     typical-entropy     the same among the images with the highest entropy of the prediction
     typical-graph       the same among the images with the highest graph margin
 
-The first two need no labels, so they can make the first query. The other two combine typicality with
+The first three need no labels, so they can make the first query. The other two combine typicality with
 uncertainty: the most uncertain image of a pool is often an outlier whose label teaches nothing else. A share
 of the pool with the highest uncertainty is grouped into n clusters of the features, and the image nearest to
 each centre is queried. While there are few labels the clusters are large and typicality counts most; later
@@ -13,14 +14,15 @@ few images are uncertain.
 
 Features are N×F, probabilities of the clusters of pretraining N×G, class probabilities and propagated labels
 N×K, representations N×C. Scores are higher = label first: typicality, the probability of the image's cluster,
-or the size of its cluster; only those of the last two descend along the batch. The cost is that of one
-k-means.
+the size of its cluster, or minus the distance to the centre; only those of the last two acquisitions descend along
+the batch. The cost is that of one k-means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -31,6 +33,7 @@ from aral.acquisition.geometry import (
     features_of,
     k_means,
     labelled_features,
+    squared_distances,
     unit_length,
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, Scores
@@ -38,7 +41,63 @@ from aral.acquisition.uncertainty import entropy_scores, graph_margin_scores
 from aral.plural import counted
 from aral.randomness import Stream
 
-# typiclust
+Ranked: TypeAlias = tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]
+"""Rows of one cluster and the score of each, the highest first."""
+
+# typiclust and centroids
+
+
+def clusters_of(
+    points: Features, clusters: int, most_fitted: int, stream: Stream
+) -> tuple[Int64[np.ndarray, " P"], int]:
+    """The cluster of each point by k-means, and from how many points the centres were computed.
+
+    With more points than ``most_fitted`` the centres are computed from so many random ones, and each point belongs to
+    the nearest centre.
+    """
+    if len(points) <= most_fitted:
+        return k_means(points, clusters, stream), len(points)
+    from sklearn.metrics import pairwise_distances_argmin
+
+    fitted = np.sort(stream.child("fitted").numpy().permutation(len(points))[:most_fitted])
+    part = points[fitted].astype(np.float32)
+    found = k_means(part, clusters, stream)
+    centres = np.stack([part[found == cluster].mean(axis=0) for cluster in np.unique(found)])
+    return pairwise_distances_argmin(points.astype(np.float32), centres).astype(np.int64), len(fitted)
+
+
+def fewest_labels_first(
+    members: Int64[np.ndarray, " N"],
+    labelled_members: Int64[np.ndarray, " L"],
+    n: int,
+    ranked: Callable[[int, Int64[np.ndarray, " m"]], Ranked],
+) -> tuple[list[int], list[float]]:
+    """n rows and their scores: again and again the best row left in the cluster with the fewest labels.
+
+    A chosen row counts as a label. Among clusters with equally many labels the largest comes first.
+
+    Args:
+        members: the cluster of each unlabelled image.
+        labelled_members: the cluster of each labelled image.
+        n: how many.
+        ranked: the rows of a cluster by their score, given the cluster and its rows.
+    """
+    size = np.bincount(members, minlength=int(max(members.max(), labelled_members.max(initial=0))) + 1)
+    labels = np.bincount(labelled_members, minlength=size.size)
+    free = size.copy()
+    found: dict[int, Ranked] = {}
+    chosen, scores = [], []
+    for _ in range(n):
+        # A cluster with nothing left comes last.
+        cluster = min(range(size.size), key=lambda c: (free[c] == 0, labels[c], -size[c], c))
+        if cluster not in found:
+            found[cluster] = ranked(cluster, np.flatnonzero(members == cluster))
+        place = size[cluster] - free[cluster]
+        chosen.append(int(found[cluster][0][place]))
+        scores.append(float(found[cluster][1][place]))
+        labels[cluster] += 1
+        free[cluster] -= 1
+    return chosen, scores
 
 
 @dataclass(frozen=True)
@@ -66,60 +125,26 @@ class TypiClust:
         unlabelled = features_of(pool.unlabelled)
         labelled = labelled_features(pool, unlabelled.shape[1])
         clusters = min(n + len(labelled), self.most_clusters, len(unlabelled))
-        members, fitted = self._clusters(np.concatenate([unlabelled, labelled]), clusters, stream)
+        members, fitted = clusters_of(
+            np.concatenate([unlabelled, labelled]), clusters, self.most_fitted, stream
+        )
         order = np.argsort(stream.child("compared").uniform(pool.unlabelled.ids))
         count = len(unlabelled)
-        rows, scores = self._choose(unlabelled, members[:count], members[count:], n, order)
+
+        def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
+            compared = order[members[order] == cluster][: self.most_compared]
+            return self._by_typicality(unlabelled, inside, np.sort(compared))
+
+        rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
         compared = int(np.bincount(members[:count])[members[rows]].max()) > self.most_compared
         parts = [f"centres from {fitted:,} random images"] if fitted < len(members) else []
         parts += [f"neighbours among {self.most_compared:,} random images"] if compared else []
         note = f"; {', '.join(parts)}" if parts else ""
         return Choice.of(rows, scores, lambda score: f"typical of its cluster ({score:.2f}){note}")
 
-    def _clusters(
-        self, points: Features, clusters: int, stream: Stream
-    ) -> tuple[Int64[np.ndarray, " P"], int]:
-        """The cluster of each point, and from how many points the centres were computed."""
-        if len(points) <= self.most_fitted:
-            return k_means(points, clusters, stream), len(points)
-        from sklearn.metrics import pairwise_distances_argmin
-
-        fitted = np.sort(stream.child("fitted").numpy().permutation(len(points))[: self.most_fitted])
-        part = points[fitted].astype(np.float32)
-        found = k_means(part, clusters, stream)
-        centres = np.stack([part[found == cluster].mean(axis=0) for cluster in np.unique(found)])
-        return pairwise_distances_argmin(points.astype(np.float32), centres).astype(np.int64), len(fitted)
-
-    def _choose(
-        self,
-        features: Features,
-        members: Int64[np.ndarray, " N"],
-        labelled_members: Int64[np.ndarray, " L"],
-        n: int,
-        order: Int64[np.ndarray, " N"],
-    ) -> tuple[list[int], list[float]]:
-        size = np.bincount(members, minlength=int(max(members.max(), labelled_members.max(initial=0))) + 1)
-        labels = np.bincount(labelled_members, minlength=size.size)
-        free = size.copy()
-        ranked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        chosen, scores = [], []
-        for _ in range(n):
-            # Fewest labels first, then the largest; a cluster with nothing left comes last.
-            cluster = min(range(size.size), key=lambda c: (free[c] == 0, labels[c], -size[c], c))
-            if cluster not in ranked:
-                inside = np.flatnonzero(members == cluster)
-                compared = order[members[order] == cluster][: self.most_compared]
-                ranked[cluster] = self._by_typicality(features, inside, np.sort(compared))
-            place = size[cluster] - free[cluster]
-            chosen.append(int(ranked[cluster][0][place]))
-            scores.append(float(ranked[cluster][1][place]))
-            labels[cluster] += 1
-            free[cluster] -= 1
-        return chosen, scores
-
     def _by_typicality(
         self, features: Features, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
-    ) -> tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    ) -> Ranked:
         """Rows of one cluster and their typicality, highest first; neighbours are among the rows ``compared``."""
         if rows.size == 1:
             return rows, np.zeros(1)
@@ -134,6 +159,45 @@ class TypiClust:
         typicality = 1.0 / np.maximum(nearest.mean(axis=1), 1e-12)
         best = np.argsort(-typicality, kind="stable")
         return rows[best], typicality[best]
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """k-means into as many clusters as there will be labels; then the image nearest to the centre of n clusters.
+
+    Clusters with the fewest labels come first, among them the largest. A score is minus the distance to the centre.
+    Gupte et al. (2024) found this first query the best on features of large backbones; in later rounds clusters that
+    hold labelled images are passed over, which is this package's rule.
+
+    Attributes:
+        most_fitted: with more images than this, the centres are computed from so many random ones, and each image
+            belongs to the nearest centre.
+    """
+
+    most_fitted: int = 20_000
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows of different clusters, as long as there are enough."""
+        unlabelled = features_of(pool.unlabelled, Need.REPRESENTATION)
+        labelled = labelled_features(pool, unlabelled.shape[1], Need.REPRESENTATION)
+        points, count = np.concatenate([unlabelled, labelled]), len(unlabelled)
+        clusters = min(n + len(labelled), len(points), self.most_fitted)
+        members, fitted = clusters_of(points, clusters, self.most_fitted, stream)
+        ties = stream.child("ties").uniform(pool.unlabelled.ids)
+
+        def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
+            centre = points[members == cluster].mean(axis=0, keepdims=True)
+            distances = np.sqrt(squared_distances(points[inside], centre))
+            best = np.lexsort((ties[inside], distances))
+            return inside[best], -distances[best]
+
+        rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
+        sizes = np.bincount(members)[members[rows]]
+        note = f"; centres from {fitted:,} random images" if fitted < len(points) else ""
+        reasons = tuple(
+            f"near the centre of a cluster of {counted(int(size), 'image')}{note}" for size in sizes
+        )
+        return Choice(np.array(rows, dtype=np.int64), np.array(scores), reasons)
 
 
 # typical-clusters
@@ -259,6 +323,7 @@ class TypicalUncertain:
 ENTROPY_NEEDS = frozenset({Need.PROBABILITIES, Need.FEATURES})
 GRAPH_NEEDS = ENTROPY_NEEDS | {Need.PROPAGATED, Need.REPRESENTATION}
 TYPICLUST = JointBatch("typiclust", frozenset({Need.FEATURES}), TypiClust())
+CENTROIDS = JointBatch("centroids", frozenset({Need.REPRESENTATION}), Centroids())
 TYPICAL_CLUSTERS = JointBatch(
     "typical-clusters", frozenset({Need.CLUSTERS, Need.FEATURES}), typical_of_clusters
 )

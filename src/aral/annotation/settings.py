@@ -118,7 +118,8 @@ class Settings:
                 raise BadInput("The project has no budget to add to.", "Set one in the settings.")
             if labels < 1 or before.budget + labels > MOST_BUDGET:
                 raise BadInput(
-                    f"{labels} more labels are out of range.", f"Give 1 to {MOST_BUDGET:,} in all."
+                    f"A budget cannot be raised by {counted(labels, 'label')}.",
+                    f"Give 1 to {MOST_BUDGET:,} in all.",
                 )
             settings = replace(before, budget=before.budget + labels)
             write_settings(connection, settings)
@@ -134,7 +135,7 @@ class Settings:
             BadInput: the number is out of range, or no image without an answer is left.
         """
         if not 1 <= images <= MOST_DRAWN:
-            raise BadInput(f"{images} more images are out of range.", f"Give 1 to {MOST_DRAWN}.")
+            raise BadInput(f"{counted(images, 'image')} cannot be drawn.", f"Give 1 to {MOST_DRAWN}.")
         with self._database.transaction() as connection:
             settings = read_settings(connection)
             before = estimate_images(connection)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aral.benchmarking.grid import Unit
 from aral.benchmarking.methods import Method
 from aral.benchmarking.spec import RunSpec, resolve
+from aral.plural import counted
 
 SEEDS = 5
 """Compared by default."""
@@ -89,4 +90,4 @@ def default_seeds(units: Iterable[Unit]) -> DefaultSeeds:
     count = SEEDS_IF_CHEAP if cheap else SEEDS
     bound = f"{'less' if cheap else 'more'} than a minute"
     reason = f"a run of {slowest} takes about {known[slowest]:.0f} s of one processor core, {bound}"
-    return DefaultSeeds(count, f"{count} seeds by default: {reason}.")
+    return DefaultSeeds(count, f"{counted(count, 'seed')} by default: {reason}.")

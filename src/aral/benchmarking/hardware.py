@@ -65,6 +65,9 @@ def measured(device: str = "cpu") -> Hardware:
     Args:
         device: where networks are computed, as PyTorch names it.
     """
+    count = processors()
+    if not _is_there(device):  # the run reports that
+        return Hardware("float32", count, 1)
     place = torch.device(device)
     # One thread of a processor is measured by its own clock, which stands still while other processes run.
     clock = time.process_time if place.type == "cpu" else time.perf_counter
@@ -74,8 +77,13 @@ def measured(device: str = "cpu") -> Hardware:
             >= FASTER_IN_BFLOAT16 * _seconds(work(place, "bfloat16"), place, clock)
             for work in (matrix_product, convolution)
         )
-    count = processors()
     return Hardware("bfloat16" if in_bfloat16 else "float32", count, count if _threads_pay(count) else 1)
+
+
+def _is_there(device: str) -> bool:
+    """Whether it is the processor, or the GPU of this machine."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return device == "cpu" or (found is not None and device == found.type)
 
 
 def _threads_pay(count: int) -> bool:

@@ -21,7 +21,12 @@ from aral.data import NAMES
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS, AnyLearner, variant_settings
 from aral.learners.settings import NOT_SHARED
-from aral.representations.settings import PIXELS, RepresentationSettings
+from aral.representations.settings import (
+    EMBEDDED,
+    PIXELS,
+    SIDE_FOR_SMALL_IMAGES,
+    RepresentationSettings,
+)
 from aral.settings import Settings
 
 FOLDER_PRESET = "folder"
@@ -128,7 +133,8 @@ def resolve(
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
     learner = method.learner_name
     given = [_parsed(setting) for setting in settings]
-    if _backbone(fields, given) != PIXELS:
+    backbone = _backbone(fields, given)
+    if backbone != PIXELS:
         name = FEATURES_PRESET
     preset, of_learner = read_preset(name), read_learner_preset(learner)
     of_variants = preset.pop("learners", {})
@@ -138,6 +144,8 @@ def resolve(
         table = _merged(_without_other_scale(table, own), own)
     table = _merged(table, {"learner": {"name": learner, **named}})
     table |= {"data": data, "acquisition": method.acquisition, "chosen": method.reason}
+    if backbone == EMBEDDED and data in NAMES and data != "imagenet":
+        table["representation"] = {"side": SIDE_FOR_SMALL_IMAGES}
     table.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
     table = _merged(table, {key: value for key, value in fields.items() if value is not None})
     for setting in given:

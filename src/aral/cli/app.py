@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "listing",
         "Print all settings that a method uses as JSON. Each can be changed with --set.",
     ),
+    "select": (
+        "selecting",
+        "Select images of a folder to label and write their paths as CSV; no labels are needed.",
+    ),
     "label": (
         "label",
         "Label a folder of images on a page in the browser, while a classifier learns from the answers.",
@@ -173,7 +177,8 @@ def main() -> None:
         failure = RunFailed(
             f"{CAUSES[error.errno]}{where}", "What was saved before is intact: run the same command again."
         )
-        sys.exit(exit_code_of_signal() or _print_error(failure))
+        code = _print_error(failure)
+        sys.exit(exit_code_of_signal() or code)
     except KeyboardInterrupt:
         typer.echo(
             "Stopped at once; the last checkpoint is kept. Run the same command to continue.", err=True

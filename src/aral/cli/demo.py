@@ -29,9 +29,10 @@ def demo_command(
     """Compare graph-ssl with supervised learning on 8×8 digits, which need no download: 10 to 100 labels."""
     console = Console(stderr=True)
     compared, records = [], []
+    shared = threads or benchmarking.processors()
     for name in METHODS:
         method = benchmarking.Method.parse(name)
-        spec, target = spec_and_folder(folder.joinpath, "digits", method, seed=seed, threads=threads)
+        spec, target = spec_and_folder(folder.joinpath, "digits", method, seed=seed, threads=shared)
         with_progress(spec, benchmarking.load_data(spec), target, console)
         compared.append(benchmarking.Unit(target.name, spec))
         records.append(benchmarking.read_run(target))

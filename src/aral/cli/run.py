@@ -47,7 +47,7 @@ def run_command(
     query_size: QuerySize = None,
     first_query: Annotated[
         str | None,
-        typer.Option(help="Acquisition before any label, such as typiclust or random."),
+        typer.Option(help="Acquisition before any label, such as centroids, typiclust or random."),
     ] = None,
     steps: Steps = None,
     representation: RepresentationOption = None,

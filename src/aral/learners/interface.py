@@ -148,7 +148,7 @@ class Learner(ABC):
         Args:
             images: any images of the learner's shape, at least one.
             needs: the outputs wanted; each must be in :attr:`supplies`.
-            stream: decides the Monte-Carlo passes only.
+            stream: decides the Monte-Carlo passes and the passes with dropped features only.
         """
 
     @abstractmethod

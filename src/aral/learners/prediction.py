@@ -14,6 +14,7 @@ from torch.nn.functional import softmax
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import chunks, gather
+from aral.learners.feature_dropout import dropped_classes
 from aral.learners.interface import Gallery
 from aral.learners.nets import Nets
 from aral.learners.settings import GenerativePrediction, LearnerSettings, Net
@@ -55,6 +56,8 @@ class Predictor:
         supplies = {Need.PROBABILITIES, Need.FEATURES}
         if stochastic_layers(self._classifier):
             supplies.add(Need.MC_PROBABILITIES)
+        if self._settings.networks.pixel_range is PixelRange.REAL:  # reads features
+            supplies.add(Need.DROPPED_CLASSES)
         if Net.ENCODER in self._nets.modules:
             supplies.add(Need.LATENTS)
             if Net.SAMPLER in self._nets.modules:
@@ -68,6 +71,8 @@ class Predictor:
     @torch.no_grad()
     def predict(self, images: ImageSet, needs: frozenset[Need], stream: Stream) -> Predictions:
         """See :meth:`aral.learners.interface.Learner.predict`."""
+        if not needs:
+            return Predictions(images.ids)
         found: dict[Need, list[Tensor]] = {need: [] for need in needs}
         of_images = needs - {Need.SYNTHESISED}
         with self._eval_mode():
@@ -101,6 +106,9 @@ class Predictor:
             outputs[Need.CLUSTERS] = softmax(self._clusters(features)[0], dim=1)
         if Need.MC_PROBABILITIES in needs:
             outputs[Need.MC_PROBABILITIES] = self._monte_carlo(batch, stream)
+        if Need.DROPPED_CLASSES in needs:
+            masks = stream.child("feature dropout")
+            outputs[Need.DROPPED_CLASSES] = dropped_classes(self._classifier, batch, masks)
         return {need: outputs[need] for need in needs}
 
     def _monte_carlo(self, batch: Float[Tensor, "N C H W"], stream: Stream) -> Float[Tensor, "N M K"]:

@@ -22,7 +22,7 @@ from aral.loop.labels import CurrentLabels, LabelSource
 from aral.loop.observer import Observer
 from aral.loop.pictures import save_pictures
 from aral.loop.run_store import Stage, Store
-from aral.loop.strategy import Strategy, check_strategy
+from aral.loop.strategy import UNTRAINED, Strategy, check_strategy
 from aral.loop.training import PRETRAINING, Pace, Training, report_event
 from aral.loop.training_set import read_training_set, record_training_set
 from aral.loop.validation import Validation, Validator
@@ -271,8 +271,12 @@ class Session:
         if self.learner.pretraining_steps:
             known = self.learner.predict(candidates, first.needs, stream.child("unlabelled passes"))
         else:
-            features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
-            known = Predictions(candidates.ids, features=features)
+            known = self.learner.predict(
+                candidates, first.needs & UNTRAINED, stream.child("unlabelled passes")
+            )
+            if Need.FEATURES in first.needs:
+                features = principal_components(candidates, FIRST_FEATURES, stream.child("features"))
+                known = known.joined({Need.FEATURES: features})
         nothing = Predictions(NO_IDS, {need: known.get(need)[:0] for need in known.needs & {Need.FEATURES}})
         return first(PoolView(known, nothing, NO_IDS, self.class_count), query_size, stream)
 

@@ -12,9 +12,15 @@ from aral.learners.interface import Learner
 _INSTEAD: Mapping[Need, str] = {
     Need.MC_PROBABILITIES: "Its classifier has no dropout or noise, so all Monte-Carlo passes would be equal. Choose "
     "entropy, margin, least-confidence or badge, which need one pass, or networks with dropout or noise: scale mlp, "
-    "features, conv32 or resnet, or biggan with block_dropout above 0 (--set learner.networks.block_dropout=0.5)."
+    "features, conv32 or resnet, or biggan with block_dropout above 0 (--set learner.networks.block_dropout=0.5).",
+    Need.DROPPED_CLASSES: "It needs networks that read features: train on a representation, such as --representation "
+    "efficientnet-lite0, or choose learner 'linear'.",
 }
 """What to choose where a learner does not supply a need, if there is more to say than in general."""
+
+
+UNTRAINED = frozenset({Need.REPRESENTATION})
+"""What a learner that supplies it can supply before any training."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Strategy:
     Attributes:
         acquisition: every query but the first.
         first: the first query, before any label; it is given what a pretrained learner supplies, or else
-            principal components of the pixels.
+            principal components of the pixels and, if the learner has a neighbour graph, the vectors of the graph.
     """
 
     acquisition: Acquisition
@@ -47,12 +53,13 @@ def check_strategy(strategy: Strategy, learner: Learner) -> None:
                 "Choose another acquisition, or a learner with those parts.",
             ),
         )
-    extra = strategy.first.needs - (learner.supplies if learner.pretraining_steps else {Need.FEATURES})
+    before_training = {Need.FEATURES} | (UNTRAINED & learner.supplies)
+    extra = strategy.first.needs - (learner.supplies if learner.pretraining_steps else before_training)
     if extra:
         raise BadInput(
             f"'{strategy.first.name}' cannot make the first query: it needs {_in_words(extra)}, and "
             f"'{learner.name}' has not trained yet.",
-            "Use 'random' or 'typiclust' for the first query.",
+            "Use 'random', 'centroids' or 'typiclust' for the first query.",
         )
 
 

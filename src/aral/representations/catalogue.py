@@ -8,13 +8,12 @@ from functools import lru_cache
 from aral.errors import BadInput
 from aral.representations import gradients
 from aral.representations.backbone import Backbone, feature_size
-from aral.representations.efficientnet_lite import NAME as EFFICIENTNET_LITE0
 from aral.representations.efficientnet_lite import efficientnet_lite0
 from aral.representations.hf_backbones import PREFIX as HF
 from aral.representations.hf_backbones import hf_backbone
 from aral.representations.onnx_backbones import PREFIX as ONNX
 from aral.representations.onnx_backbones import onnx_backbone
-from aral.representations.settings import PIXELS, RepresentationSettings
+from aral.representations.settings import EMBEDDED, PIXELS, RepresentationSettings
 from aral.representations.timm_backbones import PREFIX as TIMM
 from aral.representations.timm_backbones import timm_backbone
 from aral.representations.torchvision_backbones import PREFIX as TORCHVISION
@@ -22,7 +21,7 @@ from aral.representations.torchvision_backbones import torchvision_backbone
 
 REPRESENTATIONS = (
     PIXELS,
-    EFFICIENTNET_LITE0,
+    EMBEDDED,
     gradients.NAME,
     f"{TORCHVISION}NAME",
     f"{TIMM}NAME",
@@ -58,7 +57,7 @@ def make_backbone(settings: RepresentationSettings, download: bool = False) -> B
 @lru_cache(maxsize=2)
 def _by_name(name: str, download: bool) -> Backbone:
     kind, colon, rest = name.partition(":")
-    if name == EFFICIENTNET_LITE0:
+    if name == EMBEDDED:
         return efficientnet_lite0()
     if name == gradients.NAME:
         return gradients.gradient_backbone()
@@ -72,7 +71,7 @@ def _by_name(name: str, download: bool) -> Backbone:
         if kind + colon == ONNX:
             return onnx_backbone(rest)
     if name == PIXELS:
-        raise BadInput("Pixels have no backbone.", f"Name one: --representation {EFFICIENTNET_LITE0}")
+        raise BadInput("Pixels have no backbone.", f"Name one: --representation {EMBEDDED}")
     raise BadInput(f"Unknown representation '{name}'.", f"Valid: {', '.join(REPRESENTATIONS)}.")
 
 

@@ -16,10 +16,10 @@ from torch.nn.functional import pad
 
 from aral.errors import BadInput
 from aral.representations.backbone import Backbone, Framing
-from aral.representations.settings import Fit
+from aral.representations.settings import EMBEDDED, Fit
 from aral.representations.weights import keep_as_safetensors, kept_as_safetensors, read_checkpoint
 
-NAME = "efficientnet-lite0"
+NAME = EMBEDDED
 DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """SHA-256 of the package's checkpoint."""
 FEATURES = 1280

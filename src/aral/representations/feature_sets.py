@@ -50,7 +50,6 @@ class FeatureReader:
         about = {names[position]: found.cached[position, ORIGINAL] for position in positions}
         features = torch.from_numpy(self.cache.rows(found.rows(positions)))
         place = {name: position for position, name in enumerate(names)}
-
         return FolderImages(
             ImageSet.of(features[:, :, None, None]),
             tuple(about),

@@ -135,7 +135,7 @@ def add_routes(app: FastAPI, project: Project, page: Mapping[str, object]) -> No
     def change_settings(body: Settings) -> Json:
         """Change settings of the project."""
         given = body.model_dump(exclude={"annotator"}, exclude_unset=True)
-        for name in ("keys", "shortcuts_on", "suggestions_on", "overlap"):
+        for name in ("keys", "shortcuts_on", "suggestions_on", "overlap", "near_duplicate_bits"):
             if name in given and given[name] is None:
                 raise BadInput(f"'{name}' cannot be empty.", "Leave it out to keep it as it is.")
         settings = replace(project.settings.get(), **given)

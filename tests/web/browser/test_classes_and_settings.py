@@ -59,6 +59,16 @@ def test_keys_can_be_changed(page: Page, project: Project) -> None:
     assert recorded(project) == [(first, 1), (second, "unsure")]
 
 
+def test_how_much_near_duplicates_may_differ_is_a_setting(page: Page, project: Project) -> None:
+    page.click("#open-settings")
+    field = page.get_by_label("How much near-duplicates may differ, 0 to 8")
+    assert field.input_value() == "2"
+    field.fill("5")
+    page.click("text=Save settings")
+    page.wait_for_selector("dialog", state="detached")
+    assert project.settings.get().near_duplicate_bits == 5
+
+
 def test_the_keys_of_the_views_can_be_changed(page: Page, project: Project) -> None:
     page.keyboard.press("i")
     page.wait_for_selector("#guide[open]")

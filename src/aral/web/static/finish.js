@@ -52,7 +52,7 @@ export class FinishCard {
     const { finish } = status;
     fill(this.element,
       make("h2", { id: "finish-title", tabIndex: -1 }, finish ? "The budget is spent" : "Every image has an answer"),
-      make("p", {}, finish ? `${finish.labels} of ${finish.budget} labels are given.` : `${counted(status.counts.labelled, "image has", "images have")} a label.`,
+      make("p", {}, finish ? `${finish.labels} of ${counted(finish.budget, "label")} given.` : `${counted(status.counts.labelled, "image has", "images have")} a label.`,
         ` ${modelSentence(finish, status)}`),
       accuracy(status.estimate),
       missingClasses(this.state, status.estimate_missing),
@@ -135,7 +135,7 @@ export function showMissingClasses(element, state, names) {
 function missingClasses(state, names) {
   if (!names?.length) return null;
   const error = make("p", { class: "error", role: "alert", hidden: true });
-  const draw = button(`Draw ${MORE_ESTIMATE_IMAGES} more images`, () => attempt(error, async () => {
+  const draw = button(`Draw ${counted(MORE_ESTIMATE_IMAGES, "more image")}`, () => attempt(error, async () => {
     draw.disabled = true;
     try {
       const project = await post("/api/estimate/more", { add: MORE_ESTIMATE_IMAGES });

@@ -246,7 +246,8 @@ export class Grid {
   /** Give the answers; `kept` is how many selected images keep their labels. */
   give(answers, kept) {
     const step = answers.map(({ tile, answer }) => ({ card: asCard(tile.cell), answer }));
-    for (const { tile, answer } of answers) {
+    for (const given of answers) {
+      const { tile, answer } = given;
       tile.label = labelOf(answer);
       this.mark(tile, this.state.answerText(answer));
     }

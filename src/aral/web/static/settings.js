@@ -14,16 +14,19 @@ export function openSettings(state) {
   const suggestions = check("Show the model's suggestions", state.settings.suggestions_on);
   const budget = number("Budget in labels (empty: no limit)", state.settings.budget, 1, 10_000_000);
   const overlap = number("Annotators per image", state.settings.overlap, 1, 20);
+  const bits = state.settings.near_duplicate_bits;
+  const alike = number("How much near-duplicates may differ, 0 to 8", bits, 0, 8);
   const save = button("Save settings", () => attempt(error, async () => {
     await state.change("/api/settings", {
       keys, shortcuts_on: shortcuts.input.checked, suggestions_on: suggestions.input.checked,
       budget: budget.input.value ? Number(budget.input.value) : null, overlap: Number(overlap.input.value || 1),
+      ...(alike.input.value === "" ? {} : { near_duplicate_bits: Number(alike.input.value) }),
     });
     announce("The settings were saved.");
     close();
   }), { class: "main" });
   const close = openDialog("Settings", [
-    make("div", { class: "fields" }, shortcuts.field, suggestions.field, budget.field, overlap.field),
+    make("div", { class: "fields" }, shortcuts.field, suggestions.field, budget.field, overlap.field, alike.field),
     make("h3", {}, "Keys"),
     make("p", { class: "quiet" }, "Press a button, then the new key. Delete removes the key, Escape keeps it."),
     keyFields(state, keys),

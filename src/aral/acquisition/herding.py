@@ -1,0 +1,161 @@
+"""Herding: greedy maximisation of a smooth coverage of the pool by labelled images.
+
+maxherding (Bae, Noh & Sutherland 2024, "Generalized Coverage for More Robust Low-Budget Active Learning"):
+
+    C(L) = mean over x of max over x' in L of k(x, x'),   k(x, x') = exp(−‖x − x'‖² / σ²),
+
+over representations x of length 1, σ = 1. Again and again the image that increases C most is added to L. C is
+monotone and submodular, so n greedy steps reach at least 1 − 1/e of the best increase. ProbCover is the same with a
+kernel that is 1 within a radius and 0 outside. Needs no labels.
+
+uncertainty-herding (Bae, Oliveira & Sutherland 2025, "Uncertainty Herding: One Active Learning Method for All Label
+Budgets"): each image counts by its uncertainty,
+
+    U(L) = mean over x of u(x) · max over x' in L of k(x, x'),   u = 1 − (p₁ − p₂),
+
+p₁ and p₂ being the two highest class probabilities; labelled images have u = 0. σ is the smallest distance between two
+labelled images, as in the authors' code; copies (closer than :data:`COPY`) do not count, and with fewer than two
+distinct labelled images σ = 1. With few labels σ is large and U is close to a coverage; with many it is small and U
+is close to the sum of uncertainties. The authors scale the logits by a temperature that calibrates them; here the
+probabilities are used as the learner gives them. Give calibrated ones: the learner ``linear`` does.
+
+The mean is over the unlabelled images: what is added for labelled ones is 0 in both. In a pool of more than
+``most_compared`` images it is over so many random ones, drawn by id, which the reasons say; every image remains a
+candidate. A score is the increase of C or U when the image was chosen, between 0 and 1, higher = label first; scores
+descend along the batch. Gains only shrink along the batch, so an image is compared again only while its last known gain
+is above the best one (lazy greedy, Minoux 1978), which changes no result. Cost N·R·F for R images compared with, and
+less for each further image; memory N·F and one block, never N×R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from aral.acquisition.coverage import sample_rows
+from aral.acquisition.geometry import (
+    Centres,
+    Features,
+    features_of,
+    labelled_features,
+    row_blocks,
+    unit_length,
+)
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.uncertainty import margin_scores
+from aral.randomness import Stream
+
+COPY = 1e-4
+"""Vectors of length 1 that are closer than this are copies."""
+
+EQUAL = 1e-12
+"""Gains that differ by less are equal."""
+
+_FIRST_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Herding:
+    """Greedy maximisation of a coverage by a Gaussian kernel.
+
+    Attributes:
+        weighted: by the uncertainty of each image, with the kernel's width from the labelled images.
+        most_compared: in a larger pool, coverage is the mean over so many random images.
+    """
+
+    weighted: bool = False
+    most_compared: int = 5000
+
+    def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
+        """n rows, each with the increase of the coverage when it was chosen."""
+        candidates = unit_length(features_of(pool.unlabelled, Need.REPRESENTATION))
+        labelled = unit_length(labelled_features(pool, candidates.shape[1], Need.REPRESENTATION))
+        ids = pool.unlabelled.ids
+        weights = 1 + margin_scores(pool, stream) if self.weighted else np.ones(len(candidates))
+        width = labelled_width(labelled) if self.weighted else 1.0
+        compared = sample_rows(ids, self.most_compared, stream.child("compared"))
+        points = _Weighted(candidates[compared], weights[compared] / compared.size, width)
+        rows, gains = herd(candidates, labelled, points, n, stream.child("ties").uniform(ids))
+        what = "the uncertain part of the pool" if self.weighted else "the pool"
+        note = f" (of {self.most_compared:,} random images)" if compared.size < ids.size else ""
+        return Choice.of(rows, gains, lambda gain: f"adds {gain:.2g} to the coverage of {what}{note}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """What is to be covered: images, the weight of each, and the width σ of the kernel."""
+
+    points: Features
+    weights: Float64[np.ndarray, " R"]
+    width: float
+
+    def similarities(self, others: Features) -> Float64[np.ndarray, "m R"]:
+        """k of each of some images with each point."""
+        squared = (others**2).sum(axis=1)[:, None] + (self.points**2).sum(axis=1) - 2 * others @ self.points.T
+        # The product leaves rounding errors where the exact distance is 0.
+        squared[squared < COPY**2] = 0.0
+        with np.errstate(under="ignore"):
+            return np.exp(squared / -(self.width**2))
+
+    def gains(self, others: Features, covered: Float64[np.ndarray, " R"]) -> Float64[np.ndarray, " m"]:
+        """By how much each of some images would increase the coverage."""
+        found = np.empty(len(others))
+        for block in row_blocks(len(others), len(self.points)):
+            found[block] = np.maximum(self.similarities(others[block]) - covered, 0.0) @ self.weights
+        return found
+
+
+def herd(
+    candidates: Features, labelled: Centres, target: _Weighted, n: int, ties: Float64[np.ndarray, " N"]
+) -> tuple[list[int], list[float]]:
+    """n rows of the candidates by lazy greedy maximisation, and the increase of each."""
+    covered = np.zeros(len(target.points))
+    for block in row_blocks(len(labelled), len(target.points)):
+        covered = np.maximum(covered, target.similarities(labelled[block]).max(axis=0))
+    bounds = target.gains(candidates, covered)
+    rows: list[int] = []
+    gains: list[float] = []
+    for _ in range(n):
+        row = _best(candidates, target, covered, bounds, ties, exact=not rows)
+        rows.append(row)
+        gains.append(max(0.0, float(bounds[row])))
+        covered = np.maximum(covered, target.similarities(candidates[[row]])[0])
+        bounds[row] = -np.inf
+    return rows, gains
+
+
+def _best(
+    candidates: Features,
+    target: _Weighted,
+    covered: Float64[np.ndarray, " R"],
+    bounds: Float64[np.ndarray, " N"],
+    ties: Float64[np.ndarray, " N"],
+    exact: bool,
+) -> int:
+    """The row with the largest gain; ``bounds``, upper limits of the gains, are lowered to those computed."""
+    order = np.argsort(-bounds, kind="stable")
+    start, size, best = 0, _FIRST_BLOCK, -np.inf
+    while not exact and start < order.size and bounds[order[start]] > max(EQUAL, best - EQUAL):
+        block: Int64[np.ndarray, " m"] = order[start : start + size]
+        block = block[bounds[block] > -np.inf]
+        bounds[block] = np.minimum(bounds[block], target.gains(candidates[block], covered))
+        best = max(best, float(bounds[block].max()))
+        start, size = start + size, 2 * size
+    return argmax_with_ties(bounds, ties, EQUAL)
+
+
+def labelled_width(labelled: Centres) -> float:
+    """The smallest distance between two labelled images that are no copies; 1 where there are no two."""
+    smallest = np.inf
+    for block in row_blocks(len(labelled), len(labelled)):
+        squared = np.maximum(2 - 2 * labelled[block] @ labelled.T, 0.0)
+        smallest = min(smallest, float(squared[squared > COPY**2].min(initial=np.inf)))
+    return float(np.sqrt(smallest)) if np.isfinite(smallest) else 1.0
+
+
+MAXHERDING = JointBatch("maxherding", frozenset({Need.REPRESENTATION}), Herding())
+UNCERTAINTY_HERDING = JointBatch(
+    "uncertainty-herding", frozenset({Need.PROBABILITIES, Need.REPRESENTATION}), Herding(weighted=True)
+)

@@ -1,0 +1,200 @@
+"""``aral select``: which images of a folder to label, by features of a backbone; no page and no project."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from jaxtyping import Float64, Int64
+from scipy.special import softmax
+
+from aral.acquisition import Need, make_acquisition, select
+from aral.annotation.formats import csv_bytes, unescape_cell
+from aral.cli.options import AsJson, Download
+from aral.data.folder import FolderImages
+from aral.data.folder_layout import image_files
+from aral.data.scan import scan
+from aral.durable import write_file
+from aral.errors import BadInput
+from aral.learners.linear import calibrated_temperature, fit_logistic
+from aral.plural import counted
+from aral.representations import (
+    FeatureCache,
+    FeatureReader,
+    RepresentationSettings,
+    fit_projection,
+    make_backbone,
+    project,
+)
+
+SHORT_STRATEGIES = {"diverse": "maxherding", "typical": "typiclust", "uncertain": "uncertainty-herding"}
+"""Short names and the acquisitions that they stand for."""
+
+COMPONENTS, INVERSE_PENALTY = 128, 1.0
+_PATH, _CLASS = ("path", "file"), ("label", "class")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("select")(select_command)
+
+
+def select_command(
+    folder: Annotated[Path, typer.Argument(help="The images, at any depth.")],
+    n: Annotated[int, typer.Option("--n", "-n", help="How many images.", min=1)],
+    strategy: Annotated[
+        str,
+        typer.Option(help="diverse, typical, uncertain (needs --labels), or an acquisition of aral list."),
+    ] = "diverse",
+    representation: Annotated[
+        str, typer.Option(help="Backbone of the features; see docs/representations.md.")
+    ] = "efficientnet-lite0",
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with the columns path and label; these images are not selected.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="The CSV file to write; - is the screen.")] = "-",
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """Select images of a folder to label and write their paths as CSV; no labels are needed."""
+    acquisition = make_acquisition(SHORT_STRATEGIES.get(strategy, strategy))
+    reads_classes = Need.PROBABILITIES in acquisition.needs
+    if reads_classes and labels is None:
+        raise _no_labels(strategy)
+    given = {} if labels is None else read_labels(labels)
+    read = _read(folder, representation, download)
+    features = read.images.pixels.flatten(1).numpy()
+    vectors = project(fit_projection(features, COMPONENTS), features).flatten(1).double().numpy()
+    known = _known(given, read.paths)
+    if labels is not None:
+        typer.echo(
+            f"{counted(known.rows.size, 'image has', 'images have')} a label in {labels}; "
+            f"{counted(len(given) - known.rows.size, 'path')} of it not among the images.",
+            err=True,
+        )
+    if reads_classes and known.class_count < 2:
+        raise _no_labels(strategy)
+    found = select(
+        vectors,
+        n,
+        probabilities=_probabilities(vectors, known),
+        labelled=known.rows,
+        labelled_classes=known.classes,
+        strategy=acquisition,
+        seed=seed,
+    )
+    rows = [
+        (read.paths[row], rank, float(score), reason)
+        for rank, (row, score, reason) in enumerate(
+            zip(found.ids, found.scores, found.reasons, strict=True), 1
+        )
+    ]
+    header = ("path", "rank", "score", "reason")
+    if out != "-":
+        write_file(Path(out), csv_bytes(header, rows))
+    if as_json:
+        selected = [dict(zip(header, row, strict=True)) for row in rows]
+        unreadable = [{"path": bad.path, "reason": bad.reason} for bad in read.unreadable]
+        typer.echo(
+            json.dumps({"strategy": found.acquisition, "selected": selected, "unreadable": unreadable})
+        )
+    elif out == "-":
+        typer.echo(csv_bytes(header, rows).decode("utf-8-sig"), nl=False)
+    else:
+        typer.echo(f"{counted(n, 'image')} of {len(read.paths)} selected by {found.acquisition}: {out}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Labelled images: their rows, their classes 0..K−1, and K."""
+
+    rows: Int64[np.ndarray, " L"]
+    classes: Int64[np.ndarray, " L"]
+    class_count: int
+
+
+def _no_labels(strategy: str) -> BadInput:
+    return BadInput(
+        f"Strategy '{strategy}' needs labels of images of two classes or more.",
+        "Add --labels LABELS.csv with the columns path and label, or choose --strategy diverse.",
+    )
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """The class of each path of a CSV table with the columns ``path`` and ``label``; empty labels are left out.
+
+    Raises:
+        BadInput: the file cannot be read, a column is missing, or a path has two classes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"The labels {path} cannot be read: {error}.", "Give a CSV file in UTF-8.") from error
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    names = list(table.fieldnames or ())
+    path_column = next((name for name in names if name.strip().lower() in _PATH), None)
+    class_column = next((name for name in names if name.strip().lower() in _CLASS), None)
+    if path_column is None or class_column is None:
+        raise BadInput(
+            f"The labels {path} need the columns path and label; found: {', '.join(names) or 'none'}.",
+            "Write them into the first line.",
+        )
+    found: dict[str, str] = {}
+    for row in table:
+        name, label = (unescape_cell((row[column] or "").strip()) for column in (path_column, class_column))
+        if not name or not label:
+            continue
+        if found.setdefault(name, label) != label:
+            raise BadInput(
+                f"{path}, line {table.line_num}: '{name}' has two classes, '{found[name]}' and '{label}'.",
+                "Keep one of them.",
+            )
+    return found
+
+
+def _read(folder: Path, representation: str, download: bool) -> FolderImages:
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}.", "Give the folder that holds the images.")
+    names = image_files(folder, scan(folder).files)
+    if not names:
+        raise BadInput(f"There is no image in {folder}.", "Give the folder that holds the images.")
+    settings = RepresentationSettings(backbone=representation)
+    backbone = make_backbone(settings, download)
+    with FeatureCache.of(backbone, precision=settings.precision) as cache:
+        read = FeatureReader(backbone, cache)(folder, names)
+    if read.unreadable:
+        bad = read.unreadable[0]
+        count = counted(len(read.unreadable), "file")
+        typer.echo(f"{count} could not be read, such as {bad.path} ({bad.reason}).", err=True)
+    if not read.paths:
+        raise BadInput(f"None of the {counted(len(names), 'image')} of {folder} can be read.")
+    return read
+
+
+def _known(given: dict[str, str], paths: Sequence[str]) -> _Known:
+    place = {path: row for row, path in enumerate(paths)}
+    labelled = {place[path]: name for path, name in given.items() if path in place}
+    names = sorted(set(labelled.values()))
+    rows = sorted(labelled)
+    classes = [names.index(labelled[row]) for row in rows]
+    return _Known(np.array(rows, dtype=np.int64), np.array(classes, dtype=np.int64), len(names))
+
+
+def _probabilities(vectors: Float64[np.ndarray, "N c"], known: _Known) -> Float64[np.ndarray, "N K"] | None:
+    """Of all images by calibrated logistic regression; None with labels of fewer than two classes."""
+    if known.class_count < 2:
+        return None
+    arguments = (vectors[known.rows], known.classes, known.class_count, INVERSE_PENALTY)
+    weights, bias = fit_logistic(*arguments)
+    found: Float64[np.ndarray, "N K"] = softmax(
+        (vectors @ weights.T + bias) / calibrated_temperature(*arguments), axis=1
+    )
+    return found
