@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from aral.cli import main
+from aral.cli.app import COMMANDS
+
+# Modules of commands are imported when they are used. One that is imported while a test replaces a function in another
+# module would keep the replacement for all later tests, so all of them are imported here.
+for _module, _ in COMMANDS.values():
+    import_module(f"aral.cli.{_module}")
 
 SHORT = ("--threads=1", "--budget=6", "--query-size=3", "--steps=2", "--pool-size=60", "--test-size=20")
 PERCEPTRONS = ("--set=learner.networks.discriminator_sizes=[8]",)
