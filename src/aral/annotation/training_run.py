@@ -198,8 +198,9 @@ class TrainingRun:
         number = self.session.round_number
         if is_recorded(self.store, number):
             return True
-        changed = self.changed_labels()
-        if not changed or (number == 0 and len(set(self.labels().values())) < 2):
+        changed, classes = self.changed_labels(), set(self.labels().values())
+        # All labels may be gone after a training, for instance when their import was undone.
+        if not changed or not classes or (number == 0 and len(classes) < 2):
             return False
         query_is_answered = self.has_query() and self.project.queue.remaining() == 0
         return changed >= self._next_query_size() or query_is_answered or self._budget_is_spent()

@@ -152,6 +152,18 @@ def test_skips_bad_images_and_changed_minds(project: Project) -> None:
         assert run.changed_labels() == 2 and free not in run.labels()
 
 
+def test_without_any_label_left_it_waits(trained: Project) -> None:
+    """As after the undo of an import that gave all labels."""
+    trained.annotations.append_many(
+        [answer_event(each.image_id, "undo", each.annotator) for each in list(trained.annotations.current())]
+    )
+    assert trained.labels.counts().labelled == 0
+    trainer = Trainer(trained, TINY_TRAINING)
+    run_trainer(trainer)
+    assert trained.models.training_state().phase == "idle"
+    trainer.close()
+
+
 def run_of(trainer: Trainer, project: Project) -> TrainingRun:
     trainer.close()
     return TrainingRun(project, identity_of(project, TINY_TRAINING), Observer())
