@@ -79,6 +79,25 @@ def test_the_temperature_is_the_best_one_on_held_out_labels() -> None:
     assert found > 1.5  # overlapping classes and hardly any penalty: far too confident
 
 
+def test_a_class_with_one_label_is_trained_on_in_every_fold() -> None:
+    """It cannot be held out, but it is one of the classes that the others are told from."""
+    features, classes = _blobs(40, 2, spread=3.0)
+    alone = features.mean(axis=0, keepdims=True)
+    with_alone = np.concatenate([features, alone]), np.append(classes, 2)
+    logits, truth = [], []
+    for rest, held in StratifiedKFold(5, shuffle=True, random_state=0).split(features, classes):
+        used = np.append(rest, 40)
+        weights, bias = fit_logistic(with_alone[0][used], with_alone[1][used], 3, 100.0)
+        logits.append(features[held] @ weights.T + bias)
+        truth.append(classes[held])
+    grid = np.exp(np.linspace(-2, 2.9, 400))
+    found = np.concatenate(logits), np.concatenate(truth)
+    losses = [cross_entropy_of(found[0] / temperature, found[1]) for temperature in grid]
+    expected = grid[int(np.argmin(losses))]
+    assert calibrated_temperature(*with_alone, 3, 100.0) == pytest.approx(expected, rel=0.03)
+    assert calibrated_temperature(features, classes, 3, 100.0) != pytest.approx(expected, rel=0.03)
+
+
 def test_calibration_divides_the_logits_and_changes_no_class() -> None:
     features, classes = _blobs(40, 3, spread=3.0)
     settings = {"inverse_penalty": 100.0}
