@@ -24,7 +24,7 @@ from jaxtyping import Float32, Int64, UInt8
 from PIL import Image, ImageOps
 
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
-from aral.data.unreadable import Refused, Unreadable
+from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 from aral.representations.backbone import BATCH, Backbone
 from aral.representations.feature_cache import Cached, FeatureCache, Key, NewFeatures
@@ -71,7 +71,8 @@ class ImageFiles:
         folder: what the names are relative to.
         names: N, with ``/``.
         max_pixels: larger images are refused.
-        digests: SHA-256 of each file where it is known; by default, files are read to find out.
+        digests: SHA-256 of each file where it is known; a file of other content is refused. By default, files are read
+            to find out.
     """
 
     folder: Path
@@ -95,6 +96,8 @@ class ImageFiles:
     def open(self, position: int, enough: tuple[int, int]) -> Opened:
         """The decoded file."""
         data = read_image_bytes(self.folder / self.names[position])
+        if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[position]:
+            raise Refused(Reason.MISSING, "the file has other content now")
         return open_image(data, self.max_pixels, enough)
 
 
