@@ -207,6 +207,12 @@ class Models:
         return stored
 
 
+def is_reading(connection: sqlite3.Connection) -> bool:
+    """Whether the training worker is reading the images, so that there may be no query yet."""
+    state = read_setting(connection, "training", None)
+    return state is not None and state["phase"] == "reading"
+
+
 def newest_answer_learned(connection: sqlite3.Connection) -> int:
     """``seq`` of the newest answer that the newest model was trained on; 0 when unknown."""
     row = connection.execute(

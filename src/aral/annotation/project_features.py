@@ -21,7 +21,7 @@ from aral.types import Ids
 FOLDER = "features"
 """In the project's folder; holds the caches of all backbones that were ever used there."""
 
-FIRST_PART, LARGEST_PART = 48, 512
+FIRST_PART, LARGEST_PART = 64, 512
 """Images that are read before the next ones are chosen anew by urgency: few at first, so that training can begin."""
 
 POLL_SECONDS = 0.3

@@ -46,7 +46,6 @@ def add_model(run: TrainingRun) -> None:
         RunFailed: the disk is full.
     """
     session = run.session
-    number = session.round_number - 1
     session.repair()
     labelled = run.estimate_labels()
     if len(labelled):
@@ -56,14 +55,31 @@ def add_model(run: TrainingRun) -> None:
     if standing is not None and len(trained) <= OUTDATED * standing.trained_on:
         run.record_model(standing.number)
         return
-    model = Trained(
-        session.learner,
+    run.record_model(publish(run, _trained(run)))
+
+
+def add_quick(run: TrainingRun, reason: str) -> None:
+    """Add the model of the last trained round in place of a slower learner's that has turned out to be worse.
+
+    Args:
+        run: a quick one.
+        reason: why, one sentence.
+    """
+    run.session.repair()
+    if run.refined_model() is not None:
+        run.record_model(publish(run, replace(_trained(run), reason=reason)))
+
+
+def _trained(run: TrainingRun) -> Trained:
+    """The learner of the last trained round."""
+    number = run.session.round_number - 1
+    return Trained(
+        run.session.learner,
         run.spec.learner,
-        trained,
+        run.trained_labels(),
         _train_seconds(run, number),
         f"{MODELS}/{run.number:02d}-{number:04d}",
     )
-    run.record_model(publish(run, model))
 
 
 def add_refined(run: TrainingRun, learner: Learner, settings: LearnerSettings, work: RefinedWork) -> None:
@@ -124,9 +140,9 @@ def publish(run: TrainingRun, model: Trained) -> int:
 
     The predictions are stored after the model's record, because suggestions refer to it.
     """
-    project = run.project
+    project, settings = run.project, model.settings.as_built()
     classifier = Classifier.of(
-        model.settings, model.learner.state_dict(), _description(run, model.settings), run.images.projection
+        settings, model.learner.state_dict(), _description(run, settings), run.images.projection
     )
     record = _model_record(run, classifier, model)
     classifier = _with_figures(classifier, record)

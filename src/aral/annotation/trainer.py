@@ -14,7 +14,7 @@ from aral.annotation import Phase, Project, TrainingState
 from aral.annotation.advice import Unknown, advise
 from aral.annotation.project_features import ProjectFeatures
 from aral.annotation.refinement import Refined, Refinement
-from aral.annotation.trained_models import RefinedWork, add_model, add_refined, update_estimate
+from aral.annotation.trained_models import RefinedWork, add_model, add_quick, add_refined, update_estimate
 from aral.annotation.training_options import TrainingOptions
 from aral.annotation.training_run import RunIdentity, TrainingRun, enough_features, identity_of
 from aral.errors import AralError, RunFailed, Stopped
@@ -94,11 +94,13 @@ class RefinementWork:
         return None
 
     def publish(self, run: TrainingRun, result: Refined) -> str:
-        """Add the slower learner's model to the project where it is better; the result in words."""
+        """Make the better learner's model the project's newest; the result in words."""
         slow = self.refinement.slow
         reason = result.comparison.sentence(self.refinement.quick.title, slow.title)
         if result.learner is not None:
             add_refined(run, result.learner, slow, RefinedWork(self.labels, self._seconds, reason))
+        else:
+            add_quick(run, reason)
         return reason
 
 
@@ -202,8 +204,8 @@ class Trainer:
         return self._features
 
     def _close_features(self) -> None:
-        self._close_run()
         if self._features is not None:
+            self._close_run()
             self._features.close()
             self._features = None
 

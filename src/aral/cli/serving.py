@@ -246,7 +246,9 @@ class BackgroundWork:
         An error is kept in ``error``.
         """
         try:
-            self._project.models.set_training_state(TrainingState("idle", message="Waiting for the import."))
+            self._project.models.set_training_state(
+                TrainingState("reading", message="Waiting for the import.")
+            )
             if self._options.training and not self._stopping():
                 self._trainer = TrainerProcess(self._project).__enter__()
             result = self._project.images.sync(

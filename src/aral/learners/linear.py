@@ -49,6 +49,15 @@ class LinearSettings(LearnerSettings):
         """Everything that concerns networks and gradient steps."""
         return frozenset({"networks", "classifier", "training", "optimisers", "latent_size"})
 
+    def as_built(self) -> LearnerSettings:
+        """C reads the features themselves, and there is one step."""
+        ours = {
+            "networks": FeatureFamily(discriminator_sizes=(), input_noise=0.0),
+            "classifier": None,
+            "training": Training(steps=1, average_decay=0.0),
+        }
+        return self.model_copy(update=ours)
+
     def build(self, task: Task) -> Engine:
         """A new logistic regression."""
         return Linear(self, task)
@@ -58,12 +67,7 @@ class Linear(Engine):
     """Logistic regression in the place of C; D̃ is the identity."""
 
     def __init__(self, settings: LinearSettings, task: Task) -> None:
-        ours = {
-            "networks": FeatureFamily(discriminator_sizes=(), input_noise=0.0),
-            "classifier": None,
-            "training": Training(steps=1, average_decay=0.0),
-        }
-        super().__init__(_NoPhases(settings), settings.model_copy(update=ours), task)
+        super().__init__(_NoPhases(settings), settings.as_built(), task)
         self._penalty, self._calibrated = settings.inverse_penalty, settings.calibrated
         self._labelled: LabelledSet | None = None
 

@@ -16,8 +16,8 @@ from aral.representations.onnx_backbones import onnx_backbone
 from aral.representations.settings import EMBEDDED, PIXELS, RepresentationSettings
 from aral.representations.timm_backbones import PREFIX as TIMM
 from aral.representations.timm_backbones import timm_backbone
-from aral.representations.torchvision_backbones import PREFIX as TORCHVISION
-from aral.representations.torchvision_backbones import torchvision_backbone
+
+TORCHVISION = "torchvision:"
 
 REPRESENTATIONS = (
     PIXELS,
@@ -63,6 +63,9 @@ def _by_name(name: str, download: bool) -> Backbone:
         return gradients.gradient_backbone()
     if colon and rest:
         if kind + colon == TORCHVISION:
+            # Loads torchvision and much of PyTorch's compiler: a second, and 150 MB.
+            from aral.representations.torchvision_backbones import torchvision_backbone
+
             return torchvision_backbone(rest, download)
         if kind + colon == TIMM:
             return timm_backbone(rest, download)

@@ -130,6 +130,7 @@ class StatusSnapshot:
             "budget": project.settings.get().budget,
             "counts": asdict(project.labels.counts()),
             "queue_left": project.queue.remaining(),
+            "query": project.queue.newest_round(),
             "training": asdict(project.models.training_state()),
             "model": project.models.newest_number(),
             "estimate": asdict(estimate) if estimate else None,
