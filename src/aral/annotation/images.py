@@ -36,7 +36,7 @@ from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_byte
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 128
 _LABELABLE = "status = 'ready' AND duplicate_of IS NULL"
 
 ImageStatus = Literal["pending", "ready", "missing", "changed", "unreadable"]
