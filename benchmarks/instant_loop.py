@@ -3,10 +3,10 @@
     python benchmarks/instant_loop.py PHOTOS --pace 1.0 --budget 60
 
 PHOTOS has one folder a class. Some of its images are copied to a flat folder, ``aral label`` is started on it, and a
-person on the labelling page answers one image every so many seconds. A second tab watches. The row has, in seconds: from
-the start of the command to the first image and to the first suggestion; from the answer that gives a second class to the
-first model; for each tenth answer, until the next model; when the slower learner took over; the share of training labels
-whose image a query has chosen; and the most memory of server and trainer.
+person on the labelling page answers one image every so many seconds. A second tab watches. The row has, in seconds:
+from the start of the command to the first image and to the first suggestion; from the answer that gives a second class
+to the first model; for each tenth answer, until the next model. Further: when the slower learner took over, the share
+of training labels whose image a query has chosen, and the most memory of server and trainer.
 """
 
 from __future__ import annotations

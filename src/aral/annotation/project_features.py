@@ -16,6 +16,7 @@ from aral.annotation.project import Project
 from aral.errors import AralError, RunFailed
 from aral.representations import Backbone, FeatureCache, ImageFiles, extract_features
 from aral.representations.extraction import ORIGINAL
+from aral.representations.feature_cache import Precision
 from aral.types import Ids
 
 FOLDER = "features"
@@ -33,17 +34,24 @@ class ProjectFeatures:
     Args:
         project: whose images.
         backbone: maps images to features.
+        precision: of the numbers on the disk.
         workers: threads that decode and compute; None: one a processor.
 
     Raises:
         BadInput: the cache in the project is damaged or cut short.
     """
 
-    def __init__(self, project: Project, backbone: Backbone, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        backbone: Backbone,
+        precision: Precision = "float16",
+        workers: int | None = None,
+    ) -> None:
         self.backbone = backbone
         self._project = project
         self._workers = workers
-        self._cache = FeatureCache.of(backbone, project.folder / FOLDER)
+        self._cache = FeatureCache.of(backbone, project.folder / FOLDER, precision)
         self._rows: dict[int, int] = {}
         self._refused: set[int] = set()
         self._lock = threading.Lock()

@@ -16,13 +16,19 @@ from aral.annotation.project_features import ProjectFeatures
 from aral.annotation.refinement import Refined, Refinement
 from aral.annotation.trained_models import RefinedWork, add_model, add_quick, add_refined, update_estimate
 from aral.annotation.training_options import TrainingOptions
-from aral.annotation.training_run import RunIdentity, TrainingRun, enough_features, identity_of
+from aral.annotation.training_run import (
+    RunIdentity,
+    TrainingRun,
+    enough_features,
+    identity_of,
+    representation_of,
+)
 from aral.errors import AralError, RunFailed, Stopped
 from aral.loop import Observer
 from aral.loop.training import PRETRAINING
 from aral.plural import counted
 from aral.randomness import Stream
-from aral.representations import PIXELS, RepresentationSettings, make_backbone
+from aral.representations import PIXELS, make_backbone
 
 POLL_SECONDS = 0.3
 REPORT_SECONDS = 1.0
@@ -128,6 +134,7 @@ class Trainer:
         self._labels_checked_at = 0.0
         self._classes_checked_at = 0.0
         self._classes_changed = False
+        self._seen = (0, 0, True)
         self._state: tuple[RunIdentity, int] | None = None
         self._failed_state: tuple[RunIdentity, int] | None = None
 
@@ -150,6 +157,8 @@ class Trainer:
     def turn(self) -> bool:
         """Do the next task; False when there is none before the project changes."""
         self._state = None
+        # What comes while the turn looks is not seen by it, so it is waited for from here on.
+        self._seen = self._world()
         try:
             return self._turn()
         except Stopped:
@@ -187,19 +196,18 @@ class Trainer:
             if pending := self._project.images.pending():
                 self._reporter.report("reading", f"Waiting for the import of {counted(pending, 'file')}.")
             return not pending
-        features = self._open_features(identity.representation)
+        features = self._open_features(identity)
         if self._run is None and not enough_features(self._project, features):
             self._report_reading(features)
             return False
         return True
 
-    def _open_features(self, name: str) -> ProjectFeatures:
-        if self._features is not None and self._features.backbone.name != name:
-            self._close_features()
+    def _open_features(self, identity: RunIdentity) -> ProjectFeatures:
+        """The features of the project, read from now on; options do not change while a trainer runs."""
         if self._features is None:
             self._reporter.report("reading", "Loading the backbone.")
-            backbone = make_backbone(RepresentationSettings(backbone=name))
-            self._features = ProjectFeatures(self._project, backbone)
+            settings = representation_of(self._project, identity)
+            self._features = ProjectFeatures(self._project, make_backbone(settings), settings.precision)
             self._features.start()
         return self._features
 
@@ -230,7 +238,7 @@ class Trainer:
             self._reporter.report("choosing", "Choosing the next images.", number)
             run.queue_query(self._is_interrupted)
         elif not update_estimate(run) and not self._refine(run, number):
-            if self._features is not None and not self._features.is_complete:
+            if self._features is not None and not self._seen[2]:
                 self._report_reading(self._features)
             else:
                 self._reporter.report("idle", self._waiting_for(run), number)
@@ -306,10 +314,11 @@ class Trainer:
 
     def _wait(self) -> None:
         """Wait until something in the project changes."""
-        before, read = self._project.changes(), self._images_read()
-        while not self._is_stopping() and (self._project.changes(), self._images_read()) == (before, read):
+        while not self._is_stopping() and self._world() == self._seen:
             time.sleep(POLL_SECONDS)
 
-    def _images_read(self) -> int:
-        """How many images have features; another number means that there may be something to do."""
-        return 0 if self._features is None else self._features.progress()[0]
+    def _world(self) -> tuple[int, int, bool]:
+        """What a turn depends on: changes of the project, images with features, and whether these are all."""
+        if self._features is None:
+            return self._project.changes(), 0, True
+        return self._project.changes(), self._features.progress()[0], self._features.is_complete

@@ -43,7 +43,7 @@ QUICK_METHOD = "linear+uncertainty-herding"
 
 QUICK_FIRST_QUERY = "centroids"
 
-REFINED_METHOD = "aral:pseudo-labels+uncertainty-herding"
+REFINED_METHOD = "pseudo-label+uncertainty-herding"
 """Trained behind the quick method."""
 
 REFINED_STEPS = 400

@@ -54,7 +54,7 @@ from aral.loop import CurrentLabels, Observer, Pace, Session, SessionOptions, St
 from aral.loop.training import CHECKPOINTS
 from aral.loop.training_set import is_recorded, trained_classes
 from aral.randomness import Stream
-from aral.representations import PIXELS, Projection
+from aral.representations import PIXELS, Projection, RepresentationSettings
 from aral.types import Ids, ImageSet, LabelledSet, Selection
 
 MODEL_ADDED, QUEUED = "published", "queued"
@@ -116,6 +116,11 @@ def identity_of(project: Project, options: TrainingOptions) -> RunIdentity:
     class_ids = tuple(each.id for each in project.classes.all())
     representation = chosen_representation(options, pixels.side, pixels.channels)
     return RunIdentity(class_ids, options, pixels.side, pixels.channels, representation)
+
+
+def representation_of(project: Project, identity: RunIdentity) -> RepresentationSettings:
+    """What a run of this identity reads images through."""
+    return _new_spec(project, identity, None).representation
 
 
 def enough_features(project: Project, features: ProjectFeatures) -> bool:
