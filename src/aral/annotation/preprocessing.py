@@ -9,6 +9,8 @@ overshoot is clipped.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -17,18 +19,28 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from aral.networks import ImageShape, PixelRange
+from aral.representations import Fit as SquareFit
+from aral.representations import Framing
 
 Fit = Literal["crop", "pad", "stretch"]
 """How an image of another aspect ratio gets the shape of the input: its centre is cut out, it is padded evenly, or its
 sides are scaled by different factors."""
 
-Resampling = Literal["bilinear", "bicubic"]
-"""Filter of the resize; both are widened when an image becomes smaller (antialiasing), as in Pillow."""
+Resampling = Literal["bilinear", "bicubic", "lanczos"]
+"""Filter of the resize; all are widened when an image becomes smaller (antialiasing), as in Pillow."""
 
 GREY_WEIGHTS = (19595, 38470, 7471)
 """Red, green and blue in grey, in parts of 65536, as Pillow has them (ITU-R 601-2)."""
 
 BICUBIC = -0.5
+LANCZOS = 3.0
+"""Half the width of the filter."""
+
+_FITS: dict[SquareFit, Fit] = {
+    SquareFit.PAD: "pad",
+    SquareFit.CROP: "crop",
+    SquareFit.SQUASH: "stretch",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,9 @@ class Preprocessing:
         fit: what is done about another aspect ratio.
         resampling: the filter of the resize.
         fill: level of the border of a padded image, in 0..255.
+        crop_share: sides of what "crop" keeps, as a share of the largest part that has the aspect ratio.
+        enough: sizes of the longer and the shorter side above which a JPEG may be decoded at a half, a quarter or an
+            eighth of its size, before all this; None: never.
 
     Raises:
         ValueError: the numbers do not fit each other.
@@ -53,6 +68,8 @@ class Preprocessing:
     fit: Fit = "crop"
     resampling: Resampling = "bilinear"
     fill: float = 0.0
+    crop_share: float = 1.0
+    enough: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         channels = self.shape[0]
@@ -64,12 +81,28 @@ class Preprocessing:
             )
         if self.fit not in get_args(Fit) or self.resampling not in get_args(Resampling):
             raise ValueError(f"{self.fit!r} with {self.resampling!r} is unknown")
+        if not 0 < self.crop_share <= 1:
+            raise ValueError(f"{self.crop_share} is no share of a side")
 
     @staticmethod
     def of(shape: ImageShape, pixel_range: PixelRange) -> Preprocessing:
         """That of networks whose input is in [0, 1] or in [-1, 1]: the centre, resized by a bilinear filter."""
         middle, half = (127.5, 127.5) if pixel_range is PixelRange.SYMMETRIC else (0.0, 255.0)
         return Preprocessing(shape, (middle,) * shape[0], (half,) * shape[0])
+
+    @staticmethod
+    def of_framing(framing: Framing) -> Preprocessing:
+        """That of a backbone."""
+        return Preprocessing(
+            (3, framing.side, framing.side),
+            framing.mean,
+            framing.std,
+            _FITS[framing.fit],
+            framing.resampling,
+            float(framing.fill),
+            framing.crop_share,
+            framing.enough,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON, with names for the numbers of the shape."""
@@ -87,8 +120,9 @@ class Preprocessing:
     def in_words(self) -> str:
         """The same as a sentence without a subject, for people."""
         channels, height, width = self.shape
+        part = "" if self.crop_share == 1 else f"{100 * self.crop_share:.3g} % of the sides of "
         what = {
-            "crop": f"the largest part around the centre that has the aspect ratio {height}:{width} is resized",
+            "crop": f"{part}the largest part around the centre that has the aspect ratio {height}:{width} is resized",
             "pad": f"the whole photo is resized and padded evenly with level {self.fill:g}",
             "stretch": "the whole photo is resized, whatever its aspect ratio",
         }[self.fit]
@@ -135,10 +169,11 @@ class Preprocess(nn.Module):
         # As tensors, because a graph for any size cannot hold them as numbers.
         rows, columns = (torch.arange(size).to(torch.float32) for size in pixels.shape[1:3])
         high, wide = rows[-1] + 1.0, columns[-1] + 1.0
-        scales = high / height, wide / width
-        scale = torch.maximum(*scales) if self.preprocessing.fit == "pad" else torch.minimum(*scales)
-        down = self._weights(rows, high, height, scale)
-        across = self._weights(columns, wide, width, scale)
+        # In float64, as Python computes: the sides of a padded image are rounded to whole pixels.
+        shrinking = torch.minimum(height / high.double(), width / wide.double())
+        scale = torch.minimum(high / height, wide / width) * self.preprocessing.crop_share
+        down = self._weights(rows, high, height, scale, shrinking)
+        across = self._weights(columns, wide, width, scale, shrinking)
         images = _whole_levels(_whole_levels(images @ across.T).transpose(2, 3) @ down.T).transpose(2, 3)
         if self.preprocessing.fit == "pad":
             inside = down.sum(dim=1)[:, None] * across.sum(dim=1)[None]
@@ -146,7 +181,7 @@ class Preprocess(nn.Module):
         return images
 
     def _weights(
-        self, positions: Float[Tensor, " n"], length: Tensor, size: int, scale: Tensor
+        self, positions: Float[Tensor, " n"], length: Tensor, size: int, scale: Tensor, shrinking: Tensor
     ) -> Float[Tensor, "size n"]:
         """How much each pixel of an axis counts in each pixel of the result: rows sum to one, those of a border to 0.
 
@@ -154,7 +189,8 @@ class Preprocess(nn.Module):
             positions: 0 to n − 1.
             length: n.
             size: of the axis afterwards.
-            scale: pixels before for one pixel after, where both axes have the same.
+            scale: pixels before for one pixel after, of a cropped image.
+            shrinking: pixels after for one pixel before, of a padded image.
         """
         places = torch.arange(size).to(torch.float32)
         offset, count = torch.zeros(()), torch.full((), float(size))
@@ -163,12 +199,12 @@ class Preprocess(nn.Module):
             kept = scale * size
             start = (length - kept) / 2.0
         elif self.preprocessing.fit == "pad":
-            count = torch.round(length / scale).clamp(min=1.0)
-            offset = torch.round((size - count) / 2.0)
+            count = torch.round(length.double() * shrinking).clamp(min=1.0).to(torch.float32)
+            offset = torch.floor((size - count) / 2.0)
         step = kept / count
         centres = start + (places - offset + 0.5) * step
         distances = (positions[None] + 0.5 - centres[:, None]).abs() / step.clamp(min=1.0)
-        weights = _triangle(distances) if self.preprocessing.resampling == "bilinear" else _cubic(distances)
+        weights = _FILTERS[self.preprocessing.resampling](distances)
         inside = (places >= offset) & (places < offset + count)
         total = torch.where(inside, weights.sum(dim=1), 1.0)
         return torch.where(inside[:, None], weights / total[:, None], 0.0)
@@ -183,6 +219,20 @@ def _cubic(distances: Tensor) -> Tensor:
     near = ((BICUBIC + 2.0) * distances - (BICUBIC + 3.0)) * distances * distances + 1.0
     far = (((distances - 5.0) * distances + 8.0) * distances - 4.0) * BICUBIC
     return torch.where(distances < 1.0, near, torch.where(distances < 2.0, far, 0.0))
+
+
+def _lanczos(distances: Tensor) -> Tensor:
+    """Duchon 1979."""
+    angles = math.pi * distances.clamp(min=1e-6)  # at 0 the limit is 1
+    product = torch.sin(angles) * torch.sin(angles / LANCZOS) * LANCZOS / angles.square()
+    return torch.where(distances < LANCZOS, product, 0.0)
+
+
+_FILTERS: dict[Resampling, Callable[[Tensor], Tensor]] = {
+    "bilinear": _triangle,
+    "bicubic": _cubic,
+    "lanczos": _lanczos,
+}
 
 
 def _whole_levels(values: Tensor) -> Tensor:

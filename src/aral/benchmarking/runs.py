@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialise_tensors
 
 from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking.hardware import Hardware
@@ -32,11 +35,24 @@ from aral.loop import (
     Validation,
     check_strategy,
 )
+from aral.loop.reading import store_reading
 from aral.randomness import Stream
-from aral.representations import FeatureCache, FeatureReader, make_backbone, projected, with_features
+from aral.representations import (
+    FeatureCache,
+    FeatureReader,
+    Projection,
+    make_backbone,
+    projected,
+    with_features,
+)
 from aral.types import ImageSet, LabelledSet
 
 SETTINGS_FILE = "settings.json"
+PROJECTION_FILE = "projection.safetensors"
+"""In the folder of a run on features: with it and the backbone, the weights of the run can be used on new images."""
+
+_PROJECTION = "projection"
+"""Setting of a run: SHA-256 of :data:`PROJECTION_FILE`."""
 
 
 def load_data(
@@ -201,6 +217,7 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
                 f"{store.folder} was started on other images than '{data.name}' has now.",
                 "Put the old images back, or use another folder: --folder runs/NAME",
             )
+        _record_projection(store, data)
         return
     table = json.loads(spec.model_dump_json())
     values: dict[str, Json] = {
@@ -224,8 +241,66 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
     for key, value in values.items():
         store.record_setting(key, value)
     write_settings(store.folder, table)
+    _record_projection(store, data)
     # Last: its presence means that all others are recorded.
     store.record_setting("spec", table)
+
+
+def _record_projection(store: Store, data: DataSet) -> None:
+    """Write the projection of a run on features, or compare it with the one that is there; a damaged one is replaced.
+
+    Raises:
+        BadInput: the run has another projection.
+    """
+    if data.projection is None:
+        return
+    kept = _kept_projection(store.folder, str(store.setting(_PROJECTION) or ""))
+    if isinstance(kept, str):
+        content = serialise_tensors({name: value.contiguous() for name, value in data.projection.items()})
+        write_file(store.folder / PROJECTION_FILE, content)
+        store.record_setting(_PROJECTION, hashlib.sha256(content).hexdigest())
+        return
+    ours, theirs = data.projection, kept.state()
+    if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name]) for name in ours):
+        raise BadInput(
+            f"{store.folder} holds a run with another projection of the features than '{data.name}' has now.",
+            "Put the old images back, or use another folder: --folder runs/NAME",
+        )
+
+
+def read_projection(folder: Path) -> Projection:
+    """From features of the backbone to what the networks of a run on features read.
+
+    The backbone is recorded in the run's setting ``features of``.
+
+    Raises:
+        BadInput: the folder holds no run, the run reads pixels, or the file is missing or differs from what was saved.
+    """
+    with store_reading(folder) as store:
+        digest = store.setting(_PROJECTION)
+    if digest is None:
+        raise BadInput(f"The run in {folder} has no projection: it reads pixels.", "Give a run on features.")
+    found = _kept_projection(folder, str(digest))
+    if isinstance(found, str):
+        raise BadInput(
+            f"The projection of the run in {folder} cannot be used: {found}.",
+            f"Continuing the run writes it anew: aral resume {folder}",
+        )
+    return found
+
+
+def _kept_projection(folder: Path, digest: str) -> Projection | str:
+    """The projection in a run folder, or why it cannot be used."""
+    try:
+        content = (folder / PROJECTION_FILE).read_bytes()
+    except OSError as error:
+        return f"{PROJECTION_FILE} cannot be read: {error.strerror}"
+    if hashlib.sha256(content).hexdigest() != digest:
+        return f"the SHA-256 of {PROJECTION_FILE} differs from the recorded one"
+    try:
+        return Projection.of_state(parse_tensors(content))
+    except (SafetensorError, KeyError) as error:
+        return f"{PROJECTION_FILE} holds something else: {error}"
 
 
 def write_settings(folder: Path, table: dict[str, Json]) -> None:

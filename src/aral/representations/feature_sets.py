@@ -90,7 +90,7 @@ def projected(data: DataSet, backbone: Backbone, components: int) -> tuple[DataS
 
     Args:
         data: M×F×1×1 features.
-        backbone: made them; recorded in the data set.
+        backbone: made them; recorded in the data set, as the projection is.
         components: how many to keep; 0: all features, standardised.
     """
     pool = _rows(data.pool)
@@ -111,6 +111,7 @@ def projected(data: DataSet, backbone: Backbone, components: int) -> tuple[DataS
             backbone.framing.model_dump_json(),
             components,
         ),
+        projection=projection.state(),
     )
     return found, projection
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 
 _ROWS_AT_ONCE = 4096
 _NORM = "norm"
@@ -35,6 +35,10 @@ class Projection:
             features = _unit_length(features)
         return (features - self.mean) @ self.matrix
 
+    def module(self) -> ProjectionModule:
+        """The projection as a module, for export."""
+        return ProjectionModule(self)
+
     def state(self) -> dict[str, Tensor]:
         """Tensors by name, to save."""
         return {"mean": self.mean, "matrix": self.matrix, _NORM: torch.tensor(int(self.unit_length))}
@@ -43,6 +47,23 @@ class Projection:
     def of_state(cls, state: Mapping[str, Tensor]) -> Projection:
         """The projection that :meth:`state` was taken of."""
         return cls(state["mean"], state["matrix"], bool(state[_NORM]))
+
+
+class ProjectionModule(nn.Module):
+    """A :class:`Projection` as a part of a graph; features become images of one position, as learners read them."""
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, projection: Projection) -> None:
+        super().__init__()
+        self.register_buffer("mean", projection.mean)
+        self.register_buffer("matrix", projection.matrix)
+        self.unit_length = projection.unit_length
+
+    def forward(self, features: Float32[Tensor, "N F"]) -> Float32[Tensor, "N c 1 1"]:
+        """The projected features."""
+        return Projection(self.mean, self.matrix, self.unit_length)(features)[:, :, None, None]
 
 
 def fit_projection(features: Float32[np.ndarray, "N F"], components: int) -> Projection:
