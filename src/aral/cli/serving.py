@@ -236,6 +236,8 @@ class BackgroundWork:
                 thread.join()
         if self._trainer is not None:
             self._trainer.stop()
+        if self.error is not None:  # the worker has reported that it is off
+            self._fail(self.error)
 
     def _stopping(self) -> bool:
         return self._ending.is_set() or self._stop_requested()
