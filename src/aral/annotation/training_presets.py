@@ -46,9 +46,6 @@ QUICK_FIRST_QUERY = "centroids"
 REFINED_METHOD = "pseudo-label+uncertainty-herding"
 """Trained behind the quick method."""
 
-REFINED_STEPS = 400
-"""Its training steps: some seconds."""
-
 LEAST_COLOUR_SIDE = 48
 """Images of this many pixels or more a side, in colour, are taken for photographs."""
 
@@ -149,14 +146,19 @@ def refined_spec(folder: Path, spec: RunSpec, effort: Effort) -> RunSpec | None:
     if spec.learner.name != "linear":
         return None
     method = Method.parse(REFINED_METHOD)
-    return resolve(
-        str(folder),
-        method,
-        [f'device="{spec.device}"', f"learner.training.steps={round(FACTORS[effort] * REFINED_STEPS)}"],
-        seed=spec.seed,
-        threads=spec.threads,
-        representation=spec.representation,
-    )
+
+    def found(*settings: str) -> RunSpec:
+        return resolve(
+            str(folder),
+            method,
+            [f'device="{spec.device}"', *settings],
+            seed=spec.seed,
+            threads=spec.threads,
+            representation=spec.representation,
+        )
+
+    steps = max(1, round(FACTORS[effort] * found().learner.training.steps))
+    return found(f"learner.training.steps={steps}")
 
 
 def chosen_settings(facts: ProjectFacts, effort: Effort) -> list[str]:

@@ -35,7 +35,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting for further answers, and a slower learner of a few steps."""
     monkeypatch.setattr(training_run, "QUICK_SECONDS", 0.0)
     monkeypatch.setattr(trainer, "SHORT_SECONDS", 0.01)
-    monkeypatch.setattr(training_presets, "REFINED_STEPS", 3)
+    monkeypatch.setitem(training_presets.FACTORS, "normal", 0.005)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_quick_model_replaces_a_slower_one_of_much_fewer_labels(
 def test_answers_that_come_while_it_compares_are_learned_from_first(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_presets, "REFINED_STEPS", 50)
+    monkeypatch.setitem(training_presets.FACTORS, "normal", 0.1)
     project = make_project()
     worker = Trainer(project, OPTIONS)
     settle(worker, project)
