@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,7 @@ class GridSpec(Settings):
     method_settings: dict[str, tuple[str, ...]] = Field(
         default_factory=dict
     )  # by method; override ``settings``
+    representation_chosen: str = ""  # why the representation of ``settings``, where it was 'auto'
     threads: int = Field(1, ge=1)  # of each unit; one gives the highest throughput with many units
     precision: Literal["auto", "float32", "bfloat16"] = (
         AUTO  # where settings have auto; a started grid has the choice
@@ -80,18 +81,31 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     common = {name: usable(grid.data, method, grid.settings) for name, method in methods.items()}
     for setting in grid.settings:
         if not any(setting in found for found in common.values()):
-            resolve(grid.data, methods[grid.methods[0]], [setting])  # raises the reason
+            first = grid.methods[0]
+            resolve(grid.data, methods[first], [*common[first], setting])  # raises the reason
     made = []
     for seed in grid.seeds:
         for name in grid.methods:
             method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
-            spec = resolve(grid.data, method, settings, grid.hardware, seed=seed, threads=grid.threads)
-            made.append(Unit(f"{method}-seed{seed}", spec))
+            spec = _resolved(grid, method, settings, seed)
+            made.append(Unit(f"{spec.method}-seed{seed}", spec))
     names = [unit.name for unit in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadInput(f"The grid contains {', '.join(twice)} twice.", "Name each method and each seed once.")
     return tuple(made)
+
+
+def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int) -> RunSpec:
+    return resolve(
+        grid.data,
+        method,
+        settings,
+        grid.hardware,
+        seed=seed,
+        threads=grid.threads,
+        representation_chosen=grid.representation_chosen,
+    )
 
 
 def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
@@ -119,7 +133,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         *grid.full.settings,
     )
     for seed in grid.seeds[: grid.full.seeds]:
-        spec = resolve(grid.data, method, settings, grid.hardware, seed=seed, threads=grid.threads)
+        spec = _resolved(grid, method, settings, seed)
         made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))
     return tuple(made)
 

@@ -74,16 +74,18 @@ def load_data(
     """
     chosen = spec.representation
     if chosen.is_pixels:
-        return _pixels(spec, root, download)
+        return read_images(spec, root, download)
     backbone = make_backbone(chosen, download)
     with FeatureCache.of(backbone, precision=chosen.precision) as cache:
         reader = FeatureReader(backbone, cache, progress)
-        data = with_features(_pixels(spec, root, download, reader), reader)
+        data = with_features(read_images(spec, root, download, reader), reader)
     return projected(data, backbone, chosen.components)[0]
 
 
-def _pixels(spec: RunSpec, root: Path | None, download: bool, reader: Reader | None = None) -> DataSet:
-    """The data set, with image files as pixels or as the reader has them."""
+def read_images(
+    spec: RunSpec, root: Path | None = None, download: bool = False, reader: Reader | None = None
+) -> DataSet:
+    """The data set of a run, cut to its sizes, with image files as pixels or as the reader has them."""
     # Which images a smaller pool keeps is the same for every seed and method.
     limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
     if spec.data in NAMES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,13 @@ from aral.cli.options import (
     SetOption,
     Steps,
     Threads,
+    default_representation,
     short_settings,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
+from aral.errors import BadInput
 
 RUNS = Path("runs")
 
@@ -68,22 +71,40 @@ def run_command(
     settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
+    settings += setting or []
     chosen = benchmarking.Method.parse(method)
-    spec, target = spec_and_folder(
-        lambda name: folder or RUNS / name,
+    sizes = {"seed": seed, "threads": threads, "pool_size": pool_size, "test_size": test_size}
+
+    def folder_of(name: str) -> Path:
+        return folder or RUNS / name
+
+    def recorded(settled: benchmarking.Settled) -> str:
+        with suppress(BadInput):
+            spec = benchmarking.resolve(dataset, chosen, settled.settings, None, **sizes)
+            spec = benchmarking.read_spec(folder_of(spec.folder_name))
+            if spec.representation.backbone == settled.backbone:
+                return spec.representation_chosen
+        return ""
+
+    settled = benchmarking.settle_representation(
         dataset,
-        chosen,
-        [*settings, *(setting or [])],
-        seed=seed,
-        threads=threads,
+        [chosen],
+        settings,
+        default=default_representation(dataset),
         pool_size=pool_size,
-        test_size=test_size,
+        root=data_root,
+        download=download,
+        recorded=recorded,
+        progress=FeatureLines(Console(stderr=True)),
     )
+    spec, target = spec_and_folder(
+        folder_of, dataset, chosen, settled.settings, representation_chosen=settled.reason, **sizes
+    )
+    if chosen_text := benchmarking.auto_text([spec]):
+        say(chosen_text, err=True)
     if dry_run:
         say(spec.model_dump_json(indent=2))
         return
-    if chosen.reason:
-        say(benchmarking.auto_text(), err=True)
     run_and_report(spec, load_data(spec, data_root, download), target, as_json)
 
 
@@ -92,7 +113,7 @@ def spec_and_folder(
     dataset: str,
     method: benchmarking.Method,
     settings: Sequence[str] = (),
-    **fields: int | None,
+    **fields: int | str | None,
 ) -> tuple[benchmarking.RunSpec, Path]:
     """A run and its folder; precision and threads that were measured when the run was started stay.
 

@@ -107,6 +107,8 @@ def choose_backbone(
     side = round(float(np.median([each.side for each in seen.values()])))
     channels: Channels = 3 if any(each.colour for each in seen.values()) else 1
     decided = backbone_by_size(side, channels)
+    if decided is not None and decided != PIXELS:
+        decided = backbone.name
     if decided is None:
         seen |= _look(images, order[SMALL_SAMPLE:SAMPLE], backbone.framing.enough)
     kind = f"{'colour' if channels == 3 else 'grey'} images of {side} pixels"
