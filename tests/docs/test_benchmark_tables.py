@@ -65,6 +65,12 @@ def test_the_table_of_baselines_on_features_is_that_of_its_rows(script: Script) 
     assert len(lines) > 2 and not not_in_docs(lines, "representations.md")
 
 
+def test_the_table_of_chosen_representations_is_that_of_its_rows(script: Script) -> None:
+    rows = kept("representation-choice")["rows"]
+    lines = script("representation_choice").table(rows).splitlines()
+    assert len(lines) == 2 + 13 and not not_in_docs(lines, "representations.md")
+
+
 def test_the_table_of_untidy_pools_is_that_of_its_rows(script: Script) -> None:
     rows = kept("scenarios")["rows"]
     assert not not_in_docs(script("scenarios").table(rows, [10, 20, 30, 50, 100]).splitlines())

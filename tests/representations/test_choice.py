@@ -23,7 +23,7 @@ from aral.representations import (
     choose_backbone,
     view_agreement,
 )
-from aral.representations.choice import NEIGHBOURS, SAMPLE, SMALL_SAMPLE
+from aral.representations.choice import MARGIN, NEIGHBOURS, SAMPLE, SMALL_SAMPLE
 from aral.testing import tiny_backbone
 
 Choose = Callable[..., Choice]
@@ -66,6 +66,9 @@ def test_agreement_is_the_share_of_common_neighbours() -> None:
     views = originals.copy()
     views[0], views[4] = 11.5, 8.0  # neighbours 4 and 5 instead of 1 and 2; 3 and 5 as before
     assert view_agreement(originals, views, 2) == pytest.approx(5 / 6)
+    line = np.array([[0.0], [1.0], [2.5], [4.5]], dtype=np.float32)
+    moved = np.array([[0.1], [1.4], [2.9], [4.5]], dtype=np.float32)
+    assert view_agreement(line, moved, 1) == 0.5, "an image is no neighbour of its own view"
     random = np.random.default_rng(0).normal(size=(2, 200, 8)).astype(np.float32)
     assert view_agreement(random[0], random[1], 5) == pytest.approx(5 / 199, abs=0.02)
 
@@ -110,7 +113,7 @@ class Corner(nn.Module):
 @pytest.mark.parametrize(
     ("images", "trunk", "expected"), [(quarters(300), None, "tiny"), (stripes(300), Corner(), "pixels")]
 )
-def test_in_between_the_higher_agreement_wins(
+def test_in_between_an_agreement_that_is_clearly_higher_wins(
     choose: Choose, images: ImageArrays, trunk: nn.Module | None, expected: str
 ) -> None:
     found = choose(images, tiny_backbone(trunk=trunk))
@@ -150,6 +153,27 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path, choose: Choo
     assert (found.backbone, found.facts) == ("pixels", None) and "can be read" in found.reason
 
 
-def test_few_grey_images_between_the_sizes_stay_pixels(choose: Choose) -> None:
-    found = choose(noise(NEIGHBOURS + 1, 1, 80))
-    assert found.backbone == "pixels" and "too few" in found.reason
+@pytest.mark.parametrize(("channels", "side", "expected"), [(1, 80, "pixels"), (3, 12, "tiny")])
+def test_a_few_images_that_cannot_be_compared_are_judged_by_colour(
+    choose: Choose, channels: int, side: int, expected: str
+) -> None:
+    found = choose(noise(NEIGHBOURS + 1, channels, side))
+    assert found.backbone == expected and "too few" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "lead", "expected"),
+    [
+        (1, 80, MARGIN + 0.01, "tiny"),
+        (1, 80, MARGIN - 0.01, "pixels"),
+        (3, 12, -MARGIN + 0.01, "tiny"),
+        (3, 12, -MARGIN - 0.01, "pixels"),
+    ],
+)
+def test_colour_speaks_for_the_backbone_and_grey_for_pixels(
+    choose: Choose, monkeypatch: pytest.MonkeyPatch, channels: int, side: int, lead: float, expected: str
+) -> None:
+    """The agreement is given: first of the features, then of pixels."""
+    shares = iter((0.5 + lead, 0.5))
+    monkeypatch.setattr("aral.representations.choice.view_agreement", lambda originals, views: next(shares))
+    assert choose(noise(20, channels, side)).backbone == expected

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aral import benchmarking
-from aral.data import NAMES
+from aral import benchmarking, data
 from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
 from aral.representations.settings import AUTO, EMBEDDED, PIXELS, RepresentationSettings
@@ -79,7 +78,7 @@ def short_settings(
 
 def default_representation(dataset: str) -> str:
     """What learners read where no option says: pixels of a named data set; of a folder, its images decide."""
-    return PIXELS if dataset in NAMES else AUTO
+    return PIXELS if dataset in data.NAMES else AUTO
 
 
 def features_suffix(representation: str) -> str:
