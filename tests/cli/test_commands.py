@@ -140,7 +140,7 @@ def test_demo_compares_three_methods_on_photographs(aral, here, monkeypatch, cap
     monkeypatch.setattr(benchmarking, "resolve", small)
     assert aral("demo", "--threads", "1") == 0
     said = capsys.readouterr().out
-    for method in ("pseudo-label+uncertainty-herding", "linear+uncertainty-herding", "linear+random"):
+    for method in ("pseudo-label+linear-herding", "linear+linear-herding", "linear+random"):
         assert method in said
     page = (here / "demo" / "comparison.html").read_text()
     assert "rounds.first_query" in page

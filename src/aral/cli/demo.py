@@ -15,7 +15,7 @@ from aral.cli.run import load_data, spec_and_folder, with_progress
 from aral.data.photographs import PHOTOGRAPH_CLASSES, save_photographs
 from aral.representations.settings import EMBEDDED
 
-METHODS = ("pseudo-label+uncertainty-herding", "linear+uncertainty-herding", "linear+random")
+METHODS = ("pseudo-label+linear-herding", "linear+linear-herding", "linear+random")
 SETTINGS = (
     f'representation.backbone="{EMBEDDED}"',
     "rounds.query_size=12",

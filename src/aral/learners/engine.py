@@ -11,23 +11,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
-from aral.data.batches import LabelledBatches, UnlabelledBatches
+from aral.data.batches import LabelledBatches, UnlabelledBatches, gather
 from aral.errors import BadInput
 from aral.learners.ema import Ema
 from aral.learners.interface import Gallery, Learner, StepLosses, Task
 from aral.learners.nets import Nets
 from aral.learners.prediction import Predictor
 from aral.learners.settings import Adam, LearnerSettings, Net, SemiSupervisedTraining, Training
+from aral.logistic import calibrated_logistic
 from aral.networks.interface import Discriminator, PixelRange
 from aral.randomness import Stream
 from aral.representations.graph import NeighbourGraph, PropagatedLabels
@@ -127,6 +128,7 @@ class Stage:
         propagated: gives the labels propagated along the neighbour graph; ``None`` in pretraining.
         trainable: ids of the images that may be trained on; ``None``: the whole pool.
         class_shares: the share of each class among the labels; ``None`` in pretraining.
+        linear: weights and biases of logistic regression on the labels; ``None`` in pretraining.
     """
 
     step: Callable[[Nets, Batch], Iterator[Phase]]
@@ -137,6 +139,7 @@ class Stage:
     propagated: Callable[[], PropagatedLabels] | None = None
     trainable: Ids | None = None
     class_shares: Float[np.ndarray, " K"] | None = None
+    linear: Callable[[], tuple[Tensor, Tensor]] | None = None
 
 
 class Batch:
@@ -245,6 +248,17 @@ class Batch:
     def share_confident(self, margin: float) -> float:
         """The share of the whole pool whose propagated label has at least this margin."""
         return self._propagated().share_confident(margin)
+
+    def linear_classes(self, images: Float[Tensor, "n C H W"]) -> Int[Tensor, " n"]:
+        """The most probable classes by logistic regression on the labelled images, flattened; fitted once a round.
+
+        Raises:
+            ValueError: in pretraining.
+        """
+        if self._stage.linear is None:
+            raise ValueError("there are no labels in pretraining")
+        weights, bias = self._stage.linear()
+        return (images.flatten(1) @ weights.T + bias).argmax(dim=1)
 
     def _propagated(self) -> PropagatedLabels:
         if self._stage.propagated is None:
@@ -529,7 +543,15 @@ class Engine(Learner):
             # Images kept for validation are in neither set, and must not come back as neighbours.
             np.union1d(labelled.ids, rest.ids),
             labelled.class_shares,
+            cache(lambda: self._linear(labelled)),
         )
+
+    def _linear(self, labelled: LabelledSet) -> tuple[Tensor, Tensor]:
+        """Weights and biases of logistic regression on labelled images, as networks see them."""
+        images = gather(labelled.images, labelled.ids, self._symmetric).flatten(1).double().numpy()
+        found = calibrated_logistic(images, labelled.classes, labelled.class_count)
+        weights, bias = (torch.from_numpy(each).float().to(self._task.device) for each in found)
+        return weights, bias
 
     def _check_data(self, labelled: LabelledSet) -> None:
         if len(labelled) == 0:
