@@ -15,10 +15,11 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -191,6 +192,27 @@ def snippet_read(enough: tuple[int, int] | None) -> Callable[[Path], Image.Image
     return read
 
 
+COMPARED = {
+    "graph": "exported graph (ONNX), read by the Python file of the export",
+    "bfloat16": "features computed in bfloat16",
+    "float16_cache": "features rounded to float16, as in a cache",
+}
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The differences, as Markdown."""
+    lines = [
+        "| compared with `aral predict` | largest difference | mean | images with another class |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        for name, words in COMPARED.items():
+            each = row[name]
+            cells = f"{each['largest']:.4f} | {each['mean']:.4f} | {each['other_class']} of {row['compared']}"
+            lines.append(f"| {words} | {cells} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and keep one row."""
     parser = argparse.ArgumentParser(
@@ -210,7 +232,9 @@ def main() -> None:
         "compared": given.compared,
         **differences(classifier, backbone, files[: given.compared]),
     }
-    KeptRows("predict-speed").keep(key, values)
+    kept = KeptRows("predict-speed")
+    kept.keep(key, values)
+    print(table(kept.rows))
 
 
 if __name__ == "__main__":
