@@ -394,6 +394,7 @@ class Engine(Learner):
         self._graph: NeighbourGraph | None = None
         self._ood: Ids = NO_IDS
         self._propagated: Callable[[], PropagatedLabels] | None = None
+        self._query_labels: LabelledSet | None = None
         self._pretrained: dict[str, Tensor] = {}
         self._initialise(0)
 
@@ -460,6 +461,7 @@ class Engine(Learner):
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
         """Remember the labels; they are propagated along the neighbour graph when that is first needed."""
         self._ood = ood
+        self._query_labels = labelled
         self._propagated = self._propagate(labelled)
 
     def _propagate(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
@@ -607,7 +609,8 @@ class Engine(Learner):
             ValueError: an output needs a pool or labels that were not given.
         """
         wanted = frozenset(needs)
-        found = self._predictor.predict(images, wanted - self.supplied_by_graph, stream)
+        of_networks = wanted - self.supplied_by_graph
+        found = self._predictor.predict(images, of_networks, stream, self._query_labels)
         of_graph: dict[Need, Tensor] = {}
         if Need.REPRESENTATION in wanted:
             of_graph[Need.REPRESENTATION] = self._neighbour_graph.vectors(images.ids)

@@ -15,6 +15,7 @@ from torch.nn.functional import softmax
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import chunks, gather
 from aral.learners.feature_dropout import dropped_classes
+from aral.learners.feature_mixing import class_anchors, mixing_changes
 from aral.learners.interface import Gallery
 from aral.learners.nets import Nets
 from aral.learners.settings import GenerativePrediction, LearnerSettings, Net
@@ -24,7 +25,7 @@ from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import one_draw, stochastic_layers
 from aral.randomness import Stream
-from aral.types import ImageSet
+from aral.types import ImageSet, LabelledSet
 
 
 class Predictor:
@@ -53,7 +54,7 @@ class Predictor:
 
         Monte-Carlo probabilities only with a stochastic layer: otherwise all passes are equal.
         """
-        supplies = {Need.PROBABILITIES, Need.FEATURES}
+        supplies = {Need.PROBABILITIES, Need.FEATURES, Need.MIXING_CHANGES}
         if stochastic_layers(self._classifier):
             supplies.add(Need.MC_PROBABILITIES)
         if self._settings.networks.pixel_range is PixelRange.REAL:  # reads features
@@ -69,20 +70,46 @@ class Predictor:
         return frozenset(supplies)
 
     @torch.no_grad()
-    def predict(self, images: ImageSet, needs: frozenset[Need], stream: Stream) -> Predictions:
-        """See :meth:`aral.learners.interface.Learner.predict`."""
+    def predict(
+        self,
+        images: ImageSet,
+        needs: frozenset[Need],
+        stream: Stream,
+        labelled: LabelledSet | None = None,
+    ) -> Predictions:
+        """See :meth:`aral.learners.interface.Learner.predict`.
+
+        Args:
+            images: any images of the learner's shape.
+            needs: the outputs wanted.
+            stream: decides Monte-Carlo passes and passes with dropped features.
+            labelled: the images whose features are mixed with those of others; ``None`` before the first label.
+
+        Raises:
+            ValueError: an output needs labels that were not given.
+        """
         if not needs:
             return Predictions(images.ids)
         found: dict[Need, list[Tensor]] = {need: [] for need in needs}
         of_images = needs - {Need.SYNTHESISED}
+        anchors = self._anchors(labelled, stream) if Need.MIXING_CHANGES in needs else None
         with self._eval_mode():
             for _, batch in chunks(images, self._settings.prediction.batch, self._symmetric):
-                for need, value in self._outputs(batch.to(self._device), of_images, stream).items():
+                for need, value in self._outputs(batch.to(self._device), of_images, stream, anchors).items():
                     found[need].append(value.cpu())
             if Need.SYNTHESISED in needs:
                 found[Need.SYNTHESISED].append(self._synthesised(stream.child("synthesis")))
         joined = {need: torch.cat(values) for need, values in found.items()}
         return Predictions(images.ids, joined)
+
+    def _anchors(self, labelled: LabelledSet | None, stream: Stream) -> Float[Tensor, "A F"]:
+        """The mean features of each class that has a labelled image."""
+        if labelled is None:
+            raise ValueError(
+                "there are no labelled images whose features could be mixed with those of others"
+            )
+        found = self.predict(labelled.images, frozenset({Need.FEATURES}), stream)
+        return class_anchors(found.get(Need.FEATURES), labelled.classes)
 
     def _synthesised(self, stream: Stream) -> Float[Tensor, "Q F"]:
         settings = self._settings.prediction
@@ -91,7 +118,11 @@ class Predictor:
         return self._classifier.features(made.images).cpu()
 
     def _outputs(
-        self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need], stream: Stream
+        self,
+        batch: Float[Tensor, "N C H W"],
+        needs: frozenset[Need],
+        stream: Stream,
+        anchors: Float[Tensor, "A F"] | None,
     ) -> dict[Need, Tensor]:
         features = self._classifier.features(batch)
         probabilities = softmax(self._classifier.classify(features), dim=1)
@@ -109,6 +140,9 @@ class Predictor:
         if Need.DROPPED_CLASSES in needs:
             masks = stream.child("feature dropout")
             outputs[Need.DROPPED_CLASSES] = dropped_classes(self._classifier, batch, masks)
+        if Need.MIXING_CHANGES in needs:
+            assert anchors is not None  # they are computed for this need
+            outputs[Need.MIXING_CHANGES] = mixing_changes(self._classifier.classify, features, anchors)
         return {need: outputs[need] for need in needs}
 
     def _monte_carlo(self, batch: Float[Tensor, "N C H W"], stream: Stream) -> Float[Tensor, "N M K"]:
