@@ -71,8 +71,13 @@ def test_a_run_is_kept_by_its_arrays_and_resumes(
 
 
 def test_methods_are_compared_on_them(aral: Aral, capsys: pytest.CaptureFixture[str]) -> None:
-    methods = "linear+random,linear+margin"
-    assert aral("compare", *ARRAYS, *TINY, "--methods", methods, "--seeds=1", "--workers=1", "--json") == 0
+    """Logistic regression has no training steps, so --steps is the other method's."""
+    methods = ("--methods=linear+random,supervised+random", "--steps=2")
+    words = (*ARRAYS, *TINY, *methods, "--seeds=1", "--workers=1", "--full", "--full-learner=linear")
+    assert aral("compare", *words) == 0
+    said = capsys.readouterr().out
+    assert "(2 runs verified)" in said and "(linear, all labels in one round, mean of 1 run)" in said
+    assert aral("compare", *words, "--json") == 0
     table = json.loads(capsys.readouterr().out)
     folder = only("compare-embeddings-*")
     result = read_result(folder)

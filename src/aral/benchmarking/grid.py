@@ -109,21 +109,34 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     if grid.full is None:
         return ()
     made = []
-    compared = units(grid)[0].spec
-    steps = grid.full.steps or compared.learner.training.steps * compared.rounds.count()
     method = Method.parse(f"{grid.full.learner}+random")
     settings = (
         *usable(grid.data, method, grid.settings, grid.arrays),
         f"rounds.query_size={pool_size}",
         f"rounds.budget={pool_size}",
         'rounds.first_query="random"',
-        f"learner.training.steps={steps}",
+        *_full_steps(grid, method),
         *grid.full.settings,
     )
     for seed in grid.seeds[: grid.full.seeds]:
         spec = _resolved(grid, method, settings, seed)
         made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))
     return tuple(made)
+
+
+def _full_steps(grid: GridSpec, method: Method) -> tuple[str, ...]:
+    """The training steps of full training as a setting; none for a learner that does not train in steps.
+
+    As many as the first of the compared runs that trains in steps takes in all its rounds.
+    """
+    assert grid.full is not None
+    in_steps = [unit.spec for unit in units(grid) if "training" not in unit.spec.learner.unused]
+    steps = grid.full.steps
+    if steps is None and in_steps:
+        steps = in_steps[0].learner.training.steps * in_steps[0].rounds.count()
+    if steps is None:
+        return ()
+    return usable(grid.data, method, [f"learner.training.steps={steps}"], grid.arrays)
 
 
 def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int) -> RunSpec:
