@@ -53,6 +53,10 @@ class GridSpec(Settings):
         return None if self.precision == AUTO else Hardware(self.precision, self.threads, self.threads)
 
 
+FULL_PREFIX = "full-"
+"""Of the names of units of full training."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """One independent run of a grid.
@@ -120,7 +124,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     )
     for seed in grid.seeds[: grid.full.seeds]:
         spec = _resolved(grid, method, settings, seed)
-        made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))
+        made.append(Unit(f"{FULL_PREFIX}{grid.full.learner}-seed{seed}", spec))
     return tuple(made)
 
 
