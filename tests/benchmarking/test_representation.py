@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from aral.benchmarking import Method, RunSpec, load_data, read_spec, resolve, run
 from aral.benchmarking.runs import data_fingerprint
 from aral.benchmarking.spec import preset_names, read_preset
+from aral.data import FeatureArrays
 from aral.loop.reading import store_reading
 from aral.representations import RepresentationSettings, efficientnet_lite0
 
@@ -85,3 +87,33 @@ def test_small_images_are_read_at_a_smaller_side_than_files(tmp_path: Path) -> N
     assert sides == [160, 96, None]
     assert resolve("imagenet", method, [setting]).representation.side is None
     assert resolve("cifar10", method, ["representation.backbone=gradients"]).representation.side is None
+
+
+def test_the_sampler_combined_with_coverage_queries_features(tmp_path: Path) -> None:
+    """Of rows that are there twice, `aral-diverse` queries no two copies; `aral` alone gives both the same score."""
+    classes = np.arange(30) % 3
+    rows = 3 * np.eye(5)[classes] + np.random.default_rng(0).normal(size=(30, 5))
+    np.save(tmp_path / "rows.npy", np.concatenate([rows, rows]))
+    np.save(tmp_path / "test.npy", rows + 0.1)
+    (tmp_path / "rows.csv").write_text("\n".join(f"kind {number}" for number in np.tile(classes, 2)))
+    (tmp_path / "test.csv").write_text("\n".join(f"kind {number}" for number in classes))
+    files = {name: f"{tmp_path}/{file}" for name, file in (("features", "rows.npy"), ("labels", "rows.csv"))}
+    files |= {"test_features": f"{tmp_path}/test.npy", "test_labels": f"{tmp_path}/test.csv"}
+    settings = ["learner.training.steps=2", "rounds.query_size=8", "rounds.budget=16"]
+    pairs = {}
+    for name in ("aral+aral-diverse", "aral+aral"):
+        arrays = FeatureArrays.model_validate(files)
+        spec = resolve("", Method.parse(name), settings, threads=1, arrays=arrays)
+        data = load_data(spec)
+        assert data.pool.shape == (5, 1, 1) and data.pool.is_features
+        with store_reading(run(spec, data, tmp_path / name)) as store:
+            query = store.query(1)
+        assert query is not None and query.acquisition == spec.acquisition and len(query) == 8
+        pairs[name] = 8 - np.unique(query.ids % 30).size
+        assert pairs[name] == 0 or name == "aral+aral"
+        if name == "aral+aral-diverse":
+            assert all(
+                reason == "looks unlabelled to the sampler and is uncertain" for reason in query.reasons
+            )
+            assert ((query.scores > 0) & (query.scores <= 1)).all()
+    assert pairs["aral+aral"] > 0
