@@ -624,6 +624,10 @@ class Engine(Learner):
         """See :meth:`aral.learners.prediction.Predictor.diagnose`; empty without an encoder."""
         return self._predictor.diagnose(labelled, unlabelled)
 
+    def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
+        """See :meth:`aral.learners.prediction.Predictor.check_generated`."""
+        return self._predictor.check_generated(labelled, stream)
+
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
         """Generated and reconstructed images, with the same z for every class of a column."""
         return self._predictor.gallery(images, per_class, stream)

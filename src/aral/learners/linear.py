@@ -19,6 +19,7 @@ from torch import nn
 from aral.data.batches import gather
 from aral.learners.engine import Batch, Engine, Method, Phase
 from aral.learners.interface import StepLosses, Task
+from aral.learners.logistic import fit_logistic
 from aral.learners.nets import Nets
 from aral.learners.settings import LearnerSettings, Net, Training
 from aral.networks import FeatureFamily
@@ -103,38 +104,6 @@ class _NoPhases(Method):
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """None."""
         return iter(())
-
-
-def fit_logistic(
-    features: Float64[np.ndarray, "n F"],
-    classes: Int64[np.ndarray, " n"],
-    class_count: int,
-    inverse_penalty: float,
-) -> tuple[Float64[np.ndarray, "K F"], Float64[np.ndarray, " K"]]:
-    """Weights and biases of multinomial logistic regression by scikit-learn.
-
-    A class without labels has weights 0 and a logit 10 below the smallest bias: it is never predicted. With labels of
-    a single class, that class always is.
-
-    Args:
-        features: of the labelled images.
-        classes: 0..K−1.
-        class_count: K.
-        inverse_penalty: C.
-    """
-    present = np.unique(classes)
-    weights, bias = np.zeros((class_count, features.shape[1])), np.zeros(class_count)
-    if present.size > 1:
-        from sklearn.linear_model import LogisticRegression
-
-        model = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(features, classes)
-        coefficients, intercepts = model.coef_, model.intercept_
-        if present.size == 2:  # scikit-learn keeps one row: the logit of the second class
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            intercepts = np.concatenate([-intercepts, intercepts]) / 2
-        weights[present], bias[present] = coefficients, intercepts
-    bias[np.setdiff1d(np.arange(class_count), present)] = bias[present].min() - 10.0
-    return weights, bias
 
 
 def calibrated_temperature(

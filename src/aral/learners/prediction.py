@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softmax
+from torch.nn.functional import one_hot, softmax
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import chunks, gather
 from aral.learners.feature_dropout import dropped_classes
 from aral.learners.feature_mixing import class_anchors, mixing_changes
 from aral.learners.interface import Gallery
+from aral.learners.logistic import fit_logistic
 from aral.learners.nets import Nets
 from aral.learners.settings import GenerativePrediction, LearnerSettings, Net
 from aral.learners.synthesis import synthesise
@@ -26,6 +27,12 @@ from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import one_draw, stochastic_layers
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
+
+GENERATED_PER_CLASS = 100
+"""Generated features of each class that are checked."""
+
+INVERSE_PENALTY = 1.0
+"""C of the logistic regression that checks them."""
 
 
 class Predictor:
@@ -187,6 +194,35 @@ class Predictor:
             truth = np.r_[np.ones(len(labelled)), np.zeros(len(unlabelled))]
             result["sampler AUC"] = float(roc_auc_score(truth, scores))
         return result
+
+    @torch.no_grad()
+    def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
+        """Whether G generates features of the class that it is given.
+
+        Logistic regression is trained on the labelled features and predicts the class of G(z, y), with as many y of
+        each class that has labels.
+
+        Args:
+            labelled: real features with their classes.
+            stream: decides z.
+
+        Returns:
+            ``generated recognised``: the share whose predicted class is y, in [0, 1]; with c classes 1/c is chance.
+            Nothing for pixels, without a class-conditional generator, or with labels of fewer than two classes.
+        """
+        nets, present = self._nets, np.unique(labelled.classes)
+        conditional = Net.GENERATOR in nets.modules and (nets.conditional or Net.CRITIC in nets.modules)
+        if not conditional or not labelled.images.is_features or present.size < 2:
+            return {}
+        features = gather(labelled.images, labelled.ids, symmetric=False).flatten(1).double().numpy()
+        weights, bias = fit_logistic(features, labelled.classes, labelled.class_count, INVERSE_PENALTY)
+        classes = torch.from_numpy(present).repeat_interleave(GENERATED_PER_CLASS)
+        latents = torch.randn(len(classes), nets.latent_size, generator=stream.torch())
+        with self._eval_mode():
+            given = one_hot(classes, nets.class_count).float()
+            generated = nets.generate(latents.to(self._device), given.to(self._device))
+        logits = generated.flatten(1).double().cpu().numpy() @ weights.T + bias
+        return {"generated recognised": float((logits.argmax(axis=1) == classes.numpy()).mean())}
 
     @torch.no_grad()
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
