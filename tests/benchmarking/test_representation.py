@@ -13,6 +13,7 @@ from PIL import Image
 from aral.benchmarking import Method, RunSpec, load_data, read_projection, read_spec, resolve, run
 from aral.benchmarking.runs import PROJECTION_FILE, data_fingerprint
 from aral.benchmarking.spec import preset_names, read_preset
+from aral.data import FeatureArrays
 from aral.errors import BadInput
 from aral.loop.reading import store_reading
 from aral.representations import (
@@ -141,3 +142,33 @@ def test_a_run_is_not_continued_with_another_projection(tmp_path: Path) -> None:
     pixels = spec_of("representation.backbone=pixels")
     with pytest.raises(BadInput, match="it reads pixels"):
         read_projection(run(pixels, load_data(pixels), tmp_path / "pixels"))
+
+
+def test_the_sampler_combined_with_coverage_queries_features(tmp_path: Path) -> None:
+    """Of rows that are there twice, `aral-diverse` queries no two copies; `aral` alone gives both the same score."""
+    classes = np.arange(30) % 3
+    rows = 3 * np.eye(5)[classes] + np.random.default_rng(0).normal(size=(30, 5))
+    np.save(tmp_path / "rows.npy", np.concatenate([rows, rows]))
+    np.save(tmp_path / "test.npy", rows + 0.1)
+    (tmp_path / "rows.csv").write_text("\n".join(f"kind {number}" for number in np.tile(classes, 2)))
+    (tmp_path / "test.csv").write_text("\n".join(f"kind {number}" for number in classes))
+    files = {name: f"{tmp_path}/{file}" for name, file in (("features", "rows.npy"), ("labels", "rows.csv"))}
+    files |= {"test_features": f"{tmp_path}/test.npy", "test_labels": f"{tmp_path}/test.csv"}
+    settings = ["learner.training.steps=2", "rounds.query_size=8", "rounds.budget=16"]
+    pairs = {}
+    for name in ("aral+aral-diverse", "aral+aral"):
+        arrays = FeatureArrays.model_validate(files)
+        spec = resolve("", Method.parse(name), settings, threads=1, arrays=arrays)
+        data = load_data(spec)
+        assert data.pool.shape == (5, 1, 1) and data.pool.is_features
+        with store_reading(run(spec, data, tmp_path / name)) as store:
+            query = store.query(1)
+        assert query is not None and query.acquisition == spec.acquisition and len(query) == 8
+        pairs[name] = 8 - np.unique(query.ids % 30).size
+        assert pairs[name] == 0 or name == "aral+aral"
+        if name == "aral+aral-diverse":
+            assert all(
+                reason == "looks unlabelled to the sampler and is uncertain" for reason in query.reasons
+            )
+            assert ((query.scores > 0) & (query.scores <= 1)).all()
+    assert pairs["aral+aral"] > 0

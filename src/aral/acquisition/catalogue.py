@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aral.acquisition.acs_fw import ACS_FW
+from aral.acquisition.alfa_mix import ALFA_MIX
 from aral.acquisition.badge import BADGE
 from aral.acquisition.bald import BALD, BATCHBALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.cluster_margin import CLUSTER_MARGIN
@@ -26,7 +27,7 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (BALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD, BATCHBALD, ACS_FW),
     (COMMITTEE, COMMITTEE_DIVERGENCE),
     (CORE_SET, ROBUST_CORE_SET, CENTROIDS, TYPICLUST, PROBCOVER, MAXHERDING),
-    (BADGE, CLUSTER_MARGIN, UNCERTAINTY_HERDING, LINEAR_HERDING, DROPQUERY),
+    (BADGE, CLUSTER_MARGIN, UNCERTAINTY_HERDING, LINEAR_HERDING, DROPQUERY, ALFA_MIX),
     (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL, ARAL_GRAPH),
     (TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH),
     (GAAL,),

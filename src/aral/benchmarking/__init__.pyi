@@ -23,7 +23,7 @@ from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
-from .results import Difference, GridResult, UnitResult, is_grid, read_result
+from .results import Difference, GridResult, UnitResult, is_grid, read_result, run_folders
 from .runs import drive, load_data, read_projection, read_spec, recorded_hardware, run
 from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
 from .statistics import (
@@ -119,6 +119,7 @@ __all__ = [
     "recorded_hardware",
     "resolve",
     "run",
+    "run_folders",
     "run_grid",
     "scaled",
     "unequal",

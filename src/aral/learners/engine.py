@@ -408,6 +408,7 @@ class Engine(Learner):
         self._graph: NeighbourGraph | None = None
         self._ood: Ids = NO_IDS
         self._propagated: Callable[[], PropagatedLabels] | None = None
+        self._query_labels: LabelledSet | None = None
         self._pretrained: dict[str, Tensor] = {}
         self._initialise(0)
 
@@ -474,6 +475,7 @@ class Engine(Learner):
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
         """Remember the labels; they are propagated along the neighbour graph when that is first needed."""
         self._ood = ood
+        self._query_labels = labelled
         self._propagated = self._propagate(labelled)
 
     def _propagate(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
@@ -629,7 +631,8 @@ class Engine(Learner):
             ValueError: an output needs a pool or labels that were not given.
         """
         wanted = frozenset(needs)
-        found = self._predictor.predict(images, wanted - self.supplied_by_graph, stream)
+        of_networks = wanted - self.supplied_by_graph
+        found = self._predictor.predict(images, of_networks, stream, self._query_labels)
         of_graph: dict[Need, Tensor] = {}
         if Need.REPRESENTATION in wanted:
             of_graph[Need.REPRESENTATION] = self._neighbour_graph.vectors(images.ids)
@@ -642,6 +645,10 @@ class Engine(Learner):
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
         """See :meth:`aral.learners.prediction.Predictor.diagnose`; empty without an encoder."""
         return self._predictor.diagnose(labelled, unlabelled)
+
+    def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
+        """See :meth:`aral.learners.prediction.Predictor.check_generated`."""
+        return self._predictor.check_generated(labelled, stream)
 
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
         """Generated and reconstructed images, with the same z for every class of a column."""
