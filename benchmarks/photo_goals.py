@@ -1,11 +1,12 @@
-"""What the default on photographs reaches with 30, 50, 100 and 200 labels, and how much of the gap from R to F it closes.
+"""What the default on photographs reaches with few labels, and how much of the gap from R to F it closes.
 
     python benchmarks/photo_goals.py data/photos/trash data/photos/sign-digits
 
-The default of features: a first query of ten k-means centres, then queries of ten by ``linear-herding``, and ``pseudo-label``
-trained on all labels with the preset of features. ``linear-herding`` reads labels and representation alone, so the network
-is trained only where it is measured. R and F are those of ``feature_baselines.py``: logistic regression on random labels
-(ten draws) and on all labels. Test accuracy, each seed measured once. Rows: ``photo-goals.json``.
+The default of features: a first query of ten k-means centres, then queries of ten by ``linear-herding``, and
+``pseudo-label`` trained on all labels with the preset of features. ``linear-herding`` reads labels and representation
+alone, so the network is trained only where it is measured. R and F are those of ``feature_baselines.py``: logistic
+regression on random labels (ten draws) and on all labels. Test accuracy, each seed measured once. Rows:
+``photo-goals.json``.
 """
 
 from __future__ import annotations
