@@ -6,6 +6,7 @@ import pytest
 
 from aral.acquisition import ACQUISITIONS
 from aral.benchmarking import SHORT_NAMES, Method, learner_titles, make_learner
+from aral.benchmarking.auto import AUTO_METHOD, AUTO_METHOD_ON_FEATURES
 from aral.errors import BadInput
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS
 from aral.randomness import Stream
@@ -17,7 +18,6 @@ from aral.testing import planted_data, tiny_settings
     [
         ("graph-ssl", "graph-ssl", "aral-graph"),
         ("graph-ssl+random", "graph-ssl", "random"),
-        ("auto", "graph-ssl", "aral-graph"),
         ("aral", "aral", "aral"),
         ("aral:paper", "aral", "aral"),
         ("aral:released", "aral:released", "aral"),
@@ -44,9 +44,23 @@ def test_parse(text: str, learner: str, acquisition: str) -> None:
     assert Method.parse(str(method)) == method
 
 
-def test_only_auto_has_a_reason() -> None:
-    assert Method.parse("auto").reason and not Method.parse("graph-ssl+aral-graph").reason
-    assert Method.parse("auto") == Method.parse("graph-ssl+aral-graph")
+@pytest.mark.parametrize(
+    ("representation", "name"), [("pixels", AUTO_METHOD), ("timm:x", AUTO_METHOD_ON_FEATURES)]
+)
+def test_auto_stays_auto_until_the_representation_is_known(representation: str, name: str) -> None:
+    auto, named = Method.parse("auto"), Method.parse(name)
+    assert str(auto) == "auto" and not auto.reason
+    found = auto.on(representation)
+    assert found == named and found.reason and not named.reason
+    assert named.on(representation) is named
+    queries = Method.parse("auto+random")
+    assert str(queries) == "auto+random"
+    assert str(queries.on(representation)) == f"{named.learner}+random" and queries.on(representation).reason
+
+
+def test_the_methods_of_auto_are_named_in_full() -> None:
+    names = (AUTO_METHOD, AUTO_METHOD_ON_FEATURES)
+    assert [str(Method.parse(name)) for name in names] == list(names)
 
 
 @pytest.mark.parametrize("text", ["aral", "vaal", "typiclust", "bald"])
@@ -65,6 +79,9 @@ def test_a_name_of_a_learner_and_an_acquisition_means_the_learner(text: str) -> 
         ("supervised+bold", "Unknown method 'supervised+bold'", "Did you mean 'supervised+bald'"),
         ("aral:no-smpler", "'no-smpler'", "Did you mean 'no-sampler'"),
         ("vaal:no-sampler", "'vaal' has no variants", "Write 'vaal'"),
+        ("auto+", "names no acquisition", "Try 'auto+random'"),
+        ("auto:paper", "Unknown method 'auto:paper'", ""),
+        ("auto+max-entropi", "Unknown method 'auto+max-entropi'", ""),
         ("supervised+", "names no acquisition", "Try 'supervised+random'"),
         ("ceal+bald", "Unknown method 'ceal+bald'", "Did you mean '"),
         ("random+bald", "'random' is an acquisition, not a learner", "Try 'supervised+random'"),

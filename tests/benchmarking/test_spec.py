@@ -197,7 +197,7 @@ def test_auto_records_which_method_it_chose_and_why() -> None:
     assert auto.chosen and not named.chosen
     read = RunSpec.model_validate_json(auto.model_dump_json())
     assert read.method == named.method and read.method.reason == auto.chosen
-    assert auto.model_copy(update={"chosen": ""}) == named
+    assert auto.model_copy(update={"chosen": ""}) == named and differences(auto, named) == []
 
 
 # Single settings

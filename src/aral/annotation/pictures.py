@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
-from aral.data.decode import Channels, square
+from aral.data.decode import Channels, shows_colour, square
 from aral.data.image_file import Opened, open_image, peek, read_image_bytes
 from aral.data.pixel_values import Note
 from aral.data.unreadable import Reason, Refused
@@ -157,12 +157,6 @@ def choose_side(short_sides: Sequence[int], images: int, channels: Channels) -> 
     wanted = next((side for side in SIDES if side >= typical), SIDES[-1])
     affordable = [side for side in SIDES if images * channels * side**2 <= MOST_BYTES]
     return min(wanted, max(affordable, default=SIDES[0]))
-
-
-def shows_colour(pixels: UInt8[np.ndarray, "3 H W"]) -> bool:
-    """Whether an image has colour, beyond the noise of a JPEG."""
-    spread = pixels.max(axis=0).astype(np.int64) - pixels.min(axis=0)
-    return bool(np.quantile(spread, 0.99) > 8)
 
 
 def all_grey(images: Iterable[UInt8[np.ndarray, "3 H W"]]) -> bool:

@@ -23,9 +23,20 @@ from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
+from .representation_choice import Settled, choose_representation, pool_images, settle_representation
 from .results import Difference, GridResult, UnitResult, is_grid, read_result, run_folders
-from .runs import drive, load_data, read_projection, read_spec, recorded_hardware, run
-from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
+from .runs import drive, load_data, read_images, read_projection, read_spec, recorded_hardware, run
+from .spec import (
+    Rounds,
+    RunSpec,
+    asked_backbone,
+    differences,
+    preset_names,
+    resolve,
+    usable,
+    used_settings,
+    validated,
+)
 from .statistics import (
     LEVEL,
     MINIMUM_SEEDS,
@@ -82,6 +93,7 @@ __all__ = [
     "RunRecord",
     "RunSpec",
     "Scaled",
+    "Settled",
     "State",
     "TTest",
     "TargetRow",
@@ -89,8 +101,10 @@ __all__ = [
     "UnitResult",
     "Verdict",
     "VerdictRow",
+    "asked_backbone",
     "auto_text",
     "check_pairings",
+    "choose_representation",
     "compare_grid",
     "compare_runs",
     "curve_points",
@@ -108,10 +122,12 @@ __all__ = [
     "measured",
     "parity_hash",
     "parity_table",
+    "pool_images",
     "preset_names",
     "processors",
     "read_figure",
     "read_grid",
+    "read_images",
     "read_projection",
     "read_result",
     "read_run",
@@ -122,6 +138,7 @@ __all__ = [
     "run_folders",
     "run_grid",
     "scaled",
+    "settle_representation",
     "unequal",
     "units",
     "usable",

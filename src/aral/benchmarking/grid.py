@@ -40,6 +40,7 @@ class GridSpec(Settings):
     method_settings: dict[str, tuple[str, ...]] = Field(
         default_factory=dict
     )  # by method; override ``settings``
+    representation_chosen: str = ""  # why the representation of ``settings``, where it was 'auto'
     threads: int = Field(1, ge=1)  # of each unit; one gives the highest throughput with many units
     precision: Literal["auto", "float32", "bfloat16"] = (
         AUTO  # where settings have auto; a started grid has the choice
@@ -86,13 +87,15 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     common = {name: usable(grid.data, method, grid.settings, grid.arrays) for name, method in methods.items()}
     for setting in grid.settings:
         if not any(setting in found for found in common.values()):
-            resolve(grid.data, methods[grid.methods[0]], [setting], arrays=grid.arrays)  # raises the reason
+            first = grid.methods[0]
+            # Raises the reason.
+            resolve(grid.data, methods[first], [*common[first], setting], arrays=grid.arrays)
     made = []
     for seed in grid.seeds:
         for name in grid.methods:
             method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
             spec = _resolved(grid, method, settings, seed)
-            made.append(Unit(f"{method}-seed{seed}", spec))
+            made.append(Unit(f"{spec.method}-seed{seed}", spec))
     names = [unit.name for unit in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -152,6 +155,7 @@ def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int
         seed=seed,
         threads=grid.threads,
         arrays=grid.arrays,
+        representation_chosen=grid.representation_chosen,
     )
 
 

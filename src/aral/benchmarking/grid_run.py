@@ -16,7 +16,7 @@ from aral.benchmarking.pairing import check_pairings
 from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.results import Difference, GridResult, UnitResult, write_result
 from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, recorded_hardware, run
-from aral.benchmarking.spec import validated
+from aral.benchmarking.spec import differences, validated
 from aral.benchmarking.workers import GridObserver, Job, Progress, Report, State, execute, log_path
 from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Stage
@@ -149,7 +149,7 @@ def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str
             query = store.query(len(rounds))
     except (BadInput, RunFailed):
         return None  # the worker finds the reason and reports it
-    if not isinstance(recorded, dict) or validated(recorded) != unit.spec:
+    if not isinstance(recorded, dict) or differences(validated(recorded), unit.spec):
         return None
     whole = spent >= min(unit.spec.rounds.budget, pool_size) and query is None
     evaluated = bool(rounds) and all(row.stage is Stage.EVALUATED for row in rounds)

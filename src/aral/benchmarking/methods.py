@@ -8,11 +8,18 @@ import torch
 from pydantic import ValidationError
 
 from aral.acquisition import ACQUISITIONS, is_user_defined, make_acquisition
-from aral.benchmarking.auto import AUTO, AUTO_METHOD, AUTO_REASON
+from aral.benchmarking.auto import (
+    AUTO,
+    AUTO_METHOD,
+    AUTO_METHOD_ON_FEATURES,
+    AUTO_REASON,
+    AUTO_REASON_ON_FEATURES,
+)
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.networks import ImageShape
 from aral.randomness import Stream
+from aral.representations.settings import PIXELS
 from aral.types import ImageSet
 
 SHORT_NAMES = {"ceal": "pseudo-label+least-confidence"}
@@ -24,8 +31,8 @@ class Method:
     """A learner and an acquisition by name.
 
     Attributes:
-        learner: a learner with its variants, such as ``aral:released:no-sampler``.
-        acquisition: one of the acquisitions, or ``module:NAME``.
+        learner: a learner with its variants, such as ``aral:released:no-sampler``; ``auto`` until :meth:`on` is called.
+        acquisition: one of the acquisitions, or ``module:NAME``; ``auto`` likewise.
         reason: why it was chosen, where the name was ``auto``; empty otherwise.
     """
 
@@ -43,13 +50,11 @@ class Method:
         Raises:
             BadInput: a part is unknown; the nearest learner, acquisition or combination is suggested.
         """
-        if text.partition("+")[0] == AUTO:
-            learner, _, acquisition = AUTO_METHOD.partition("+")
-            named = cls.parse(text.replace(AUTO, learner, 1) if "+" in text else AUTO_METHOD)
-            return cls(named.learner, named.acquisition, AUTO_REASON)
+        if text == AUTO:
+            return cls(AUTO, AUTO)
         learner, plus, acquisition = SHORT_NAMES.get(text, text).partition("+")
         name, _, variants = learner.partition(":")
-        if name not in LEARNERS:
+        if learner != AUTO and name not in LEARNERS:
             if learner in ACQUISITIONS and not plus:
                 return cls("supervised", learner)
             if learner in ACQUISITIONS:
@@ -57,13 +62,27 @@ class Method:
                     f"'{learner}' is an acquisition, not a learner.", f"Try 'supervised+{learner}'."
                 )
             raise _unknown(text)
-        title = _title(name, tuple(part.strip() for part in variants.split(":") if part.strip()))
+        named = tuple(part.strip() for part in variants.split(":") if part.strip())
+        title = AUTO if learner == AUTO else _title(name, named)
         if plus and not acquisition:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{title}+random'.")
         if acquisition and not is_user_defined(acquisition):
             if acquisition not in ACQUISITIONS:
                 raise _unknown(text)
         return cls(title, acquisition or _default_acquisition(title))
+
+    def on(self, representation: str) -> Method:
+        """The method by name that ``auto`` stands for, with the reason; any other method as it is.
+
+        Args:
+            representation: what is read: pixels, or a backbone by name.
+        """
+        if self.learner != AUTO:
+            return self
+        on_pixels = representation == PIXELS
+        named = Method.parse(AUTO_METHOD if on_pixels else AUTO_METHOD_ON_FEATURES)
+        acquisition = named.acquisition if self.acquisition == AUTO else self.acquisition
+        return Method(named.learner, acquisition, AUTO_REASON if on_pixels else AUTO_REASON_ON_FEATURES)
 
     @property
     def learner_name(self) -> str:
@@ -77,7 +96,7 @@ class Method:
         return tuple(named.split(":")) if named else ()
 
     def __str__(self) -> str:
-        return f"{self.learner}+{self.acquisition}"
+        return AUTO if self.acquisition == AUTO else f"{self.learner}+{self.acquisition}"
 
 
 def _title(name: str, variants: tuple[str, ...]) -> str:

@@ -81,16 +81,18 @@ def load_data(
         assert given.features_of is not None  # as all arrays have
         return projected(given, given.features_of, chosen.components)[0]
     if chosen.is_pixels:
-        return _pixels(spec, root, download)
+        return read_images(spec, root, download)
     backbone = make_backbone(chosen, download)
     with FeatureCache.of(backbone, precision=chosen.precision) as cache:
         reader = FeatureReader(backbone, cache, progress)
-        data = with_features(_pixels(spec, root, download, reader), reader)
+        data = with_features(read_images(spec, root, download, reader), reader)
     return projected(data, backbone, chosen.components)[0]
 
 
-def _pixels(spec: RunSpec, root: Path | None, download: bool, reader: Reader | None = None) -> DataSet:
-    """The data set, with image files as pixels or as the reader has them."""
+def read_images(
+    spec: RunSpec, root: Path | None = None, download: bool = False, reader: Reader | None = None
+) -> DataSet:
+    """The data set of a run, cut to its sizes, with image files as pixels or as the reader has them."""
     limits = Limits(spec.pool_size, spec.test_size, _LIMITED)
     if spec.data in NAMES:
         return load(spec.data, root, download, spec.side, limits, reader)

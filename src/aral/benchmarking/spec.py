@@ -22,6 +22,9 @@ from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS, AnyLearner, variant_settings
 from aral.learners.settings import NOT_SHARED
 from aral.representations.settings import (
+    AUTO as UNCHOSEN,
+)
+from aral.representations.settings import (
     EMBEDDED,
     GIVEN,
     PIXELS,
@@ -69,6 +72,7 @@ class RunSpec(Settings):
     acquisition: Annotated[str, NOT_SHARED]
     chosen: Annotated[str, NOT_SHARED] = ""  # why this method, where its name was 'auto'
     seed: int = 0
+    representation_chosen: Annotated[str, NOT_SHARED] = ""  # likewise, of the representation
     device: Literal["cpu", "cuda", "mps"] = "cpu"  # where to compute
     threads: int = Field(2, ge=1)  # of PyTorch; sums are ordered by it, so it belongs to the result
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
@@ -120,7 +124,7 @@ def resolve(
     settings. Where ``learner.training.precision`` or ``threads`` is ``auto``, as in most presets, the specification has
     what is faster on this machine.
     With another representation than pixels, or features that were computed elsewhere, the preset of features stands for
-    that of the data set.
+    that of the data set. The method ``auto`` is the one for the representation.
 
     Args:
         data: name of a data set, or a folder of class folders; not read where ``arrays`` are given.
@@ -138,11 +142,17 @@ def resolve(
     if arrays is None and name == FOLDER_PRESET and not Path(data).expanduser().is_dir():
         error = unknown_name("data set", data, NAMES)
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
-    learner = method.learner_name
     given = [_parsed(setting) for setting in settings]
     backbone = _backbone(fields, given) if arrays is None else GIVEN
+    if backbone == UNCHOSEN:
+        raise BadInput(
+            "The representation 'auto' has to be chosen before settings are resolved.",
+            f"Name one, such as {EMBEDDED}; in Python, see aral.benchmarking.settle_representation.",
+        )
     if backbone != PIXELS:
         name = FEATURES_PRESET
+    method = method.on(backbone)
+    learner = method.learner_name
     preset, of_learner = read_preset(name), read_learner_preset(learner)
     of_variants = preset.pop("learners", {})
     table = {**preset, "learner": _fitting(preset.get("learner", {}), LEARNERS[learner])}
@@ -184,6 +194,12 @@ def _check_arrays(spec: RunSpec, given: FeatureArrays | None) -> None:
         raise BadInput(
             "Features cannot be named by a setting.", "Write --features FEATURES.npy --labels LABELS.csv"
         )
+
+
+def asked_backbone(settings: Iterable[str]) -> str | None:
+    """The representation that single settings name, ``auto`` too; None where they name none."""
+    names = [_at(_parsed(setting), _BACKBONE) for setting in settings]
+    return next((str(name) for name in reversed(names) if name is not None), None)
 
 
 def _backbone(fields: Mapping[str, Any], given: Iterable[Mapping[str, Any]]) -> str:
@@ -412,10 +428,14 @@ def flattened(spec: RunSpec) -> dict[str, Any]:
     return {name: _at(table, name) for name in _leaves(table, "")}
 
 
+REASONS = frozenset({"chosen", "representation_chosen"})
+"""Fields of a specification that say why, and change nothing."""
+
+
 def differences(one: RunSpec, other: RunSpec) -> list[str]:
-    """The settings in which two specifications differ, as ``name: one → other``."""
+    """The settings in which two specifications differ, as ``name: one → other``; the reasons for them may."""
     first, second = flattened(one), flattened(other)
-    found = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second})]
+    found = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second} - REASONS)]
     return [f"{name}: {a} → {b}" for name, a, b in found if a != b]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +31,17 @@ from aral.cli.options import (
     TestShare,
     arrays_of,
     baseline_of,
+    default_representation,
     features_suffix,
     short_settings,
     targets_of,
 )
 from aral.cli.printing import say
+from aral.cli.screen import FeatureLines
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.plural import counted
+from aral.representations.settings import GIVEN, PIXELS
 
 RUNS = Path("runs")
 METHODS = "auto+random,auto"
@@ -123,11 +127,12 @@ def compare_command(
                 "--full-learner": full_learner,
             }
         )
-        spec, seeds_reason = benchmarking.read_grid(grid), ""
+        read, seeds_reason = benchmarking.read_grid(grid), ""
+        spec, _ = _settled(read, PIXELS, lambda backbone: folder or RUNS / read.name, data_root, download)
     else:
-        named = Path(dataset or "").name if arrays is None else arrays.folder_name
+        name = f"compare-{Path(dataset or '').name if arrays is None else arrays.folder_name}"
         spec = benchmarking.GridSpec(
-            name=f"compare-{named}{features_suffix(representation)}",
+            name=name,
             data=dataset or "" if arrays is None else arrays.name,
             arrays=arrays,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
@@ -136,13 +141,21 @@ def compare_command(
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )
+        spec, backbone = _settled(
+            spec,
+            default_representation(spec.data),
+            lambda backbone: folder or RUNS / f"{name}{features_suffix(backbone)}",
+            data_root,
+            download,
+        )
+        spec = spec.model_copy(update={"name": f"{name}{features_suffix(backbone)}"})
         spec, seeds_reason = _with_default_seeds(spec) if seeds is None else (spec, "")
     if allow_unequal:
         spec = benchmarking.grid_of(spec.model_dump() | {"allow_unequal": True})
     made, targets = benchmarking.units(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
-    if any(name.partition("+")[0] == benchmarking.AUTO for name in spec.methods):
-        say(benchmarking.auto_text(), err=True)
+    if chosen_text := benchmarking.auto_text(unit.spec for unit in made):
+        say(chosen_text, err=True)
     if dry_run:
         benchmarking.check_pairings(made)
         if seeds_reason:
@@ -162,6 +175,39 @@ def compare_command(
     else:
         print_comparison(comparison, page)
     check_result(result)
+
+
+def _settled(
+    spec: benchmarking.GridSpec,
+    default: str,
+    folder_of: Callable[[str], Path],
+    data_root: Path | None,
+    download: bool,
+) -> tuple[benchmarking.GridSpec, str]:
+    """The grid with a representation by name, and this name; a grid that was started keeps the one it has."""
+
+    def recorded(settled: benchmarking.Settled) -> str:
+        with suppress(BadInput):
+            grid = benchmarking.read_result(folder_of(settled.backbone)).grid
+            if benchmarking.asked_backbone(grid.settings) == settled.backbone:
+                return grid.representation_chosen
+        return ""
+
+    if spec.arrays is not None:
+        return spec, GIVEN
+    settled = benchmarking.settle_representation(
+        spec.data,
+        [benchmarking.Method.parse(name) for name in spec.methods],
+        spec.settings,
+        default=default,
+        root=data_root,
+        download=download,
+        recorded=recorded,
+        progress=FeatureLines(Console(stderr=True)),
+    )
+    reason = settled.reason or spec.representation_chosen
+    update = {"settings": settled.settings, "representation_chosen": reason}
+    return spec.model_copy(update=update), settled.backbone
 
 
 def _with_default_seeds(spec: benchmarking.GridSpec) -> tuple[benchmarking.GridSpec, str]:

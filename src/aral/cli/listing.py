@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aral import benchmarking, data
-from aral.cli.options import AsJson, SetOption
+from aral.cli.options import AsJson, RepresentationOption, SetOption, default_representation, short_settings
 from aral.cli.printing import say
 
 
@@ -44,8 +44,18 @@ def list_command(as_json: AsJson = False) -> None:
 def settings_command(
     dataset: Annotated[str, typer.Argument(help="A data set, or a folder of class folders.")],
     method: Annotated[str, typer.Option(help="A method.")] = "auto",
+    representation: RepresentationOption = None,
     setting: SetOption = None,
 ) -> None:
     """Print all settings that a method uses as JSON. Each can be changed with --set."""
-    spec = benchmarking.resolve(dataset, benchmarking.Method.parse(method), setting or [])
+    chosen = benchmarking.Method.parse(method)
+    settled = benchmarking.settle_representation(
+        dataset,
+        [chosen],
+        [*short_settings(representation=representation), *(setting or [])],
+        default=default_representation(dataset),
+    )
+    spec = benchmarking.resolve(dataset, chosen, settled.settings, representation_chosen=settled.reason)
+    if chosen_text := benchmarking.auto_text([spec]):
+        say(chosen_text, err=True)
     say(json.dumps(benchmarking.used_settings(spec), indent=2))

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from aral import benchmarking, data
+from aral.data import NAMES
 from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
-from aral.representations.settings import PIXELS, RepresentationSettings
+from aral.representations.settings import AUTO, EMBEDDED, GIVEN, PIXELS, RepresentationSettings
 
 DataRoot = Annotated[
     Path | None,
@@ -23,7 +24,8 @@ RepresentationOption = Annotated[
     str | None,
     typer.Option(
         "--representation",
-        help="What learners read: pixels, efficientnet-lite0, timm:NAME, …; see docs/representations.md.",
+        help="What learners read: auto, pixels, efficientnet-lite0, timm:NAME, …; see docs/representations.md. "
+        "Default: auto for a folder, pixels for a named data set.",
     ),
 ]
 Threads = Annotated[
@@ -76,7 +78,10 @@ Accuracy = Annotated[
 
 
 def short_settings(
-    budget: int | None, query_size: int | None, steps: int | None, representation: str | None = None
+    budget: int | None = None,
+    query_size: int | None = None,
+    steps: int | None = None,
+    representation: str | None = None,
 ) -> list[str]:
     """The settings of the short options, as ``--set`` takes them; options that were not given are left out."""
     named = {
@@ -90,9 +95,14 @@ def short_settings(
     return [f"{name}={value}" for name, value in named.items() if value is not None]
 
 
-def features_suffix(representation: str | None) -> str:
-    """What the name of a folder ends in: the backbone after a hyphen; nothing for pixels."""
-    return RepresentationSettings(backbone=representation or PIXELS).suffix
+def default_representation(dataset: str) -> str:
+    """What learners read where no option says: pixels of a named data set; of a folder, its images decide."""
+    return PIXELS if dataset in NAMES else AUTO
+
+
+def features_suffix(representation: str) -> str:
+    """What the name of a folder ends in: the backbone after a hyphen; nothing for pixels and for given features."""
+    return "" if representation == GIVEN else RepresentationSettings(backbone=representation).suffix
 
 
 def arrays_of(
@@ -166,10 +176,12 @@ def baseline_of(baseline: str | None, methods: Iterable[str]) -> str | None:
     if baseline is None or baseline in known:
         return baseline
     try:
-        name = str(benchmarking.Method.parse(baseline))
+        method = benchmarking.Method.parse(baseline)
+        names = [str(method.on(representation)) for representation in (PIXELS, EMBEDDED)]
     except BadInput:
-        name = baseline
-    if name not in known:
+        names = [baseline]
+    name = next((each for each in names if each in known), None)
+    if name is None:
         raise unknown_name("baseline", baseline, known)
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,12 +28,14 @@ from aral.cli.options import (
     TestShare,
     Threads,
     arrays_of,
+    default_representation,
     short_settings,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
+from aral.representations.settings import GIVEN
 
 RUNS = Path("runs")
 
@@ -87,23 +90,50 @@ def run_command(
     settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
+    settings += setting or []
     chosen = benchmarking.Method.parse(method)
+    sizes = {
+        "seed": seed,
+        "threads": threads,
+        "pool_size": pool_size,
+        "test_size": test_size,
+        "arrays": arrays,
+    }
+    data_name = dataset or ""
+
+    def folder_of(name: str) -> Path:
+        return folder or RUNS / name
+
+    def recorded(settled: benchmarking.Settled) -> str:
+        with suppress(BadInput):
+            spec = benchmarking.resolve(data_name, chosen, settled.settings, None, **sizes)
+            spec = benchmarking.read_spec(folder_of(spec.folder_name))
+            if spec.representation.backbone == settled.backbone:
+                return spec.representation_chosen
+        return ""
+
+    if arrays is not None:
+        settled = benchmarking.Settled(tuple(settings), GIVEN)
+    else:
+        settled = benchmarking.settle_representation(
+            data_name,
+            [chosen],
+            settings,
+            default=default_representation(data_name),
+            pool_size=pool_size,
+            root=data_root,
+            download=download,
+            recorded=recorded,
+            progress=FeatureLines(Console(stderr=True)),
+        )
     spec, target = spec_and_folder(
-        lambda name: folder or RUNS / name,
-        dataset or "",
-        chosen,
-        [*settings, *(setting or [])],
-        seed=seed,
-        threads=threads,
-        pool_size=pool_size,
-        test_size=test_size,
-        arrays=arrays,
+        folder_of, data_name, chosen, settled.settings, representation_chosen=settled.reason, **sizes
     )
+    if chosen_text := benchmarking.auto_text([spec]):
+        say(chosen_text, err=True)
     if dry_run:
         say(spec.model_dump_json(indent=2))
         return
-    if chosen.reason:
-        say(benchmarking.auto_text(), err=True)
     run_and_report(spec, load_data(spec, data_root, download), target, as_json)
 
 
@@ -112,7 +142,7 @@ def spec_and_folder(
     dataset: str,
     method: benchmarking.Method,
     settings: Sequence[str] = (),
-    **fields: int | data.FeatureArrays | None,
+    **fields: int | str | data.FeatureArrays | None,
 ) -> tuple[benchmarking.RunSpec, Path]:
     """A run and its folder; precision and threads that were measured when the run was started stay.
 

@@ -18,7 +18,7 @@ from aral.data.image_file import MAX_PIXELS, open_image, read_image_bytes
 from aral.data.pixel_values import Note
 from aral.data.unreadable import Refused, Unreadable
 
-__all__ = ["MAX_PIXELS", "Channels", "Decoded", "decode_all", "decode_image", "square"]
+__all__ = ["MAX_PIXELS", "Channels", "Decoded", "decode_all", "decode_image", "shows_colour", "square"]
 
 _FILES_AT_ONCE = 4096
 
@@ -100,3 +100,9 @@ def square(image: Image.Image, side: int, channels: Channels) -> UInt8[np.ndarra
         image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def shows_colour(pixels: UInt8[np.ndarray, "3 H W"]) -> bool:
+    """Whether an image has colour, beyond the noise of a JPEG."""
+    spread = pixels.max(axis=0).astype(np.int64) - pixels.min(axis=0)
+    return bool(np.quantile(spread, 0.99) > 8)

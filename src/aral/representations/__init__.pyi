@@ -1,5 +1,6 @@
 from .backbone import Backbone, Framing
 from .catalogue import REPRESENTATIONS, backbone_of, make_backbone
+from .choice import Choice, Facts, choose_backbone, view_agreement
 from .components import half_whitened, leading_components, principal_components
 from .efficientnet_lite import efficientnet_lite0
 from .extraction import (
@@ -17,15 +18,18 @@ from .feature_sets import FeatureReader, projected, with_features
 from .gradients import gradient_features, oriented_gradients
 from .graph import NeighbourGraph, PropagatedLabels, Representation
 from .projection import Projection, fit_projection, project
-from .settings import PIXELS, Fit, RepresentationSettings
+from .settings import AUTO, PIXELS, Fit, RepresentationSettings, backbone_by_size
 
 __all__ = [
+    "AUTO",
     "PIXELS",
     "REPRESENTATIONS",
     "VIEWS",
     "Backbone",
     "Cached",
+    "Choice",
     "Extracted",
+    "Facts",
     "FeatureCache",
     "FeatureReader",
     "Fit",
@@ -39,7 +43,9 @@ __all__ = [
     "PropagatedLabels",
     "Representation",
     "RepresentationSettings",
+    "backbone_by_size",
     "backbone_of",
+    "choose_backbone",
     "efficientnet_lite0",
     "extract_features",
     "features_in_order",
@@ -52,6 +58,7 @@ __all__ = [
     "principal_components",
     "project",
     "projected",
+    "view_agreement",
     "view_of",
     "with_features",
 ]

@@ -15,13 +15,14 @@ from aral.representations.hf_backbones import PREFIX as HF
 from aral.representations.hf_backbones import hf_backbone
 from aral.representations.onnx_backbones import PREFIX as ONNX
 from aral.representations.onnx_backbones import onnx_backbone
-from aral.representations.settings import EMBEDDED, PIXELS, RepresentationSettings
+from aral.representations.settings import AUTO, EMBEDDED, PIXELS, RepresentationSettings
 from aral.representations.timm_backbones import PREFIX as TIMM
 from aral.representations.timm_backbones import timm_backbone
 
 TORCHVISION = "torchvision:"
 
 REPRESENTATIONS = (
+    AUTO,
     PIXELS,
     EMBEDDED,
     gradients.NAME,
@@ -108,6 +109,11 @@ def _by_name(name: str, download: bool) -> Backbone:
             return hf_backbone(rest, download)
         if kind + colon == ONNX:
             return onnx_backbone(rest)
+    if name == AUTO:
+        raise BadInput(
+            "The representation 'auto' has not been chosen yet.",
+            f"Name one, such as {EMBEDDED}; in Python, aral.benchmarking.choose_representation chooses.",
+        )
     if name == PIXELS:
         raise BadInput("Pixels have no backbone.", f"Name one: --representation {EMBEDDED}")
     raise BadInput(f"Unknown representation '{name}'.", f"Valid: {', '.join(REPRESENTATIONS)}.")

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from aral.settings import Settings
 
+AUTO = "auto"
+"""In place of a name: chosen from the images (:mod:`aral.representations.choice`) before anything is read."""
+
 PIXELS = "pixels"
 """The images themselves; no backbone."""
 
@@ -20,6 +23,25 @@ EMBEDDED = "efficientnet-lite0"
 
 SIDE_FOR_SMALL_IMAGES = 160
 """At which the embedded backbone reads images of 8 to 64 pixels: as accurate as 224, twice as fast (CIFAR-10)."""
+
+
+LARGEST_GREY_SIDE = 64
+"""Grey images of so many pixels or fewer a side are digits, drawings, characters: pixels serve."""
+
+LARGEST_TINY_SIDE = 16
+"""In colour images of so many pixels or fewer a side a backbone may see nothing; larger ones are photographs."""
+
+
+def backbone_by_size(side: int, channels: int) -> str | None:
+    """The backbone that size and colour alone decide, or pixels; None where the images themselves have to be compared.
+
+    Args:
+        side: of the images, the shorter one, in pixels.
+        channels: 3 for colour, 1 for grey.
+    """
+    if channels == 1:
+        return PIXELS if side <= LARGEST_GREY_SIDE else None
+    return EMBEDDED if side > LARGEST_TINY_SIDE else None
 
 
 class Fit(StrEnum):
@@ -36,7 +58,9 @@ class Fit(StrEnum):
 class RepresentationSettings(Settings):
     """From images to what the learner reads. With ``pixels`` nothing else here has an effect."""
 
-    backbone: str = PIXELS  # "efficientnet-lite0", "timm:NAME", …; see docs/representations.md
+    backbone: str = (
+        PIXELS  # "efficientnet-lite0", "timm:NAME", …; see docs/representations.md; "auto" before a run
+    )
     side: int | None = Field(None, ge=8)  # of the squares that the backbone reads; None: its own
     fit: Fit | None = None  # how images become squares; None: the backbone's way
     components: int = Field(128, ge=0)  # principal components that are kept; 0: all features, standardised
