@@ -171,7 +171,7 @@ def _setting_for_pixels(data: str, methods: Sequence[Method], settings: Sequence
 
 @dataclass(eq=False)
 class _Listed:
-    """A :data:`aral.data.Reader` that reads headers only: the one number of a row says which file it is.
+    """A :data:`aral.data.Reader` that reads headers only: the one number of a row says which of 2²⁴ files it is.
 
     Files of equal bytes have the same number, so that pictures in the folders of two classes are found as ever.
     """
@@ -192,7 +192,7 @@ class _Listed:
                 unreadable.append(Unreadable(name, refused.reason, refused.detail))
                 continue
             found.append(name)
-        rows = torch.tensor(numbers, dtype=torch.float64).reshape(-1, 1, 1, 1)
+        rows = torch.tensor(numbers, dtype=torch.float32).reshape(-1, 1, 1, 1)
         return FolderImages(
             ImageSet.of(rows), tuple(found), ("",) * len(found), (), (), (), tuple(unreadable)
         )
