@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-AHEAD, LOW = 12, 9
-"""Cards asked for, and how few are left when more are asked for; as in ``deck.js``."""
+AHEAD, LOW, KEPT = 12, 9, 2
+"""Cards asked for, how few are left when more are asked for, and how many stay after the first when there is a newer
+query; as in ``deck.js``."""
 
 BATCH = 50
 """Answers in a request; as in ``outbox.js``."""
@@ -140,7 +141,13 @@ class Page:
     repeated: int = 0
     waits: list[float] = field(default_factory=list)
 
-    def refill(self) -> None:
+    def renew(self) -> None:
+        """There is a newer query: keep the cards that are shown next, give the others back and ask anew."""
+        while len(self.cards) > 1 + KEPT:
+            self.cards.pop()
+        self.refill(fresh=True)
+
+    def refill(self, fresh: bool = False) -> None:
         """Ask for cards when few are left, and fetch their pictures."""
         if len(self.cards) > min(LOW, self.ahead - 1):
             return
@@ -151,11 +158,12 @@ class Page:
             count=self.ahead - len(self.cards),
             holding=",".join(map(str, sorted(busy))),
             tab=self.tab,
+            fresh=fresh,
         )
-        fresh = [card for card in found["cards"] if card["image_id"] not in busy]
-        self.cards.extend(fresh)
-        self.names |= {card["image_id"]: card["name"] for card in fresh}
-        for card in fresh:
+        new = [card for card in found["cards"] if card["image_id"] not in busy]
+        self.cards.extend(new)
+        self.names |= {card["image_id"]: card["name"] for card in new}
+        for card in new:
             self.browser.picture(card["thumbnail"])
 
     def give(self, action: str, class_id: int | None = None) -> Event:

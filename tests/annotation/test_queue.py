@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from aral.annotation import BY_CHANCE, Card, ModelRecord, Project, Provenance
+from aral.annotation import BY_CHANCE, Card, ModelRecord, Project, Provenance, TrainingState
 from aral.annotation.predictions import hides_suggestion
 from aral.annotation.queue import Assignment, mix
 from aral.errors import BadInput
@@ -304,3 +304,39 @@ def steps(project: Project, connections: Sequence[sqlite3.Connection], label: st
     for connection in connections:
         connection.set_progress_handler(None, 0)
     return count
+
+
+def test_a_tab_gives_back_what_it_held_when_there_is_a_newer_query(project: Project) -> None:
+    ids = [int(each) for each in project.images.labelable_ids()]
+    first = project.queue.next_cards("Ann", 4)
+    kept = first[0].image_id
+    free = [image for image in ids if image not in {card.image_id for card in first}]
+    query = np.array(free[:3], dtype=np.int64)
+    project.queue.replace(0, query, np.ones(3), ["", "", ""], "margin", np.empty(0, np.int64))
+    stale = project.queue.next_cards("Ann", 3, [kept])
+    assert {card.image_id for card in stale} <= {card.image_id for card in first}
+    fresh = project.queue.next_cards("Ann", 3, [kept], fresh=True)
+    assert [card.image_id for card in fresh if card.purpose == "query"] == free[:3][: len(fresh)]
+    others = {card.image_id for card in project.queue.next_cards("Bob", 20)}
+    assert kept not in others, "what is on the page stays leased"
+    assert {card.image_id for card in first[1:]} <= others
+
+
+def test_the_estimate_set_comes_first_while_images_are_read_and_nothing_is_queried(
+    make_project: MakeProject,
+) -> None:
+    project = make_project(budget=20, estimate_share=0.3)
+    project.models.set_training_state(TrainingState("reading"))
+    size = int(project.estimate.image_ids().size)
+    cards = project.queue.next_cards("Ann", size + 2)
+    assert [card.purpose for card in cards] == ["estimate"] * size + ["random"] * 2
+
+
+def test_the_estimate_set_is_mixed_in_once_something_is_queried(make_project: MakeProject) -> None:
+    project = make_project(budget=20, estimate_share=0.3)
+    project.models.set_training_state(TrainingState("reading"))
+    in_set = set(project.estimate.image_ids().tolist())
+    query = np.array([each for each in project.images.labelable_ids() if each not in in_set][:4])
+    project.queue.replace(0, query, np.ones(4), [""] * 4, "margin", np.empty(0, np.int64))
+    purposes = [card.purpose for card in project.queue.next_cards("Ann", 4)]
+    assert purposes.count("query") >= 2

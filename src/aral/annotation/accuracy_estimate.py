@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int64
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from aral.annotation import ClassFigure, Estimate
 from aral.learners import evaluate_probabilities
@@ -26,8 +26,8 @@ def exact_interval(correct: int, count: int) -> Estimate:
         correct: number of correct predictions.
         count: number of predictions, at least 1.
     """
-    low = float(beta.ppf(TAIL, correct, count - correct + 1)) if correct else 0.0
-    high = float(beta.ppf(1 - TAIL, correct + 1, count - correct)) if correct < count else 1.0
+    low = float(betaincinv(correct, count - correct + 1, TAIL)) if correct else 0.0
+    high = float(betaincinv(correct + 1, count - correct, 1 - TAIL)) if correct < count else 1.0
     return Estimate(correct / count, low, high, count)
 
 

@@ -36,15 +36,22 @@ from aral.annotation.formats import (
     write_exported,
 )
 from aral.annotation.model_cards import (
-    DEFAULT_LICENCE,
     METADATA_FILE,
     MODEL,
     SNIPPETS,
     ExportedModel,
+    default_licence,
     metadata,
     model_card,
 )
-from aral.annotation.portable import ONNX_FILE, TORCH_FILE, export_onnx, export_torch, require_onnx
+from aral.annotation.portable import (
+    ONNX_FILE,
+    TORCH_FILE,
+    NotPortable,
+    export_onnx,
+    export_torch,
+    require_onnx,
+)
 from aral.annotation.snippets import MODEL_SNIPPET
 from aral.errors import BadInput, RunFailed, unknown_name
 
@@ -96,6 +103,7 @@ def export(
     placing: Placing = "copy",
     *,
     licence: str = "",
+    download: bool = False,
     further: Callable[[Path], Sequence[str]] | None = None,
 ) -> Exported:
     """Write labels and classifier into a folder; files of an earlier export are replaced.
@@ -108,12 +116,13 @@ def export(
         formats: some of :data:`FORMATS`.
         placing: images of an ImageFolder as copies or as symbolic links.
         licence: of the classifier, for its metadata; empty if none is stated.
+        download: whether weights of the classifier's backbone that are not on this machine may be fetched.
         further: writes more files into the folder it is given, and returns their names.
 
     Raises:
-        BadInput: a format is unknown or needs packages that are missing, the target cannot be used, or the classifier
-            is damaged.
-        RunFailed: the disk is full, or a file cannot be written.
+        BadInput: a format is unknown or needs packages that are missing, the target cannot be used, the classifier is
+            damaged, or a graph is to be written and its backbone is missing or another one.
+        RunFailed: the disk is full, a file cannot be written, or a download failed.
     """
     for format in formats:
         if format not in FORMATS:
@@ -124,7 +133,7 @@ def export(
     try:
         with TemporaryDirectory(prefix=UNPUBLISHED, dir=target) as name:
             folder = Path(name)
-            done = _write(project, folder, formats, placing, licence or DEFAULT_LICENCE)
+            done = _write(project, folder, formats, placing, licence, download)
             files = (*done.files, *(further(folder) if further else ()))
             _publish(folder, target)
         return replace(done, target=target, files=files, notes=(*done.notes, *_older(target, files)))
@@ -198,7 +207,7 @@ def _is_full(error: OSError) -> bool:
 
 
 def _write(
-    project: Project, target: Path, formats: Collection[str], placing: Placing, licence: str
+    project: Project, target: Path, formats: Collection[str], placing: Placing, licence: str, download: bool
 ) -> Exported:
     """Write everything into an empty folder."""
     rows = label_rows(project)
@@ -216,12 +225,11 @@ def _write(
         ("path", "reason", "detail"),
         [(bad.path, bad.reason, bad.detail) for bad in project.images.unreadable()],
     )
-    notes = []
+    notes: list[str] = []
     model = None
     if any(format in formats for format in MODEL_FORMATS):
-        model = _export_model(project, target, formats, licence)
-        if model is None:
-            notes.append("There is no classifier yet: nothing has been trained.")
+        model = _export_model(project, target, formats, licence, download)
+        notes += model.notes if model else ["There is no classifier yet: nothing has been trained."]
     contents[CARD] = model_card(project, model).encode("utf-8", "replace")
     for name, content in contents.items():
         write_exported(target / name, content)
@@ -234,25 +242,32 @@ def _write(
     return Exported(target, tuple(files), labels, left_out, tuple(notes))
 
 
+GRAPHS = {"torch-export": (TORCH_FILE, export_torch), "onnx": (ONNX_FILE, export_onnx)}
+"""File and function for each format that is a graph."""
+
+
 def _export_model(
-    project: Project, target: Path, formats: Collection[str], licence: str
+    project: Project, target: Path, formats: Collection[str], licence: str, download: bool
 ) -> ExportedModel | None:
     """Write the newest classifier; None when there is none."""
     record = project.models.newest()
     if record is None:
         return None
     classifier = _named_as_now(project, record, Classifier.load(project.folder / record.folder))
-    model = ExportedModel(record, classifier, licence=licence)
+    model = ExportedModel(record, classifier, licence=licence or default_licence(classifier.description))
     described = metadata(model)
-    files, graphs = [METADATA_FILE], []
+    files, graphs, notes = [METADATA_FILE], [], []
     if "model" in formats:
         classifier.save(target / MODEL)
         write_exported(target / MODEL_SNIPPET_FILE, MODEL_SNIPPET.encode())
         files += [f"{MODEL}/", MODEL_SNIPPET_FILE]
-    if "torch-export" in formats:
-        graphs.append(export_torch(classifier, target / TORCH_FILE, described))
-    if "onnx" in formats:
-        graphs.append(export_onnx(classifier, target / ONNX_FILE, described))
+    for format in (each for each in GRAPHS if each in formats):
+        name, write = GRAPHS[format]
+        classifier.backbone(download)
+        try:
+            graphs.append(write(classifier, target / name, described))
+        except NotPortable as error:
+            notes.append(f"{error.problem} {error.hint}")
     for graph in graphs:
         name, snippet = SNIPPETS[graph.file]
         write_exported(target / name, snippet.encode())
@@ -261,7 +276,7 @@ def _export_model(
     write_exported(
         target / METADATA_FILE, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode()
     )
-    return replace(model, files=tuple(files), graphs=tuple(graphs))
+    return replace(model, files=tuple(files), graphs=tuple(graphs), notes=tuple(notes))
 
 
 def _named_as_now(project: Project, record: ModelRecord, classifier: Classifier) -> Classifier:
@@ -273,7 +288,7 @@ def _named_as_now(project: Project, record: ModelRecord, classifier: Classifier)
         class_names=tuple(names[class_id] for class_id in record.class_ids),
         facts={**classifier.description.facts, **figures(record)},
     )
-    return Classifier(described, classifier.network.state_dict())
+    return Classifier(described, classifier.network.state_dict(), classifier.projection)
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -36,7 +36,7 @@ from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_byte
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 128
 _LABELABLE = "status = 'ready' AND duplicate_of IS NULL"
 
 ImageStatus = Literal["pending", "ready", "missing", "changed", "unreadable"]
@@ -173,6 +173,40 @@ class Images:
         """Ids of the images that can be labelled, ascending."""
         rows = self._database.rows(f"SELECT id FROM images WHERE {_LABELABLE} ORDER BY id")
         return np.array([image_id for (image_id,) in rows], dtype=np.int64)
+
+    def labelable_state(self) -> tuple[int, int]:
+        """Two numbers that change when other images can be labelled; cheap."""
+        count, total = self._database.row(
+            f"SELECT count(*), coalesce(sum(id), 0) FROM images WHERE {_LABELABLE}"
+        )
+        return int(count), int(total)
+
+    def pending(self) -> int:
+        """How many files were found and not read yet: not 0 while an import is under way or was stopped."""
+        return int(self._database.row("SELECT count(*) FROM images WHERE status = 'pending'")[0])
+
+    def by_urgency(self) -> list[tuple[int, str, str]]:
+        """Id, name and SHA-256 of the images that can be labelled: those with an answer first, then those that are
+        leased, then the estimate set, then the others at random.
+        """
+        rows = self._database.rows(
+            f"""SELECT id, name, sha256 FROM images i WHERE {_LABELABLE} ORDER BY verdicts > 0 DESC,
+                EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id) DESC, estimate DESC, shuffle"""
+        )
+        return [(image_id, os.fsdecode(name), sha256) for image_id, name, sha256 in rows]
+
+    def digests(self) -> dict[int, str]:
+        """SHA-256 by id of every image that was ever read, also of those whose file has gone or changed."""
+        return dict(
+            self._database.rows(
+                """SELECT id, sha256 FROM images
+                WHERE status IN ('ready', 'missing', 'changed') AND duplicate_of IS NULL"""
+            )
+        )
+
+    def most_pixels(self) -> int:
+        """The largest number of pixels an image may have, as the last sync had it."""
+        return self._max_pixels(None)
 
     def duplicates(self) -> dict[int, tuple[int, ...]]:
         """For each image with exact copies (equal bytes) the ids of these; they share its label."""

@@ -25,14 +25,14 @@ from aral.annotation.advice import (
     percent,
     sampling_note,
 )
-from aral.annotation.classifier import Classifier
+from aral.annotation.classifier import Classifier, Description
 from aral.annotation.portable import INPUT, ONNX_FILE, OUTPUT, TORCH_FILE, Portable
 from aral.annotation.snippets import ONNX_SNIPPET, TORCH_SNIPPET
 from aral.durable import Json
 from aral.plural import counted
 
 DEFAULT_LICENCE = "not stated; trained from random weights, without weights of others"
-"""What the metadata of a classifier state about its licence where none is given."""
+"""What the metadata of a classifier on pixels state about its licence where none is given."""
 
 MODEL = "model"
 """The sealed folder of an exported classifier."""
@@ -51,6 +51,7 @@ class ExportedModel:
         files: names of the files it was written to.
         graphs: the graphs among them.
         licence: of the classifier.
+        notes: what was not written and why, as sentences.
     """
 
     record: ModelRecord
@@ -58,6 +59,15 @@ class ExportedModel:
     files: tuple[str, ...] = ()
     graphs: tuple[Portable, ...] = ()
     licence: str = DEFAULT_LICENCE
+    notes: tuple[str, ...] = ()
+
+
+def default_licence(description: Description) -> str:
+    """What is stated about the licence of a classifier where none is given."""
+    features = description.features_of
+    if features is None:
+        return DEFAULT_LICENCE
+    return f"not stated; the weights of its backbone {features.backbone}: {features.licence}"
 
 
 def model_card(project: Project, exported: ExportedModel | None = None) -> str:
@@ -96,7 +106,7 @@ def model_card(project: Project, exported: ExportedModel | None = None) -> str:
     if model is not None:
         lines += _limits(project, model)
     if exported is not None:
-        lines += [*_use(exported), "## Licence", "", _plain(exported.licence)]
+        lines += [*_backbone(exported.classifier), *_use(exported), *_licence(exported)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -138,6 +148,7 @@ def metadata(exported: ExportedModel) -> dict[str, Json]:
             "meaning": "probabilities of the classes",
         },
         "preprocessing": classifier.preprocessing.as_json(),
+        "backbone": _backbone_as_json(classifier.description),
         "licence": exported.licence,
         "accuracy": None
         if estimate is None
@@ -156,6 +167,60 @@ def metadata(exported: ExportedModel) -> dict[str, Json]:
         },
         "round": model.round,
     }
+
+
+def _backbone_as_json(description: Description) -> dict[str, Json] | None:
+    features = description.features_of
+    if features is None:
+        return None
+    return {
+        "name": features.backbone,
+        "licence": features.licence,
+        "source": features.source,
+        "sha256": features.digest,
+        "components": features.components,
+    }
+
+
+def _backbone(classifier: Classifier) -> list[str]:
+    """What reads the images of a classifier on features."""
+    features, projection = classifier.description.features_of, classifier.projection
+    if features is None or projection is None:
+        return []
+    count, kept = projection.matrix.shape
+    _, height, width = classifier.preprocessing.shape
+    length = "divided by their length; " if projection.unit_length else ""
+    reduced = (
+        f"{length}the leading {kept} principal components of the photos are kept"
+        if features.components
+        else f"{length}each is standardised"
+    )
+    return [
+        "## Backbone",
+        "",
+        "The classifier reads features of a network that was trained on other images and is not changed.",
+        "",
+        f"- Name: {_plain(features.backbone)}",
+        f"- Licence of its weights: {_plain(features.licence)}",
+        f"- Source: {_plain(features.source)}",
+        f"- SHA-256 of its weights: {features.digest}",
+        f"- Input: {height}×{width}; {classifier.preprocessing.in_words()}.",
+        f"- Features: {count}, {reduced}.",
+        "",
+    ]
+
+
+def _licence(exported: ExportedModel) -> list[str]:
+    features = exported.classifier.description.features_of
+    lines = ["## Licence", "", _plain(exported.licence)]
+    if features is not None and exported.graphs:
+        graphs = " and ".join(f"`{graph.file}`" for graph in exported.graphs)
+        lines += [
+            "",
+            f"{graphs} {'holds' if len(exported.graphs) == 1 else 'hold'} the weights of the backbone "
+            f"{_plain(features.backbone)}, licence {_plain(features.licence)}.",
+        ]
+    return lines
 
 
 def _origins(project: Project) -> list[str]:
@@ -260,17 +325,26 @@ def _use(exported: ExportedModel) -> list[str]:
             "    python load_model.py PHOTO [PHOTO ...]",
             "",
         ]
+        if exported.classifier.description.features_of is not None:
+            lines += [
+                "The backbone is not in `model/`: it is loaded by its name, and its SHA-256 is compared. If its "
+                "weights are missing, the message says where they come from; `--download` fetches them.",
+                "",
+            ]
     if exported.graphs:
         names = exported.classifier.description.class_names
+        preprocessing = exported.classifier.preprocessing
+        by = "one level" if preprocessing.resampling == "bilinear" else "some levels"
+        then = "; then the backbone" if exported.classifier.projection else ""
         lines += [
             "### Input and output of the graphs",
             "",
             "- Input `pixels`: uint8, N×H×W×3, channels red, green, blue, 0..255; any N, H and W.",
-            f"- Inside the graph: {exported.classifier.preprocessing.in_words()}. The classifier was trained with the "
-            "resize of Pillow; in the graph, single pixels differ from it by one level.",
+            f"- Inside the graph: {preprocessing.in_words()}{then}. The classifier was trained with the "
+            f"resize of Pillow; in the graph, single pixels differ from it by {by}.",
             "- Before the graph: the photo is decoded and turned upright by its EXIF orientation; more than eight bits "
             "are scaled to eight; a colour profile is converted to sRGB; transparency is laid over white; all modes "
-            "become RGB. The Python files do this.",
+            f"become RGB. {_reduction(exported.classifier)}The Python files do this.",
             f"- Output `probabilities`: float32, N×K, in the order of `classes` in `{METADATA_FILE}`: "
             f"{', '.join(_plain(name) for name in names)}.",
             "",
@@ -286,6 +360,17 @@ def _use(exported: ExportedModel) -> list[str]:
         lines += [f"### {graph.file}", "", stated, "", f"    python {file} PHOTO [PHOTO ...]", ""]
         lines += ["```python", *snippet.rstrip("\n").split("\n"), "```", ""]
     return ["## Use", "", *lines] if lines else []
+
+
+def _reduction(classifier: Classifier) -> str:
+    enough = classifier.preprocessing.enough
+    if enough is None:
+        return ""
+    side = "shorter" if enough[0] == enough[1] else "longer"
+    return (
+        "A large JPEG is decoded at the smallest of a half, a quarter and an eighth of its size at which its "
+        f"{side} side has {enough[0]} pixels or more. "
+    )
 
 
 SNIPPETS = {

@@ -12,8 +12,8 @@ from aral.annotation.database import ProjectDatabase, read_setting, utc_now, wri
 from aral.annotation.estimate import Estimate
 from aral.errors import BadInput
 
-Phase = Literal["idle", "training", "choosing", "failed", "off"]
-"""What the training worker does; ``off`` when none runs."""
+Phase = Literal["idle", "reading", "training", "choosing", "failed", "off"]
+"""What the training worker does; ``reading``: the features of the images; ``off`` when none runs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class ModelRecord:
             it predicts as ``class_ids[j]``.
         curve_point: labels given in all and accuracy, as the learning curve shows them; None to leave out.
         newest_answer: ``seq`` of the newest answer it was trained on; 0 when unknown.
+        method: the learner; empty for models of earlier versions.
+        reason: why this learner is used, one sentence; empty where there was no choice.
         number: given by :meth:`Models.record`, from 1; 0 before.
         recorded_at: UTC in ISO 8601; empty before.
     """
@@ -55,6 +57,8 @@ class ModelRecord:
     confusion: tuple[tuple[int, ...], ...] = ()
     curve_point: tuple[int, float] | None = None
     newest_answer: int = 0
+    method: str = ""
+    reason: str = ""
     number: int = 0
     recorded_at: str = ""
 
@@ -203,6 +207,12 @@ class Models:
         return stored
 
 
+def is_reading(connection: sqlite3.Connection) -> bool:
+    """Whether the training worker is reading the images, so that there may be no query yet."""
+    state = read_setting(connection, "training", None)
+    return state is not None and state["phase"] == "reading"
+
+
 def newest_answer_learned(connection: sqlite3.Connection) -> int:
     """``seq`` of the newest answer that the newest model was trained on; 0 when unknown."""
     row = connection.execute(
@@ -227,6 +237,8 @@ def _model(number: int, body: Mapping[str, Any], recorded_at: str) -> ModelRecor
         confusion=tuple(tuple(row) for row in body["confusion"]),
         curve_point=None if point is None else (point[0], point[1]),
         newest_answer=body["newest_answer"],
+        method=body.get("method", ""),
+        reason=body.get("reason", ""),
         number=number,
         recorded_at=recorded_at,
     )

@@ -25,7 +25,7 @@ MOST_CELL_DIFFERENCE = 12
 GRID = 8
 """Rows and columns of cells."""
 
-_CHUNK_BYTES = 2**25
+_CHUNK_BYTES = 2**22
 
 
 def near_duplicate_groups(

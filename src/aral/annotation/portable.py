@@ -1,7 +1,8 @@
 """The classifier as a graph that runs without this package: torch.export and, with its extra, ONNX.
 
 Input of a graph: photos of any one size, N×H×W×3, red, green, blue, 0..255 as uint8. Resize, crop, grey and scaling are
-inside (:mod:`aral.annotation.preprocessing`). The rest, from a file to pixels, is in :mod:`aral.annotation.snippets`.
+inside (:mod:`aral.annotation.preprocessing`), and so are a backbone and the projection of its features. The rest, from
+a file to pixels, is in :mod:`aral.annotation.snippets`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import nn
 
 from aral.annotation.classifier import Classifier
 from aral.annotation.formats import write_exported
@@ -52,6 +55,10 @@ class Portable:
     versions: Mapping[str, str]
 
 
+class NotPortable(BadInput):
+    """The backbone of a classifier cannot be part of a graph."""
+
+
 def export_torch(classifier: Classifier, target: Path, metadata: Mapping[str, Json]) -> Portable:
     """Write a program of ``torch.export``: photos to probabilities N×K.
 
@@ -61,13 +68,17 @@ def export_torch(classifier: Classifier, target: Path, metadata: Mapping[str, Js
         metadata: JSON, written into the file as :data:`EXTRA_FILE`.
 
     Raises:
+        BadInput: the classifier's backbone is missing; :class:`NotPortable` if it cannot be part of a graph.
         RunFailed: the program differs from the classifier, or the file cannot be written.
     """
-    program = torch.export.export(
-        classifier.of_photos(), (_example(classifier),), dynamic_shapes={INPUT: _sizes()}
-    )
+    with _named(classifier, target):
+        program = _program(classifier)
     graph = program.module()
     _compare(classifier, lambda pixels: graph(torch.from_numpy(pixels)).detach().numpy(), "torch.export")
+    for name, value in program.state_dict.items():
+        # A backbone's weights are in the order of channels that is fastest; the file wants them in that of the axes.
+        if not value.is_contiguous():
+            program.state_dict[name] = nn.Parameter(value.contiguous(), requires_grad=False)
     versions = {"torch": torch.__version__}
     content = io.BytesIO()
     torch.export.save(
@@ -86,22 +97,22 @@ def export_onnx(classifier: Classifier, target: Path, metadata: Mapping[str, Jso
         metadata: written into the graph's ``metadata_props``: texts as they are, other values as JSON.
 
     Raises:
-        BadInput: the packages of the extra ``onnx`` are missing.
+        BadInput: the packages of the extra ``onnx`` are missing, or the classifier's backbone; :class:`NotPortable` if
+            it cannot be part of a graph.
         RunFailed: the graph differs from the classifier, or the file cannot be written.
     """
     require_onnx()
     import onnxruntime
 
-    program = torch.onnx.export(
-        classifier.of_photos(),
-        (_example(classifier),),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_shapes={INPUT: _sizes()},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with _named(classifier, target):
+        program = torch.onnx.export(
+            _program(classifier).run_decompositions({torch.ops.aten.hypot.default: _hypot}),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None  # only the older exporter returns None
     model = program.model_proto
     versions = {
@@ -133,6 +144,33 @@ def require_onnx() -> None:
         )
 
 
+def _program(classifier: Classifier) -> torch.export.ExportedProgram:
+    return torch.export.export(
+        classifier.of_photos(), (_example(classifier),), dynamic_shapes={INPUT: _sizes()}
+    )
+
+
+def _hypot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """√(a² + b²), which ONNX lacks as one operation."""
+    return (one.square() + other.square()).sqrt()
+
+
+@contextmanager
+def _named(classifier: Classifier, target: Path) -> Iterator[None]:
+    """An error of the tracer on a backbone, which may run code of other packages, in words."""
+    try:
+        yield
+    except Exception as error:  # the tracers have many classes of errors
+        backbone = classifier.backbone()
+        if backbone is None:
+            raise
+        raise NotPortable(
+            f"{target.name} was not written: the backbone '{backbone.name}' cannot be part of a graph "
+            f"({type(error).__name__}).",
+            "Use aral predict, which loads the backbone beside the safetensors of the export.",
+        ) from error
+
+
 def _sizes() -> dict[int, Any]:
     """N, H and W may be any numbers."""
     names = enumerate(("images", "height", "width"))
@@ -141,7 +179,7 @@ def _sizes() -> dict[int, Any]:
 
 def _example(classifier: Classifier) -> torch.Tensor:
     """Photos with which a graph is traced; their sizes are no constants of it."""
-    _, height, width = classifier.description.shape
+    _, height, width = classifier.preprocessing.shape
     return torch.zeros((2, height + 3, width + 5, 3), dtype=torch.uint8)
 
 
@@ -157,13 +195,16 @@ def _compare(
     name: str,
 ) -> None:
     """Compare with the classifier: on images of its own size, and on larger ones of another aspect ratio."""
-    channels, height, width = classifier.description.shape
+    preprocessing = classifier.preprocessing
+    channels, height, width = preprocessing.shape
     own = _noise(CHECKED, height, width)
-    # At half the size every weight is an eighth or a multiple: nothing is rounded differently elsewhere.
+    # At half the size every weight is a multiple of a power of two: nothing is rounded differently elsewhere.
     larger = _noise(CHECKED - 2, 2 * height, 4 * width)
+    module = classifier.of_photos()
     with torch.no_grad():
-        resized = classifier.of_photos()(torch.from_numpy(larger)).numpy()
-    expected = classifier.of_pixels(np.ascontiguousarray(own.transpose(0, 3, 1, 2)[:, :channels]))
+        expected, resized = (module(torch.from_numpy(each)).numpy() for each in (own, larger))
+    if preprocessing.crop_share == 1:  # an image of its own size is not resized
+        expected = classifier.of_pixels(np.ascontiguousarray(own.transpose(0, 3, 1, 2)[:, :channels]))
     for pixels, right in ((own, expected), (larger, resized)):
         difference = float(np.abs(graph(pixels) - right).max())
         if not difference <= TOLERANCE:

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from aral.annotation.annotators import ensure_annotator, find_annotator
 from aral.annotation.database import ProjectDatabase, clock, clock_now
 from aral.annotation.estimate import labelable_images, labelled_images
+from aral.annotation.models import is_reading
 from aral.annotation.predictions import (
     Predictions,
     PredictionTable,
@@ -219,6 +220,11 @@ class Queue:
             ).fetchone()
         return int(count)
 
+    def newest_round(self) -> int | None:
+        """The round of the newest query; None before the first."""
+        (found,) = self._database.row("SELECT max(round) FROM asked")
+        return None if found is None else int(found)
+
     def remaining(self) -> int:
         """How many images of the newest query have no label yet.
 
@@ -232,7 +238,12 @@ class Queue:
         return int(count)
 
     def next_cards(
-        self, annotator: str, count: int, holding: Sequence[int] = (), tab: str = ""
+        self,
+        annotator: str,
+        count: int,
+        holding: Sequence[int] = (),
+        tab: str = "",
+        fresh: bool = False,
     ) -> list[Card]:
         """The next images for an annotator, leased to them for ten minutes.
 
@@ -247,6 +258,7 @@ class Queue:
             count: how many cards, up to 200.
             holding: images on the page; their leases are renewed, and they are not given again.
             tab: name of the browser tab, if one annotator has several: each gets its own images.
+            fresh: the tab gives back the images that it held besides ``holding``, as when there is a newer query.
 
         Raises:
             BadInput: the name is empty, or the count is out of range.
@@ -258,6 +270,10 @@ class Queue:
             settings = read_settings(connection)
             holder = Holder(ensure_annotator(connection, annotator), tab, settings.overlap, clock(connection))
             end_old_leases(connection, holder.now)
+            if fresh:
+                kept = set(holding)
+                for image_id in _leased_by_tab(connection, holder) - kept:
+                    end_lease(connection, image_id, holder.annotator_id)
             _renew_cards(connection, holder, holding, table)
             spent = settings.budget is not None and labelled_images(connection) >= settings.budget
             given = _own_leases(connection, holder, holding, spent)[:count]
@@ -344,7 +360,9 @@ def _choose(
 ) -> list[Assignment]:
     """The next images for a page: query, reserve, random images, last those this annotator skipped or was unsure of.
 
-    Images of the estimate set are mixed in evenly, so that at any moment they are a fixed share of the answers.
+    Images of the estimate set are mixed in evenly, so that at any moment they are a fixed share of the answers. Only
+    while the images of the folder are still being read and nothing is queried, they come first: they are drawn at
+    random anyway.
 
     Args:
         connection: inside a transaction.
@@ -379,6 +397,8 @@ def _choose(
             for assignment in assignments(statement, purpose):
                 training.setdefault(assignment.image_id, assignment)
     estimate = assignments(_AT_RANDOM, "estimate")
+    if is_reading(connection) and not any(each.provenance.round is not None for each in training.values()):
+        share = 1.0
     mixed = mix(estimate, list(training.values()), *_given_counts(connection), share)[:count]
     if len(mixed) < count:
         mixed += assignments(_POSTPONED, "random")[: count - len(mixed)]

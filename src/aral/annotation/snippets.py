@@ -10,7 +10,12 @@ from textwrap import indent
 READ = '''\
 def read(path):
     """A photo as the graph needs it: upright, eight bits of sRGB a channel, transparency over white."""
-    image = ImageOps.exif_transpose(Image.open(path))
+    image = Image.open(path)
+    if enough:  # a large JPEG is decoded at a half, a quarter or an eighth of its size, as in the training
+        scale = min(max(image.size) // enough[0], min(image.size) // enough[1])
+        if scale > 1:
+            image.draft(None, (image.width // scale, image.height // scale))
+    image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if image.mode[0] in "IF":  # more than eight bits: black is 0, white the largest value of the usual depths
@@ -73,7 +78,8 @@ from PIL import Image, ImageCms, ImageOps
 {READ}
 
 model = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
-classes = json.loads(model.get_modelmeta().custom_metadata_map["classes"])
+metadata = model.get_modelmeta().custom_metadata_map
+classes, enough = json.loads(metadata["classes"]), json.loads(metadata["preprocessing"])["enough"]
 {_loop(_WITH_ONNX)}'''
 
 _WITH_TORCH = """\
@@ -96,9 +102,10 @@ from PIL import Image, ImageCms, ImageOps
 
 {READ}
 
-metadata = {{"metadata.json": ""}}
-model = torch.export.load(Path(__file__).with_name("model.pt2"), extra_files=metadata).module()
-classes = json.loads(metadata["metadata.json"])["classes"]
+files = {{"metadata.json": ""}}
+model = torch.export.load(Path(__file__).with_name("model.pt2"), extra_files=files).module()
+metadata = json.loads(files["metadata.json"])
+classes, enough = metadata["classes"], metadata["preprocessing"]["enough"]
 {_loop(_WITH_TORCH)}'''
 
 MODEL_SNIPPET = f'''\

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from PIL import Image
 
 from aral.annotation import ModelRecord, Project
@@ -19,34 +21,130 @@ from aral.annotation.generated_images import why_hidden
 from aral.annotation.training_run import TrainingRun
 from aral.data.batches import gather
 from aral.durable import prune
-from aral.learners import Gallery
+from aral.learners import Gallery, Learner, LearnerSettings
 from aral.randomness import Stream
 
 MODELS = "models"
 KEPT_MODELS = 20
+
+OUTDATED = 1.3
+"""A slower learner's model gives way to a quick one's that was trained on so many times its labels."""
+
 GENERATED_PER_CLASS = 8
 COMPARED_PHOTOS = 100
 MOST_PICTURED_CLASSES = 12
 LEAST_PICTURE_SIDE = 48
 
 
-def add_model(run: TrainingRun) -> ModelRecord:
+def add_model(run: TrainingRun) -> None:
     """Add the model of the last trained round to the project; may be repeated after a kill.
 
-    The predictions are stored after the model's record, because suggestions refer to it.
+    The model of a quick learner is left out while a slower learner's, trained on nearly as many labels, stands.
 
     Raises:
         BadInput: the learner's classifier cannot be saved.
         RunFailed: the disk is full.
     """
-    session, project = run.session, run.project
-    number = session.round_number - 1
+    session = run.session
     session.repair()
     labelled = run.estimate_labels()
     if len(labelled):
         session.evaluate(labelled)
-    classifier = Classifier.of(run.spec.learner, session.learner.state_dict(), _description(run))
-    record = _model_record(run, classifier, _train_seconds(run, number))
+    trained = run.trained_labels()
+    standing = run.refined_model()
+    if standing is not None and len(trained) <= OUTDATED * standing.trained_on:
+        run.record_model(standing.number)
+        return
+    run.record_model(publish(run, _trained(run)))
+
+
+def add_quick(run: TrainingRun, reason: str) -> None:
+    """Add the model of the last trained round in place of a slower learner's that has turned out to be worse.
+
+    Args:
+        run: a quick one.
+        reason: why, one sentence.
+    """
+    run.session.repair()
+    if run.refined_model() is not None:
+        run.record_model(publish(run, replace(_trained(run), reason=reason)))
+
+
+def _trained(run: TrainingRun) -> Trained:
+    """The learner of the last trained round."""
+    number = run.session.round_number - 1
+    return Trained(
+        run.session.learner,
+        run.spec.learner,
+        run.trained_labels(),
+        _train_seconds(run, number),
+        f"{MODELS}/{run.number:02d}-{number:04d}",
+    )
+
+
+def add_refined(run: TrainingRun, learner: Learner, settings: LearnerSettings, work: RefinedWork) -> None:
+    """Add the model of the slower learner, trained behind a quick one; may be repeated after a kill.
+
+    Args:
+        run: the quick one.
+        learner: the trained slower learner.
+        settings: of it.
+        work: what it was trained on, and why it is used.
+
+    Raises:
+        RunFailed: the disk is full.
+    """
+    number = run.session.round_number - 1
+    folder = f"{MODELS}/{run.number:02d}-{number:04d}-{settings.name}"
+    publish(run, Trained(learner, settings, work.trained, work.seconds, folder, work.reason))
+
+
+@dataclass(frozen=True)
+class RefinedWork:
+    """What a slower learner was trained on.
+
+    Attributes:
+        trained: class index by image.
+        seconds: how long comparison and training took.
+        reason: why it is used, one sentence.
+    """
+
+    trained: Mapping[int, int]
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained learner that is to be the project's model.
+
+    Attributes:
+        learner: with its weights.
+        settings: of it.
+        labels: class index by image, what it was trained on.
+        seconds: how long that took.
+        folder: of its classifier, relative to the project's folder.
+        reason: why it is used, one sentence; may be empty.
+    """
+
+    learner: Learner
+    settings: LearnerSettings
+    labels: Mapping[int, int]
+    seconds: float
+    folder: str
+    reason: str = ""
+
+
+def publish(run: TrainingRun, model: Trained) -> int:
+    """Save a classifier, record it as the newest model and store its predictions; returns its number.
+
+    The predictions are stored after the model's record, because suggestions refer to it.
+    """
+    project, settings = run.project, model.settings.as_built()
+    classifier = Classifier.of(
+        settings, model.learner.state_dict(), _description(run, settings), run.images.projection
+    )
+    record = _model_record(run, classifier, model)
     classifier = _with_figures(classifier, record)
     classifier.save(project.folder / record.folder)
     model_number = project.models.record(record)
@@ -54,21 +152,29 @@ def add_model(run: TrainingRun) -> ModelRecord:
     project.predictions.replace(
         model_number, everything.ids, list(run.class_ids), classifier.probabilities(everything)
     )
-    gallery = session.learner.gallery(
+    if not everything.is_features:
+        _add_generated_images(run, classifier, model.learner, model_number)
+    update_advice(project, run.query_size)
+    _prune(project)
+    return model_number
+
+
+def _add_generated_images(
+    run: TrainingRun, classifier: Classifier, learner: Learner, model_number: int
+) -> None:
+    project, everything = run.project, run.images.everything
+    gallery = learner.gallery(
         run.images.pool.subset(run.images.pool.ids[:1]),
         GENERATED_PER_CLASS,
         Stream.root(run.spec.seed).child("gallery"),
     )
-    if gallery is not None:
-        hidden = why_hidden(gallery, classifier, gather(everything, everything.ids[:COMPARED_PHOTOS], False))
-        if hidden:
-            project.models.hide_generated_images(model_number, hidden)
-        else:
-            project.models.set_generated_images(model_number, picture(gallery))
-    update_advice(project, run.query_size)
-    run.record_model(model_number)
-    _prune(project)
-    return record
+    if gallery is None:
+        return
+    hidden = why_hidden(gallery, classifier, gather(everything, everything.ids[:COMPARED_PHOTOS], False))
+    if hidden:
+        project.models.hide_generated_images(model_number, hidden)
+    else:
+        project.models.set_generated_images(model_number, picture(gallery))
 
 
 def update_estimate(run: TrainingRun) -> bool:
@@ -78,8 +184,7 @@ def update_estimate(run: TrainingRun) -> bool:
         BadInput: its folder is damaged.
     """
     project = run.project
-    number = run.session.round_number - 1
-    if number < 0:
+    if run.session.round_number < 1:
         return False
     newest = project.models.all()[-1]
     labelled = run.estimate_labels()
@@ -87,7 +192,8 @@ def update_estimate(run: TrainingRun) -> bool:
     if len(labelled) == before and _labels_by_class(newest) == _counts(labelled.classes, run.class_count):
         return False
     classifier = Classifier.load(project.folder / newest.folder)
-    project.models.record(_model_record(run, classifier, newest.seconds))
+    trained = np.repeat(np.arange(run.class_count), [each.labels for each in newest.per_class])
+    project.models.record(_with_estimate(run, classifier, newest, trained))
     update_advice(project, run.query_size)
     return True
 
@@ -98,33 +204,52 @@ def update_advice(project: Project, next_labels: int) -> None:
     project.models.set_advice(None if isinstance(advice, Unknown) else advice)
 
 
-def _model_record(run: TrainingRun, classifier: Classifier, seconds: float) -> ModelRecord:
-    """The record of the last trained round."""
+def _model_record(run: TrainingRun, classifier: Classifier, model: Trained) -> ModelRecord:
+    """The record of a new model."""
     number = run.session.round_number - 1
+    record = ModelRecord(
+        round=run.first_round + number,
+        folder=model.folder,
+        trained_on=len(model.labels),
+        seconds=model.seconds,
+        class_ids=run.class_ids,
+        newest_answer=_newest_trained_answer(run, model.labels),
+        method=model.settings.title,
+        reason=model.reason,
+    )
+    return _with_estimate(run, classifier, record, np.array(list(model.labels.values()), dtype=np.int64))
+
+
+def _with_estimate(
+    run: TrainingRun, classifier: Classifier, record: ModelRecord, trained: Int64[np.ndarray, " n"]
+) -> ModelRecord:
+    """A record with the figures on the estimate set as it is now.
+
+    Args:
+        run: the training run.
+        classifier: the model's.
+        record: of the model.
+        trained: classes of the labels that it was trained on.
+    """
     labelled = run.estimate_labels()
     estimate, confusion = estimate_accuracy(classifier.probabilities(labelled.images), labelled.classes)
     if estimate is not None:
         late = np.isin(labelled.images.ids, run.project.estimate.late_ids()).sum()
         estimate = replace(estimate, late=int(late))
-    trained = run.trained_labels()
-    spent = len(trained) + len(labelled)
-    return ModelRecord(
-        round=run.first_round + number,
-        folder=f"{MODELS}/{run.number:02d}-{number:04d}",
-        trained_on=len(trained),
-        seconds=seconds,
-        class_ids=run.class_ids,
+    spent = record.trained_on + len(labelled)
+    return replace(
+        record,
         estimate=estimate,
-        per_class=class_figures(run.class_ids, confusion, np.array(list(trained.values()), dtype=np.int64)),
+        per_class=class_figures(run.class_ids, confusion, trained),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         curve_point=None if estimate is None else (spent, estimate.accuracy),
-        newest_answer=_newest_trained_answer(run),
     )
 
 
 def _with_figures(classifier: Classifier, record: ModelRecord) -> Classifier:
     """The same classifier, with the figures of its record in its description."""
-    return Classifier(replace(classifier.description, facts=figures(record)), classifier.network.state_dict())
+    description = replace(classifier.description, facts=figures(record))
+    return Classifier(description, classifier.network.state_dict(), classifier.projection)
 
 
 def picture(gallery: Gallery) -> bytes:
@@ -142,15 +267,16 @@ def picture(gallery: Gallery) -> bytes:
     return file.getvalue()
 
 
-def _description(run: TrainingRun) -> Description:
+def _description(run: TrainingRun, settings: LearnerSettings) -> Description:
     names = {each.id: each.name for each in run.project.classes.all()}
     return Description(
-        run.spec.learner.networks,
+        settings.networks,
         run.images.pool.shape,
         tuple(names.get(class_id, str(class_id)) for class_id in run.class_ids),
         run.class_ids,
-        run.spec.learner.latent_size,
+        settings.latent_size,
         {},
+        run.features_of,
     )
 
 
@@ -159,9 +285,8 @@ def _train_seconds(run: TrainingRun, number: int) -> float:
     return float(sum(rows))
 
 
-def _newest_trained_answer(run: TrainingRun) -> int:
+def _newest_trained_answer(run: TrainingRun, trained: Mapping[int, int]) -> int:
     """The newest answer behind a label that was trained on and has not changed since; 0 without one."""
-    trained = run.trained_labels()
     index = {class_id: position for position, class_id in enumerate(run.class_ids)}
     return max(
         (

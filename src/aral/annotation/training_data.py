@@ -13,8 +13,16 @@ from torch import Tensor
 from aral.annotation.labels import ImageConsensus, LabelUse
 from aral.annotation.pictures import PixelFile
 from aral.annotation.project import Project
+from aral.annotation.project_features import ProjectFeatures
 from aral.loop import CurrentLabels, LabelChanges
-from aral.types import Answer, ClassAnswer, ImageSet, LabelledSet, NoClass, NoClassAnswer
+from aral.representations import Projection, fit_projection
+from aral.representations import project as project_features
+from aral.types import Answer, ClassAnswer, Ids, ImageSet, LabelledSet, NoClass, NoClassAnswer
+
+MOST_FITTED = 10_000
+"""Images that a projection is fitted on, evenly spread over the pool: more change it little and take minutes."""
+
+ROWS_AT_ONCE = 4096
 
 _NO_CLASS = {
     "skip": NoClass.SKIP,
@@ -32,10 +40,12 @@ class ProjectImages:
     Attributes:
         pool: what is trained on and queried: everything that can be labelled outside the estimate set.
         everything: the pool and the estimate set; the model predicts all of them.
+        projection: what features were projected by; None for pixels.
     """
 
     pool: ImageSet
     everything: ImageSet
+    projection: Projection | None = None
 
 
 def read_images(project: Project) -> ProjectImages:
@@ -47,10 +57,40 @@ def read_images(project: Project) -> ProjectImages:
         BadInput: the project was never synced.
     """
     pixels = mapped_pixels(project.images.pixels())
-    labelled = [label.image_id for label in project.labels.all() if not label.inherited]
-    known = np.union1d(project.images.labelable_ids(), np.array(labelled, dtype=np.int64))
+    known = usable_ids(project)
     everything = ImageSet(pixels, known[known < len(pixels)])
     return ProjectImages(everything.without(project.estimate.image_ids()), everything)
+
+
+def usable_ids(project: Project) -> Ids:
+    """The images that can be labelled, and those that have a label, ascending."""
+    labelled = [label.image_id for label in project.labels.all() if not label.inherited]
+    return np.union1d(project.images.labelable_ids(), np.array(labelled, dtype=np.int64))
+
+
+def read_features(
+    project: Project, features: ProjectFeatures, ids: Ids, components: int, projection: Projection | None
+) -> ProjectImages:
+    """Images as projected features of the project's backbone.
+
+    Args:
+        project: gives the estimate set.
+        features: of the project.
+        ids: the images; their features are there.
+        components: how many to keep, where there is no projection yet.
+        projection: of an earlier call; None: fitted on the pool, or on :data:`MOST_FITTED` images of it.
+    """
+    pool_ids = np.setdiff1d(ids, project.estimate.image_ids())
+    if projection is None:
+        spread = pool_ids[:: max(1, -(-pool_ids.size // MOST_FITTED))]
+        projection = fit_projection(features.of(spread), components)
+    size = projection.matrix.shape[1]
+    rows = torch.zeros((int(ids.max(initial=-1)) + 1, size, 1, 1))
+    for start in range(0, ids.size, ROWS_AT_ONCE):
+        part = ids[start : start + ROWS_AT_ONCE]
+        rows[torch.from_numpy(part)] = project_features(projection, features.of(part))
+    everything = ImageSet(rows, ids)
+    return ProjectImages(everything.without(project.estimate.image_ids()), everything, projection)
 
 
 def mapped_pixels(file: PixelFile) -> UInt8[Tensor, "M C side side"]:

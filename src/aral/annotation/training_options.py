@@ -26,6 +26,7 @@ class TrainingOptions(Settings):
     """How a project is trained."""
 
     method: str = "auto"  # learner and acquisition, as for `aral run`
+    representation: str = "auto"  # pixels, a backbone by name, or auto: chosen from the images
     query_size: int | None = Field(
         None, ge=1, le=100_000
     )  # labels a round; none: chosen from budget and classes
@@ -75,7 +76,13 @@ def write_options(folder: Path, options: TrainingOptions) -> None:
         BadInput: the method or a setting does not exist.
     """
     from aral.benchmarking import Method, resolve  # loads PyTorch, which a server does not need
+    from aral.benchmarking.auto import AUTO
 
-    resolve(str(folder), Method.parse(options.method), options.settings)
+    resolve(
+        str(folder),
+        Method.parse(options.method),
+        options.settings,
+        representation=None if options.representation == AUTO else {"backbone": options.representation},
+    )
     content = json.dumps(options.model_dump(mode="json"), indent=2)
     write_file(folder / FILE_NAME, content.encode(), private=True)

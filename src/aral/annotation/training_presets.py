@@ -1,7 +1,11 @@
-"""Default networks, batches and training steps for a folder of images, from their size and number.
+"""Defaults of a project's training: representation and method, and networks, batches and steps for pixels.
 
-The cost of a convolution grows with the square of the image side, so larger images get one more stage that begins
-with fewer channels: from 28 to 128 pixels a step costs about four times as much, not twenty times.
+Colour photographs are read through the embedded backbone. A linear classifier on its features is trained anew within a
+second or two of the answers, and a slower learner is trained behind it (:mod:`aral.annotation.refinement`).
+
+Networks on pixels depend on size and number of the images. The cost of a convolution grows with the square of the image
+side, so larger images get one more stage that begins with fewer channels: from 28 to 128 pixels a step costs about four
+times as much, not twenty times.
 """
 
 from __future__ import annotations
@@ -14,8 +18,11 @@ import torch
 
 from aral.annotation.training_options import Effort, TrainingOptions
 from aral.benchmarking import Method, RunSpec, resolve, usable
+from aral.benchmarking.auto import AUTO
 from aral.errors import BadInput
 from aral.networks import ImageShape
+from aral.representations import PIXELS
+from aral.representations.settings import EMBEDDED
 
 FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
 """Training steps relative to those of the benchmarks."""
@@ -31,6 +38,17 @@ IMITATION_SHARE = 1 / 3
 
 LEAST_QUERY, MOST_QUERY = 10, 100
 
+QUICK_METHOD = "linear+uncertainty-herding"
+"""On features, where the method is ``auto``."""
+
+QUICK_FIRST_QUERY = "centroids"
+
+REFINED_METHOD = "pseudo-label+uncertainty-herding"
+"""Trained behind the quick method."""
+
+LEAST_COLOUR_SIDE = 48
+"""Images of this many pixels or more a side, in colour, are taken for photographs."""
+
 
 @dataclass(frozen=True)
 class ProjectFacts:
@@ -41,12 +59,34 @@ class ProjectFacts:
         images: how many images the pool has.
         class_count: K.
         budget: labels in all; None without a limit.
+        representation: what the learner reads: pixels, or a backbone by name.
     """
 
     shape: ImageShape
     images: int
     class_count: int
     budget: int | None
+    representation: str = PIXELS
+
+
+def chosen_representation(options: TrainingOptions, side: int, channels: int) -> str:
+    """The representation of a project: as its options have it, or chosen by size and colour of its images.
+
+    Args:
+        options: of the project.
+        side: of its pixels for training, about that of the images themselves up to 128.
+        channels: 3 for colour, 1 for grey.
+    """
+    if options.representation != AUTO:
+        return options.representation
+    if options.method != AUTO and not _reads_features(options.method):
+        return PIXELS
+    return EMBEDDED if channels == 3 and side >= LEAST_COLOUR_SIDE else PIXELS
+
+
+def _reads_features(method: str) -> bool:
+    """Whether a method was made for features: others are trained on pixels unless a representation is named."""
+    return Method.parse(method).learner_name == "linear"
 
 
 def spec_for(folder: Path, facts: ProjectFacts, options: TrainingOptions) -> RunSpec:
@@ -63,6 +103,8 @@ def spec_for(folder: Path, facts: ProjectFacts, options: TrainingOptions) -> Run
     if options.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("There is no GPU that PyTorch can use.", "Choose the device auto or cpu.")
     device = () if options.device == "auto" else (f'device="{options.device}"',)
+    if facts.representation != PIXELS:
+        return _spec_on_features(folder, facts, options, device)
     method = Method.parse(options.method)
     # Settings that the method does not have are left out: supervised training has no pretraining, for instance.
     chosen = usable(str(folder), method, chosen_settings(facts, options.effort))
@@ -75,6 +117,48 @@ def spec_for(folder: Path, facts: ProjectFacts, options: TrainingOptions) -> Run
         threads=options.threads or default_threads(),
         side=facts.shape[1],
     )
+
+
+def _spec_on_features(
+    folder: Path, facts: ProjectFacts, options: TrainingOptions, device: tuple[str, ...]
+) -> RunSpec:
+    quick = options.method == AUTO
+    first = (f'rounds.first_query="{QUICK_FIRST_QUERY}"',)
+    size = LEAST_QUERY if quick and options.query_size is None else query_size(facts, options)
+    return resolve(
+        str(folder),
+        Method.parse(QUICK_METHOD if quick else options.method),
+        [*first, f"rounds.query_size={size}", *device, *options.settings],
+        seed=options.seed,
+        threads=options.threads,
+        representation={"backbone": facts.representation},
+    )
+
+
+def refined_spec(folder: Path, spec: RunSpec, effort: Effort) -> RunSpec | None:
+    """The specification of the learner that is trained behind a quick one; None where a run is not quick.
+
+    Args:
+        folder: of the project; any folder that is there.
+        spec: of the run.
+        effort: of the project.
+    """
+    if spec.learner.name != "linear":
+        return None
+    method = Method.parse(REFINED_METHOD)
+
+    def found(*settings: str) -> RunSpec:
+        return resolve(
+            str(folder),
+            method,
+            [f'device="{spec.device}"', *settings],
+            seed=spec.seed,
+            threads=spec.threads,
+            representation=spec.representation,
+        )
+
+    steps = max(1, round(FACTORS[effort] * found().learner.training.steps))
+    return found(f"learner.training.steps={steps}")
 
 
 def chosen_settings(facts: ProjectFacts, effort: Effort) -> list[str]:
@@ -120,6 +204,12 @@ def query_size(facts: ProjectFacts, options: TrainingOptions) -> int:
 def first_query_size(class_count: int, size: int) -> int:
     """Labels before the first training: two for each class, but at least 4 and at most one round's."""
     return min(size, max(4, 2 * class_count))
+
+
+def first_centroids(class_count: int, budget: int | None) -> int:
+    """Size of the first query of a quick run: two for each class, but at least 10 and at most a third of the budget."""
+    most = MOST_QUERY if budget is None else max(LEAST_QUERY, budget // 3)
+    return min(most, max(LEAST_QUERY, 2 * class_count))
 
 
 def default_threads() -> int:

@@ -23,8 +23,8 @@ from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
-from .results import Difference, GridResult, UnitResult, is_grid, read_result
-from .runs import drive, load_data, read_spec, recorded_hardware, run
+from .results import Difference, GridResult, UnitResult, is_grid, read_result, run_folders
+from .runs import drive, load_data, read_projection, read_spec, recorded_hardware, run
 from .spec import Rounds, RunSpec, differences, preset_names, resolve, usable, used_settings, validated
 from .statistics import (
     LEVEL,
@@ -112,12 +112,14 @@ __all__ = [
     "processors",
     "read_figure",
     "read_grid",
+    "read_projection",
     "read_result",
     "read_run",
     "read_spec",
     "recorded_hardware",
     "resolve",
     "run",
+    "run_folders",
     "run_grid",
     "scaled",
     "unequal",

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialise_tensors
 
 from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking.hardware import Hardware
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
-from aral.data import NAMES, DataSet, Limits, Reader, folder_dataset, load
+from aral.data import NAMES, DataSet, Limits, Reader, folder_dataset, load, read_feature_arrays
 from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.loop import (
@@ -32,11 +35,27 @@ from aral.loop import (
     Validation,
     check_strategy,
 )
+from aral.loop.reading import store_reading
 from aral.randomness import Stream
-from aral.representations import FeatureCache, FeatureReader, make_backbone, projected, with_features
+from aral.representations import (
+    FeatureCache,
+    FeatureReader,
+    Projection,
+    make_backbone,
+    projected,
+    with_features,
+)
 from aral.types import ImageSet, LabelledSet
 
 SETTINGS_FILE = "settings.json"
+PROJECTION_FILE = "projection.safetensors"
+"""In the folder of a run on features: with it and the backbone, the weights of the run can be used on new images."""
+
+_PROJECTION = "projection"
+"""Setting of a run: SHA-256 of :data:`PROJECTION_FILE`."""
+
+_LIMITED = Stream.root(0).child("limited")
+"""Decides which images a smaller pool keeps: the same for every seed and method."""
 
 
 def load_data(
@@ -45,7 +64,7 @@ def load_data(
     download: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DataSet:
-    """The data set of a run, cut to its sizes; with another representation than pixels, features of its images.
+    """The data set of a run, cut to its sizes; with another representation than pixels, features.
 
     Args:
         spec: names the data and the representation.
@@ -57,6 +76,10 @@ def load_data(
         BadInput: the data, or the weights of the backbone, are missing or cannot be used.
     """
     chosen = spec.representation
+    if spec.arrays is not None:
+        given = read_feature_arrays(spec.arrays).limited(spec.pool_size, spec.test_size, _LIMITED)
+        assert given.features_of is not None  # as all arrays have
+        return projected(given, given.features_of, chosen.components)[0]
     if chosen.is_pixels:
         return _pixels(spec, root, download)
     backbone = make_backbone(chosen, download)
@@ -68,8 +91,7 @@ def load_data(
 
 def _pixels(spec: RunSpec, root: Path | None, download: bool, reader: Reader | None = None) -> DataSet:
     """The data set, with image files as pixels or as the reader has them."""
-    # Which images a smaller pool keeps is the same for every seed and method.
-    limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
+    limits = Limits(spec.pool_size, spec.test_size, _LIMITED)
     if spec.data in NAMES:
         return load(spec.data, root, download, spec.side, limits, reader)
     path = Path(spec.data).expanduser()
@@ -201,6 +223,7 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
                 f"{store.folder} was started on other images than '{data.name}' has now.",
                 "Put the old images back, or use another folder: --folder runs/NAME",
             )
+        _record_projection(store, data)
         return
     table = json.loads(spec.model_dump_json())
     values: dict[str, Json] = {
@@ -224,8 +247,66 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
     for key, value in values.items():
         store.record_setting(key, value)
     write_settings(store.folder, table)
+    _record_projection(store, data)
     # Last: its presence means that all others are recorded.
     store.record_setting("spec", table)
+
+
+def _record_projection(store: Store, data: DataSet) -> None:
+    """Write the projection of a run on features, or compare it with the one that is there; a damaged one is replaced.
+
+    Raises:
+        BadInput: the run has another projection.
+    """
+    if data.projection is None:
+        return
+    kept = _kept_projection(store.folder, str(store.setting(_PROJECTION) or ""))
+    if isinstance(kept, str):
+        content = serialise_tensors({name: value.contiguous() for name, value in data.projection.items()})
+        write_file(store.folder / PROJECTION_FILE, content)
+        store.record_setting(_PROJECTION, hashlib.sha256(content).hexdigest())
+        return
+    ours, theirs = data.projection, kept.state()
+    if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name]) for name in ours):
+        raise BadInput(
+            f"{store.folder} holds a run with another projection of the features than '{data.name}' has now.",
+            "Put the old images back, or use another folder: --folder runs/NAME",
+        )
+
+
+def read_projection(folder: Path) -> Projection:
+    """From features of the backbone to what the networks of a run on features read.
+
+    The backbone is recorded in the run's setting ``features of``.
+
+    Raises:
+        BadInput: the folder holds no run, the run reads pixels, or the file is missing or differs from what was saved.
+    """
+    with store_reading(folder) as store:
+        digest = store.setting(_PROJECTION)
+    if digest is None:
+        raise BadInput(f"The run in {folder} has no projection: it reads pixels.", "Give a run on features.")
+    found = _kept_projection(folder, str(digest))
+    if isinstance(found, str):
+        raise BadInput(
+            f"The projection of the run in {folder} cannot be used: {found}.",
+            f"Continuing the run writes it anew: aral resume {folder}",
+        )
+    return found
+
+
+def _kept_projection(folder: Path, digest: str) -> Projection | str:
+    """The projection in a run folder, or why it cannot be used."""
+    try:
+        content = (folder / PROJECTION_FILE).read_bytes()
+    except OSError as error:
+        return f"{PROJECTION_FILE} cannot be read: {error.strerror}"
+    if hashlib.sha256(content).hexdigest() != digest:
+        return f"the SHA-256 of {PROJECTION_FILE} differs from the recorded one"
+    try:
+        return Projection.of_state(parse_tensors(content))
+    except (SafetensorError, KeyError) as error:
+        return f"{PROJECTION_FILE} holds something else: {error}"
 
 
 def write_settings(folder: Path, table: dict[str, Json]) -> None:

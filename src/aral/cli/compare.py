@@ -19,10 +19,16 @@ from aral.cli.options import (
     Budget,
     DataRoot,
     Download,
+    Features,
+    Labels,
     QuerySize,
     RepresentationOption,
     SetOption,
     Steps,
+    TestFeatures,
+    TestLabels,
+    TestShare,
+    arrays_of,
     baseline_of,
     features_suffix,
     short_settings,
@@ -67,6 +73,11 @@ def compare_command(
     query_size: QuerySize = None,
     steps: Steps = None,
     representation: RepresentationOption = None,
+    features: Features = None,
+    labels: Labels = None,
+    test_share: TestShare = None,
+    test_features: TestFeatures = None,
+    test_labels: TestLabels = None,
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
@@ -91,9 +102,10 @@ def compare_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
 ) -> None:
     """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill."""
-    if (dataset is None) == (grid is None):
+    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    if [dataset, grid, arrays].count(None) != 2:
         raise BadInput(
-            "Give either a data set or a grid.",
+            "Give either a data set, --features with --labels, or a grid.",
             "Try: aral compare digits --methods graph-ssl+random,graph-ssl --seeds 3",
         )
     if grid is not None:
@@ -113,10 +125,11 @@ def compare_command(
         )
         spec, seeds_reason = benchmarking.read_grid(grid), ""
     else:
-        assert dataset is not None
+        named = Path(dataset or "").name if arrays is None else arrays.folder_name
         spec = benchmarking.GridSpec(
-            name=f"compare-{Path(dataset).name}{features_suffix(representation)}",
-            data=dataset,
+            name=f"compare-{named}{features_suffix(representation)}",
+            data=dataset or "" if arrays is None else arrays.name,
+            arrays=arrays,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or "1"),
             settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),

@@ -12,7 +12,7 @@ import typer
 from aral import annotation, benchmarking, reports
 from aral.annotation import LabelImport, LabelImportResult, Project, ReadOptions, UndoneImport
 from aral.annotation.rejected import rejection_lines
-from aral.cli.options import AsJson
+from aral.cli.options import AsJson, Download
 from aral.cli.printing import say
 from aral.errors import BadInput
 from aral.plural import counted
@@ -45,6 +45,7 @@ def export_command(
     ] = False,
     images: Annotated[annotation.Placing, typer.Option(help="How images get into an ImageFolder.")] = "copy",
     licence: Annotated[str, typer.Option(help="Licence of the classifier, for its metadata.")] = "",
+    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
@@ -55,6 +56,7 @@ def export_command(
             annotation.FORMATS if everything else format or annotation.DEFAULT_FORMATS,
             images,
             licence=licence,
+            download=download,
             further=lambda into: export_report(project, into),
         )
     if as_json:

@@ -68,6 +68,10 @@ def label_command(
         Device | None, typer.Option(help="auto, cpu or cuda. Default: auto, a GPU where there is one.")
     ] = None,
     method: Annotated[str | None, typer.Option(help="Learner and acquisition. Default: auto.")] = None,
+    representation: Annotated[
+        str | None,
+        typer.Option(help="What the learner reads: pixels, or a backbone by name. Default: auto."),
+    ] = None,
     query_size: Annotated[int | None, typer.Option(help="Labels per round.", min=1)] = None,
     effort: Annotated[Effort | None, typer.Option(help="How long a round may train.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -94,6 +98,7 @@ def label_command(
     given = {
         "method": method,
         "device": device,
+        "representation": representation,
         "query_size": query_size,
         "effort": effort,
         "seed": seed,

@@ -12,7 +12,7 @@ import typer
 from aral import annotation, web
 from aral.annotation import Project
 from aral.annotation.backups import restore_backup
-from aral.cli.options import AsJson, MaxPixels, in_pixels
+from aral.cli.options import AsJson, Download, MaxPixels, in_pixels
 from aral.cli.printing import say
 from aral.data.image_file import MAX_PIXELS
 from aral.errors import BadInput
@@ -48,11 +48,12 @@ def predict_command(
     photos: Annotated[Path, typer.Argument(help="The folder of new images.")],
     target: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("predictions.csv"),
     max_pixels: MaxPixels = None,
+    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Classify every image below a folder and write a CSV file with all probabilities."""
     done = annotation.predict(
-        annotation.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS
+        annotation.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS, download
     )
     if as_json:
         say(json.dumps({**asdict(done), "target": str(target)}))

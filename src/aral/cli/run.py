@@ -16,16 +16,23 @@ from aral.cli.options import (
     Budget,
     DataRoot,
     Download,
+    Features,
+    Labels,
     QuerySize,
     RepresentationOption,
     SetOption,
     Steps,
+    TestFeatures,
+    TestLabels,
+    TestShare,
     Threads,
+    arrays_of,
     short_settings,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
+from aral.errors import BadInput
 
 RUNS = Path("runs")
 
@@ -37,7 +44,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run_command(
-    dataset: Annotated[str, typer.Argument(help="digits, mnist, …, or a folder of class folders.")],
+    dataset: Annotated[
+        str | None, typer.Argument(help="digits, mnist, …, or a folder of class folders.")
+    ] = None,
     method: Annotated[
         str,
         typer.Option(help="Learner and acquisition: graph-ssl, aral, supervised+random, …; see aral list."),
@@ -51,6 +60,11 @@ def run_command(
     ] = None,
     steps: Steps = None,
     representation: RepresentationOption = None,
+    features: Features = None,
+    labels: Labels = None,
+    test_share: TestShare = None,
+    test_features: TestFeatures = None,
+    test_labels: TestLabels = None,
     pool_size: Annotated[int | None, typer.Option(help="Use only this many images of the pool.")] = None,
     test_size: Annotated[int | None, typer.Option(help="Use only this many test images.")] = None,
     threads: Threads = None,
@@ -65,19 +79,25 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
+    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    if (dataset is None) == (arrays is None):
+        raise BadInput(
+            "Give either a data set or --features with --labels.", "Try: aral run digits --method supervised"
+        )
     settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     chosen = benchmarking.Method.parse(method)
     spec, target = spec_and_folder(
         lambda name: folder or RUNS / name,
-        dataset,
+        dataset or "",
         chosen,
         [*settings, *(setting or [])],
         seed=seed,
         threads=threads,
         pool_size=pool_size,
         test_size=test_size,
+        arrays=arrays,
     )
     if dry_run:
         say(spec.model_dump_json(indent=2))
@@ -92,7 +112,7 @@ def spec_and_folder(
     dataset: str,
     method: benchmarking.Method,
     settings: Sequence[str] = (),
-    **fields: int | None,
+    **fields: int | data.FeatureArrays | None,
 ) -> tuple[benchmarking.RunSpec, Path]:
     """A run and its folder; precision and threads that were measured when the run was started stay.
 

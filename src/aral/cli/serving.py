@@ -27,7 +27,7 @@ from aral.annotation import (
 )
 from aral.annotation.backups import back_up
 from aral.annotation.project import FOLDER_NAME
-from aral.benchmarking.auto import AUTO, auto_text
+from aral.benchmarking.auto import AUTO
 from aral.cli.exchange import label_import_text
 from aral.cli.printing import say
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
@@ -37,6 +37,11 @@ from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
 
 BACKUP_SECONDS = 600.0
+
+AUTO_TEXT = (
+    "Method: auto. Colour photographs are read by a pretrained network and classified within seconds; other images are "
+    "trained on as pixels (--method and --representation change it)."
+)
 
 FILES_PER_LINE = 2000
 """Files between two lines on the progress of an import."""
@@ -194,7 +199,7 @@ class BackgroundWork:
                 f"Authorization: Bearer {running.security.secret}"
             )
         if self._options.training and read_options(self._project.folder).method == AUTO:
-            say(auto_text())
+            say(AUTO_TEXT)
         say("Ctrl+C ends it. Every answer is saved when it is given.")
         if self._options.browser:
             webbrowser.open(running.link())
@@ -231,14 +236,23 @@ class BackgroundWork:
                 thread.join()
         if self._trainer is not None:
             self._trainer.stop()
+        if self.error is not None:  # the worker has reported that it is off
+            self._fail(self.error)
 
     def _stopping(self) -> bool:
         return self._ending.is_set() or self._stop_requested()
 
     def run(self) -> None:
-        """Import photos and labels, then start the training worker; an error is kept in ``error``."""
+        """Start the training worker, which reads images as they come, and import photos and labels.
+
+        An error is kept in ``error``.
+        """
         try:
-            self._project.models.set_training_state(TrainingState("idle", message="Waiting for the import."))
+            self._project.models.set_training_state(
+                TrainingState("reading", message="Waiting for the import.")
+            )
+            if self._options.training and not self._stopping():
+                self._trainer = TrainerProcess(self._project).__enter__()
             result = self._project.images.sync(
                 self._progress,
                 self._stopping,
@@ -261,9 +275,7 @@ class BackgroundWork:
             failure.__cause__ = error
             self._fail(failure)
             return
-        if self._options.training and not self._stopping():
-            self._trainer = TrainerProcess(self._project).__enter__()
-        else:
+        if not self._options.training:
             self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _fail(self, error: AralError) -> None:

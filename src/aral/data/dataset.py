@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
+from torch import Tensor
 
 from aral.errors import BadInput
 from aral.plural import counted
@@ -35,11 +37,11 @@ class FeaturesOf:
     """What made the features of a data set.
 
     Attributes:
-        backbone: name, such as ``"efficientnet-lite0"``.
-        licence: of its weights.
+        backbone: name, such as ``"efficientnet-lite0"``; the file of features that were computed elsewhere.
+        licence: of its weights; empty if unknown.
         source: of its weights, to show.
-        digest: SHA-256 of its weights.
-        framing: how images were brought into what it reads, as JSON.
+        digest: SHA-256 of its weights, or of the given arrays.
+        framing: how images were brought into what it reads, as JSON; empty if unknown.
         components: principal components that were kept of its features; 0: all features, standardised.
     """
 
@@ -64,6 +66,8 @@ class DataSet:
         class_names: K names, the index is the class.
         note: to be shown with every result, such as ``"JPEG copy"``; may be empty.
         features_of: what made the features; None where the images are pixels.
+        projection: tensors of the projection that the features went through, by name
+            (:meth:`aral.representations.Projection.state`); None without one.
 
     Raises:
         BadInput: the parts do not fit together.
@@ -76,6 +80,7 @@ class DataSet:
     class_names: tuple[str, ...]
     note: str = ""
     features_of: FeaturesOf | None = None
+    projection: Mapping[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         self._check_pool()

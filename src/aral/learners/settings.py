@@ -214,6 +214,10 @@ class LearnerSettings(Settings):
         """Nearest neighbours of an image that may stand for it in training; 0: none."""
         return 0
 
+    def as_built(self) -> LearnerSettings:
+        """The settings that the networks are made with; others only where a learner fixes some of them."""
+        return self
+
     @abstractmethod
     def build(self, task: Task) -> Learner:
         """A new learner with these settings.

@@ -1,8 +1,17 @@
 from .backbone import Backbone, Framing
-from .catalogue import REPRESENTATIONS, make_backbone
+from .catalogue import REPRESENTATIONS, backbone_of, make_backbone
 from .components import half_whitened, leading_components, principal_components
 from .efficientnet_lite import efficientnet_lite0
-from .extraction import VIEWS, Extracted, ImageArrays, ImageFiles, Images, extract_features, view_of
+from .extraction import (
+    VIEWS,
+    Extracted,
+    ImageArrays,
+    ImageFiles,
+    Images,
+    extract_features,
+    features_in_order,
+    view_of,
+)
 from .feature_cache import Cached, FeatureCache, NewFeatures
 from .feature_sets import FeatureReader, projected, with_features
 from .gradients import gradient_features, oriented_gradients
@@ -30,8 +39,10 @@ __all__ = [
     "PropagatedLabels",
     "Representation",
     "RepresentationSettings",
+    "backbone_of",
     "efficientnet_lite0",
     "extract_features",
+    "features_in_order",
     "fit_projection",
     "gradient_features",
     "half_whitened",

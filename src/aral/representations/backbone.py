@@ -17,8 +17,8 @@ from aral.errors import BadInput
 from aral.representations.settings import Fit
 from aral.settings import Settings
 
-BATCH = 8
-"""Images a forward pass; the fastest size on a processor."""
+BATCH = 2
+"""Images a forward pass: as fast as larger ones on a processor, with a third of the memory."""
 
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,

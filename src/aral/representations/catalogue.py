@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
+from aral.data.dataset import FeaturesOf
 from aral.errors import BadInput
 from aral.representations import gradients
-from aral.representations.backbone import Backbone, feature_size
+from aral.representations.backbone import Backbone, Framing, feature_size
 from aral.representations.efficientnet_lite import efficientnet_lite0
 from aral.representations.hf_backbones import PREFIX as HF
 from aral.representations.hf_backbones import hf_backbone
@@ -16,8 +18,8 @@ from aral.representations.onnx_backbones import onnx_backbone
 from aral.representations.settings import EMBEDDED, PIXELS, RepresentationSettings
 from aral.representations.timm_backbones import PREFIX as TIMM
 from aral.representations.timm_backbones import timm_backbone
-from aral.representations.torchvision_backbones import PREFIX as TORCHVISION
-from aral.representations.torchvision_backbones import torchvision_backbone
+
+TORCHVISION = "torchvision:"
 
 REPRESENTATIONS = (
     PIXELS,
@@ -45,7 +47,40 @@ def make_backbone(settings: RepresentationSettings, download: bool = False) -> B
     """
     backbone = _by_name(settings.backbone, download)
     changes = {name: value for name in ("side", "fit") if (value := getattr(settings, name)) is not None}
-    framing = backbone.framing.model_copy(update=changes)
+    return _framed(backbone, backbone.framing.model_copy(update=changes))
+
+
+def backbone_of(features: FeaturesOf, download: bool = False) -> Backbone:
+    """The backbone that features were made with, framed as it was then.
+
+    Args:
+        features: as they were recorded.
+        download: whether weights that are not on this machine may be fetched.
+
+    Raises:
+        BadInput: a package or the weights are missing (it says what to install or download), or are others than those
+            that were recorded.
+        RunFailed: a download failed.
+    """
+    name = features.backbone
+    file = Path(name.removeprefix(ONNX)).expanduser()
+    if name.startswith(ONNX) and not file.is_file():
+        raise BadInput(
+            f"The backbone of this classifier is missing: there is no file {file}.",
+            f"Put it there; its SHA-256 is {features.digest}.",
+        )
+    backbone = _by_name(name, download)
+    if backbone.digest != features.digest:
+        raise BadInput(
+            f"The weights of '{name}' are others than those that the classifier was trained with: SHA-256 "
+            f"{backbone.digest}, not {features.digest}.",
+            f"Install the former ones ({features.source}), or train again.",
+        )
+    return _framed(backbone, Framing.model_validate_json(features.framing))
+
+
+def _framed(backbone: Backbone, framing: Framing) -> Backbone:
+    """A backbone with another framing."""
     if framing == backbone.framing:
         return backbone
     size = backbone.feature_size
@@ -63,6 +98,9 @@ def _by_name(name: str, download: bool) -> Backbone:
         return gradients.gradient_backbone()
     if colon and rest:
         if kind + colon == TORCHVISION:
+            # Loads torchvision and much of PyTorch's compiler: a second, and 150 MB.
+            from aral.representations.torchvision_backbones import torchvision_backbone
+
             return torchvision_backbone(rest, download)
         if kind + colon == TIMM:
             return timm_backbone(rest, download)

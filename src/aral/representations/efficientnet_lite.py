@@ -66,6 +66,7 @@ def efficientnet_lite0() -> Backbone:
         keep_as_safetensors(NAME, DIGEST, _by_our_names(trunk, state))
         state = _by_our_names(trunk, state)
     trunk.load_state_dict(state)
+    del trunk.classifier
     return Backbone(
         NAME,
         "Apache-2.0",
@@ -99,7 +100,7 @@ def _by_our_names(trunk: nn.Module, state: dict[str, Tensor]) -> dict[str, Tenso
 
 
 class EfficientNetLite0(nn.Module):
-    """The network up to its pooled features; the classifier for ImageNet's classes has weights but is not used."""
+    """The network up to its pooled features; its classifier is there to be loaded with the others, and is not used."""
 
     def __init__(self) -> None:
         super().__init__()

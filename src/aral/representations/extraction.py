@@ -1,7 +1,8 @@
 """Features of many images, in the order in which they are needed: decoded, passed through a backbone, and cached.
 
 Each worker thread decodes a batch and passes it through the backbone on one core, so decoding and computing overlap and
-memory does not grow with the number of images. What the cache has is not computed again.
+memory does not grow with the number of images. What the cache has is not computed again. :func:`features_in_order` does
+without a cache.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,7 +26,7 @@ from jaxtyping import Float32, Int64, UInt8
 from PIL import Image, ImageOps
 
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
-from aral.data.unreadable import Refused, Unreadable
+from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
 from aral.representations.backbone import BATCH, Backbone
 from aral.representations.feature_cache import Cached, FeatureCache, Key, NewFeatures
@@ -71,7 +73,8 @@ class ImageFiles:
         folder: what the names are relative to.
         names: N, with ``/``.
         max_pixels: larger images are refused.
-        digests: SHA-256 of each file where it is known; by default, files are read to find out.
+        digests: SHA-256 of each file where it is known; a file of other content is refused. By default, files are read
+            to find out.
     """
 
     folder: Path
@@ -95,6 +98,8 @@ class ImageFiles:
     def open(self, position: int, enough: tuple[int, int]) -> Opened:
         """The decoded file."""
         data = read_image_bytes(self.folder / self.names[position])
+        if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[position]:
+            raise Refused(Reason.MISSING, "the file has other content now")
         return open_image(data, self.max_pixels, enough)
 
 
@@ -184,26 +189,91 @@ def extract_features(
     workers = workers or os.cpu_count() or 1
     result = Extracted()
     work = _Work(images, backbone, cache, tuple(dict.fromkeys(views)), result)
+    with _workers(workers) as pool:
+        waiting: deque[Future[_Batch]] = deque()
+        batches = work.batches(range(len(images)) if order is None else order, pool)
+        while True:
+            stopped = stopping()
+            while not stopped and len(waiting) < 2 * workers and (batch := next(batches, None)):
+                waiting.append(pool.submit(work.compute, batch))
+            if not waiting:
+                break
+            work.add(waiting.popleft().result())
+            progress(work.done)
+        work.commit()
+    progress(work.done)
+    return Extracted(result.cached, result.unreadable, not stopped)
+
+
+def features_in_order(
+    images: Images, backbone: Backbone, workers: int | None = None
+) -> Iterator[Float32[np.ndarray, " F"] | Unreadable]:
+    """The features of each image, or the reason why there are none, in order of position; no cache is used.
+
+    Only some batches are in memory at once. Iterate to the end without a pause: meanwhile Pillow's warnings are
+    suppressed in all threads of the process.
+
+    Args:
+        images: what to read.
+        backbone: maps them to features.
+        workers: threads; by default one a core.
+
+    Raises:
+        BadInput: features are not finite.
+    """
+    workers = workers or os.cpu_count() or 1
+    starts = iter(range(0, len(images), BATCH))
+    with _workers(workers) as pool:
+        waiting: deque[Future[list[Float32[np.ndarray, " F"] | Unreadable]]] = deque()
+        while True:
+            while len(waiting) < 2 * workers and (start := next(starts, None)) is not None:
+                positions = range(start, min(start + BATCH, len(images)))
+                waiting.append(pool.submit(_read, images, backbone, positions))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
+
+
+def _read(
+    images: Images, backbone: Backbone, positions: Sequence[int]
+) -> list[Float32[np.ndarray, " F"] | Unreadable]:
+    """Features, or what is wrong, of a batch of images."""
+    opened = [_opened(images, position, backbone) for position in positions]
+    squares = [backbone.framing.frame(each.image) for each in opened if isinstance(each, Opened)]
+    rows = iter(_features(backbone, squares))
+    return [each if isinstance(each, Unreadable) else next(rows) for each in opened]
+
+
+def _opened(images: Images, position: int, backbone: Backbone) -> Opened | Unreadable:
+    """An image for a backbone, or why it cannot be read."""
+    try:
+        return images.open(position, backbone.framing.enough)
+    except Refused as refused:
+        return Unreadable(images.name(position), refused.reason, refused.detail)
+
+
+def _features(
+    backbone: Backbone, squares: Sequence[UInt8[np.ndarray, "3 S S"]]
+) -> Float32[np.ndarray, "N F"]:
+    if not squares:
+        return np.empty((0, backbone.feature_size), dtype=np.float32)
+    return backbone.features(torch.from_numpy(np.stack(squares))).numpy()
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads of one core each: faster than one batch on several cores. What was not begun is dropped at the end."""
     threads_of_torch = torch.get_num_threads()
     try:
-        with warnings.catch_warnings(), ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
+        with warnings.catch_warnings(), ThreadPoolExecutor(count, initializer=_one_thread) as pool:
             warnings.simplefilter("ignore")  # Pillow's, of metadata and size, which are checked
-            waiting: deque[Future[_Batch]] = deque()
-            batches = work.batches(range(len(images)) if order is None else order, pool)
-            while True:
-                stopped = stopping()
-                while not stopped and len(waiting) < 2 * workers and (batch := next(batches, None)):
-                    waiting.append(pool.submit(work.compute, batch))
-                if not waiting:
-                    break
-                work.add(waiting.popleft().result())
-                progress(work.done)
-            work.commit()
+            try:
+                yield pool
+            finally:
+                pool.shutdown(cancel_futures=True)
     finally:
         # A thread that asks for one core changes what later threads start with.
         torch.set_num_threads(threads_of_torch)
-    progress(work.done)
-    return Extracted(result.cached, result.unreadable, not stopped)
 
 
 def view_of(image: Image.Image, view: str) -> Image.Image:
@@ -221,7 +291,6 @@ def view_of(image: Image.Image, view: str) -> Image.Image:
 
 
 def _one_thread() -> None:
-    """Several threads of one core each are faster than one batch on several cores."""
     torch.set_num_threads(1)
 
 
@@ -311,17 +380,13 @@ class _Work:
         about: list[tuple[Key, Opened]] = []
         unreadable: list[Unreadable] = []
         for wanted in batch:
-            try:
-                opened = self.images.open(wanted.position, framing.enough)
-            except Refused as refused:
-                name = self.images.name(wanted.position)
-                unreadable.append(Unreadable(name, refused.reason, refused.detail))
+            opened = _opened(self.images, wanted.position, self.backbone)
+            if isinstance(opened, Unreadable):
+                unreadable.append(opened)
                 continue
             squares += [framing.frame(view_of(opened.image, view)) for view in wanted.views]
             about += [((wanted.digest, view), opened) for view in wanted.views]
-        values: Float32[np.ndarray, "N F"] = np.empty((0, self.backbone.feature_size), dtype=np.float32)
-        if squares:
-            values = self.backbone.features(torch.from_numpy(np.stack(squares))).numpy()
+        values = _features(self.backbone, squares)
         new = [
             NewFeatures(key, row, opened.format, opened.animated, opened.notes)
             for (key, opened), row in zip(about, values, strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 
 _ROWS_AT_ONCE = 4096
 _NORM = "norm"
@@ -35,6 +35,10 @@ class Projection:
             features = _unit_length(features)
         return (features - self.mean) @ self.matrix
 
+    def module(self) -> ProjectionModule:
+        """The projection as a module, for export."""
+        return ProjectionModule(self)
+
     def state(self) -> dict[str, Tensor]:
         """Tensors by name, to save."""
         return {"mean": self.mean, "matrix": self.matrix, _NORM: torch.tensor(int(self.unit_length))}
@@ -45,13 +49,31 @@ class Projection:
         return cls(state["mean"], state["matrix"], bool(state[_NORM]))
 
 
+class ProjectionModule(nn.Module):
+    """A :class:`Projection` as a part of a graph; features become images of one position, as learners read them."""
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, projection: Projection) -> None:
+        super().__init__()
+        self.register_buffer("mean", projection.mean)
+        self.register_buffer("matrix", projection.matrix)
+        self.unit_length = projection.unit_length
+
+    def forward(self, features: Float32[Tensor, "N F"]) -> Float32[Tensor, "N c 1 1"]:
+        """The projected features."""
+        return Projection(self.mean, self.matrix, self.unit_length)(features)[:, :, None, None]
+
+
 def fit_projection(features: Float32[np.ndarray, "N F"], components: int) -> Projection:
     """A projection fitted on the features of a pool.
 
     With ``components``: features of length 1, centred, their leading principal components, all divided by one number so
     that their variance is 1 on average. Components keep their relative sizes. Without (0): each feature standardised.
 
-    Exact and computed on one core, so the same pool always gives the same bits, whatever computes beside it.
+    Exact and computed on one core, so the same pool always gives the same bits, whatever computes beside it. Of fewer
+    images than features, the products of images are decomposed instead of those of features, which is much faster.
 
     Args:
         features: of at least one image.
@@ -88,6 +110,9 @@ def _standardised(features: Float32[np.ndarray, "N F"]) -> Projection:
 
 def _principal(features: Float32[np.ndarray, "N F"], components: int) -> Projection:
     total, size = features.shape
+    kept = min(components, size, max(total - 1, 1))
+    if total < size:
+        return _few_images(features, kept)
     mean: Float64[np.ndarray, " F"] = np.zeros(size)
     products: Float64[np.ndarray, "F F"] = np.zeros((size, size))
     for start in range(0, total, _ROWS_AT_ONCE):
@@ -97,10 +122,25 @@ def _principal(features: Float32[np.ndarray, "N F"], components: int) -> Project
     mean /= total
     covariance = products / total - np.outer(mean, mean)
     variances, vectors = np.linalg.eigh(covariance)
-    kept = min(components, size, max(total - 1, 1))
-    variances, vectors = variances[::-1][:kept], vectors[:, ::-1][:, :kept]
+    return _of_components(mean, variances[::-1][:kept], vectors[:, ::-1][:, :kept])
+
+
+def _few_images(features: Float32[np.ndarray, "N F"], kept: int) -> Projection:
+    """From the inner products of images: an eigenvector u of X Xᵀ gives the component Xᵀ u."""
+    rows = _unit_length(torch.from_numpy(features)).double().numpy()
+    mean = rows.mean(axis=0)
+    centred = rows - mean
+    variances, vectors = np.linalg.eigh(centred @ centred.T / len(rows))
+    variances, vectors = variances[::-1][:kept], centred.T @ vectors[:, ::-1][:, :kept]
+    lengths = np.linalg.norm(vectors, axis=0)
+    return _of_components(mean, variances, vectors / np.where(lengths > 0, lengths, 1.0))
+
+
+def _of_components(
+    mean: Float64[np.ndarray, " F"], variances: Float64[np.ndarray, " c"], vectors: Float64[np.ndarray, "F c"]
+) -> Projection:
     # The sign of a component is arbitrary: its largest entry is made positive.
-    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(kept)])
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     average = float(np.maximum(variances, 0).mean())
     return Projection(_single(mean), _single(vectors / np.sqrt(average) if average > 0 else vectors), True)
 

@@ -97,9 +97,13 @@ def add_routes(app: FastAPI, project: Project) -> None:
         count: Annotated[int, Query(ge=1, le=MOST_CARDS)] = 12,
         holding: ImageIds = "",
         tab: Tab = "",
+        fresh: bool = False,
     ) -> Json:
-        """The next images for an annotator, leased to their tab; ``holding`` lists the cards it has already."""
-        cards = project.queue.next_cards(annotator, count, image_ids("holding", holding), tab)
+        """The next images for an annotator, leased to their tab; ``holding`` lists the cards it has already.
+
+        With ``fresh`` the tab gives back what else it held, because there is a newer query.
+        """
+        cards = project.queue.next_cards(annotator, count, image_ids("holding", holding), tab, fresh)
         return Json({"cards": [_card_json(project, card) for card in cards]})
 
     @app.post("/api/answers")

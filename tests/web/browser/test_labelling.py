@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
 
@@ -291,3 +292,20 @@ def test_keys_that_are_switched_off_say_nothing(page: Page, project: Project) ->
     page.keyboard.press("q")
     page.wait_for_timeout(100)
     assert page.inner_text("#notice") == ""
+
+
+def test_a_newer_query_is_shown_after_the_next_two_images(page: Page, project: Project) -> None:
+    first = shown(page)
+    in_set = set(project.estimate.image_ids().tolist())
+    leased = {image for image, _, _ in project.images.by_urgency()[:12]}
+    free = [int(each) for each in project.images.labelable_ids() if each not in in_set | leased][:9]
+    project.queue.replace(
+        0, np.array(free), np.ones(len(free)), [""] * len(free), "margin", np.empty(0, np.int64)
+    )
+    page.wait_for_timeout(3000)  # the page asks every two seconds whether there is something new
+    seen = [press(page, "1") for _ in range(8)]
+    settle(page)
+    assert seen[0] == first and recorded(project) == [(image, 0) for image in seen]
+    assert set(seen[:3]) <= leased
+    later = [image for image in seen[3:] if image not in in_set]
+    assert later and set(later) <= set(free)

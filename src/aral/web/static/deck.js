@@ -5,6 +5,7 @@ import { get } from "./api.js";
 const AHEAD = 12;
 const LOW = 9;
 const BEHIND = 60;
+const KEPT = 2;  // cards after the current one that stay when there is a newer query
 const LOADING = 4;
 const SIZES = ["thumbnail", "stage", "full"];
 
@@ -113,6 +114,7 @@ export class Deck {
     this.error = null;
     this.filling = null;
     this.loading = 0;
+    this.fresh = false;  // the next request gives back the cards that were dropped
     this.request = 0;  // the cards of an earlier request are not taken once `dropUnanswered` was called
     this.tab = tab;
   }
@@ -196,6 +198,20 @@ export class Deck {
     this.empty = false;
   }
 
+  /** There is a newer query: keep the cards that are shown next, give the others back and ask anew. */
+  renew() {
+    const { current } = this;
+    let kept = 0;
+    const before = this.slots.length;
+    this.slots = this.slots.filter((slot, index) => slot.answer || index <= this.cursor || (kept += 1) <= KEPT);
+    if (this.slots.length === before) return;
+    this.cursor = current ? this.slots.indexOf(current) : this.slots.length;
+    this.request += 1;
+    this.filling = null;
+    this.fresh = true;
+    this.refill();
+  }
+
   /** Ask for cards when few are left, and decode the nearest ones. Safe to call at any time. */
   refill() {
     this.loadAhead();
@@ -212,7 +228,10 @@ export class Deck {
       const annotator = this.annotator();
       // The server knows each tab by name: two tabs of one annotator never show the same image.
       const query = { annotator, count: AHEAD - this.ahead(), holding: busy().join(","), tab: await this.tab };
+      const { fresh: renewed } = this;
+      if (renewed) query.fresh = true;
       const { cards } = await get("/api/next", query);
+      if (renewed && request === this.request) this.fresh = false;
       if (annotator !== this.annotator() || request !== this.request) return;
       const taken = new Set(busy());
       const fresh = cards.filter((card) => !taken.has(card.image_id));

@@ -57,7 +57,9 @@ export class Labelling {
   }
 
   statusChanged(status) {
+    const before = this.status;
     this.status = status;
+    if (before && status.query !== before.query) this.deck.renew();
     this.countsChanged();
   }
 

@@ -5,6 +5,7 @@ import { byId, counted, fill, make, percent } from "./dom.js";
 import { showMissingClasses } from "./finish.js";
 
 const POLL_MILLISECONDS = 2000;
+const READING_MILLISECONDS = 500;  // while the first query is awaited
 const LATE = "Some images joined it later, drawn from those without an answer. If the difficult images had been queried before, the accuracy is too high.";
 
 export class Status {
@@ -33,6 +34,7 @@ export class Status {
       try {
         const status = await get("/api/status", { ...await this.shownImages(), since: this.changes, annotator: this.state.annotator });
         this.reached = true;
+        this.reading = status.training.phase === "reading";
         this.changes = status.changes;
         this.draw(status);
         this.statusChanged(status, begun);
@@ -42,7 +44,7 @@ export class Status {
       }
     }
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.poll(), POLL_MILLISECONDS);
+    this.timer = setTimeout(() => this.poll(), this.reading ? READING_MILLISECONDS : POLL_MILLISECONDS);
   }
 
   showError(error) {
@@ -89,11 +91,11 @@ export class Status {
   drawModel(training, queueLeft) {
     const round = training.round === null ? "" : ` round ${training.round}`;
     const words = {
-      idle: "Waiting for labels", training: `Training${round}`, choosing: "Choosing the next query",
+      idle: "Waiting for labels", reading: "Reading the images", training: `Training${round}`, choosing: "Choosing the next query",
       failed: "Training failed", off: "Training is off",
     }[training.phase];
     const share = `${percent(training.fraction)} %`;
-    const busy = training.phase === "training" || training.phase === "choosing";
+    const busy = ["reading", "training", "choosing"].includes(training.phase);
     fill(
       byId("model"),
       make("span", { class: `lamp ${training.phase}`, "aria-hidden": "true" }),
