@@ -156,8 +156,9 @@ def measure(
     while len(given) < budget:
         if time.monotonic() - polled_at > POLL_SECONDS:
             polled_at, status = time.monotonic(), page.status()
-            if status["query"] != query:
-                query = status["query"]
+            news = (status["query"], status["model"] is not None)
+            if news != query:
+                query = news
                 page.renew()
         page.refill()
         if not page.cards:
