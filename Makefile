@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
-demo: install  ## Compare three methods on 8×8 digits (a few minutes on two cores)
+demo: install  ## Compare three methods on photographs that come with aral (a minute on two cores)
 	$(BIN)/aral demo
 
 test: check  ## Lint, types, import layers, tests; browser tests need an installed Chromium

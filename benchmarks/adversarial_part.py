@@ -5,9 +5,9 @@
 
 The labelled images are the first query of ``centroids`` (k-means centres), of another stream for each seed; every
 learner is trained once on them, with the preset of features, and measured on the test set: accuracy, mean −log
-probability (nats) and expected calibration error of ten bins. ``--unbalanced`` thins out all classes but the largest, of
-pool and test set, until that has this share of the images. Rows: ``adversarial-part.json``; the same command goes on
-where it was stopped.
+probability (nats) and expected calibration error of ten bins. ``--unbalanced`` thins out all classes but the largest,
+of pool and test set, until that has this share of the images. Rows: ``adversarial-part.json``; the same command goes
+on where it was stopped.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-from aral.annotation import Project
+from aral.annotation import ModelRecord, Project
 from kept_rows import KeptRows
 from label_server import LabelServer
 from page_client import Page
@@ -156,8 +156,9 @@ def measure(
     while len(given) < budget:
         if time.monotonic() - polled_at > POLL_SECONDS:
             polled_at, status = time.monotonic(), page.status()
-            if status["query"] != query:
-                query = status["query"]
+            news = (status["query"], status["model"] is not None)
+            if news != query:
+                query = news
                 page.renew()
         page.refill()
         if not page.cards:
@@ -181,11 +182,7 @@ def measure(
     watcher.join()
     memory = server.most_memory()
     server.stop()
-    with Project.open(folder) as project:
-        labels = [each for each in project.labels.all() if each.use == "training"]
-        provenance = project.labels.provenance()
-        models = project.models.all()
-        strategies = [provenance[each.image_id].strategy for each in sorted(labels, key=lambda one: one.seq)]
+    models, strategies = outcome(folder)
     second = next(at for at, name in given if name != given[0][1])
     by_model = [
         each for each in strategies if each not in ("by chance", "random", "k-means-centres", "centroids")
@@ -199,7 +196,7 @@ def measure(
         "first model after second class": round(watcher.models[0][0] - second, 2) if watcher.models else None,
         "learned after": learned_after(given, watcher, budget),
         "labelled in": round(ended - begun, 1),
-        "training labels": len(labels),
+        "training labels": len(strategies),
         "chosen by a model": len(by_model),
         "share of those after its first choice": len([e for e in after_first if e in by_model])
         / max(1, len(after_first)),
@@ -212,6 +209,15 @@ def measure(
         "messages": [(round(at - begun, 1), text) for at, text in watcher.messages][:200],
         "load": os.getloadavg()[0],
     }
+
+
+def outcome(folder: Path) -> tuple[list[ModelRecord], list[str]]:
+    """The models of the project, and what chose the image of each training label, in the order of the answers."""
+    with Project.open(folder) as project:
+        labels = [each for each in project.labels.all() if each.use == "training"]
+        provenance = project.labels.provenance()
+        strategies = [provenance[each.image_id].strategy for each in sorted(labels, key=lambda one: one.seq)]
+        return project.models.all(), strategies
 
 
 def learned_after(given: list[tuple[float, str]], watcher: Watcher, budget: int) -> dict[str, Any]:

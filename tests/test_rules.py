@@ -12,7 +12,11 @@ MODULES = UNPICKLING | {"tarfile", "multiprocessing"}
 CALLS = {"ZipFile", "extract", "extractall", "unpack_archive", "DataLoader"}
 """By the last part of their name. Archives can name files outside of the folder they are unpacked into: no command
 takes one. Batches are made in the process that trains: no loader can die, or disturb their order."""
-ALLOWED = {SOURCE / "representations" / "weights.py": ["torch.load"]}
+ALLOWED = {
+    SOURCE / "representations" / "weights.py": ["torch.load"],
+    # An archive of the package itself, into a folder of the user's.
+    SOURCE / "data" / "photographs.py": ["zipfile.ZipFile", "files.extract"],
+}
 """Weights of a package or a hub, after their SHA-256 has been checked, with ``weights_only``; once in one file."""
 
 

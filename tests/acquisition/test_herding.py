@@ -7,8 +7,15 @@ import pytest
 import torch
 from skactiveml.pool import MaxHerding
 
-from aral.acquisition import ACQUISITIONS, JointBatch, PoolView, Predictions
-from aral.acquisition.herding import MAXHERDING, UNCERTAINTY_HERDING, Herding, labelled_width
+from aral.acquisition import ACQUISITIONS, JointBatch, Need, PoolView, Predictions
+from aral.acquisition.herding import (
+    LINEAR_HERDING,
+    MAXHERDING,
+    UNCERTAINTY_HERDING,
+    Herding,
+    labelled_width,
+)
+from aral.logistic import calibrated_probabilities
 from aral.randomness import Stream
 
 STREAM = Stream.root(0)
@@ -139,3 +146,53 @@ def test_copies_of_what_is_covered_come_last_and_all_can_be_had() -> None:
     found = MAXHERDING(view, 4, STREAM)
     assert found.ids[0] == 3 and sorted(found.ids) == [0, 1, 2, 3]
     assert found.scores[1:].tolist() == [0.0, 0.0, 0.0]
+
+
+def _labelled_view(classes: list[int]) -> PoolView:
+    vectors = torch.from_numpy(RANDOM.normal(size=(40, 6)) * 3 + 1)
+    known = np.arange(40, 40 + len(classes))
+    representation = torch.from_numpy(RANDOM.normal(size=(len(classes), 6)) * 3)
+    representation[:, 0] += torch.tensor(classes) * 4
+    return PoolView(
+        Predictions(np.arange(40), representation=vectors),
+        Predictions(known, representation=representation),
+        np.array(classes),
+        3,
+    )
+
+
+def test_linear_herding_is_uncertainty_herding_with_the_probabilities_of_a_regression() -> None:
+    view = _labelled_view([0, 1, 2] * 4)
+    vectors = view.unlabelled.get(Need.REPRESENTATION).numpy()
+    mean, scale = vectors.mean(axis=0), vectors.std(axis=0).mean()
+    known = view.labelled.get(Need.REPRESENTATION).numpy()
+    found = calibrated_probabilities(
+        (known - mean) / scale, view.labelled_classes, 3, (vectors - mean) / scale
+    )
+    given = PoolView(
+        Predictions(
+            np.arange(40), representation=torch.from_numpy(vectors), probabilities=torch.from_numpy(found)
+        ),
+        Predictions(
+            view.labelled.ids, representation=torch.from_numpy(known), probabilities=torch.zeros(12, 3)
+        ),
+        view.labelled_classes,
+        3,
+    )
+    expected = UNCERTAINTY_HERDING(given, 6, STREAM)
+    chosen = LINEAR_HERDING(view, 6, STREAM)
+    assert chosen.ids.tolist() == expected.ids.tolist()
+    assert chosen.scores.tolist() == pytest.approx(expected.scores.tolist())
+
+
+def test_linear_herding_does_not_depend_on_the_unit_and_needs_no_second_class() -> None:
+    view = _labelled_view([0, 1, 2] * 3)
+    larger = PoolView(
+        Predictions(view.unlabelled.ids, representation=1000 * view.unlabelled.get(Need.REPRESENTATION)),
+        Predictions(view.labelled.ids, representation=1000 * view.labelled.get(Need.REPRESENTATION)),
+        view.labelled_classes,
+        3,
+    )
+    assert LINEAR_HERDING(larger, 5, STREAM).ids.tolist() == LINEAR_HERDING(view, 5, STREAM).ids.tolist()
+    one = LINEAR_HERDING(_labelled_view([1, 1, 1]), 3, STREAM)
+    assert np.unique(one.ids).size == 3

@@ -102,6 +102,7 @@ def test_get_gives_the_output_that_was_asked_for() -> None:
         Need.CLUSTERS: torch.rand(2, 9),
         Need.PROPAGATED: torch.rand(2, 3),
         Need.REPRESENTATION: torch.rand(2, 8),
+        Need.MIXING_CHANGES: torch.zeros(2, 5, dtype=torch.int64),
         Need.DROPPED_CLASSES: torch.zeros(2, 3, dtype=torch.int64),
     }
     assert outputs.keys() == set(Need)

@@ -91,6 +91,25 @@ def test_full_training_has_all_labels_in_one_round_and_as_many_steps_as_all_roun
     assert (unit.spec.learner.title, unit.spec.learner.training.steps) == ("aral:released", 99)
 
 
+def test_full_training_of_and_beside_a_learner_without_training_steps() -> None:
+    """Logistic regression has none, so the steps of full training are those of the first unit that has some."""
+    table = {
+        "name": "g",
+        "data": "digits",
+        "settings": ('representation.backbone="gradients"',),
+        "seeds": (0,),
+    }
+    settings = {"learner": "linear"}
+    (unit,) = full_units(grid_of(table | {"methods": ("linear",), "full": settings}), 10)
+    assert unit.spec.learner.name == "linear" and unit.spec.rounds.budget == 10
+    mixed = table | {"methods": ("linear", "supervised+random"), "full": {}}
+    (unit,) = full_units(grid_of(mixed), 10)
+    compared = units(grid_of(mixed))[1].spec
+    assert unit.spec.learner.training.steps == compared.learner.training.steps * compared.rounds.count()
+    (unit,) = full_units(grid_of(table | {"methods": ("linear",), "full": {}}), 10)
+    assert unit.spec.learner.training.steps == compared.learner.training.steps, "the preset's"
+
+
 TEXT = st.text(min_size=1, max_size=8)
 
 

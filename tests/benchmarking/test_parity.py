@@ -166,6 +166,11 @@ def test_every_learner_states_the_same_things(title: str) -> None:
     names = set(parity_table(resolve("digits", Method.parse(title)), "f"))
     plain = set(parity_table(SPEC, "f"))
     differing = {name for name in names ^ plain if not name.startswith("learner.networks.")}
+    if title == "linear":  # it has no networks and makes no gradient step
+        unused = ("learner.training.", "learner.optimisers.", "learner.classifier")
+        assert differing == {name for name in plain if name.startswith(unused)}
+        assert not [name for name in names if name.startswith("learner.")]
+        return
     assert differing == set()
     assert {"learner.training.steps", "learner.optimisers.discriminator.rate", "device"} <= names
     own = ("encoder", "generator", "sampler", "critic", "decoder", "clusters")
@@ -245,6 +250,44 @@ def test_parity_is_verified_from_what_the_units_recorded(tmp_path: Path) -> None
     odd = verify(made, tmp_path)[1]
     assert odd.verified == 2 and len(odd.differences) == 1
     assert "aral:released+aral-diverse-seed1" in odd.differences[0] and "vaal" not in odd.differences[0]
+
+
+FEATURES = 'representation.backbone="gradients"'
+
+
+def test_what_a_method_does_not_use_is_compared_among_the_others_only() -> None:
+    """Logistic regression has no training steps; two others must agree in theirs."""
+    few = [unit(name, FEATURES, "learner.training.steps=7") for name in ("supervised+random", "aral")]
+    linear = unit("linear", FEATURES)
+    assert check_equal([linear, *few], allow=False) == check_equal([*few, linear], allow=False) == {1: ()}
+    with pytest.raises(
+        BadInput, match=r"learner\.training\.steps: supervised\+random 7, aral\+aral 1000"
+    ) as error:
+        check_equal([linear, few[0], unit("aral", FEATURES)], allow=False)
+    assert "linear" not in error.value.problem
+    with pytest.raises(BadInput, match=r"rounds\.budget: .*linear\+margin 90"):
+        check_equal([few[0], unit("linear", FEATURES, "rounds.budget=90")], allow=False)
+
+
+@pytest.mark.parametrize("order", [("linear", "supervised+random"), ("supervised+random", "linear")])
+def test_units_with_and_without_a_setting_have_one_hash(order: tuple[str, str], tmp_path: Path) -> None:
+    """It is the same whichever has recorded first, and depends on the setting."""
+    hashes = []
+    for steps in (7, 8):
+        settings = (FEATURES, f"learner.training.steps={steps}")
+        grid = GridSpec(name="g", data="digits", methods=order, seeds=(0,), settings=settings)
+        made = units(grid)
+        for number, each in enumerate(made, 1):
+            record(tmp_path / str(steps), each, [4, 2])
+            found = verify(made, tmp_path / str(steps))[0]
+            assert (found.verified, found.differences) == (number, ())
+            hashes.append(found.hash)
+    assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
+    changed = made[1].spec.model_copy(update={"side": 64})
+    other = tmp_path / "other"
+    record(other, made[0], [4, 2])
+    record(other, Unit(made[1].name, changed), [4, 2])
+    assert verify(made, other)[0].verified == 1 and verify(made, other)[0].differences
 
 
 def test_other_data_in_one_unit_are_found(tmp_path: Path) -> None:

@@ -177,3 +177,30 @@ def test_a_grid_that_is_still_running_can_be_reported(output: Any, here: Path, f
     assert comparison is not None and comparison.methods == (ENTROPY,) and not comparison.verdicts
     (folder / "grid.json").write_text('{"grid": 3}')
     assert "is not the record of a grid" in output("report", "runs/compare-digits", code=2)
+
+
+def test_report_takes_folders_of_runs_and_of_grids(output: Any, here: Path, finished_grid: Path) -> None:
+    """All runs of a grid beside another run, and all runs that lie in a folder; full training is no compared run."""
+    folder, other = here / "grid", here / "other"
+    shutil.copytree(finished_grid, folder)
+    other.mkdir()
+    shutil.move(folder / f"{ENTROPY}-seed2", other / "alone")
+    table = json.loads((folder / "grid.json").read_text())
+    for unit in table["units"]:
+        if unit["name"] == f"{ENTROPY}-seed2":
+            unit["state"] = "failed"
+    (folder / "grid.json").write_text(json.dumps(table))
+    names = {f"{method}-seed{seed}" for method in ("supervised+random", ENTROPY) for seed in range(3)}
+    shown = json.loads(output("report", "grid", "other", "--json"))
+    assert {f"{row['method']}-seed{row['seed']}" for row in shown} == names
+    assert (here / "comparison" / "comparison.html").is_file()
+    (folder / "grid.json").unlink()
+    shutil.copytree(folder / "supervised+random-seed0", folder / "full-supervised-seed0")
+    shown = json.loads(output("report", "grid", "--json", "--baseline", "random"))
+    assert {f"{row['method']}-seed{row['seed']}" for row in shown} == names - {f"{ENTROPY}-seed2"}
+    assert f"{ENTROPY} against supervised+random" in output("report", "grid", "other", "--baseline", "random")
+    assert "Report: other/alone/report.html" in output("report", "other"), "a single run has its own report"
+    (here / "empty").mkdir()
+    for name in ("empty", "absent"):
+        assert f"There is no run in {name}" in output("report", name, code=2)
+    assert f"both of {ENTROPY}, seed 0" in output("report", "grid", "grid", code=2)

@@ -60,8 +60,9 @@ def test_the_table_of_ingredients_is_that_of_its_rows(script: Script) -> None:
     assert not not_in_docs(script("ingredients").table(rows, ["10", "100"]).splitlines())
 
 
-def test_the_table_of_baselines_on_features_is_that_of_its_rows(script: Script) -> None:
-    lines = script("feature_baselines").table(kept("feature-baselines")["rows"]).splitlines()
+@pytest.mark.parametrize("name", ["feature-baselines", "predict-speed"])
+def test_tables_on_features_are_those_of_their_rows(script: Script, name: str) -> None:
+    lines = script(name.replace("-", "_")).table(kept(name)["rows"]).splitlines()
     assert len(lines) > 2 and not not_in_docs(lines, "representations.md")
 
 

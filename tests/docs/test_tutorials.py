@@ -60,7 +60,7 @@ def serve_for_a_while(words: list[str]) -> None:
     try:
         assert server.stdout is not None
         said = ""
-        while "images" not in said:
+        while "could not be read" not in said:
             line = server.stdout.readline()
             assert line, said
             said += line

@@ -14,10 +14,11 @@ from aral.data import DataSet
 from aral.data.batches import LabelledBatches, UnlabelledBatches
 from aral.learners import Aral, Batch, Engine, LearnerSettings, Method, Net, Nets, Phase, Task
 from aral.learners.bgadl import Bgadl
-from aral.learners.engine import NetOptimisers, Stage
+from aral.learners.engine import Stage
 from aral.learners.fixmatch import FixMatch
 from aral.learners.graph_ssl import GraphSsl
 from aral.learners.no_co_training import NoCoTraining
+from aral.learners.optimisers import NetOptimisers
 from aral.learners.pseudo_label import PseudoLabel
 from aral.learners.supervised import Supervised
 from aral.learners.vaal import Vaal

@@ -29,7 +29,8 @@ from aral.learners import (
     classifier_state,
     evaluate,
 )
-from aral.learners.engine import Ema, NetOptimisers, in_memory_order_of, rate_factor
+from aral.learners.engine import Ema
+from aral.learners.optimisers import NetOptimisers, in_memory_order_of, rate_factor
 from aral.learners.settings import Adam, Training
 from aral.loop import Pace, Session, SessionOptions, Store, Strategy
 from aral.networks.layers import ChannelsLast, GlobalMean

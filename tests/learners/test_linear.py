@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from aral.acquisition.interface import Need
 from aral.learners import LinearSettings, Task
-from aral.learners.linear import calibrated_temperature, cross_entropy_of, fit_logistic
+from aral.logistic import calibrated_temperature, cross_entropy_of, fit_logistic
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 
 from aral.acquisition import Need
 from aral.benchmarking import Method, RunSpec, make_learner, resolve
+from aral.data.batches import gather
 from aral.errors import BadInput
-from aral.learners import Engine, Net
+from aral.learners import Batch, Engine, Net, Task
+from aral.learners.nets import eval_probabilities
 from aral.networks import BigganDiscriminator, BigganFamily
 from aral.networks.vgg import VggFamily
 from aral.randomness import Stream
-from aral.testing import tiny_settings
+from aral.testing import planted_data, tiny_settings
 from aral.types import ImageSet, LabelledSet
 
 QUIET = {"input_noise": 0.0, "hidden_noise": 0.0}
@@ -282,3 +285,48 @@ def test_rotation_trains_the_critic_on_real_and_the_generator_on_its_own_images(
             weight, term = weights[name]
             reached[name] = (weight, step.reached(term.compute()) & phase.trains)
     assert reached == {"rotation": (1.0, {Net.CRITIC}), "rotation of generated": (0.2, {Net.GENERATOR})}
+
+
+@pytest.mark.parametrize("agreeing", [True, False])
+def test_with_agreement_pseudo_labels_count_only_where_the_regression_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, agreeing: bool
+) -> None:
+    """The regression always says what the network says, or never does."""
+
+    def loss(agreement: bool) -> float:
+        settings = tiny_settings("pseudo-label", entropy=10.0, agreement=agreement)
+        data = planted_data()
+        stream = Stream.root(4)
+        learner = settings.build(Task(data.pool.shape, data.class_count, stream.child("learner")))
+        ids = np.arange(9, dtype=np.int64)
+        labelled = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], data.class_count)
+        learner.set_pool(data.pool, stream.child("pool"))
+        learner.set_labels(labelled)
+        learner.start_round(0, labelled, data.pool.without(ids), stream.child("round"))
+
+        def said(self: Batch, images: torch.Tensor) -> torch.Tensor:
+            found = eval_probabilities(learner.nets.discriminator, images).argmax(dim=1)  # type: ignore[attr-defined]
+            return found if agreeing else found + 1
+
+        monkeypatch.setattr(Batch, "linear_classes", said)
+        return learner.step(0).values["classify pseudo-labelled"]
+
+    assert loss(agreement=False) > 0
+    assert loss(agreement=True) == (loss(agreement=False) if agreeing else 0)
+
+
+def test_the_regression_of_a_round_is_that_of_its_labels() -> None:
+    data = planted_data()
+    stream = Stream.root(4)
+    settings = tiny_settings("pseudo-label", agreement=True)
+    learner = settings.build(Task(data.pool.shape, data.class_count, stream.child("learner")))
+    ids = np.arange(20, dtype=np.int64)
+    labelled = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], data.class_count)
+    learner.set_pool(data.pool, stream.child("pool"))
+    learner.start_round(0, labelled, data.pool.without(ids), stream.child("round"))
+    vectors = gather(labelled.images, labelled.images.ids, False).flatten(1)
+    regression = LogisticRegression(C=1.0, max_iter=1000).fit(vectors.numpy(), labelled.classes)
+    batch = Batch(learner._stage, 0, 0, torch.device("cpu"), None, None)  # type: ignore[attr-defined]
+    others = gather(data.pool, data.pool.ids, False)
+    found = batch.linear_classes(others)
+    assert found.tolist() == regression.predict(others.flatten(1).numpy()).tolist()

@@ -28,7 +28,13 @@ DATA = planted_data(pool_size=40)
 IDS = np.arange(6, dtype=np.int64)
 LABELLED = LabelledSet(DATA.pool.subset(IDS), DATA.pool_classes[IDS], 3)
 UNLABELLED = DATA.pool.without(IDS)
-ALWAYS = {Need.PROBABILITIES, Need.FEATURES, Need.PROPAGATED, Need.REPRESENTATION}
+ALWAYS = {
+    Need.PROBABILITIES,
+    Need.FEATURES,
+    Need.MIXING_CHANGES,
+    Need.PROPAGATED,
+    Need.REPRESENTATION,
+}
 STOCHASTIC = {Need.MC_PROBABILITIES}
 """Of all learners here but logistic regression: their perceptrons have noise."""
 SAMPLER, CODES, GENERATOR = {Need.SAMPLER_LOGITS}, {Need.LATENTS}, {Need.SYNTHESISED}

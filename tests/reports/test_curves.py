@@ -19,7 +19,7 @@ from aral.reports.curves import (
     DARK,
     LIGHT,
     complete_points,
-    latent_chart,
+    diagnostics_chart,
     learning_curves,
     loss_chart,
     png_bytes,
@@ -153,7 +153,7 @@ def test_losses_follow_each_other_and_leave_gaps(make_run: MakeRun) -> None:
 
 
 def test_latents_are_drawn_by_round_beside_their_bounds(make_run: MakeRun) -> None:
-    figure = latent_chart(read_run(make_run()))
+    figure = diagnostics_chart(read_run(make_run()))
     assert [axes.get_title() for axes in (figure.axes if figure else [])] == [
         "latent std", "latent KL, nats", "sampler AUC",
     ]  # fmt: skip
@@ -161,10 +161,16 @@ def test_latents_are_drawn_by_round_beside_their_bounds(make_run: MakeRun) -> No
     assert [len(lines(figure, place)) for place in range(3)] == [2, 2, 1]
 
 
+def test_the_share_of_recognised_generated_features_is_drawn_where_it_was_recorded(make_run: MakeRun) -> None:
+    figure = diagnostics_chart(read_run(make_run(numbers={"generated recognised": 0.25})))
+    assert figure is not None and figure.axes[-1].get_title() == "generated recognised"
+    assert lines(figure, 3)[" generated recognised"] == ([0, 1], [0.25, 0.25])
+
+
 def test_what_was_not_recorded_is_not_drawn(make_run: MakeRun, tmp_path: Path) -> None:
     running = read_run(make_run(accuracies=(None,)))
     assert run_curve(running) is None
-    assert latent_chart(running) is None
+    assert diagnostics_chart(running) is None
 
 
 @pytest.mark.parametrize("name", ["_hidden", "$x_{", "学习", "a & <b>"])

@@ -332,6 +332,13 @@ def test_a_failed_write_leaves_the_old_page_and_no_rest(
     assert not list(folder.glob(".*"))
 
 
+def test_the_page_explains_the_diagnostics_that_were_recorded(make_run: MakeRun) -> None:
+    meaning = "share of generated features whose class logistic regression"
+    assert meaning in Page(report_page(read_run(make_run(numbers={"generated recognised": 0.25})))).text
+    text = Page(report_page(read_run(make_run("other")))).text
+    assert meaning not in text and "how well the sampler separates" in text
+
+
 def test_rounds_as_a_table(make_run: MakeRun) -> None:
     record = read_run(make_run(accuracies=(0.5, None), numbers={"odd": 1 / 3}))
     table = rounds_table(record)

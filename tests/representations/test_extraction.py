@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from aral.data import Reason
+from aral.data.image_file import Opened
+from aral.data.unreadable import Unreadable
 from aral.errors import BadInput
 from aral.representations import (
     VIEWS,
@@ -15,8 +18,10 @@ from aral.representations import (
     ImageArrays,
     ImageFiles,
     extract_features,
+    features_in_order,
     view_of,
 )
+from aral.representations.backbone import BATCH
 from aral.testing import CountingTrunk, tiny_backbone
 
 
@@ -117,3 +122,40 @@ def test_arrays_and_files_are_told_by_their_content(tmp_path: Path, cache: Featu
     assert (
         files.digest(0) == content and ImageFiles(files.folder, files.names, digests=["ab"]).digest(0) == "ab"
     )
+
+
+# Without a cache
+
+
+def test_features_in_order_are_those_of_the_cache(tmp_path: Path, cache: FeatureCache) -> None:
+    files, backbone = saved(tmp_path / "photos", 70), tiny_backbone()
+    (files.folder / "005.png").write_bytes(b"no image")
+    (files.folder / "069.png").unlink()
+    found = list(features_in_order(files, backbone))
+    bad = {place: each for place, each in enumerate(found) if isinstance(each, Unreadable)}
+    assert {place: (each.path, each.reason) for place, each in bad.items()} == {
+        5: ("005.png", Reason.NOT_AN_IMAGE),
+        69: ("069.png", Reason.MISSING),
+    }
+    good = [place for place in range(70) if place not in bad]
+    expected = cache.rows(extract_features(files, backbone, cache).rows(good))
+    assert np.allclose(np.stack([found[place] for place in good]), expected, atol=2e-3)
+    assert list(features_in_order(ImageFiles(files.folder, []), backbone)) == []
+
+
+def test_images_are_read_a_little_ahead_only(tmp_path: Path) -> None:
+    """So memory does not grow with the number of images; stopping early reads no further ones."""
+    files, opened = saved(tmp_path / "photos", 200), []
+
+    class Watched(ImageFiles):
+        def open(self, position: int, enough: tuple[int, int]) -> Opened:
+            opened.append(position)
+            return super().open(position, enough)
+
+    threads = torch.get_num_threads()
+    rows = features_in_order(Watched(files.folder, files.names), tiny_backbone(), workers=2)
+    for _ in range(20):
+        next(rows)
+    assert len(opened) <= 20 + 6 * BATCH
+    rows.close()
+    assert len(opened) <= 20 + 6 * BATCH and torch.get_num_threads() == threads

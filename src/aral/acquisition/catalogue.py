@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aral.acquisition.acs_fw import ACS_FW
+from aral.acquisition.alfa_mix import ALFA_MIX
 from aral.acquisition.badge import BADGE
 from aral.acquisition.bald import BALD, BATCHBALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD
 from aral.acquisition.cluster_margin import CLUSTER_MARGIN
@@ -10,7 +11,7 @@ from aral.acquisition.committee import COMMITTEE, COMMITTEE_DIVERGENCE, MEAN_STD
 from aral.acquisition.coverage import CORE_SET, PROBCOVER, ROBUST_CORE_SET
 from aral.acquisition.dropquery import DROPQUERY
 from aral.acquisition.gaal import GAAL
-from aral.acquisition.herding import MAXHERDING, UNCERTAINTY_HERDING
+from aral.acquisition.herding import LINEAR_HERDING, MAXHERDING, UNCERTAINTY_HERDING
 from aral.acquisition.interface import Acquisition
 from aral.acquisition.random import RANDOM
 from aral.acquisition.sampler import ARAL, ARAL_DIVERSE, ARAL_GRAPH, ARAL_TYPICAL, VAAL
@@ -26,7 +27,7 @@ _BY_FAMILY: tuple[tuple[Acquisition, ...], ...] = (
     (BALD, POWER_BALD, SOFTMAX_BALD, SOFTRANK_BALD, BATCHBALD, ACS_FW),
     (COMMITTEE, COMMITTEE_DIVERGENCE),
     (CORE_SET, ROBUST_CORE_SET, CENTROIDS, TYPICLUST, PROBCOVER, MAXHERDING),
-    (BADGE, CLUSTER_MARGIN, UNCERTAINTY_HERDING, DROPQUERY),
+    (BADGE, CLUSTER_MARGIN, UNCERTAINTY_HERDING, LINEAR_HERDING, DROPQUERY, ALFA_MIX),
     (VAAL, ARAL, ARAL_DIVERSE, ARAL_TYPICAL, ARAL_GRAPH),
     (TYPICAL_CLUSTERS, TYPICAL_ENTROPY, TYPICAL_GRAPH),
     (GAAL,),

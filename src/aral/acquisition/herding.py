@@ -19,6 +19,11 @@ distinct labelled images σ = 1. With few labels σ is large and U is close to a
 is close to the sum of uncertainties. The authors scale the logits by a temperature that calibrates them; here the
 probabilities are used as the learner gives them. Give calibrated ones: the learner ``linear`` does.
 
+linear-herding: the same with p from logistic regression on the representations of the labelled images, with a
+temperature calibrated by cross-validation, whatever the learner predicts. For learners whose probabilities are not
+calibrated, and for selection without any learner. With labels of fewer than two classes all images are equally
+uncertain.
+
 The mean is over the unlabelled images: what is added for labelled ones is 0 in both. In a pool of more than
 ``most_compared`` images it is over so many random ones, drawn by id, which the reasons say; every image remains a
 candidate. A score is the increase of C or U when the image was chosen, between 0 and 1, higher = label first; scores
@@ -45,6 +50,7 @@ from aral.acquisition.geometry import (
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
 from aral.acquisition.uncertainty import margin_scores
+from aral.logistic import calibrated_probabilities
 from aral.randomness import Stream
 
 COPY = 1e-4
@@ -62,18 +68,21 @@ class Herding:
 
     Attributes:
         weighted: by the uncertainty of each image, with the kernel's width from the labelled images.
+        linear: the uncertainty is that of logistic regression on the representations, not of the learner.
         most_compared: in a larger pool, coverage is the mean over so many random images.
     """
 
     weighted: bool = False
+    linear: bool = False
     most_compared: int = 5000
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the increase of the coverage when it was chosen."""
-        candidates = unit_length(features_of(pool.unlabelled, Need.REPRESENTATION))
-        labelled = unit_length(labelled_features(pool, candidates.shape[1], Need.REPRESENTATION))
+        vectors = features_of(pool.unlabelled, Need.REPRESENTATION)
+        known = labelled_features(pool, vectors.shape[1], Need.REPRESENTATION)
+        candidates, labelled = unit_length(vectors), unit_length(known)
         ids = pool.unlabelled.ids
-        weights = 1 + margin_scores(pool, stream) if self.weighted else np.ones(len(candidates))
+        weights = self._weights(pool, vectors, known, stream)
         width = labelled_width(labelled) if self.weighted else 1.0
         compared = sample_rows(ids, self.most_compared, stream.child("compared"))
         points = _Weighted(candidates[compared], weights[compared] / compared.size, width)
@@ -81,6 +90,21 @@ class Herding:
         what = "the uncertain part of the pool" if self.weighted else "the pool"
         note = f" (of {self.most_compared:,} random images)" if compared.size < ids.size else ""
         return Choice.of(rows, gains, lambda gain: f"adds {gain:.2g} to the coverage of {what}{note}")
+
+    def _weights(
+        self, pool: PoolView, vectors: Features, known: Float64[np.ndarray, "L F"], stream: Stream
+    ) -> Float64[np.ndarray, " N"]:
+        if not self.weighted or (self.linear and np.unique(pool.labelled_classes).size < 2):
+            return np.ones(len(vectors))
+        if not self.linear:
+            return 1 + margin_scores(pool, stream)
+        # So that the penalty of the regression does not depend on the unit of the representation.
+        mean, scale = vectors.mean(axis=0), max(float(vectors.std(axis=0).mean()), 1e-12)
+        found = calibrated_probabilities(
+            (known - mean) / scale, pool.labelled_classes, pool.class_count, (vectors - mean) / scale
+        )
+        highest = np.sort(found, axis=1)[:, -2:]
+        return 1 - (highest[:, 1] - highest[:, 0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,4 +182,7 @@ def labelled_width(labelled: Centres) -> float:
 MAXHERDING = JointBatch("maxherding", frozenset({Need.REPRESENTATION}), Herding())
 UNCERTAINTY_HERDING = JointBatch(
     "uncertainty-herding", frozenset({Need.PROBABILITIES, Need.REPRESENTATION}), Herding(weighted=True)
+)
+LINEAR_HERDING = JointBatch(
+    "linear-herding", frozenset({Need.REPRESENTATION}), Herding(weighted=True, linear=True)
 )

@@ -47,6 +47,9 @@ class Need(StrEnum):
     """N×C, the vectors between which the graph's neighbours are nearest; the same in all rounds."""
     DROPPED_CLASSES = "dropped_classes"
     """N×M, the most probable class in each of M passes with dropout on the features that the classifier reads."""
+    MIXING_CHANGES = "mixing_changes"
+    """N×E, with how many labelled classes' mean features the most probable class changes when an image's features are
+    mixed with them, at E ascending magnitudes of mixing."""
     SYNTHESISED = "synthesised"
     """Q×F, features of images generated to be uncertain, the most uncertain first; not of the N images."""
 

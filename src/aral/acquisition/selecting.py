@@ -38,7 +38,8 @@ def select(
 
     The same arguments give the same rows. Every strategy whose needs can be met is available:
 
-    * features alone: ``random``, ``centroids``, ``maxherding``, ``typiclust``, ``core-set``, ``robust-core-set``;
+    * features alone: ``random``, ``centroids``, ``maxherding``, ``typiclust``, ``core-set``,
+      ``robust-core-set``; with labelled classes ``linear-herding``;
     * with the number of classes, from probabilities or labelled classes: ``probcover`` too;
     * with probabilities: ``margin``, ``entropy``, ``least-confidence``, ``badge``, ``cluster-margin``,
       ``typical-entropy``, ``uncertainty-herding``;

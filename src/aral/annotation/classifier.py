@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -486,18 +487,11 @@ def predict(
 def predictions(
     classifier: Classifier, photos: Path, max_pixels: int = MAX_PIXELS
 ) -> Iterator[PredictionRow]:
-    """A row for every file, images in order of their paths; few images are in memory at once."""
+    """A row for every file in order of their paths, then what cannot be a file; few images are in memory at once."""
     found = scan(photos)
-    batch: list[tuple[str, Input]] = []
-    for name, result in _inputs(classifier, photos, found.files, max_pixels):
-        if isinstance(result, Unreadable):
-            yield PredictionRow(name, "", 0.0, (), f"{result.reason}: {result.detail}")
-            continue
-        batch.append((name, result))
-        if len(batch) == BATCH:
-            yield from _classify(classifier, batch)
-            batch = []
-    yield from _classify(classifier, batch)
+    inputs = _inputs(classifier, photos, found.files, max_pixels)
+    while batch := list(islice(inputs, BATCH)):
+        yield from _rows(classifier, batch)
     for left in found.left_out:
         yield PredictionRow(left.path, "", 0.0, (), f"{left.reason}: {left.detail}")
 
@@ -538,11 +532,14 @@ def _probabilities(classifier: Classifier, inputs: Sequence[Input]) -> Float[np.
     )
 
 
-def _classify(classifier: Classifier, batch: Sequence[tuple[str, Input]]) -> Iterator[PredictionRow]:
-    if not batch:
-        return
+def _rows(classifier: Classifier, batch: Sequence[tuple[str, Input | Unreadable]]) -> Iterator[PredictionRow]:
     names = classifier.description.class_names
-    probabilities = _probabilities(classifier, [each for _, each in batch])
-    for (name, _), row in zip(batch, probabilities, strict=True):
+    readable = [each for _, each in batch if not isinstance(each, Unreadable)]
+    probabilities = iter(_probabilities(classifier, readable) if readable else ())
+    for name, each in batch:
+        if isinstance(each, Unreadable):
+            yield PredictionRow(name, "", 0.0, (), f"{each.reason}: {each.detail}")
+            continue
+        row = next(probabilities)
         best = int(row.argmax())
         yield PredictionRow(name, names[best], float(row[best]), tuple(float(value) for value in row), "")

@@ -183,12 +183,19 @@ def _models(project: Project) -> Iterator[Check]:
         yield Check("classifier", "note", "none has been trained yet")
         return
     try:
-        Classifier.load(project.folder / models[-1].folder)
+        classifier = Classifier.load(project.folder / models[-1].folder)
         yield Check("classifier", "good", f"round {models[-1].round}, its checksums are correct")
     except AralError as error:
         yield Check(
             "classifier", "bad", error.problem, "Label some more images: the next round trains a new one."
         )
+        return
+    try:
+        backbone = classifier.backbone()
+        if backbone is not None:
+            yield Check("backbone", "good", f"{backbone.name}, licence {backbone.licence}")
+    except AralError as error:
+        yield Check("backbone", "bad", error.problem, error.hint)
 
 
 def _training(project: Project) -> Check:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, no_type_check
 
 import torch
 from jaxtyping import Float, UInt8
@@ -169,45 +169,82 @@ class Preprocess(nn.Module):
         # As tensors, because a graph for any size cannot hold them as numbers.
         rows, columns = (torch.arange(size).to(torch.float32) for size in pixels.shape[1:3])
         high, wide = rows[-1] + 1.0, columns[-1] + 1.0
-        # In float64, as Python computes: the sides of a padded image are rounded to whole pixels.
-        shrinking = torch.minimum(height / high.double(), width / wide.double())
-        scale = torch.minimum(high / height, wide / width) * self.preprocessing.crop_share
-        down = self._weights(rows, high, height, scale, shrinking)
-        across = self._weights(columns, wide, width, scale, shrinking)
-        images = _whole_levels(_whole_levels(images @ across.T).transpose(2, 3) @ down.T).transpose(2, 3)
+        kept_rows, kept_columns, new_rows, new_columns = self._sizes(high, wide)
+        down = _weights(rows, kept_rows, new_rows, height, self.preprocessing)
+        across = _weights(columns, kept_columns, new_columns, width, self.preprocessing)
+        # The axes in the order in which Pillow takes them.
+        tall = (high > new_rows) & (high - new_rows > 2.0 * (wide - new_columns))
+        images = _either(tall, _rows_first, _columns_first, (images, down, across))
         if self.preprocessing.fit == "pad":
             inside = down.sum(dim=1)[:, None] * across.sum(dim=1)[None]
             images = torch.where(inside > 0.5, images, self.preprocessing.fill)
         return images
 
-    def _weights(
-        self, positions: Float[Tensor, " n"], length: Tensor, size: int, scale: Tensor, shrinking: Tensor
-    ) -> Float[Tensor, "size n"]:
-        """How much each pixel of an axis counts in each pixel of the result: rows sum to one, those of a border to 0.
-
-        Args:
-            positions: 0 to n − 1.
-            length: n.
-            size: of the axis afterwards.
-            scale: pixels before for one pixel after, of a cropped image.
-            shrinking: pixels after for one pixel before, of a padded image.
-        """
-        places = torch.arange(size).to(torch.float32)
-        offset, count = torch.zeros(()), torch.full((), float(size))
-        start, kept = torch.zeros(()), length
+    def _sizes(self, high: Tensor, wide: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Height and width of what is kept of a photo, then of what becomes of it, without a border."""
+        _, height, width = self.preprocessing.shape
+        if self.preprocessing.fit == "pad":
+            # In float64, as Python computes: the sides are rounded to whole pixels.
+            scale = torch.minimum(height / high.double(), width / wide.double())
+            small_high, small_wide = (
+                torch.round(side.double() * scale).clamp(min=1.0).to(torch.float32) for side in (high, wide)
+            )
+            return high, wide, small_high, small_wide
+        whole = torch.full((), float(height)), torch.full((), float(width))
         if self.preprocessing.fit == "crop":
-            kept = scale * size
-            start = (length - kept) / 2.0
-        elif self.preprocessing.fit == "pad":
-            count = torch.round(length.double() * shrinking).clamp(min=1.0).to(torch.float32)
-            offset = torch.floor((size - count) / 2.0)
-        step = kept / count
-        centres = start + (places - offset + 0.5) * step
-        distances = (positions[None] + 0.5 - centres[:, None]).abs() / step.clamp(min=1.0)
-        weights = _FILTERS[self.preprocessing.resampling](distances)
-        inside = (places >= offset) & (places < offset + count)
-        total = torch.where(inside, weights.sum(dim=1), 1.0)
-        return torch.where(inside[:, None], weights / total[:, None], 0.0)
+            scale = torch.minimum(high / height, wide / width) * self.preprocessing.crop_share
+            return scale * height, scale * width, *whole
+        return high, wide, *whole
+
+
+def _weights(
+    positions: Float[Tensor, " n"], kept: Tensor, count: Tensor, size: int, preprocessing: Preprocessing
+) -> Float[Tensor, "size n"]:
+    """How much each pixel of an axis counts in each pixel of the result: rows sum to one, those of a border to 0.
+
+    Args:
+        positions: 0 to n − 1.
+        kept: how many of them, around the middle, are resized.
+        count: pixels that become of them.
+        size: of the axis afterwards, with a border.
+        preprocessing: names the filter.
+    """
+    places = torch.arange(size).to(torch.float32)
+    offset = torch.floor((size - count) / 2.0)
+    start = (positions[-1] + 1.0 - kept) / 2.0
+    step = kept / count
+    centres = start + (places - offset + 0.5) * step
+    distances = (positions[None] + 0.5 - centres[:, None]).abs() / step.clamp(min=1.0)
+    weights = _FILTERS[preprocessing.resampling](distances)
+    inside = (places >= offset) & (places < offset + count)
+    total = torch.where(inside, weights.sum(dim=1), 1.0)
+    return torch.where(inside[:, None], weights / total[:, None], 0.0)
+
+
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def _either(condition: Tensor, yes: Step, no: Step, given: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """One of two functions, chosen when the graph is run."""
+    if torch.compiler.is_exporting():
+        chosen: Tensor = torch.cond(condition, yes, no, given)
+        return chosen
+    return yes(*given) if bool(condition) else no(*given)
+
+
+# The tracer does not follow a check of types into a branch.
+
+
+@no_type_check
+def _columns_first(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    narrow = _whole_levels(images @ across.T)
+    return _whole_levels(down @ narrow)
+
+
+@no_type_check
+def _rows_first(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    low = _whole_levels(down @ images)
+    return _whole_levels(low @ across.T)
 
 
 def _triangle(distances: Tensor) -> Tensor:
@@ -235,5 +272,6 @@ _FILTERS: dict[Resampling, Callable[[Tensor], Tensor]] = {
 }
 
 
+@no_type_check
 def _whole_levels(values: Tensor) -> Tensor:
     return torch.floor(values + 0.5).clamp(0.0, 255.0)

@@ -22,7 +22,7 @@ from aral.types import Ids
 FOLDER = "features"
 """In the project's folder; holds the caches of all backbones that were ever used there."""
 
-FIRST_PART, LARGEST_PART = 64, 512
+FIRST_PART, LARGEST_PART = 64, 1024
 """Images that are read before the next ones are chosen anew by urgency: few at first, so that training can begin."""
 
 POLL_SECONDS = 0.3
@@ -85,6 +85,10 @@ class ProjectFeatures:
             raise self._error
         with self._lock:
             return np.array(sorted(self._rows), dtype=np.int64)
+
+    def count(self) -> int:
+        """How many images have features."""
+        return len(self._rows)
 
     def of(self, ids: Ids) -> Float32[np.ndarray, "n F"]:
         """The features of images, in the order of the ids.

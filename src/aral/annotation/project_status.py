@@ -100,6 +100,12 @@ def status(project: Project) -> Status:
         sentences.insert(1, "Files and reasons: aral status --json, or unreadable.csv of aral export.")
     if estimate is not None:
         sentences.append(sampling_note(estimate))
+    if models and models[-1].method:
+        newest = models[-1]
+        sentences.append(
+            f"The newest model is {newest.method}, trained on {counted(newest.trained_on, 'label')}. "
+            f"{newest.reason}".strip()
+        )
     if models:
         sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
     return Status(facts, tuple(sentences))

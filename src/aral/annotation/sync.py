@@ -142,7 +142,7 @@ def run_sync(database: ProjectDatabase, folder: Path, photos: Path, request: Syn
         _resize_estimate_set(database)
         pending = database.rows(
             """SELECT id, name FROM images WHERE status = 'pending'
-            ORDER BY estimate DESC, shuffle"""
+            ORDER BY estimate DESC, CASE estimate WHEN 1 THEN shuffle ELSE id END"""
         )
         files = [(image_id, os.fsdecode(name)) for image_id, name in pending]
         before = _progress(database)

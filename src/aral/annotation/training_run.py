@@ -153,6 +153,7 @@ class TrainingRun:
         self.project = project
         self.features = features
         self._fitted_at = -math.inf
+        self._features_seen = 0
         self.store, self.number, self.spec, self.images = _open_run(project, identity, features)
         try:
             torch.set_num_threads(self.spec.threads)
@@ -225,7 +226,14 @@ class TrainingRun:
         if identity != self.identity:
             return False
         if self.features is not None:
-            return not _is_outgrown(self.images.everything.ids, self.project, self.features)
+            # Looked at several times a second: most of the time a number tells.
+            if self.features.count() == self._features_seen:
+                return True
+            if _is_outgrown(self.images.everything.ids, self.project, self.features):
+                return False
+            if self.features.is_complete:
+                self._features_seen = self.features.count()
+            return True
         now = np.setdiff1d(self.project.images.labelable_ids(), self.project.estimate.image_ids())
         # An image whose file is gone may stay in the pool: its pixels are there.
         return bool(np.isin(now, self.images.pool.ids).all())
@@ -493,6 +501,8 @@ def _record_pool(folder: Path, images: ProjectImages) -> None:
 
 def _is_outgrown(ids: Ids, project: Project, features: ProjectFeatures) -> bool:
     """Whether a run on these images should give way to one on more of them."""
+    if features.count() < 2 * ids.size and not features.is_complete:
+        return False
     ready = np.intersect1d(usable_ids(project), features.ids())
     new = np.setdiff1d(ready, ids).size
     return new >= ids.size or (new > 0 and features.is_complete)

@@ -24,7 +24,7 @@ from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
 from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
 from .representation_choice import Settled, choose_representation, pool_images, settle_representation
-from .results import Difference, GridResult, UnitResult, is_grid, read_result
+from .results import Difference, GridResult, UnitResult, is_grid, read_result, run_folders
 from .runs import drive, load_data, read_images, read_projection, read_spec, recorded_hardware, run
 from .spec import (
     Rounds,
@@ -135,6 +135,7 @@ __all__ = [
     "recorded_hardware",
     "resolve",
     "run",
+    "run_folders",
     "run_grid",
     "scaled",
     "settle_representation",

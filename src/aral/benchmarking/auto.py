@@ -12,7 +12,7 @@ AUTO = "auto"
 AUTO_METHOD = "graph-ssl+aral-graph"
 AUTO_REASON = "the most accurate method with few labels in the measurements of docs/benchmarks.md"
 
-AUTO_METHOD_ON_FEATURES = "pseudo-label+uncertainty-herding"
+AUTO_METHOD_ON_FEATURES = "pseudo-label+linear-herding"
 AUTO_REASON_ON_FEATURES = "it trains in seconds on features and learns from images without labels too"
 
 

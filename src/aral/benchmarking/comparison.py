@@ -15,6 +15,7 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Float64
 
+from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
 from aral.benchmarking.records import RunRecord, read_run
 from aral.benchmarking.results import Difference, GridResult, UnitResult
@@ -39,6 +40,7 @@ from aral.benchmarking.statistics import (
 from aral.benchmarking.two_way import PairTest, corrected, pair_test, two_way
 from aral.benchmarking.workers import State
 from aral.errors import BadInput, unknown_name
+from aral.learners import LEARNERS
 
 MARGIN = 0.005
 """Half a percentage point: a smaller difference of accuracy has no practical relevance."""
@@ -195,7 +197,7 @@ class FullTrainingResult:
 
     Attributes:
         learner: its learner.
-        steps: training steps; None: as many as a compared run takes in all its rounds.
+        steps: training steps; None: as many as a compared run takes in all its rounds; 0: it does not train in steps.
         units: its runs.
         accuracy: mean test accuracy, in [0, 1]; None unless all of its runs are done.
     """
@@ -358,7 +360,12 @@ def compare_grid(
 
 def _full_training(result: GridResult) -> FullTrainingResult | None:
     full = result.grid.full
-    return FullTrainingResult(full.learner, full.steps, result.full, result.reference) if full else None
+    if full is None:
+        return None
+    name = Method.parse(full.learner).learner_name
+    in_steps = "training" not in LEARNERS[name].model_validate({"name": name}).unused
+    steps = full.steps if in_steps else 0
+    return FullTrainingResult(full.learner, steps, result.full, result.reference)
 
 
 def check_comparable(records: Sequence[RunRecord]) -> None:

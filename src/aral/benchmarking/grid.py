@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from aral.benchmarking.hardware import AUTO, Hardware
 from aral.benchmarking.methods import Method
 from aral.benchmarking.spec import RunSpec, resolve, usable
+from aral.data import FeatureArrays
 from aral.errors import BadInput
 from aral.settings import Settings
 
@@ -31,7 +32,8 @@ class GridSpec(Settings):
     """What is compared. Together with the data it determines every result."""
 
     name: str = Field(min_length=1)
-    data: str  # name of a data set, or a folder of class folders
+    data: str  # name of a data set, a folder of class folders, or the file name of the arrays
+    arrays: FeatureArrays | None = None  # features that were computed elsewhere, and their labels
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     settings: tuple[str, ...] = ()  # as with --set, for all methods that have them
@@ -50,6 +52,10 @@ class GridSpec(Settings):
     def hardware(self) -> Hardware | None:
         """What ``auto`` stands for in the units; ``None`` where it is to be measured."""
         return None if self.precision == AUTO else Hardware(self.precision, self.threads, self.threads)
+
+
+FULL_PREFIX = "full-"
+"""Of the names of units of full training."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,12 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
             f"Name one of its methods: {', '.join(grid.methods)}.",
         )
     methods = {name: Method.parse(name) for name in grid.methods}
-    common = {name: usable(grid.data, method, grid.settings) for name, method in methods.items()}
+    common = {name: usable(grid.data, method, grid.settings, grid.arrays) for name, method in methods.items()}
     for setting in grid.settings:
         if not any(setting in found for found in common.values()):
             first = grid.methods[0]
-            resolve(grid.data, methods[first], [*common[first], setting])  # raises the reason
+            # Raises the reason.
+            resolve(grid.data, methods[first], [*common[first], setting], arrays=grid.arrays)
     made = []
     for seed in grid.seeds:
         for name in grid.methods:
@@ -94,18 +101,6 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
     if twice:
         raise BadInput(f"The grid contains {', '.join(twice)} twice.", "Name each method and each seed once.")
     return tuple(made)
-
-
-def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int) -> RunSpec:
-    return resolve(
-        grid.data,
-        method,
-        settings,
-        grid.hardware,
-        seed=seed,
-        threads=grid.threads,
-        representation_chosen=grid.representation_chosen,
-    )
 
 
 def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
@@ -121,21 +116,47 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     if grid.full is None:
         return ()
     made = []
-    compared = units(grid)[0].spec
-    steps = grid.full.steps or compared.learner.training.steps * compared.rounds.count()
     method = Method.parse(f"{grid.full.learner}+random")
     settings = (
-        *usable(grid.data, method, grid.settings),
+        *usable(grid.data, method, grid.settings, grid.arrays),
         f"rounds.query_size={pool_size}",
         f"rounds.budget={pool_size}",
         'rounds.first_query="random"',
-        f"learner.training.steps={steps}",
+        *_full_steps(grid, method),
         *grid.full.settings,
     )
     for seed in grid.seeds[: grid.full.seeds]:
         spec = _resolved(grid, method, settings, seed)
-        made.append(Unit(f"full-{grid.full.learner}-seed{seed}", spec))
+        made.append(Unit(f"{FULL_PREFIX}{grid.full.learner}-seed{seed}", spec))
     return tuple(made)
+
+
+def _full_steps(grid: GridSpec, method: Method) -> tuple[str, ...]:
+    """The training steps of full training as a setting; none for a learner that does not train in steps.
+
+    As many as the first of the compared runs that trains in steps takes in all its rounds.
+    """
+    assert grid.full is not None
+    in_steps = [unit.spec for unit in units(grid) if "training" not in unit.spec.learner.unused]
+    steps = grid.full.steps
+    if steps is None and in_steps:
+        steps = in_steps[0].learner.training.steps * in_steps[0].rounds.count()
+    if steps is None:
+        return ()
+    return usable(grid.data, method, [f"learner.training.steps={steps}"], grid.arrays)
+
+
+def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int) -> RunSpec:
+    return resolve(
+        grid.data,
+        method,
+        settings,
+        grid.hardware,
+        seed=seed,
+        threads=grid.threads,
+        arrays=grid.arrays,
+        representation_chosen=grid.representation_chosen,
+    )
 
 
 def grid_of(table: Mapping[str, Any], where: str = "The grid") -> GridSpec:
@@ -177,7 +198,7 @@ def read_grid(path: Path) -> GridSpec:
 def grid_toml(grid: GridSpec) -> str:
     """A grid as TOML, which :func:`read_grid` reads back."""
     table = grid.model_dump(mode="json", exclude_none=True)
-    inner = {key: table.pop(key) for key in ("method_settings", "full") if table.get(key)}
+    inner = {key: table.pop(key) for key in ("arrays", "method_settings", "full") if table.get(key)}
     table.pop("method_settings", None)
     lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
     for key, values in inner.items():

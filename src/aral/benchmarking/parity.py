@@ -2,8 +2,9 @@
 
 Compared are the settings that all learners share, found from the types: the fields of :class:`RunSpec` and of the base
 class of all learners' settings, without those marked as not shared and those of networks beside the classifier. A field
-that is added to them is compared from then on. Besides settings, what the methods really do to labelled images and
-before the first label must be equal, the data, the first query and the versions of aral and PyTorch.
+that is added to them is compared from then on. A setting that a method does not use, such as the training steps of
+logistic regression, is compared among the other methods only. Besides settings, what the methods really do to labelled
+images and before the first label must be equal, the data, the first query and the versions of aral and PyTorch.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Parity:
     Attributes:
         seed: the seed.
         hash: of everything that must be equal, the images of the first query included, in the first unit that has
-            made its first query; empty before.
+            made its first query, with the settings that only others of the units use; empty before.
         verified: how many units have been found to have this hash.
         differences: settings that differ between units, one line each; empty for a fair comparison.
     """
@@ -51,14 +52,15 @@ class Parity:
 def parity_table(
     spec: RunSpec, fingerprint: str, computed_by: Mapping[str, Json] | None = None
 ) -> dict[str, Json]:
-    """Everything that must be equal among the methods of a seed, by name.
+    """Everything that must be equal among the methods of a seed, by name, as far as the method uses it.
 
     Args:
         spec: of one unit.
         fingerprint: of its data; see :func:`aral.benchmarking.runs.data_fingerprint`.
         computed_by: versions of what computes; ``None``: those of this process.
     """
-    table = dict(_shared(spec, RunSpec, "")) | effective_training(spec.learner)
+    used = {name: value for name, value in _shared(spec, RunSpec, "") if not _is_unused(spec, name)}
+    table = used | effective_training(spec.learner)
     return table | {"data fingerprint": fingerprint, "versions": dict(computed_by or versions())}
 
 
@@ -85,6 +87,11 @@ def _shared(value: BaseModel, declared: type[BaseModel], prefix: str) -> Iterato
             yield f"{prefix}{name}", to_jsonable_python(inner)
 
 
+def _is_unused(spec: RunSpec, name: str) -> bool:
+    """Whether a setting of the specification, by its full name, has no effect on this method."""
+    return any(f"{name}.".startswith(f"learner.{unused}.") for unused in spec.learner.unused)
+
+
 def effective_training(learner: LearnerSettings) -> dict[str, Json]:
     """What a learner really does to labelled images, and before the first label; by name in words."""
     augmentation = [
@@ -107,6 +114,7 @@ def parity_hash(
     fingerprint: str,
     first_query: Ids | None = None,
     computed_by: Mapping[str, Json] | None = None,
+    of_others: Mapping[str, Json] | None = None,
 ) -> str:
     """Twelve hexadecimal digits that are equal for units that are compared fairly.
 
@@ -115,8 +123,11 @@ def parity_hash(
         fingerprint: of its data.
         first_query: ids of the images of round 0 in the order of asking; ``None`` before they are known.
         computed_by: as for :func:`parity_table`.
+        of_others: what units that it is compared with have; of these the settings that the unit does not use itself
+            belong to the hash.
     """
-    table = parity_table(spec, fingerprint, computed_by)
+    table = {name: value for name, value in (of_others or {}).items() if _is_unused(spec, name)}
+    table |= parity_table(spec, fingerprint, computed_by)
     table["first query"] = None if first_query is None else first_query.tolist()
     text = json.dumps(table, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -124,16 +135,19 @@ def parity_hash(
 
 def unequal(compared: Sequence[Unit], fingerprint: str = "") -> dict[int, tuple[str, ...]]:
     """Settings in which the units of a seed differ although they must not, by seed; found before any run."""
-    by_seed: dict[int, dict[str, Mapping[str, Json]]] = defaultdict(dict)
+    by_seed: dict[int, dict[str, RunSpec]] = defaultdict(dict)
     for unit in compared:
-        by_seed[unit.spec.seed][str(unit.spec.method)] = parity_table(unit.spec, fingerprint)
-    return {seed: _different(tables) for seed, tables in by_seed.items()}
+        by_seed[unit.spec.seed][str(unit.spec.method)] = unit.spec
+    return {seed: _different(specs, fingerprint) for seed, specs in by_seed.items()}
 
 
-def _different(tables: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
+def _different(specs: Mapping[str, RunSpec], fingerprint: str) -> tuple[str, ...]:
+    tables = {method: parity_table(spec, fingerprint) for method, spec in specs.items()}
     lines = []
     for name in sorted({name for table in tables.values() for name in table}):
-        values = {method: table.get(name) for method, table in tables.items()}
+        values = {
+            method: table.get(name) for method, table in tables.items() if not _is_unused(specs[method], name)
+        }
         if len({json.dumps(value) for value in values.values()}) > 1:
             lines.append(f"{name}: " + ", ".join(f"{method} {value}" for method, value in values.items()))
     return tuple(lines)
@@ -167,8 +181,11 @@ def verify(compared: Sequence[Unit], folder: Path) -> dict[int, Parity]:
     """
     hashes: dict[int, dict[str, str]] = defaultdict(dict)
     settings = unequal(compared)
+    planned: dict[int, dict[str, Json]] = defaultdict(dict)
     for unit in compared:
-        found = recorded_hash(folder / unit.name)
+        planned[unit.spec.seed] = parity_table(unit.spec, "") | planned[unit.spec.seed]
+    for unit in compared:
+        found = recorded_hash(folder / unit.name, planned[unit.spec.seed])
         if found:
             hashes[unit.spec.seed][unit.name] = found
     result = {}
@@ -184,8 +201,13 @@ def verify(compared: Sequence[Unit], folder: Path) -> dict[int, Parity]:
     return result
 
 
-def recorded_hash(folder: Path) -> str:
-    """The parity hash of a run folder's own record; empty if it has no readable first query."""
+def recorded_hash(folder: Path, of_others: Mapping[str, Json] | None = None) -> str:
+    """The parity hash of a run folder's own record; empty if it has no readable first query.
+
+    Args:
+        folder: of the run.
+        of_others: as for :func:`parity_hash`.
+    """
     try:
         with store_reading(folder) as store:
             spec, query = store.setting("spec"), store.query(0)
@@ -195,4 +217,4 @@ def recorded_hash(folder: Path) -> str:
     if query is None or not isinstance(spec, dict):
         return ""
     known = computed_by if isinstance(computed_by, dict) else {"aral": None, "torch": None}
-    return parity_hash(validated(spec), str(fingerprint), query.ids, known)
+    return parity_hash(validated(spec), str(fingerprint), query.ids, known, of_others)

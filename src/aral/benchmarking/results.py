@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aral.benchmarking.grid import GridSpec, Unit, grid_of, units
+from aral.benchmarking.grid import FULL_PREFIX, GridSpec, Unit, grid_of, units
 from aral.benchmarking.parity import Parity, verify
 from aral.benchmarking.workers import State
 from aral.durable import Json, write_file
 from aral.errors import AralError, BadInput, RunFailed
 from aral.loop.reading import store_reading
+from aral.loop.run_store import FILE_NAME
 
 GRID_FILE = "grid.json"
 
@@ -102,6 +103,32 @@ class GridResult:
 def is_grid(folder: Path) -> bool:
     """Whether a folder is a grid's."""
     return (folder / GRID_FILE).is_file()
+
+
+def run_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders of the runs that a folder stands for: its own, or those of the runs that lie in it.
+
+    Of a grid these are the compared units that have begun, in the order of the grid. Full training is no compared run.
+
+    Raises:
+        BadInput: the folder is not there, holds no run, or its grid.json is damaged.
+    """
+    if (folder / FILE_NAME).is_file():
+        return (folder,)
+    if is_grid(folder):
+        begun = (State.DONE, State.RUNNING)
+        found = [folder / unit.name for unit in read_result(folder).units if unit.state in begun]
+    else:
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+        found = [
+            each for each in inside if (each / FILE_NAME).is_file() and not each.name.startswith(FULL_PREFIX)
+        ]
+    if not found:
+        raise BadInput(
+            f"There is no run in {folder}: {FILE_NAME} is missing.",
+            "Give the folder of a run, of a grid, or one that holds runs.",
+        )
+    return tuple(found)
 
 
 def write_result(

@@ -19,7 +19,7 @@ from aral.benchmarking.hardware import Hardware
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
 from aral.benchmarking.spec import RunSpec, differences, validated
-from aral.data import NAMES, DataSet, Limits, Reader, folder_dataset, load
+from aral.data import NAMES, DataSet, Limits, Reader, folder_dataset, load, read_feature_arrays
 from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.loop import (
@@ -54,6 +54,9 @@ PROJECTION_FILE = "projection.safetensors"
 _PROJECTION = "projection"
 """Setting of a run: SHA-256 of :data:`PROJECTION_FILE`."""
 
+_LIMITED = Stream.root(0).child("limited")
+"""Decides which images a smaller pool keeps: the same for every seed and method."""
+
 
 def load_data(
     spec: RunSpec,
@@ -61,7 +64,7 @@ def load_data(
     download: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DataSet:
-    """The data set of a run, cut to its sizes; with another representation than pixels, features of its images.
+    """The data set of a run, cut to its sizes; with another representation than pixels, features.
 
     Args:
         spec: names the data and the representation.
@@ -73,6 +76,10 @@ def load_data(
         BadInput: the data, or the weights of the backbone, are missing or cannot be used.
     """
     chosen = spec.representation
+    if spec.arrays is not None:
+        given = read_feature_arrays(spec.arrays).limited(spec.pool_size, spec.test_size, _LIMITED)
+        assert given.features_of is not None  # as all arrays have
+        return projected(given, given.features_of, chosen.components)[0]
     if chosen.is_pixels:
         return read_images(spec, root, download)
     backbone = make_backbone(chosen, download)
@@ -86,8 +93,7 @@ def read_images(
     spec: RunSpec, root: Path | None = None, download: bool = False, reader: Reader | None = None
 ) -> DataSet:
     """The data set of a run, cut to its sizes, with image files as pixels or as the reader has them."""
-    # Which images a smaller pool keeps is the same for every seed and method.
-    limits = Limits(spec.pool_size, spec.test_size, Stream.root(0).child("limited"))
+    limits = Limits(spec.pool_size, spec.test_size, _LIMITED)
     if spec.data in NAMES:
         return load(spec.data, root, download, spec.side, limits, reader)
     path = Path(spec.data).expanduser()

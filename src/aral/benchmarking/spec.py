@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from aral.benchmarking.hardware import AUTO, Hardware, measured
 from aral.benchmarking.methods import Method, check_acquisition_name
-from aral.data import NAMES
+from aral.data import NAMES, FeatureArrays
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS, AnyLearner, variant_settings
 from aral.learners.settings import NOT_SHARED
@@ -26,6 +26,7 @@ from aral.representations.settings import (
 )
 from aral.representations.settings import (
     EMBEDDED,
+    GIVEN,
     PIXELS,
     SIDE_FOR_SMALL_IMAGES,
     RepresentationSettings,
@@ -65,7 +66,8 @@ class Rounds(Settings):
 class RunSpec(Settings):
     """Everything that decides the outcome of a run."""
 
-    data: str  # name of a data set, or a folder of class folders
+    data: str  # name of a data set, a folder of class folders, or the file name of the arrays
+    arrays: FeatureArrays | None = None  # features that were computed elsewhere, and their labels
     learner: AnyLearner
     acquisition: Annotated[str, NOT_SHARED]
     chosen: Annotated[str, NOT_SHARED] = ""  # why this method, where its name was 'auto'
@@ -87,8 +89,10 @@ class RunSpec(Settings):
     @property
     def folder_name(self) -> str:
         """A name for the run's folder."""
-        # A folder may be given as ".", which has no name of its own.
-        data = self.data if self.data in NAMES else Path(self.data).expanduser().resolve().name
+        if self.arrays is not None:
+            data = self.arrays.folder_name
+        else:  # a folder may be given as ".", which has no name of its own
+            data = self.data if self.data in NAMES else Path(self.data).expanduser().resolve().name
         return f"{data}{self.representation.suffix}-{self.method}-seed{self.seed}"
 
 
@@ -119,25 +123,27 @@ def resolve(
     preset for all data sets, the data set's preset for the learner and for its variants, the method's variants, single
     settings. Where ``learner.training.precision`` or ``threads`` is ``auto``, as in most presets, the specification has
     what is faster on this machine.
-    With another representation than pixels, the preset of features stands for that of the data set. The method ``auto``
-    is the one for the representation.
+    With another representation than pixels, or features that were computed elsewhere, the preset of features stands for
+    that of the data set. The method ``auto`` is the one for the representation.
 
     Args:
-        data: name of a data set, or a folder of class folders.
+        data: name of a data set, or a folder of class folders; not read where ``arrays`` are given.
         method: learner and acquisition.
         settings: ``a.b.c=value`` pairs; values are read as TOML, and as text where that fails.
         hardware: what ``auto`` stands for; ``None``: measured, see :mod:`aral.benchmarking.hardware`.
-        fields: further fields of :class:`RunSpec`; ``None`` leaves the preset's value.
+        fields: further fields of :class:`RunSpec`, such as ``arrays``; ``None`` leaves the preset's value.
 
     Raises:
         BadInput: a name or a value is wrong; says which, and what would be right.
     """
-    name = data if data in NAMES else FOLDER_PRESET
-    if name == FOLDER_PRESET and not Path(data).expanduser().is_dir():
+    arrays: FeatureArrays | None = fields.get("arrays")
+    data = data if arrays is None else arrays.name
+    name = data if data in NAMES and arrays is None else FOLDER_PRESET
+    if arrays is None and name == FOLDER_PRESET and not Path(data).expanduser().is_dir():
         error = unknown_name("data set", data, NAMES)
         raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
     given = [_parsed(setting) for setting in settings]
-    backbone = _backbone(fields, given)
+    backbone = _backbone(fields, given) if arrays is None else GIVEN
     if backbone == UNCHOSEN:
         raise BadInput(
             "The representation 'auto' has to be chosen before settings are resolved.",
@@ -155,20 +161,39 @@ def resolve(
         table = _merged(_without_other_scale(table, own), own)
     table = _merged(table, {"learner": {"name": learner, **named}})
     table |= {"data": data, "acquisition": method.acquisition, "chosen": method.reason}
-    if backbone == EMBEDDED and data in NAMES and data != "imagenet":
+    if arrays is not None:
+        table["representation"] = {"backbone": GIVEN}
+    elif backbone == EMBEDDED and data in NAMES and data != "imagenet":
         table["representation"] = {"side": SIDE_FOR_SMALL_IMAGES}
     table.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-    table = _merged(table, {key: value for key, value in fields.items() if value is not None})
+    others = {key: value for key, value in fields.items() if value is not None}
+    if arrays is not None:
+        others["arrays"] = arrays.model_dump()
+    table = _merged(table, others)
     for setting in given:
         _refuse_other_learner(setting)
         table = _merged(_without_other_scale(table, setting), setting)
     spec = validated(_without_auto(table, hardware))
+    _check_arrays(spec, arrays)
     for setting in given:
         _refuse_unused(spec, setting)
     # Names may also have come from a preset or a single setting.
     check_acquisition_name(spec.acquisition)
     check_acquisition_name(spec.rounds.first_query)
     return spec
+
+
+def _check_arrays(spec: RunSpec, given: FeatureArrays | None) -> None:
+    """Refuse a representation of images where features are given, and features that only single settings name."""
+    if given is not None and spec.representation.backbone != GIVEN:
+        raise BadInput(
+            f"{given.name} holds features, so there are no images for '{spec.representation.backbone}'.",
+            "Leave out the representation, or the features.",
+        )
+    if given is None and spec.arrays is not None:
+        raise BadInput(
+            "Features cannot be named by a setting.", "Write --features FEATURES.npy --labels LABELS.csv"
+        )
 
 
 def asked_backbone(settings: Iterable[str]) -> str | None:
@@ -205,7 +230,9 @@ def _without_auto(table: Mapping[str, Any], hardware: Hardware | None) -> dict[s
     return result
 
 
-def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...]:
+def usable(
+    data: str, method: Method, settings: Iterable[str], arrays: FeatureArrays | None = None
+) -> tuple[str, ...]:
     """The settings that a method has, out of single settings given for several methods.
 
     Raises:
@@ -213,12 +240,12 @@ def usable(data: str, method: Method, settings: Iterable[str]) -> tuple[str, ...
     """
     given = tuple(settings)
     with suppress(UnusedSetting):
-        resolve(data, method, given)
+        resolve(data, method, given, arrays=arrays)
         return given
     found: list[str] = []
     for setting in given:
         try:
-            resolve(data, method, [*found, setting])
+            resolve(data, method, [*found, setting], arrays=arrays)
         except UnusedSetting:
             continue
         found.append(setting)
@@ -273,8 +300,15 @@ def _refuse_unused(spec: RunSpec, given: Mapping[str, Any]) -> None:
         if name in unused or any(name.startswith(f"{each}.") for each in unused):
             raise UnusedSetting(
                 f"Setting '{name}' is not used by '{spec.learner.title}'.",
-                f"'aral settings {spec.data} --method {spec.method}' shows what is.",
+                f"'aral settings {_listed_as(spec.data)} --method {spec.method}' shows what is.",
             )
+
+
+def _listed_as(data: object) -> str:
+    """What to give ``aral settings`` to see the settings of a run on this data."""
+    text = str(data)
+    is_file = text not in NAMES and not Path(text).expanduser().is_dir()
+    return "digits --set representation.backbone=gradients" if is_file else text
 
 
 def validated(table: Mapping[str, Any]) -> RunSpec:
@@ -294,7 +328,9 @@ def validated(table: Mapping[str, Any]) -> RunSpec:
         got = first.get("input")
         hint = f"Got {got!r}."
         if isinstance(got, Mapping):  # it is about several settings of a table
-            hint = f"Change one of them with --set; 'aral settings {table.get('data', 'DATA')}' shows all."
+            hint = (
+                f"Change one of them with --set; 'aral settings {_listed_as(table.get('data'))}' shows all."
+            )
         raise BadInput(f"Setting {where}: {first['msg'].removeprefix('Value error, ')}.", hint) from error
 
 

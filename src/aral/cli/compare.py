@@ -20,10 +20,16 @@ from aral.cli.options import (
     Budget,
     DataRoot,
     Download,
+    Features,
+    Labels,
     QuerySize,
     RepresentationOption,
     SetOption,
     Steps,
+    TestFeatures,
+    TestLabels,
+    TestShare,
+    arrays_of,
     baseline_of,
     default_representation,
     features_suffix,
@@ -35,7 +41,7 @@ from aral.cli.screen import FeatureLines
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.plural import counted
-from aral.representations.settings import PIXELS
+from aral.representations.settings import GIVEN, PIXELS
 
 RUNS = Path("runs")
 METHODS = "auto+random,auto"
@@ -71,6 +77,11 @@ def compare_command(
     query_size: QuerySize = None,
     steps: Steps = None,
     representation: RepresentationOption = None,
+    features: Features = None,
+    labels: Labels = None,
+    test_share: TestShare = None,
+    test_features: TestFeatures = None,
+    test_labels: TestLabels = None,
     setting: SetOption = None,
     workers: Workers = None,
     threads: Annotated[
@@ -95,9 +106,10 @@ def compare_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
 ) -> None:
     """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill."""
-    if (dataset is None) == (grid is None):
+    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    if [dataset, grid, arrays].count(None) != 2:
         raise BadInput(
-            "Give either a data set or a grid.",
+            "Give either a data set, --features with --labels, or a grid.",
             "Try: aral compare digits --methods graph-ssl+random,graph-ssl --seeds 3",
         )
     if grid is not None:
@@ -118,11 +130,11 @@ def compare_command(
         read, seeds_reason = benchmarking.read_grid(grid), ""
         spec, _ = _settled(read, PIXELS, lambda backbone: folder or RUNS / read.name, data_root, download)
     else:
-        assert dataset is not None
-        name = f"compare-{Path(dataset).name}"
+        name = f"compare-{Path(dataset or '').name if arrays is None else arrays.folder_name}"
         spec = benchmarking.GridSpec(
             name=name,
-            data=dataset,
+            data=dataset or "" if arrays is None else arrays.name,
+            arrays=arrays,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or "1"),
             settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),
@@ -131,7 +143,7 @@ def compare_command(
         )
         spec, backbone = _settled(
             spec,
-            default_representation(dataset),
+            default_representation(spec.data),
             lambda backbone: folder or RUNS / f"{name}{features_suffix(backbone)}",
             data_root,
             download,
@@ -181,6 +193,8 @@ def _settled(
                 return grid.representation_chosen
         return ""
 
+    if spec.arrays is not None:
+        return spec, GIVEN
     settled = benchmarking.settle_representation(
         spec.data,
         [benchmarking.Method.parse(name) for name in spec.methods],

@@ -12,7 +12,7 @@ import typer
 from aral import benchmarking, data
 from aral.data.image_file import MILLION, MOST_MILLIONS
 from aral.errors import BadInput, unknown_name
-from aral.representations.settings import AUTO, EMBEDDED, PIXELS, RepresentationSettings
+from aral.representations.settings import AUTO, EMBEDDED, GIVEN, PIXELS, RepresentationSettings
 
 DataRoot = Annotated[
     Path | None,
@@ -46,6 +46,24 @@ MaxPixels = Annotated[
         max=MOST_MILLIONS,
     ),
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        "--features", help="In place of a data set: features of your own, N×F numbers in a .npy file."
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", help="CSV with the label of each row of --features: label, or row,label."),
+]
+TestShare = Annotated[
+    float | None,
+    typer.Option("--test-share", help="Share of each class of --features for the test set. Default: 0.25."),
+]
+TestFeatures = Annotated[
+    Path | None, typer.Option("--test-features", help="A test set of its own beside --features.")
+]
+TestLabels = Annotated[Path | None, typer.Option("--test-labels", help="The labels of --test-features.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
 Baseline = Annotated[
@@ -82,8 +100,53 @@ def default_representation(dataset: str) -> str:
 
 
 def features_suffix(representation: str) -> str:
-    """What the name of a folder ends in: the backbone after a hyphen; nothing for pixels."""
-    return RepresentationSettings(backbone=representation).suffix
+    """What the name of a folder ends in: the backbone after a hyphen; nothing for pixels and for given features."""
+    return "" if representation == GIVEN else RepresentationSettings(backbone=representation).suffix
+
+
+def arrays_of(
+    features: Path | None,
+    labels: Path | None,
+    test_share: float | None,
+    test_features: Path | None,
+    test_labels: Path | None,
+) -> data.FeatureArrays | None:
+    """The arrays that the options name, with the digest of what they hold; None if none is given.
+
+    Raises:
+        BadInput: an option lacks another one or contradicts it, or the files cannot be used.
+    """
+    pairs = [
+        ("--features", features, "--labels", labels),
+        ("--test-features", test_features, "--test-labels", test_labels),
+    ]
+    for one, first, other, second in pairs:
+        if (first is None) != (second is None):
+            given, missing = (one, other) if second is None else (other, one)
+            raise BadInput(f"{given} needs {missing} beside it.", f"Add {missing} FILE.")
+    if features is None or labels is None:
+        if test_share is not None or test_features is not None:
+            raise BadInput(
+                "The options for a test set belong to --features.",
+                "Add --features FEATURES.npy --labels LABELS.csv",
+            )
+        return None
+    if test_share is not None and test_features is not None:
+        raise BadInput("--test-share and --test-features contradict each other.", "Give one of them.")
+    if test_share is not None and not 0 < test_share < 1:
+        raise BadInput(f"--test-share {test_share:g} is not between 0 and 1.", "Try --test-share 0.25")
+    files = {
+        name: str(path.expanduser().absolute())
+        for name, path in (
+            ("features", features),
+            ("labels", labels),
+            ("test_features", test_features),
+            ("test_labels", test_labels),
+        )
+        if path is not None
+    }
+    share = {} if test_share is None else {"test_share": test_share}
+    return data.FeatureArrays.model_validate(files | share).with_digest()
 
 
 def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:

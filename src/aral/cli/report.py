@@ -24,7 +24,10 @@ def add_to(app: typer.Typer) -> None:
 
 def report_command(
     folders: Annotated[
-        list[Path], typer.Argument(help="One run folder, several to compare, or the folder of a grid.")
+        list[Path],
+        typer.Argument(
+            help="Run folders, folders of grids, or folders that hold runs; several are compared."
+        ),
     ],
     target: Annotated[
         Path, typer.Option(help="Where a comparison goes, or the report of a read-only run.")
@@ -38,13 +41,14 @@ def report_command(
 ) -> None:
     """Write the report of a run, or compare several runs; works while they are still running.
 
-    The report of a run is report.html with curve.png and tables in its folder. Several runs, or the runs of a grid,
-    are compared: learning curves with confidence bands, and verdicts against a baseline.
+    The report of a run is report.html with curve.png and tables in its folder. Several runs, the runs of a grid, or
+    all runs in a folder are compared: learning curves with confidence bands, and verdicts against a baseline.
     """
     targets = targets_of(accuracy)
     if len(folders) == 1 and benchmarking.is_grid(folders[0]):
         _report_grid(folders[0], baseline, targets, tensorboard, as_json)
         return
+    folders = [run for folder in folders for run in benchmarking.run_folders(folder)]
     records = [benchmarking.read_run(folder) for folder in folders]
     baseline = baseline_of(baseline, (record.method for record in records))
     if len(folders) == 1:

@@ -17,11 +17,17 @@ from aral.cli.options import (
     Budget,
     DataRoot,
     Download,
+    Features,
+    Labels,
     QuerySize,
     RepresentationOption,
     SetOption,
     Steps,
+    TestFeatures,
+    TestLabels,
+    TestShare,
     Threads,
+    arrays_of,
     default_representation,
     short_settings,
 )
@@ -29,6 +35,7 @@ from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
+from aral.representations.settings import GIVEN
 
 RUNS = Path("runs")
 
@@ -40,7 +47,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run_command(
-    dataset: Annotated[str, typer.Argument(help="digits, mnist, …, or a folder of class folders.")],
+    dataset: Annotated[
+        str | None, typer.Argument(help="digits, mnist, …, or a folder of class folders.")
+    ] = None,
     method: Annotated[
         str,
         typer.Option(help="Learner and acquisition: graph-ssl, aral, supervised+random, …; see aral list."),
@@ -54,6 +63,11 @@ def run_command(
     ] = None,
     steps: Steps = None,
     representation: RepresentationOption = None,
+    features: Features = None,
+    labels: Labels = None,
+    test_share: TestShare = None,
+    test_features: TestFeatures = None,
+    test_labels: TestLabels = None,
     pool_size: Annotated[int | None, typer.Option(help="Use only this many images of the pool.")] = None,
     test_size: Annotated[int | None, typer.Option(help="Use only this many test images.")] = None,
     threads: Threads = None,
@@ -68,37 +82,52 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
+    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    if (dataset is None) == (arrays is None):
+        raise BadInput(
+            "Give either a data set or --features with --labels.", "Try: aral run digits --method supervised"
+        )
     settings = short_settings(budget, query_size, steps, representation)
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     settings += setting or []
     chosen = benchmarking.Method.parse(method)
-    sizes = {"seed": seed, "threads": threads, "pool_size": pool_size, "test_size": test_size}
+    sizes = {
+        "seed": seed,
+        "threads": threads,
+        "pool_size": pool_size,
+        "test_size": test_size,
+        "arrays": arrays,
+    }
+    data_name = dataset or ""
 
     def folder_of(name: str) -> Path:
         return folder or RUNS / name
 
     def recorded(settled: benchmarking.Settled) -> str:
         with suppress(BadInput):
-            spec = benchmarking.resolve(dataset, chosen, settled.settings, None, **sizes)
+            spec = benchmarking.resolve(data_name, chosen, settled.settings, None, **sizes)
             spec = benchmarking.read_spec(folder_of(spec.folder_name))
             if spec.representation.backbone == settled.backbone:
                 return spec.representation_chosen
         return ""
 
-    settled = benchmarking.settle_representation(
-        dataset,
-        [chosen],
-        settings,
-        default=default_representation(dataset),
-        pool_size=pool_size,
-        root=data_root,
-        download=download,
-        recorded=recorded,
-        progress=FeatureLines(Console(stderr=True)),
-    )
+    if arrays is not None:
+        settled = benchmarking.Settled(tuple(settings), GIVEN)
+    else:
+        settled = benchmarking.settle_representation(
+            data_name,
+            [chosen],
+            settings,
+            default=default_representation(data_name),
+            pool_size=pool_size,
+            root=data_root,
+            download=download,
+            recorded=recorded,
+            progress=FeatureLines(Console(stderr=True)),
+        )
     spec, target = spec_and_folder(
-        folder_of, dataset, chosen, settled.settings, representation_chosen=settled.reason, **sizes
+        folder_of, data_name, chosen, settled.settings, representation_chosen=settled.reason, **sizes
     )
     if chosen_text := benchmarking.auto_text([spec]):
         say(chosen_text, err=True)
@@ -113,7 +142,7 @@ def spec_and_folder(
     dataset: str,
     method: benchmarking.Method,
     settings: Sequence[str] = (),
-    **fields: int | str | None,
+    **fields: int | str | data.FeatureArrays | None,
 ) -> tuple[benchmarking.RunSpec, Path]:
     """A run and its folder; precision and threads that were measured when the run was started stay.
 

@@ -23,7 +23,7 @@ from aral.data.folder_layout import image_files
 from aral.data.scan import scan
 from aral.durable import write_file
 from aral.errors import BadInput
-from aral.learners.linear import calibrated_temperature, fit_logistic
+from aral.logistic import calibrated_temperature, fit_logistic
 from aral.plural import counted
 from aral.representations import (
     FeatureCache,

@@ -1,6 +1,7 @@
 from .arrays import Layout, check_labels, images_from_array
 from .class_folders import folder_dataset
 from .dataset import DataSet, FeaturesOf, Limits
+from .feature_arrays import FeatureArrays, read_feature_arrays
 from .folder import FolderImages, Reader, read_image_folder
 from .named import NAMES, data_root, load, shape_of
 from .npz import read_npz, write_npz
@@ -9,6 +10,7 @@ from .unreadable import Reason, Unreadable
 __all__ = [
     "NAMES",
     "DataSet",
+    "FeatureArrays",
     "FeaturesOf",
     "FolderImages",
     "Layout",
@@ -21,6 +23,7 @@ __all__ = [
     "folder_dataset",
     "images_from_array",
     "load",
+    "read_feature_arrays",
     "read_image_folder",
     "read_npz",
     "shape_of",

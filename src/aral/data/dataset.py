@@ -37,11 +37,11 @@ class FeaturesOf:
     """What made the features of a data set.
 
     Attributes:
-        backbone: name, such as ``"efficientnet-lite0"``.
-        licence: of its weights.
+        backbone: name, such as ``"efficientnet-lite0"``; the file of features that were computed elsewhere.
+        licence: of its weights; empty if unknown.
         source: of its weights, to show.
-        digest: SHA-256 of its weights.
-        framing: how images were brought into what it reads, as JSON.
+        digest: SHA-256 of its weights, or of the given arrays.
+        framing: how images were brought into what it reads, as JSON; empty if unknown.
         components: principal components that were kept of its features; 0: all features, standardised.
     """
 

@@ -11,23 +11,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
-from aral.data.batches import LabelledBatches, UnlabelledBatches
+from aral.data.batches import LabelledBatches, UnlabelledBatches, gather
 from aral.errors import BadInput
 from aral.learners.ema import Ema
 from aral.learners.interface import Gallery, Learner, StepLosses, Task
 from aral.learners.nets import Nets
+from aral.learners.optimisers import NetOptimisers
 from aral.learners.prediction import Predictor
-from aral.learners.settings import Adam, LearnerSettings, Net, SemiSupervisedTraining, Training
+from aral.learners.settings import LearnerSettings, Net, SemiSupervisedTraining
+from aral.logistic import calibrated_logistic
 from aral.networks.interface import Discriminator, PixelRange
 from aral.randomness import Stream
 from aral.representations.graph import NeighbourGraph, PropagatedLabels
@@ -127,6 +129,7 @@ class Stage:
         propagated: gives the labels propagated along the neighbour graph; ``None`` in pretraining.
         trainable: ids of the images that may be trained on; ``None``: the whole pool.
         class_shares: the share of each class among the labels; ``None`` in pretraining.
+        linear: weights and biases of logistic regression on the labels; ``None`` in pretraining.
     """
 
     step: Callable[[Nets, Batch], Iterator[Phase]]
@@ -137,6 +140,7 @@ class Stage:
     propagated: Callable[[], PropagatedLabels] | None = None
     trainable: Ids | None = None
     class_shares: Float[np.ndarray, " K"] | None = None
+    linear: Callable[[], tuple[Tensor, Tensor]] | None = None
 
 
 class Batch:
@@ -246,6 +250,17 @@ class Batch:
         """The share of the whole pool whose propagated label has at least this margin."""
         return self._propagated().share_confident(margin)
 
+    def linear_classes(self, images: Float[Tensor, "n C H W"]) -> Int[Tensor, " n"]:
+        """The most probable classes by logistic regression on the labelled images, flattened; fitted once a round.
+
+        Raises:
+            ValueError: in pretraining.
+        """
+        if self._stage.linear is None:
+            raise ValueError("there are no labels in pretraining")
+        weights, bias = self._stage.linear()
+        return (images.flatten(1) @ weights.T + bias).argmax(dim=1)
+
     def _propagated(self) -> PropagatedLabels:
         if self._stage.propagated is None:
             raise ValueError("there are no labels in pretraining")
@@ -257,116 +272,6 @@ class Batch:
         if self._stage.class_shares is None:
             raise ValueError("there are no labels in pretraining")
         return torch.from_numpy(self._stage.class_shares).float().to(self._device)
-
-
-# --- Optimisers ------------------------------------------------------------------------------------------------
-
-
-def rate_factor(index: int, steps: int, training: Training) -> float:
-    """The learning rate's factor in step ``index`` of ``steps``: rising, then constant, then linear to zero."""
-    progress = index / max(1, steps)
-    rising = min(1.0, (index + 1) / training.warm_up) if training.warm_up else 1.0
-    if progress <= training.flat_share:
-        return rising
-    return rising * (1.0 - progress) / (1.0 - training.flat_share)
-
-
-def in_memory_order_of(parameter: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient with its numbers in memory in the order of the parameter's.
-
-    Convolutions of channels-last maps give channels-last gradients, and PyTorch's fused Adam on a CPU pairs
-    numbers by their place in memory (seen with 2.14): it would move the wrong weights.
-    """
-    if gradient.stride() == parameter.stride():
-        return gradient
-    return torch.empty_like(parameter).copy_(gradient)
-
-
-def adam(parameters: list[nn.Parameter], settings: Adam) -> torch.optim.AdamW:
-    """Adam for one network; matrices and kernels decay, biases and batch norm's gains do not.
-
-    Without decay all parameters keep their order, by which checkpoints number their moments.
-    """
-    by_decay: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for parameter in parameters:
-        by_decay[settings.weight_decay > 0 and parameter.ndim > 1].append(parameter)
-    groups = [
-        {"params": by_decay[True], "weight_decay": settings.weight_decay},
-        {"params": by_decay[False], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
-
-
-class NetOptimisers:
-    """One Adam a network, stepping only in the phases that train it.
-
-    Args:
-        nets: the networks.
-        settings: rates and moments, and the schedule of the rates in a round.
-        scale: a factor on every rate, halved after steps that were not finite.
-    """
-
-    def __init__(self, nets: Nets, settings: LearnerSettings, scale: float = 1.0) -> None:
-        self.scale = scale
-        self._settings = settings
-        self._parameters = {net: list(module.parameters()) for net, module in nets.modules.items()}
-        self._optimisers = {
-            net: adam(parameters, settings.optimisers.of(net)) for net, parameters in self._parameters.items()
-        }
-
-    def step(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
-        """One Adam step down ``loss`` for the networks in ``trains``; every other network is left alone.
-
-        Args:
-            loss: a phase's weighted total.
-            trains: the networks that move.
-            index: the training step, from 0.
-            steps: how many there are in this round.
-
-        Returns:
-            Whether the step was taken: with a loss or gradient that is not finite, nothing moves.
-        """
-        nets = sorted(trains)
-        parameters = [parameter for net in nets for parameter in self._parameters[net]]
-        if not loss.requires_grad:  # every weight of the phase is zero
-            return True
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
-        used = [gradient for gradient in gradients if gradient is not None]
-        norm = torch.nn.utils.get_total_norm(used, foreach=True)
-        if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
-            return False
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = None if gradient is None else in_memory_order_of(parameter, gradient)
-        training = self._settings.training
-        factor = rate_factor(index, steps, training) * self.scale
-        for net in nets:
-            optimiser = self._optimisers[net]
-            rate = max(self._settings.optimisers.of(net).rate * factor, training.rate_floor)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        return True
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Moments and step counts by network and parameter number, and the rate scale."""
-        state = {"scale": torch.tensor(self.scale, dtype=torch.float64)}
-        for net, optimiser in self._optimisers.items():
-            for number, moments in optimiser.state_dict()["state"].items():
-                state |= {f"{net}.{number}.{name}": value for name, value in moments.items()}
-        return state
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.scale = float(state["scale"])
-        for net, optimiser in self._optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in state.items():
-                if name.startswith(f"{net}."):
-                    _, number, moment = name.split(".")
-                    moments.setdefault(int(number), {})[moment] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
 
 # --- The learner -----------------------------------------------------------------------------------------------
@@ -394,6 +299,7 @@ class Engine(Learner):
         self._graph: NeighbourGraph | None = None
         self._ood: Ids = NO_IDS
         self._propagated: Callable[[], PropagatedLabels] | None = None
+        self._query_labels: LabelledSet | None = None
         self._pretrained: dict[str, Tensor] = {}
         self._initialise(0)
 
@@ -460,6 +366,7 @@ class Engine(Learner):
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:
         """Remember the labels; they are propagated along the neighbour graph when that is first needed."""
         self._ood = ood
+        self._query_labels = labelled
         self._propagated = self._propagate(labelled)
 
     def _propagate(self, labelled: LabelledSet) -> Callable[[], PropagatedLabels]:
@@ -529,7 +436,15 @@ class Engine(Learner):
             # Images kept for validation are in neither set, and must not come back as neighbours.
             np.union1d(labelled.ids, rest.ids),
             labelled.class_shares,
+            cache(lambda: self._linear(labelled)),
         )
+
+    def _linear(self, labelled: LabelledSet) -> tuple[Tensor, Tensor]:
+        """Weights and biases of logistic regression on labelled images, as networks see them."""
+        images = gather(labelled.images, labelled.ids, self._symmetric).flatten(1).double().numpy()
+        found = calibrated_logistic(images, labelled.classes, labelled.class_count)
+        weights, bias = (torch.from_numpy(each).float().to(self._task.device) for each in found)
+        return weights, bias
 
     def _check_data(self, labelled: LabelledSet) -> None:
         if len(labelled) == 0:
@@ -607,7 +522,8 @@ class Engine(Learner):
             ValueError: an output needs a pool or labels that were not given.
         """
         wanted = frozenset(needs)
-        found = self._predictor.predict(images, wanted - self.supplied_by_graph, stream)
+        of_networks = wanted - self.supplied_by_graph
+        found = self._predictor.predict(images, of_networks, stream, self._query_labels)
         of_graph: dict[Need, Tensor] = {}
         if Need.REPRESENTATION in wanted:
             of_graph[Need.REPRESENTATION] = self._neighbour_graph.vectors(images.ids)
@@ -620,6 +536,10 @@ class Engine(Learner):
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
         """See :meth:`aral.learners.prediction.Predictor.diagnose`; empty without an encoder."""
         return self._predictor.diagnose(labelled, unlabelled)
+
+    def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
+        """See :meth:`aral.learners.prediction.Predictor.check_generated`."""
+        return self._predictor.check_generated(labelled, stream)
 
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
         """Generated and reconstructed images, with the same z for every class of a column."""

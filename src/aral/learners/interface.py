@@ -155,6 +155,15 @@ class Learner(ABC):
     def diagnose(self, labelled: ImageSet, unlabelled: ImageSet) -> dict[str, float]:
         """Diagnostic figures by name, for instance whether the latents have collapsed."""
 
+    def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
+        """Diagnostic figures by name of what a class-conditional generator makes; empty without one.
+
+        Args:
+            labelled: the images that the round was trained on.
+            stream: decides what is generated.
+        """
+        return {}
+
     @abstractmethod
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
         """Generated and reconstructed images; ``None`` for a learner without a generator."""

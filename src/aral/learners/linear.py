@@ -7,13 +7,10 @@ The solution is exact, so there is one training step a round.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import numpy as np
 import torch
-from jaxtyping import Float64, Int64
 from pydantic import Field
-from scipy.optimize import minimize_scalar
 from torch import nn
 
 from aral.data.batches import gather
@@ -21,15 +18,11 @@ from aral.learners.engine import Batch, Engine, Method, Phase
 from aral.learners.interface import StepLosses, Task
 from aral.learners.nets import Nets
 from aral.learners.settings import LearnerSettings, Net, Training
+from aral.logistic import calibrated_temperature, cross_entropy_of, fit_logistic
 from aral.networks import FeatureFamily
 from aral.networks.parts import TrunkDiscriminator
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
-
-TEMPERATURES = (0.05, 20.0)
-"""Limits of the temperature."""
-
-FOLDS = 5
 
 
 class LinearSettings(LearnerSettings):
@@ -107,77 +100,3 @@ class _NoPhases(Method):
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """None."""
         return iter(())
-
-
-def fit_logistic(
-    features: Float64[np.ndarray, "n F"],
-    classes: Int64[np.ndarray, " n"],
-    class_count: int,
-    inverse_penalty: float,
-) -> tuple[Float64[np.ndarray, "K F"], Float64[np.ndarray, " K"]]:
-    """Weights and biases of multinomial logistic regression by scikit-learn.
-
-    A class without labels has weights 0 and a logit 10 below the smallest bias: it is never predicted. With labels of
-    a single class, that class always is.
-
-    Args:
-        features: of the labelled images.
-        classes: 0..K−1.
-        class_count: K.
-        inverse_penalty: C.
-    """
-    present = np.unique(classes)
-    weights, bias = np.zeros((class_count, features.shape[1])), np.zeros(class_count)
-    if present.size > 1:
-        from sklearn.linear_model import LogisticRegression
-
-        model = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(features, classes)
-        coefficients, intercepts = model.coef_, model.intercept_
-        if present.size == 2:  # scikit-learn keeps one row: the logit of the second class
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            intercepts = np.concatenate([-intercepts, intercepts]) / 2
-        weights[present], bias[present] = coefficients, intercepts
-    bias[np.setdiff1d(np.arange(class_count), present)] = bias[present].min() - 10.0
-    return weights, bias
-
-
-def calibrated_temperature(
-    features: Float64[np.ndarray, "n F"],
-    classes: Int64[np.ndarray, " n"],
-    class_count: int,
-    inverse_penalty: float,
-) -> float:
-    """The temperature with the smallest cross-validated cross-entropy of the labels (Guo et al. 2017).
-
-    Up to five folds, stratified; classes with a single label are in no validation fold. With fewer than two labels of
-    two classes: 1.
-    """
-    counts = np.bincount(classes, minlength=class_count)
-    several = np.flatnonzero(counts[classes] > 1)
-    single = np.flatnonzero(counts[classes] == 1)
-    folds = min(FOLDS, int(counts[counts > 1].min(initial=FOLDS)))
-    if np.unique(classes[several]).size < 2:
-        return 1.0
-    logits, truth = [], []
-    from sklearn.model_selection import StratifiedKFold
-
-    for rest, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(several, classes[several]):
-        used = np.concatenate([several[rest], single])
-        weights, bias = fit_logistic(features[used], classes[used], class_count, inverse_penalty)
-        logits.append(features[several[held]] @ weights.T + bias)
-        truth.append(classes[several[held]])
-    found = np.concatenate(logits), np.concatenate(truth)
-    bounds = np.log(TEMPERATURES)
-    best: Any = minimize_scalar(
-        lambda log_t: cross_entropy_of(found[0] / np.exp(log_t), found[1]),
-        bounds=tuple(bounds),
-        method="bounded",
-    )
-    return float(np.exp(best.x))
-
-
-def cross_entropy_of(logits: Float64[np.ndarray, "n K"], classes: Int64[np.ndarray, " n"]) -> float:
-    """−log softmax of the true class, mean, nats."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=1))
-    return float((log_sum - shifted[np.arange(classes.size), classes]).mean())

@@ -10,21 +10,29 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softmax
+from torch.nn.functional import one_hot, softmax
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.batches import chunks, gather
 from aral.learners.feature_dropout import dropped_classes
+from aral.learners.feature_mixing import class_anchors, mixing_changes
 from aral.learners.interface import Gallery
 from aral.learners.nets import Nets
 from aral.learners.settings import GenerativePrediction, LearnerSettings, Net
 from aral.learners.synthesis import synthesise
+from aral.logistic import fit_logistic
 from aral.losses import gaussian
 from aral.networks.cluster_heads import ClusterHeads
 from aral.networks.interface import Discriminator, PixelRange
 from aral.networks.layers import one_draw, stochastic_layers
 from aral.randomness import Stream
-from aral.types import ImageSet
+from aral.types import ImageSet, LabelledSet
+
+GENERATED_PER_CLASS = 100
+"""Generated features of each class that are checked."""
+
+INVERSE_PENALTY = 1.0
+"""C of the logistic regression that checks them."""
 
 
 class Predictor:
@@ -53,7 +61,7 @@ class Predictor:
 
         Monte-Carlo probabilities only with a stochastic layer: otherwise all passes are equal.
         """
-        supplies = {Need.PROBABILITIES, Need.FEATURES}
+        supplies = {Need.PROBABILITIES, Need.FEATURES, Need.MIXING_CHANGES}
         if stochastic_layers(self._classifier):
             supplies.add(Need.MC_PROBABILITIES)
         if self._settings.networks.pixel_range is PixelRange.REAL:  # reads features
@@ -69,20 +77,46 @@ class Predictor:
         return frozenset(supplies)
 
     @torch.no_grad()
-    def predict(self, images: ImageSet, needs: frozenset[Need], stream: Stream) -> Predictions:
-        """See :meth:`aral.learners.interface.Learner.predict`."""
+    def predict(
+        self,
+        images: ImageSet,
+        needs: frozenset[Need],
+        stream: Stream,
+        labelled: LabelledSet | None = None,
+    ) -> Predictions:
+        """See :meth:`aral.learners.interface.Learner.predict`.
+
+        Args:
+            images: any images of the learner's shape.
+            needs: the outputs wanted.
+            stream: decides Monte-Carlo passes and passes with dropped features.
+            labelled: the images whose features are mixed with those of others; ``None`` before the first label.
+
+        Raises:
+            ValueError: an output needs labels that were not given.
+        """
         if not needs:
             return Predictions(images.ids)
         found: dict[Need, list[Tensor]] = {need: [] for need in needs}
         of_images = needs - {Need.SYNTHESISED}
+        anchors = self._anchors(labelled, stream) if Need.MIXING_CHANGES in needs else None
         with self._eval_mode():
             for _, batch in chunks(images, self._settings.prediction.batch, self._symmetric):
-                for need, value in self._outputs(batch.to(self._device), of_images, stream).items():
+                for need, value in self._outputs(batch.to(self._device), of_images, stream, anchors).items():
                     found[need].append(value.cpu())
             if Need.SYNTHESISED in needs:
                 found[Need.SYNTHESISED].append(self._synthesised(stream.child("synthesis")))
         joined = {need: torch.cat(values) for need, values in found.items()}
         return Predictions(images.ids, joined)
+
+    def _anchors(self, labelled: LabelledSet | None, stream: Stream) -> Float[Tensor, "A F"]:
+        """The mean features of each class that has a labelled image."""
+        if labelled is None:
+            raise ValueError(
+                "there are no labelled images whose features could be mixed with those of others"
+            )
+        found = self.predict(labelled.images, frozenset({Need.FEATURES}), stream)
+        return class_anchors(found.get(Need.FEATURES), labelled.classes)
 
     def _synthesised(self, stream: Stream) -> Float[Tensor, "Q F"]:
         settings = self._settings.prediction
@@ -91,7 +125,11 @@ class Predictor:
         return self._classifier.features(made.images).cpu()
 
     def _outputs(
-        self, batch: Float[Tensor, "N C H W"], needs: frozenset[Need], stream: Stream
+        self,
+        batch: Float[Tensor, "N C H W"],
+        needs: frozenset[Need],
+        stream: Stream,
+        anchors: Float[Tensor, "A F"] | None,
     ) -> dict[Need, Tensor]:
         features = self._classifier.features(batch)
         probabilities = softmax(self._classifier.classify(features), dim=1)
@@ -109,6 +147,9 @@ class Predictor:
         if Need.DROPPED_CLASSES in needs:
             masks = stream.child("feature dropout")
             outputs[Need.DROPPED_CLASSES] = dropped_classes(self._classifier, batch, masks)
+        if Need.MIXING_CHANGES in needs:
+            assert anchors is not None  # they are computed for this need
+            outputs[Need.MIXING_CHANGES] = mixing_changes(self._classifier.classify, features, anchors)
         return {need: outputs[need] for need in needs}
 
     def _monte_carlo(self, batch: Float[Tensor, "N C H W"], stream: Stream) -> Float[Tensor, "N M K"]:
@@ -153,6 +194,35 @@ class Predictor:
             truth = np.r_[np.ones(len(labelled)), np.zeros(len(unlabelled))]
             result["sampler AUC"] = float(roc_auc_score(truth, scores))
         return result
+
+    @torch.no_grad()
+    def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
+        """Whether G generates features of the class that it is given.
+
+        Logistic regression is trained on the labelled features and predicts the class of G(z, y), with as many y of
+        each class that has labels.
+
+        Args:
+            labelled: real features with their classes.
+            stream: decides z.
+
+        Returns:
+            ``generated recognised``: the share whose predicted class is y, in [0, 1]; with c classes 1/c is chance.
+            Nothing for pixels, without a class-conditional generator, or with labels of fewer than two classes.
+        """
+        nets, present = self._nets, np.unique(labelled.classes)
+        conditional = Net.GENERATOR in nets.modules and (nets.conditional or Net.CRITIC in nets.modules)
+        if not conditional or not labelled.images.is_features or present.size < 2:
+            return {}
+        features = gather(labelled.images, labelled.ids, symmetric=False).flatten(1).double().numpy()
+        weights, bias = fit_logistic(features, labelled.classes, labelled.class_count, INVERSE_PENALTY)
+        classes = torch.from_numpy(present).repeat_interleave(GENERATED_PER_CLASS)
+        latents = torch.randn(len(classes), nets.latent_size, generator=stream.torch())
+        with self._eval_mode():
+            given = one_hot(classes, nets.class_count).float()
+            generated = nets.generate(latents.to(self._device), given.to(self._device))
+        logits = generated.flatten(1).double().cpu().numpy() @ weights.T + bias
+        return {"generated recognised": float((logits.argmax(axis=1) == classes.numpy()).mean())}
 
     @torch.no_grad()
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:

@@ -37,6 +37,9 @@ class PseudoLabelSettings(LearnerSettings):
     training: SemiSupervisedTraining = SemiSupervisedTraining()
     weights: PseudoLabelWeights = PseudoLabelWeights()
     entropy: float = Field(0.05, gt=0)  # a pseudo-label is used below this entropy, nats (CEAL)
+    # A pseudo-label is used only where logistic regression on the labels predicts the same class; for features. A
+    # network that is certain too early would otherwise train on its own errors, the more the fewer labels there are.
+    agreement: bool = False
 
     @property
     def nets(self) -> frozenset[Net]:
@@ -63,6 +66,8 @@ class PseudoLabel(Method):
         def pseudo_labelled() -> torch.Tensor:
             y_u = eval_probabilities(disc, x_u)
             used = certain(y_u, self.settings.entropy)
+            if self.settings.agreement:
+                used = used & (batch.linear_classes(x_u) == y_u.argmax(dim=1))
             return cross_entropy_where(disc.classify(h_u), hardened(y_u), used)
 
         pseudo_weight = w.cls * w.pseudo_labels * w.pseudo_labels_ramp.at(batch.age)

@@ -224,6 +224,7 @@ class Session:
             np.argsort(self._stream.child("diagnosed").uniform(unlabelled.ids))[:DIAGNOSED_IMAGES]
         ]
         numbers = result.numbers | self.learner.diagnose(labelled.images, unlabelled.subset(diagnosed))
+        numbers |= self.learner.check_generated(labelled, self._stream.child("generated", number))
         numbers["classes seen"] = float(np.unique(labelled.classes).size)
         spent = len(labelled)
         if self._validator is not None:

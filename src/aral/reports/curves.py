@@ -1,4 +1,4 @@
-"""Drawings: learning curves, losses and metrics of the latent codes, without any global figure."""
+"""Drawings: learning curves, losses and diagnostics, without any global figure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from aral.benchmarking import Comparison, CurvePoint, LossTrace, RunRecord, curve_points
 from aral.benchmarking.statistics import Interval
 from aral.plural import counted
-from aral.reports.run_report import LATENT_METRICS, estimate_of
+from aral.reports.run_report import estimate_of, recorded_diagnostics
 
 
 @dataclass(frozen=True)
@@ -180,28 +180,22 @@ def loss_chart(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
     return figure
 
 
-def latent_chart(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
-    """Each recorded metric of the latent codes by round, with the bound of collapse; None without any."""
-    shown = [
-        latent
-        for latent in LATENT_METRICS
-        if any(latent.name in round_record.numbers for round_record in record.rounds)
-    ]
+def diagnostics_chart(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
+    """Each recorded diagnostic by round, with the bound of collapse; None without any."""
+    shown = recorded_diagnostics(record)
     if not shown:
         return None
     figure = Figure(figsize=(3.2 * len(shown) + 0.6, 2.6), layout="constrained", facecolor=theme.paper)
-    for place, latent in enumerate(shown):
+    for place, each in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
         _style(axes, theme)
-        known = [each for each in record.rounds if latent.name in each.numbers]
-        values = _gaps([each.numbers[latent.name] for each in known])
-        _line(axes, theme, place, [each.round for each in known], values, latent.name)
+        known = [row for row in record.rounds if each.name in row.numbers]
+        values = _gaps([row.numbers[each.name] for row in known])
+        _line(axes, theme, place, [row.round for row in known], values, each.name)
         axes.set_ylim(bottom=0)
-        if latent.bound is not None:
-            axes.axhline(latent.bound, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)))
-        axes.set_title(
-            f"{latent.name}, {latent.unit}" if latent.unit else latent.name, color=theme.ink, fontsize=10
-        )
+        if each.bound is not None:
+            axes.axhline(each.bound, color=theme.ink, linewidth=1, linestyle=(0, (5, 4)))
+        axes.set_title(f"{each.name}, {each.unit}" if each.unit else each.name, color=theme.ink, fontsize=10)
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -24,7 +24,7 @@ from aral.reports.curves import (
     DARK,
     LIGHT,
     Theme,
-    latent_chart,
+    diagnostics_chart,
     learning_curves,
     loss_chart,
     run_curve,
@@ -33,7 +33,6 @@ from aral.reports.curves import (
 from aral.reports.pictures import Pictures, file_address, picture_address, read_pictures, sheet_address
 from aral.reports.project_runs import IMAGES_SHOWN, Photo, ProjectView
 from aral.reports.run_report import (
-    LATENT_METRICS,
     ConfusionView,
     collapse_warning,
     confusion_view,
@@ -41,6 +40,7 @@ from aral.reports.run_report import (
     estimate_in_words,
     key_figures,
     losses_table,
+    recorded_diagnostics,
     rounds_table,
     state,
 )
@@ -292,11 +292,11 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
             "Losses over all training steps; the table below has the last values.",
         ),
         losses_table=losses_table(record),
-        latents=chart(
-            lambda theme: latent_chart(record, theme),
-            "Metrics of the latent codes by round; the table of rounds has the values.",
+        diagnostics_drawn=chart(
+            lambda theme: diagnostics_chart(record, theme),
+            "Diagnostics of latent codes and generator by round; the table of rounds has the values.",
         ),
-        latent_metrics=LATENT_METRICS,
+        diagnostics=recorded_diagnostics(record),
         unreadable=[file.problem for file in files.values() if file.problem],
         settings="" if record.settings is None else json.dumps(record.settings, indent=2, ensure_ascii=False),
     )

@@ -259,12 +259,12 @@ def _mistakes(confusion: Int64[np.ndarray, "K K"], names: Sequence[str]) -> tupl
     )
 
 
-# Latent codes
+# Diagnostics
 
 
 @dataclass(frozen=True)
-class LatentMetric:
-    """A metric of the latent codes that is recorded each round.
+class Diagnostic:
+    """A metric of the latent codes, or of what is generated, that is recorded each round.
 
     Attributes:
         name: its name among the metrics of a round.
@@ -279,14 +279,23 @@ class LatentMetric:
     meaning: str
 
 
-LATENT_METRICS = (
-    LatentMetric("latent std", "", COLLAPSE_BOUNDS["latent std"], "spread of the latent means over different images"),
-    LatentMetric("latent KL", "nats", COLLAPSE_BOUNDS["latent KL"], "information of the latent code about its image"),
-    LatentMetric(
+DIAGNOSTICS = (
+    Diagnostic("latent std", "", COLLAPSE_BOUNDS["latent std"], "spread of the latent means over different images"),
+    Diagnostic("latent KL", "nats", COLLAPSE_BOUNDS["latent KL"], "information of the latent code about its image"),
+    Diagnostic(
         "sampler AUC", "", None,
         "how well the sampler separates unlabelled from labelled images: 0.5 is chance, 1 is perfect",
     ),
+    Diagnostic(
+        "generated recognised", "", None,
+        "share of generated features whose class logistic regression on the labelled ones recognises: 1 is perfect",
+    ),
 )  # fmt: skip
+
+
+def recorded_diagnostics(record: RunRecord) -> tuple[Diagnostic, ...]:
+    """Those of :data:`DIAGNOSTICS` that a round of the run has."""
+    return tuple(each for each in DIAGNOSTICS if any(each.name in row.numbers for row in record.rounds))
 
 
 def collapse_warning(record: RoundRecord) -> str:
@@ -296,7 +305,7 @@ def collapse_warning(record: RoundRecord) -> str:
     same noise for labelled and unlabelled images, and a query by its scores is close to a random one.
     """
     signs = []
-    for metric in LATENT_METRICS:
+    for metric in DIAGNOSTICS:
         value = record.numbers.get(metric.name)
         # `not >=` so that a NaN warns as well.
         if value is not None and metric.bound is not None and not value >= metric.bound:

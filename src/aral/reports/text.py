@@ -172,8 +172,10 @@ def _between(least: float, most: float) -> str:
 
 def full_training_in_words(full: FullTrainingResult) -> str:
     """How full training was done."""
-    steps = f"{full.steps:,} steps" if full.steps else "as many steps as a compared run takes in all rounds"
-    return f"{full.learner}, all labels in one round, {steps}, mean of {counted(len(full.units), 'run')}"
+    steps = f", {full.steps:,} steps" if full.steps else ""
+    if full.steps is None:
+        steps = ", as many steps as a compared run takes in all rounds"
+    return f"{full.learner}, all labels in one round{steps}, mean of {counted(len(full.units), 'run')}"
 
 
 def curves_in_words(comparison: Comparison) -> str:

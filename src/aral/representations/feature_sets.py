@@ -85,35 +85,43 @@ def with_features(data: DataSet, reader: FeatureReader) -> DataSet:
     )
 
 
-def projected(data: DataSet, backbone: Backbone, components: int) -> tuple[DataSet, Projection]:
+def projected(data: DataSet, made_by: Backbone | FeaturesOf, components: int) -> tuple[DataSet, Projection]:
     """A data set of features, projected by what :func:`aral.representations.fit_projection` finds for its pool.
 
     Args:
         data: M×F×1×1 features.
-        backbone: made them; recorded in the data set, as the projection is.
+        made_by: the backbone that made them, which the note then names, or what is known of their origin; recorded in
+            the data set with the number of components, as the projection is.
         components: how many to keep; 0: all features, standardised.
     """
     pool = _rows(data.pool)
     projection = fit_projection(pool, components)
-    test = data.test
+    test, note = data.test, data.note
+    if isinstance(made_by, Backbone):
+        note = "; ".join(part for part in (note, f"features of {made_by.name}") if part)
+        made_by = _record_of(made_by)
     found = replace(
         data,
         pool=ImageSet.of(project(projection, pool)),
         test=LabelledSet(
             ImageSet.of(project(projection, _rows(test.images))), test.classes, test.class_count
         ),
-        note="; ".join(part for part in (data.note, f"features of {backbone.name}") if part),
-        features_of=FeaturesOf(
-            backbone.name,
-            backbone.licence,
-            backbone.source,
-            backbone.digest,
-            backbone.framing.model_dump_json(),
-            components,
-        ),
+        note=note,
+        features_of=replace(made_by, components=components),
         projection=projection.state(),
     )
     return found, projection
+
+
+def _record_of(backbone: Backbone) -> FeaturesOf:
+    return FeaturesOf(
+        backbone.name,
+        backbone.licence,
+        backbone.source,
+        backbone.digest,
+        backbone.framing.model_dump_json(),
+        0,
+    )
 
 
 def _rows(images: ImageSet) -> np.ndarray:

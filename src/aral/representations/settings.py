@@ -15,6 +15,9 @@ AUTO = "auto"
 PIXELS = "pixels"
 """The images themselves; no backbone."""
 
+GIVEN = "given"
+"""Features that were computed elsewhere, in place of a backbone."""
+
 EMBEDDED = "efficientnet-lite0"
 """The backbone that comes with aral."""
 
@@ -70,8 +73,8 @@ class RepresentationSettings(Settings):
 
     @property
     def suffix(self) -> str:
-        """For names of folders: the backbone after a hyphen; empty for pixels."""
-        return "" if self.is_pixels else f"-{safe_name(self.backbone)}"
+        """For names of folders: the backbone after a hyphen; empty for pixels and for given features."""
+        return "" if self.backbone in (PIXELS, GIVEN) else f"-{safe_name(self.backbone)}"
 
 
 def safe_name(text: str) -> str:

@@ -37,6 +37,7 @@ def planted_predictions(ids: Ids) -> Predictions:
         synthesised=torch.from_numpy(_draws(synthesised, FEATURES, "synthesised")).float(),
         propagated=torch.from_numpy(propagated / propagated.sum(axis=1, keepdims=True)).float(),
         representation=torch.from_numpy(_draws(ids, FEATURES, "places")).float(),
+        mixing_changes=torch.from_numpy((CLASSES * _draws(ids, 5, "mixed")).astype(np.int64)),
         dropped_classes=torch.from_numpy((CLASSES * _draws(ids, 3, "dropped")).astype(np.int64)),
         clusters=torch.from_numpy(clusters / clusters.sum(axis=1, keepdims=True)).float(),
     )

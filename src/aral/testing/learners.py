@@ -123,6 +123,7 @@ class FakeLearner(Learner):
                 if self._clusters is None
                 else self._clusters(ids),
                 Need.REPRESENTATION: number,
+                Need.MIXING_CHANGES: torch.zeros(len(images), 5, dtype=torch.int64),
                 Need.DROPPED_CLASSES: probabilities.argmax(dim=1, keepdim=True).repeat(1, 3),
             },
         )

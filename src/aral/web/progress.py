@@ -176,6 +176,8 @@ def _model_json(model: ModelRecord) -> dict[str, object]:
         "number": model.number,
         "round": model.round,
         "trained_on": model.trained_on,
+        "method": model.method,
+        "reason": model.reason,
         "seconds": model.seconds,
         "recorded_at": model.recorded_at,
         "class_ids": list(model.class_ids),

@@ -59,7 +59,9 @@ export class Labelling {
   statusChanged(status) {
     const before = this.status;
     this.status = status;
-    if (before && status.query !== before.query) this.deck.renew();
+    // Cards that were loaded before the first model have no suggestion.
+    const first = before?.model === null && status.model !== null;
+    if (before && (first || status.query !== before.query)) this.deck.renew();
     this.countsChanged();
   }
 

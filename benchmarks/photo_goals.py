@@ -1,0 +1,142 @@
+"""What the default on photographs reaches with few labels, and how much of the gap from R to F it closes.
+
+    python benchmarks/photo_goals.py data/photos/trash data/photos/sign-digits
+
+The default of features: a first query of ten k-means centres, then queries of ten by ``linear-herding``, and
+``pseudo-label`` trained on all labels with the preset of features. ``linear-herding`` reads labels and representation
+alone, so the network is trained only where it is measured. R and F are those of ``feature_baselines.py``: logistic
+regression on random labels (ten draws) and on all labels. Test accuracy, each seed measured once. Rows:
+``photo-goals.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aral.acquisition import Need, make_acquisition
+from aral.acquisition.interface import PoolView
+from aral.benchmarking import Method, load_data, make_learner, resolve
+from aral.data import DataSet
+from aral.randomness import Stream
+from aral.types import LabelledSet
+from curves import RESULTS
+from kept_rows import KeptRows
+
+LABELS = (10, 20, 30, 50, 100, 200)
+GOALS = {30: 50, 50: 50, 100: 60, 200: 25}
+"""Share of the gap in percent that is wanted, by number of labels."""
+
+QUERY = 10
+LEARNERS = ("pseudo-label", "linear")
+
+
+def measured(data: DataSet, folder: str, seed: int) -> dict[str, float]:
+    """Accuracy by learner and number of labels."""
+    found: dict[str, float] = {}
+    stream = Stream.root(seed).child("photo goals")
+    first, later = make_acquisition("centroids"), make_acquisition("linear-herding")
+    specs = {
+        name: resolve(
+            folder,
+            Method.parse(f"{name}+linear-herding"),
+            ['representation.backbone="efficientnet-lite0"'],
+            seed=seed,
+            threads=1,
+        )
+        for name in LEARNERS
+    }
+    reader = make_learner(specs["linear"].learner, data.pool, data.class_count, stream.child("reader"))
+    reader.set_pool(data.pool, stream.child("pool"))
+    ids = np.empty(0, dtype=np.int64)
+    while ids.size < max(LABELS):
+        rest = data.pool.without(ids)
+        needs = (later if ids.size else first).needs
+        known = reader.predict(rest, needs, stream)
+        labelled = known.rows(np.empty(0, dtype=np.int64))
+        if ids.size:
+            labelled = reader.predict(data.pool.subset(ids), needs, stream)
+        view = PoolView(known, labelled, data.pool_classes[ids], data.class_count)
+        query = (later if ids.size else first)(view, QUERY, stream.child("query", ids.size))
+        ids = np.union1d(ids, query.ids)
+        if ids.size in LABELS:
+            known_set = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], data.class_count)
+            for name in LEARNERS:
+                found[f"{name} {ids.size}"] = accuracy(
+                    specs[name].learner, data, known_set, stream.child(name, ids.size)
+                )
+    return found
+
+
+def accuracy(settings: Any, data: DataSet, labelled: LabelledSet, stream: Stream) -> float:
+    """Of a learner that is trained anew, on the test set."""
+    learner = make_learner(settings, data.pool, data.class_count, stream.child("learner"))
+    learner.set_pool(data.pool, stream.child("pool"))
+    learner.set_labels(labelled)
+    learner.start_round(0, labelled, data.pool.without(labelled.images.ids), stream.child("round"))
+    for index in range(learner.steps_per_round):
+        learner.step(index)
+    found = learner.predict(data.test.images, {Need.PROBABILITIES}, stream.child("passes"))
+    right = found.get(Need.PROBABILITIES).argmax(dim=1).numpy() == data.test.classes
+    return round(float(right.mean()), 4)
+
+
+def table(rows: Sequence[Mapping[str, Any]], baselines: Sequence[Mapping[str, Any]]) -> str:
+    """Accuracy in percent, mean ± standard deviation over seeds, and the share of the gap, as Markdown."""
+    lines = [
+        "| folder | | " + " | ".join(f"{n} labels" for n in LABELS) + " |",
+        "|" + "---|" * (2 + len(LABELS)),
+    ]
+    for folder in sorted({row["folder"] for row in rows}):
+        of = [row for row in rows if row["folder"] == folder]
+        base = next(b for b in baselines if (b["folder"], b["fit"], b["on"]) == (folder, "default", "test"))
+        for name in LEARNERS:
+            cells, shares = [], []
+            for count in LABELS:
+                values = 100 * np.array([row[f"{name} {count}"] for row in of])
+                cells.append(f"{values.mean():.1f} ± {values.std(ddof=1):.1f}")
+                random = 100 * np.mean(base[f"R{count}"]) if f"R{count}" in base else None
+                gap = None if random is None else (values.mean() - random) / (100 * base["F"] - random)
+                wanted = GOALS.get(count)
+                shares.append("" if gap is None else f"{100 * gap:.0f} % of the gap (goal {wanted})")
+            lines.append(f"| {folder} | `{name}` | {' | '.join(cells)} |")
+            lines.append(f"| | | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what is not there yet, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", help="folders of class folders, with train/ and test/")
+    parser.add_argument("--seeds", type=int, default=5)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    kept = KeptRows("photo-goals")
+    for folder in given.folders:
+        data = None
+        for seed in range(given.seeds):
+            key = {"folder": Path(folder).name, "seed": seed}
+            if kept.has(key):
+                continue
+            data = data or load_data(
+                resolve(
+                    folder,
+                    Method.parse("linear+random"),
+                    ['representation.backbone="efficientnet-lite0"'],
+                )
+            )
+            kept.keep(key, measured(data, folder, seed))
+    baselines = json.loads((RESULTS / "feature-baselines.json").read_text())["rows"]
+    print(table(kept.rows, baselines))
+
+
+if __name__ == "__main__":
+    main()
