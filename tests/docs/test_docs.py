@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import aral
 from aral.acquisition import ACQUISITIONS
 from aral.benchmarking import learner_titles
+from aral.benchmarking.auto import AUTO_METHOD, AUTO_METHOD_ON_FEATURES
 from aral.cli.app import app
 from aral.loop.reading import store_reading
 
@@ -121,6 +122,12 @@ def test_every_public_name_is_in_the_reference() -> None:
     pages = {path.stem for path in (ROOT / "docs" / "reference").glob("*.md")}
     packages = {path.parent.name for path in (ROOT / "src" / "aral").glob("*/__init__.py")}
     assert pages == packages - {"cli", "web"} | {"aral"}
+
+
+def test_the_methods_of_auto_are_those_of_the_docs() -> None:
+    for name in ("representations.md", "learners.md"):
+        page = (ROOT / "docs" / name).read_text()
+        assert f"`{AUTO_METHOD}`" in page and f"`{AUTO_METHOD_ON_FEATURES}`" in page
 
 
 def test_every_strategy_and_learner_is_described() -> None:
