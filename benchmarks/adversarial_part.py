@@ -22,11 +22,12 @@ import numpy as np
 import torch
 
 from aral.acquisition import Need, select
-from aral.benchmarking import Method, load_data, make_learner, resolve
+from aral.benchmarking import Method, load_data, resolve
 from aral.data import DataSet
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 from kept_rows import KeptRows
+from one_training import trained
 
 ARMS = {
     "linear": ("linear", ()),
@@ -81,13 +82,8 @@ def measured(data: DataSet, folder: str, arm: str, count: int, seed: int) -> dic
     ids = np.sort(chosen.ids)
     labelled = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], data.class_count)
     stream = Stream.root(seed).child("adversarial part")
-    learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"))
-    learner.set_pool(data.pool, stream.child("pool"))
-    learner.set_labels(labelled)
     begun = time.perf_counter()
-    learner.start_round(0, labelled, data.pool.without(ids), stream.child("round"))
-    for index in range(learner.steps_per_round):
-        learner.step(index)
+    learner = trained(spec.learner, data, labelled, stream)
     seconds = time.perf_counter() - begun
     found = learner.predict(data.test.images, {Need.PROBABILITIES}, stream.child("passes"))
     probabilities, truth = found.get(Need.PROBABILITIES).double().numpy(), data.test.classes

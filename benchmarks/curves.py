@@ -46,6 +46,18 @@ def commit() -> str:
     return text.strip()
 
 
+def typed_command() -> str:
+    """The command of this script; files and folders of this machine by their last two names only."""
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(without_root, sys.argv[1:])])
+
+
+def without_root(argument: str) -> str:
+    """An argument, but of an absolute path, alone or after ``=``, the last two names."""
+    name, equals, value = argument.rpartition("=")
+    names = [part for part in Path(value).parts if part != "/"]
+    return f"{name}{equals}{'/'.join(names[-2:])}" if value.startswith("/") else argument
+
+
 def one_run(arguments: argparse.Namespace, method: str, seed: int, folder: Path) -> dict[str, object]:
     """Run or resume one method and seed; the parsed summary."""
     command = [sys.executable, "-m", "aral", "run", arguments.data, "--method", method, "--seed", str(seed)]
@@ -62,7 +74,9 @@ def one_run(arguments: argparse.Namespace, method: str, seed: int, folder: Path)
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    return result | {"asked": method, "command": " ".join(["aral", *command[3:]])} | measured
+    return (
+        result | {"asked": method, "command": " ".join(["aral", *map(without_root, command[3:])])} | measured
+    )
 
 
 def main() -> None:
@@ -82,7 +96,7 @@ def main() -> None:
     target = RESULTS / f"{arguments.name}.json"
     RESULTS.mkdir(exist_ok=True)
     header = {
-        "command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": typed_command(),
         "commit": commit(),
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),

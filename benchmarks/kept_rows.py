@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curves import RESULTS, commit, machine
+from curves import RESULTS, commit, machine, typed_command
 from method_names import NAMES
 
 
@@ -43,7 +42,7 @@ class KeptRows:
         row = {**key, **values, "names": NAMES, "commit": commit(), "date": date}
         self.rows = [*(each for each in self.rows if not _matches(each, key)), row]
         body = {
-            "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+            "command": typed_command(),
             "commit": commit(),
             "machine": machine(),
             "date": date,

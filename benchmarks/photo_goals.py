@@ -24,10 +24,12 @@ from aral.acquisition import Need, make_acquisition
 from aral.acquisition.interface import PoolView
 from aral.benchmarking import Method, load_data, make_learner, resolve
 from aral.data import DataSet
+from aral.learners import LearnerSettings
 from aral.randomness import Stream
 from aral.types import LabelledSet
 from curves import RESULTS
 from kept_rows import KeptRows
+from one_training import trained
 
 LABELS = (10, 20, 30, 50, 100, 200)
 GOALS = {30: 50, 50: 50, 100: 60, 200: 25}
@@ -74,14 +76,9 @@ def measured(data: DataSet, folder: str, seed: int) -> dict[str, float]:
     return found
 
 
-def accuracy(settings: Any, data: DataSet, labelled: LabelledSet, stream: Stream) -> float:
+def accuracy(settings: LearnerSettings, data: DataSet, labelled: LabelledSet, stream: Stream) -> float:
     """Of a learner that is trained anew, on the test set."""
-    learner = make_learner(settings, data.pool, data.class_count, stream.child("learner"))
-    learner.set_pool(data.pool, stream.child("pool"))
-    learner.set_labels(labelled)
-    learner.start_round(0, labelled, data.pool.without(labelled.images.ids), stream.child("round"))
-    for index in range(learner.steps_per_round):
-        learner.step(index)
+    learner = trained(settings, data, labelled, stream)
     found = learner.predict(data.test.images, {Need.PROBABILITIES}, stream.child("passes"))
     right = found.get(Need.PROBABILITIES).argmax(dim=1).numpy() == data.test.classes
     return round(float(right.mean()), 4)

@@ -10,15 +10,13 @@ control, 150 labelled images drawn at random: then there is nothing to learn and
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from aral import LabelledSet, Method, Stream, load, make_learner, resolve
-from curves import RESULTS, commit, machine
+from curves import RESULTS, commit, machine, typed_command
 
 LABELLED = 150
 SEEDS = range(3)
@@ -60,7 +58,7 @@ def main() -> None:
                 rows.append(measure(method, biased, seed))
                 print(json.dumps(rows[-1]), flush=True)
     header = {
-        "command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": typed_command(),
         "commit": commit(),
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),

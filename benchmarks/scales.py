@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from aral import ImageSet, LabelledSet, Method, Stream, make_learner
 from aral.benchmarking import resolve
-from curves import RESULTS, commit, machine
+from curves import RESULTS, commit, machine, typed_command
 
 SIZES = {
     "mnist": (1, 28, 10),
@@ -91,7 +89,7 @@ def main() -> None:
         (RESULTS / "scales.json").write_text(
             json.dumps(
                 {
-                    "command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                    "command": typed_command(),
                     "commit": commit(),
                     "machine": machine(),
                     "date": datetime.now(UTC).date().isoformat(),

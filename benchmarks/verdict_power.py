@@ -1,7 +1,7 @@
 """Power and family-wise error rate of the rule of verdicts, by simulation.
 
     python benchmarks/verdict_power.py
-    python benchmarks/verdict_power.py --repetitions 200 --out /tmp/verdict_power.json
+    python benchmarks/verdict_power.py --repetitions 200 --out verdict-power.json
 
 A run's score is a seed effect plus a normal residual. The verdicts are those of the code that `aral compare` uses, at
 the corrected significance level of 0.05. Each case gives three shares of the repetitions: by the rule; by the paired

@@ -394,6 +394,11 @@ def test_sync_adds_new_files(aral, photos: Path, capsys) -> None:
         (["label", "nowhere"], 2, "There is no folder nowhere."),
         (["label", "photos", "--host", "0.0.0.0", "--no-browser", "--no-train"], 2, "--allow-remote"),
         (["label", "photos", "--method", "arall", "--no-browser"], 2, "Did you mean 'aral'"),
+        (
+            ["label", "photos", "--representation", "nosuch", "--no-browser"],
+            2,
+            "Unknown representation 'nosuch'",
+        ),
         (["label", "photos", "--threads", "0", "--no-browser"], 2, "Option threads"),
         (["export", "photos", "out", "--format", "jsonx"], 2, "Did you mean 'jsonl'"),
     ],

@@ -15,14 +15,16 @@ def features(count: int = 60, size: int = 20) -> np.ndarray:
     return (mixed + 4.0).astype(np.float32)
 
 
-def test_leading_components_of_unit_vectors_with_unit_variance_on_average() -> None:
-    pool = features()
+@pytest.mark.parametrize("count", [60, 15])
+def test_leading_components_of_unit_vectors_with_unit_variance_on_average(count: int) -> None:
+    """Of more images than features, and of fewer."""
+    pool = features(count)
     projection = fit_projection(pool, 5)
     found = project(projection, pool)[:, :, 0, 0].numpy()
     expected = PCA(5, svd_solver="full").fit_transform(normalize(pool))
     expected /= np.sqrt(expected.var(axis=0).mean())
     signs = np.sign((found * expected).sum(axis=0))
-    assert found.shape == (60, 5) and np.allclose(found, expected * signs, atol=1e-3)
+    assert found.shape == (count, 5) and np.allclose(found, expected * signs, atol=1e-3)
     assert found.var(axis=0).mean() == pytest.approx(1, abs=1e-4) and np.allclose(
         found.mean(axis=0), 0, atol=1e-4
     )

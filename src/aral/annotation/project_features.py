@@ -75,14 +75,18 @@ class ProjectFeatures:
             self._thread.join()
         self._cache.close()
 
-    def ids(self) -> Ids:
-        """The images whose features are there, ascending.
+    @property
+    def has_failed(self) -> bool:
+        """Whether the thread has ended with an error, which :meth:`check` raises."""
+        return self._error is not None
 
-        Raises:
-            AralError: the thread has failed with it.
-        """
+    def check(self) -> None:
+        """Raise the error that the thread has ended with, if it has."""
         if self._error is not None:
             raise self._error
+
+    def ids(self) -> Ids:
+        """The images whose features are there, ascending."""
         with self._lock:
             return np.array(sorted(self._rows), dtype=np.int64)
 

@@ -82,36 +82,9 @@ def _trained(run: TrainingRun) -> Trained:
     )
 
 
-def add_refined(run: TrainingRun, learner: Learner, settings: LearnerSettings, work: RefinedWork) -> None:
-    """Add the model of the slower learner, trained behind a quick one; may be repeated after a kill.
-
-    Args:
-        run: the quick one.
-        learner: the trained slower learner.
-        settings: of it.
-        work: what it was trained on, and why it is used.
-
-    Raises:
-        RunFailed: the disk is full.
-    """
-    number = run.session.round_number - 1
-    folder = f"{MODELS}/{run.number:02d}-{number:04d}-{settings.name}"
-    publish(run, Trained(learner, settings, work.trained, work.seconds, folder, work.reason))
-
-
-@dataclass(frozen=True)
-class RefinedWork:
-    """What a slower learner was trained on.
-
-    Attributes:
-        trained: class index by image.
-        seconds: how long comparison and training took.
-        reason: why it is used, one sentence.
-    """
-
-    trained: Mapping[int, int]
-    seconds: float
-    reason: str
+def refined_folder(run: TrainingRun, settings: LearnerSettings) -> str:
+    """The folder of the model that a slower learner makes beside that of the last trained round."""
+    return f"{MODELS}/{run.number:02d}-{run.session.round_number - 1:04d}-{settings.name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +109,9 @@ class Trained:
 
 
 def publish(run: TrainingRun, model: Trained) -> int:
-    """Save a classifier, record it as the newest model and store its predictions; returns its number.
+    """Save a classifier, record it as the newest model and store its predictions; may be repeated after a kill.
 
-    The predictions are stored after the model's record, because suggestions refer to it.
+    Returns its number. The predictions are stored after the model's record, because suggestions refer to it.
     """
     project, settings = run.project, model.settings.as_built()
     classifier = Classifier.of(

@@ -14,7 +14,14 @@ from aral.annotation import Phase, Project, TrainingState
 from aral.annotation.advice import Unknown, advise
 from aral.annotation.project_features import ProjectFeatures
 from aral.annotation.refinement import Refined, Refinement
-from aral.annotation.trained_models import RefinedWork, add_model, add_quick, add_refined, update_estimate
+from aral.annotation.trained_models import (
+    Trained,
+    add_model,
+    add_quick,
+    publish,
+    refined_folder,
+    update_estimate,
+)
 from aral.annotation.training_options import TrainingOptions
 from aral.annotation.training_run import (
     RunIdentity,
@@ -104,7 +111,8 @@ class RefinementWork:
         slow = self.refinement.slow
         reason = result.comparison.sentence(self.refinement.quick.title, slow.title)
         if result.learner is not None:
-            add_refined(run, result.learner, slow, RefinedWork(self.labels, self._seconds, reason))
+            folder = refined_folder(run, slow)
+            publish(run, Trained(result.learner, slow, self.labels, self._seconds, folder, reason))
         else:
             add_quick(run, reason)
         return reason
@@ -197,6 +205,7 @@ class Trainer:
                 self._reporter.report("reading", f"Waiting for the import of {counted(pending, 'file')}.")
             return not pending
         features = self._open_features(identity)
+        features.check()
         if self._run is None and not enough_features(self._project, features):
             self._report_reading(features)
             return False
@@ -284,7 +293,14 @@ class Trainer:
         classes = set(run.labels().values())
         needs = " Training needs labels of two classes." if len(classes) < 2 else ""
         refined = f" {self._refined_reason}" if self._refined_reason else ""
-        return f"Waiting for answers: {run.changed_labels()} new since the last training.{needs}{reason}{refined}"
+        gone = run.features.refused if run.features else 0
+        left_out = (
+            f" {counted(gone, 'image is', 'images are')} left out: the file has gone or changed since the import."
+            if gone
+            else ""
+        )
+        answers = f"Waiting for answers: {run.changed_labels()} new since the last training."
+        return f"{answers}{needs}{reason}{refined}{left_out}"
 
     def _open_run(self, identity: RunIdentity) -> TrainingRun:
         """The open run if it still fits; otherwise the newest stored one that fits, or a new one."""
@@ -321,4 +337,5 @@ class Trainer:
         """What a turn depends on: changes of the project, images with features, and whether these are all."""
         if self._features is None:
             return self._project.changes(), 0, True
-        return self._project.changes(), self._features.progress()[0], self._features.is_complete
+        features = self._features
+        return self._project.changes(), features.count(), features.is_complete or features.has_failed

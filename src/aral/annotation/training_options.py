@@ -69,20 +69,30 @@ def changed_options(options: TrainingOptions, given: Mapping[str, object]) -> Tr
         raise BadInput(f"Option {where}: {first['msg']}.", f"Got {first.get('input')!r}.") from error
 
 
-def write_options(folder: Path, options: TrainingOptions) -> None:
+def write_options(folder: Path, options: TrainingOptions, download: bool = False) -> None:
     """Save the options; a training worker reads them when it starts.
 
+    Args:
+        folder: of the project.
+        options: to save.
+        download: whether weights of a backbone that are not on this machine may be fetched.
+
     Raises:
-        BadInput: the method or a setting does not exist.
+        BadInput: the method, a setting or the representation does not exist, or the weights of a backbone are missing.
+        RunFailed: a download failed.
     """
     from aral.benchmarking import Method, resolve  # loads PyTorch, which a server does not need
     from aral.benchmarking.auto import AUTO
+    from aral.representations import make_backbone
 
-    resolve(
+    named = options.representation != AUTO
+    spec = resolve(
         str(folder),
         Method.parse(options.method),
         options.settings,
-        representation=None if options.representation == AUTO else {"backbone": options.representation},
+        representation={"backbone": options.representation} if named else None,
     )
+    if named and not spec.representation.is_pixels:
+        make_backbone(spec.representation, download)
     content = json.dumps(options.model_dump(mode="json"), indent=2)
     write_file(folder / FILE_NAME, content.encode(), private=True)

@@ -54,7 +54,7 @@ from aral.loop import CurrentLabels, Observer, Pace, Session, SessionOptions, St
 from aral.loop.training import CHECKPOINTS
 from aral.loop.training_set import is_recorded, trained_classes
 from aral.randomness import Stream
-from aral.representations import PIXELS, Projection, RepresentationSettings
+from aral.representations import PIXELS, Projection, RepresentationSettings, features_of
 from aral.types import Ids, ImageSet, LabelledSet, Selection
 
 MODEL_ADDED, QUEUED = "published", "queued"
@@ -348,15 +348,7 @@ class TrainingRun:
         """What the features were made by; None for pixels."""
         if self.features is None:
             return None
-        backbone = self.features.backbone
-        return FeaturesOf(
-            backbone.name,
-            backbone.licence,
-            backbone.source,
-            backbone.digest,
-            backbone.framing.model_dump_json(),
-            self.spec.representation.components,
-        )
+        return features_of(self.features.backbone, self.spec.representation.components)
 
     # Queries
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aral.annotation import Device, Effort, Project
-from aral.cli.options import MaxPixels, SetOption, Threads, in_pixels
+from aral.cli.options import Download, MaxPixels, SetOption, Threads, in_pixels
 from aral.cli.printing import say
 from aral.cli.serving import ProjectChanges, ServeOptions, label_photos, serve_project
 from aral.cli.stopping import exit_code_of_signal, stopping_on_signals
@@ -89,6 +89,7 @@ def label_command(
         bool, typer.Option("--follow-links", help="Import links that lead out of the folder.")
     ] = False,
     max_pixels: MaxPixels = None,
+    download: Download = False,
 ) -> None:
     """Label a folder of images on a page in the browser, while a classifier learns from the answers.
 
@@ -118,7 +119,7 @@ def label_command(
         max_pixels=in_pixels(max_pixels),
     )
     changes = ProjectChanges(
-        names, budget, labels, training, estimate_share, estimate_size, tuple(add_class or ())
+        names, budget, labels, training, estimate_share, estimate_size, tuple(add_class or ()), download
     )
     label_photos(photos, project, changes, options)
 

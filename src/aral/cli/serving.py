@@ -89,6 +89,7 @@ class ProjectChanges:
         estimate_share: share of the budget in the estimate set; None leaves it as it is.
         estimate_size: number of images in the estimate set, instead of the share; None leaves it as it is.
         new_classes: classes to add to an existing project.
+        download: whether weights of a backbone that are not on this machine may be fetched.
     """
 
     class_names: tuple[str, ...] = ()
@@ -98,6 +99,7 @@ class ProjectChanges:
     estimate_share: float | None = None
     estimate_size: int | None = None
     new_classes: tuple[str, ...] = ()
+    download: bool = False
 
 
 def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
@@ -131,7 +133,7 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
         seed if isinstance(seed, int) else None,
         changes.new_classes,
     ) as project:
-        _set_options(project, changes.options)
+        _set_options(project, changes.options, changes.download)
         _set_estimate(project, changes)
         _add_classes(project, changes)
         serve_project(project, options, changes.labels)
@@ -290,11 +292,11 @@ class BackgroundWork:
             say(f"{progress.done} of {counted(progress.total, 'file')} read.")
 
 
-def _set_options(project: Project, given: Mapping[str, object]) -> None:
+def _set_options(project: Project, given: Mapping[str, object], download: bool) -> None:
     options = read_options(project.folder)
     changed = changed_options(options, given)
-    if changed != options:
-        write_options(project.folder, changed)
+    if changed != options or download:
+        write_options(project.folder, changed, download)
 
 
 def _set_estimate(project: Project, changes: ProjectChanges) -> None:

@@ -14,7 +14,7 @@ from .extraction import (
     view_of,
 )
 from .feature_cache import Cached, FeatureCache, NewFeatures
-from .feature_sets import FeatureReader, projected, with_features
+from .feature_sets import FeatureReader, features_of, projected, with_features
 from .gradients import gradient_features, oriented_gradients
 from .graph import NeighbourGraph, PropagatedLabels, Representation
 from .projection import Projection, fit_projection, project
@@ -49,6 +49,7 @@ __all__ = [
     "efficientnet_lite0",
     "extract_features",
     "features_in_order",
+    "features_of",
     "fit_projection",
     "gradient_features",
     "half_whitened",

@@ -99,7 +99,7 @@ def projected(data: DataSet, made_by: Backbone | FeaturesOf, components: int) ->
     test, note = data.test, data.note
     if isinstance(made_by, Backbone):
         note = "; ".join(part for part in (note, f"features of {made_by.name}") if part)
-        made_by = _record_of(made_by)
+        made_by = features_of(made_by, components)
     found = replace(
         data,
         pool=ImageSet.of(project(projection, pool)),
@@ -113,14 +113,15 @@ def projected(data: DataSet, made_by: Backbone | FeaturesOf, components: int) ->
     return found, projection
 
 
-def _record_of(backbone: Backbone) -> FeaturesOf:
+def features_of(backbone: Backbone, components: int) -> FeaturesOf:
+    """What is recorded of features: their backbone, and how many components of them are kept."""
     return FeaturesOf(
         backbone.name,
         backbone.licence,
         backbone.source,
         backbone.digest,
         backbone.framing.model_dump_json(),
-        0,
+        components,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from aral.annotation import Project, project_features
 from aral.annotation.project_features import ProjectFeatures
+from aral.errors import RunFailed
 from aral.representations import Backbone
 from aral.testing import answer_event, save_noise, tiny_backbone
 
@@ -111,8 +112,9 @@ def test_what_was_read_before_a_kill_is_kept(project: Project, monkeypatch: pyte
         patched.setattr(project_features, "extract_features", killed)
         features = ProjectFeatures(project, tiny_backbone(), workers=1)
         features.start()
-        with pytest.raises(Exception, match="killed"):
-            wait_for(lambda: features.ids().size > 4)
+        wait_for(lambda: features.has_failed)
+        with pytest.raises(RunFailed, match="killed"):
+            features.check()
         features.close()
     again = ProjectFeatures(project, tiny_backbone(), workers=1)
     again.start()

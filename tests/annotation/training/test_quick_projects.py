@@ -14,6 +14,7 @@ from aral.annotation import (
     Project,
     Trainer,
     TrainingOptions,
+    project_features,
     session_folders,
     trained_models,
     trainer,
@@ -22,6 +23,7 @@ from aral.annotation import (
 )
 from aral.annotation.refinement import Comparison, Refinement
 from aral.annotation.training_run import POOL
+from aral.errors import RunFailed
 from aral.testing import answer_event, digit_class, save_digits
 from tests.annotation.training.conftest import MakeProject
 
@@ -254,3 +256,41 @@ def test_a_cache_cut_short_is_named_and_nothing_is_lost(make_project: MakeProjec
     assert state.phase == "failed" and "cut short" in state.message and "rm -r" in state.message
     assert answer(project, 2)
     again.close()
+
+
+def test_a_file_that_has_gone_is_counted_in_what_the_trainer_says(
+    make_project: MakeProject, photos: Path
+) -> None:
+    project = make_project(30)
+    next(iter(sorted(photos.glob("*.png")))).unlink()
+    worker = Trainer(project, OPTIONS)
+    settle(worker, project)
+    assert "1 image is left out" in project.models.training_state().message
+    worker.close()
+
+
+def test_a_failure_while_images_are_read_is_reported_at_once(
+    make_project: MakeProject, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the trainer waits for answers: no change of the project wakes it."""
+    project = make_project(40)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    messages: list[str] = []
+
+    def stopping() -> bool:
+        """Breaks the reading of images as soon as the trainer waits; ends once it has reported that."""
+        assert time.monotonic() < deadline, messages
+        state = project.models.training_state()
+        messages.append(state.message)
+        if state.phase == "idle" and len(project.images.all()) == 40:
+            monkeypatch.setattr(project_features, "extract_features", fail)
+            save_digits(photos, 20, first=40)
+            project.images.sync()
+        return state.phase == "failed"
+
+    def fail(*_: object, **__: object) -> None:
+        time.sleep(0.5)  # the trainer waits again meanwhile
+        raise RunFailed("The cache of features was not written: no space left.")
+
+    Trainer(project, OPTIONS, stopping).run()
+    assert "no space left" in messages[-1]

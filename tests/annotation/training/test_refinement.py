@@ -103,3 +103,15 @@ def test_too_few_labels_are_not_compared() -> None:
     assert not work.can_compare(np.array([0, 1] * 4))
     assert not work.can_compare(np.array([0] * 11 + [1]))
     assert work.can_compare(np.array([0, 1] * 5))
+
+
+def test_labels_that_are_left_out_are_not_trained_on() -> None:
+    """Classes by chance, and room to learn them by heart: only labels that were seen are predicted well."""
+    vectors = torch.randn(30, 200, generator=torch.Generator().manual_seed(1))
+    classes = np.random.default_rng(1).permutation(np.arange(30) % 2)
+    result, _ = finish(
+        Refinement(ImageSet.of(vectors[:, :, None, None]), GOOD, learner(100.0)).work(
+            labelled(ImageSet.of(vectors[:, :, None, None]), classes, 30), STREAM
+        )
+    )
+    assert result.comparison.quick.correct < 24 and result.comparison.slow.correct < 24

@@ -26,13 +26,19 @@ def test_forty_images_by_keys(page: Page, project: Project) -> None:
     assert (counts.skipped, counts.unsure, counts.bad, counts.none) == (2, 2, 2, 2)
 
 
-def test_forty_presses_at_sixty_milliseconds(page: Page, project: Project) -> None:
-    for number in range(40):
+def test_presses_at_sixty_milliseconds(page: Page, project: Project) -> None:
+    """On a machine under load the next image is sometimes drawn later: a key before it is no answer."""
+    for number in range(400):
         page.keyboard.press("123"[number % 3])
         page.wait_for_timeout(60)
+        if len({image for image, _ in observed(page)}) >= 40:
+            break
     settle(page)
-    assert recorded(project) == observed(page)
-    assert len({image for image, _ in recorded(project)}) == 40
+    first: dict[int, str | int] = {}
+    for image, meaning in observed(page):
+        first.setdefault(image, meaning)
+    assert recorded(project) == list(first.items())
+    assert len(first) == 40
 
 
 def test_a_held_key_counts_once(page: Page, project: Project) -> None:
