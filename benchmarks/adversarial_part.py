@@ -25,9 +25,11 @@ from aral.acquisition import Need, select
 from aral.benchmarking import Method, load_data, resolve
 from aral.data import DataSet
 from aral.randomness import Stream
+from aral.representations.settings import EMBEDDED
 from aral.types import ImageSet, LabelledSet
 from kept_rows import KeptRows
 from one_training import trained
+from photo_goals import on
 
 ARMS = {
     "linear": ("linear", ()),
@@ -73,7 +75,7 @@ def measured(data: DataSet, folder: str, arm: str, count: int, seed: int) -> dic
     spec = resolve(
         folder,
         Method.parse(f"{method}+random"),
-        ['representation.backbone="efficientnet-lite0"', *settings],
+        [*on(EMBEDDED), *settings],
         seed=seed,
         threads=1,
     )
@@ -145,9 +147,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     kept = KeptRows(given.rows)
-    data = load_data(
-        resolve(given.folder, Method.parse("linear+random"), ['representation.backbone="efficientnet-lite0"'])
-    )
+    data = load_data(resolve(given.folder, Method.parse("linear+random"), on(EMBEDDED)))
     name = Path(given.folder).name
     if given.unbalanced:
         data, name = unbalanced(data, given.unbalanced), f"{name}, {given.unbalanced:.0%} one class"

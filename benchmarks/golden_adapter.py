@@ -714,7 +714,7 @@ def served_project(
     The numbers are those of readable images, exact copies and unreadable files.
     """
     rules = Security(SECRET, PORT)
-    options = TrainingOptions(query_size=query_size, threads=1, settings=TRAINING)
+    options = TrainingOptions(representation="pixels", query_size=query_size, threads=1, settings=TRAINING)
     with Project.create_or_open(photos, class_names=class_names, budget=budget) as project:
         project.settings.set(replace(project.settings.get(), estimate_share=estimate_share))
         done = project.images.sync()

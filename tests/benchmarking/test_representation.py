@@ -25,7 +25,7 @@ from aral.representations import (
 )
 
 TOY = (
-    "representation.backbone=efficientnet-lite0",
+    "representation.backbone=efficientnet-lite0-spatial",
     "representation.side=32",
     "representation.components=6",
     "learner.training.steps=2",
@@ -48,10 +48,10 @@ def spec_of(*settings: str) -> RunSpec:
 def test_a_run_reads_features_and_records_their_backbone(tmp_path: Path) -> None:
     spec = spec_of()
     data = load_data(spec)
-    assert data.pool.shape == (6, 1, 1) and len(data.pool) == 24 and len(data.test) == 8
+    assert data.pool.shape == (12, 1, 1) and len(data.pool) == 24 and len(data.test) == 8
     folder = run(spec, data, tmp_path / "run")
     assert read_spec(folder).representation == RepresentationSettings(
-        backbone="efficientnet-lite0", side=32, components=6
+        backbone="efficientnet-lite0-spatial", side=32, components=6
     )
     with store_reading(folder) as store:
         recorded = store.setting("features of")
@@ -74,14 +74,14 @@ def test_the_fingerprint_depends_on_the_representation_not_on_the_threads() -> N
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"representation": RepresentationSettings(backbone="efficientnet-lite0")}]
+    "fields", [{}, {"representation": RepresentationSettings(backbone="efficientnet-lite0-spatial")}]
 )
 def test_the_preset_of_features_stands_for_that_of_the_data_set(fields: dict[str, object]) -> None:
     settings = () if fields else TOY[:1]
     spec = resolve("mnist", Method.parse("aral"), settings, **fields)
     assert spec.learner.networks.scale == "features"
     assert spec.rounds.query_size == read_preset("features")["rounds"]["query_size"]
-    assert "-efficientnet-lite0-" in spec.folder_name
+    assert "-efficientnet-lite0-spatial-" in spec.folder_name
     pixels = resolve("mnist", Method.parse("aral"))
     assert pixels.representation.is_pixels and pixels.learner.networks.scale == "mlp"
     assert "efficientnet" not in pixels.folder_name and "features" in preset_names()
@@ -104,7 +104,7 @@ def test_a_run_keeps_the_projection_of_its_features(tmp_path: Path) -> None:
     data = load_data(spec)
     folder = run(spec, data, tmp_path / "run")
     projection = read_projection(folder)
-    assert projection.matrix.shape == (1280, 6) and projection.unit_length
+    assert projection.matrix.shape == (2048, 12) and projection.parts == (1280, 768)
     pixels = load_data(spec_of("representation.backbone=pixels")).pool.pixels[:3]
     framing = make_backbone(spec.representation).framing
     squares = [framing.frame(Image.fromarray(each[0].numpy())) for each in pixels]
@@ -136,7 +136,7 @@ def test_a_run_is_not_continued_with_another_projection(tmp_path: Path) -> None:
     data = load_data(spec)
     folder = run(spec, data, tmp_path / "run")
     kept = read_projection(folder)
-    other = Projection(kept.mean + 1, kept.matrix, kept.unit_length)
+    other = Projection(kept.mean + 1, kept.matrix, kept.parts)
     with pytest.raises(BadInput, match="another projection of the features"):
         run(spec, replace(data, projection=other.state()), folder)
     pixels = spec_of("representation.backbone=pixels")

@@ -102,7 +102,7 @@ def test_a_setting_for_pixels_decides_for_pixels(
 ) -> None:
     methods = [Method.parse("supervised"), Method.parse(method)]
     found = settle_representation(str(photos), methods, [setting, SMALL], default="auto")
-    assert found.backbone == ("pixels" if for_pixels else "efficientnet-lite0")
+    assert found.backbone == ("pixels" if for_pixels else "efficientnet-lite0-spatial")
     assert (setting.partition("=")[0] in found.reason) == for_pixels
     assert found.settings[:2] == (setting, SMALL) and found.backbone in found.settings[2]
 
@@ -118,7 +118,7 @@ def test_what_a_run_has_on_record_stays(photos: Path) -> None:
 def test_auto_of_a_named_data_set() -> None:
     found = settle_representation("digits", METHODS, [AUTO, SMALL], pool_size=20)
     assert found.backbone == "pixels" and "grey images of 8 pixels" in found.reason
-    assert "efficientnet-lite0" in found.reason and AUTO not in found.settings
+    assert "efficientnet-lite0-spatial" in found.reason and AUTO not in found.settings
 
 
 def test_errors_are_those_of_the_run(photos: Path, tmp_path: Path) -> None:
@@ -146,13 +146,13 @@ def test_all_methods_of_a_grid_have_one_representation_and_its_reason(photos: Pa
     )
     made = units(grid)
     assert made[1].name == f"{AUTO_METHOD_ON_FEATURES}-seed0"
-    assert {unit.spec.representation.backbone for unit in made} == {"efficientnet-lite0"}
+    assert {unit.spec.representation.backbone for unit in made} == {"efficientnet-lite0-spatial"}
     assert {unit.spec.representation_chosen for unit in made} == {settled.reason} != {""}
     assert {unit.spec.rounds.first_query for unit in made} == {"centroids"}
     assert not any("representation" in line for lines in unequal(made).values() for line in lines)
     text = auto_text(unit.spec for unit in made)
     learner = AUTO_METHOD_ON_FEATURES.partition("+")[0]
-    assert text.startswith(f"Representation: efficientnet-lite0 (auto: {settled.reason}).")
+    assert text.startswith(f"Representation: efficientnet-lite0-spatial (auto: {settled.reason}).")
     assert f"Methods: {learner}+random and {AUTO_METHOD_ON_FEATURES} (auto: " in text
     assert auto_text([resolve("digits", Method.parse("linear"))]) == ""
     (tmp_path / "grid.toml").write_text(grid_toml(grid))
@@ -160,6 +160,6 @@ def test_all_methods_of_a_grid_have_one_representation_and_its_reason(photos: Pa
 
 
 def test_a_setting_that_no_method_of_a_grid_has_on_features_is_refused(photos: Path) -> None:
-    settings = ("representation.backbone=efficientnet-lite0", "learner.networks.widths=[4, 6]")
+    settings = ("representation.backbone=efficientnet-lite0-spatial", "learner.networks.widths=[4, 6]")
     with pytest.raises(BadInput, match=r"learner\.networks\.widths"):
         units(GridSpec(name="grid", data=str(photos), methods=("graph-ssl",), settings=settings))

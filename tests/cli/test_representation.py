@@ -13,7 +13,7 @@ from PIL import Image
 from aral.benchmarking.auto import AUTO_METHOD, AUTO_METHOD_ON_FEATURES
 
 SHORT = ("--budget=6", "--query-size=3", "--steps=2", "--set=representation.side=32")
-BACKBONE = "efficientnet-lite0"
+BACKBONE = "efficientnet-lite0-spatial"
 
 
 @pytest.fixture

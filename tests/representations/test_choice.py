@@ -51,8 +51,8 @@ def noise(count: int, channels: int, side: int) -> ImageArrays:
         (64, 1, "pixels"),
         (65, 1, None),
         (16, 3, None),
-        (17, 3, "efficientnet-lite0"),
-        (512, 3, "efficientnet-lite0"),
+        (17, 3, "efficientnet-lite0-spatial"),
+        (512, 3, "efficientnet-lite0-spatial"),
     ],
 )
 def test_what_size_and_colour_decide(side: int, channels: int, expected: str | None) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,8 @@ import torch
 
 from aral.errors import BadInput
 from aral.representations import efficientnet_lite0
-from aral.representations.efficientnet_lite import DIGEST, NAME
+from aral.representations.efficientnet_lite import DIGEST
+from aral.representations.settings import EMBEDDED, POOLED
 from aral.representations.weights import (
     cache_folder,
     file_digest,
@@ -31,24 +33,42 @@ def waves() -> torch.Tensor:
 def test_the_weights_of_the_package_give_the_known_features_and_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backbone = efficientnet_lite0()
-    assert (backbone.name, backbone.licence, backbone.digest) == (NAME, "Apache-2.0", DIGEST)
+    backbone = efficientnet_lite0(spatial=False)
+    assert (backbone.name, backbone.licence, backbone.digest) == (POOLED, "Apache-2.0", DIGEST)
     features = backbone.features(waves())
     assert features.shape == (2, 1280) and bool((features >= 0).all())
     # As the package efficientnet-lite-pytorch computes them.
     assert features.sum(1).tolist() == pytest.approx([154.39658, 161.87524], rel=1e-4)
     assert features[:, 71].tolist() == pytest.approx([5.1877, 5.6988], abs=1e-3)
     monkeypatch.setattr("aral.representations.efficientnet_lite.find_spec", lambda name: None)
-    assert torch.equal(efficientnet_lite0().features(waves()[:1]), features[:1])
+    assert torch.equal(efficientnet_lite0(spatial=False).features(waves()[:1]), features[:1])
+
+
+def test_the_spatial_features_are_the_pooled_ones_and_then_means_of_quarters() -> None:
+    pooled, spatial = efficientnet_lite0(spatial=False), efficientnet_lite0()
+    assert spatial.name == EMBEDDED and spatial.digest == pooled.digest and spatial.key != pooled.key
+    assert [part.size for part in spatial.parts] == [1280, 768] and spatial.feature_size == 2048
+    assert [part.size for part in pooled.parts] == [1280]
+    maps = []
+    blocks = spatial.trunk.get_submodule("blocks")
+    blocks.get_submodule("14").register_forward_hook(lambda module, inputs, outputs: maps.append(outputs))
+    features = spatial.features(waves())
+    assert torch.equal(features[:, :1280], pooled.features(waves()))
+    (layer,) = maps
+    assert layer.shape == (2, 192, 7, 7)
+    for place, (rows, columns) in enumerate(product((slice(0, 4), slice(3, 7)), repeat=2)):
+        expected = layer[:, :, rows, columns].mean((2, 3))  # the middle of seven belongs to both halves
+        assert torch.allclose(features[:, 1280 + place :: 4], expected, atol=1e-5)
+    assert spatial.features(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 2048)
 
 
 def test_a_damaged_copy_in_the_cache_is_not_used() -> None:
-    keep_as_safetensors(NAME, DIGEST, {"weight": torch.ones(2)})
-    kept = kept_as_safetensors(NAME, DIGEST)
+    keep_as_safetensors(POOLED, DIGEST, {"weight": torch.ones(2)})
+    kept = kept_as_safetensors(POOLED, DIGEST)
     assert kept is not None and kept["weight"].tolist() == [1, 1]
     file = next((cache_folder() / "weights").glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    assert kept_as_safetensors(NAME, DIGEST) is None
+    assert kept_as_safetensors(POOLED, DIGEST) is None
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from threadpoolctl import threadpool_limits
 
 from aral.randomness import Stream
-from aral.representations import Projection, fit_projection, project
+from aral.representations import FeaturePart, Projection, fit_projection, project
 
 
 def features(count: int = 60, size: int = 20) -> np.ndarray:
@@ -63,3 +63,21 @@ def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
 def test_few_or_equal_images_give_finite_numbers(pool: np.ndarray) -> None:
     found = project(fit_projection(pool, 128), pool)
     assert bool(found.isfinite().all()) and found.shape[0] == len(pool) and found.shape[1] >= 1
+
+
+def test_parts_of_features_are_normalised_reduced_and_weighted_apart() -> None:
+    pool = np.concatenate([features(), 50 * features(60, 8)[::-1]], 1)
+    parts = (FeaturePart(20), FeaturePart(8, 0.5))
+    projection = fit_projection(pool, 5, parts)
+    found = project(projection, pool)[:, :, 0, 0]
+    apart = [fit_projection(np.ascontiguousarray(each), 5) for each in (pool[:, :20], pool[:, 20:])]
+    first, second = (
+        project(each, np.ascontiguousarray(rows))[:, :, 0, 0]
+        for each, rows in zip(apart, (pool[:, :20], pool[:, 20:]), strict=True)
+    )
+    assert torch.allclose(found, torch.cat([first, 0.5 * second], 1), atol=1e-5)
+    kept = Projection.of_state(projection.state())
+    assert kept.parts == (20, 8)
+    for map_ in (kept, kept.module()):
+        assert torch.allclose(map_(torch.from_numpy(pool)).reshape(60, 10), found, atol=1e-5)
+    assert fit_projection(pool, 0, parts).matrix.shape == (28, 28)

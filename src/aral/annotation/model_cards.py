@@ -189,12 +189,14 @@ def _backbone(classifier: Classifier) -> list[str]:
         return []
     count, kept = projection.matrix.shape
     _, height, width = classifier.preprocessing.shape
-    length = "divided by their length; " if projection.unit_length else ""
-    reduced = (
-        f"{length}the leading {kept} principal components of the photos are kept"
-        if features.components
-        else f"{length}each is standardised"
-    )
+    reduced = f"divided by their length; the leading {kept} principal components of the photos are kept"
+    if len(projection.parts) > 1:
+        sizes = " and ".join(map(str, projection.parts))
+        reduced = (
+            f"in parts of {sizes}, each divided by its length; {kept} principal components are kept in all"
+        )
+    elif not projection.parts:
+        reduced = "each is standardised"
     return [
         "## Backbone",
         "",

@@ -83,7 +83,7 @@ def read_features(
     pool_ids = np.setdiff1d(ids, project.estimate.image_ids())
     if projection is None:
         spread = pool_ids[:: max(1, -(-pool_ids.size // MOST_FITTED))]
-        projection = fit_projection(features.of(spread), components)
+        projection = fit_projection(features.of(spread), components, features.backbone.parts)
     size = projection.matrix.shape[1]
     rows = torch.zeros((int(ids.max(initial=-1)) + 1, size, 1, 1))
     for start in range(0, ids.size, ROWS_AT_ONCE):

@@ -21,8 +21,7 @@ from aral.benchmarking import Method, RunSpec, resolve, usable
 from aral.benchmarking.auto import AUTO
 from aral.errors import BadInput
 from aral.networks import ImageShape
-from aral.representations import PIXELS
-from aral.representations.settings import EMBEDDED
+from aral.representations.settings import PIXELS, backbone_by_size
 
 FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
 """Training steps relative to those of the benchmarks."""
@@ -45,9 +44,6 @@ QUICK_FIRST_QUERY = "centroids"
 
 REFINED_METHOD = "pseudo-label+uncertainty-herding"
 """Trained behind the quick method."""
-
-LEAST_COLOUR_SIDE = 48
-"""Images of this many pixels or more a side, in colour, are taken for photographs."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,8 @@ class ProjectFacts:
 def chosen_representation(options: TrainingOptions, side: int, channels: int) -> str:
     """The representation of a project: as its options have it, or chosen by size and colour of its images.
 
+    Where these do not decide, as for large grey images, it is pixels.
+
     Args:
         options: of the project.
         side: of its pixels for training, about that of the images themselves up to 128.
@@ -81,7 +79,7 @@ def chosen_representation(options: TrainingOptions, side: int, channels: int) ->
         return options.representation
     if options.method != AUTO and not _reads_features(options.method):
         return PIXELS
-    return EMBEDDED if channels == 3 and side >= LEAST_COLOUR_SIDE else PIXELS
+    return backbone_by_size(side, channels) or PIXELS
 
 
 def _reads_features(method: str) -> bool:

@@ -28,6 +28,7 @@ from aral.representations.settings import (
     EMBEDDED,
     GIVEN,
     PIXELS,
+    POOLED,
     SIDE_FOR_SMALL_IMAGES,
     RepresentationSettings,
 )
@@ -163,7 +164,7 @@ def resolve(
     table |= {"data": data, "acquisition": method.acquisition, "chosen": method.reason}
     if arrays is not None:
         table["representation"] = {"backbone": GIVEN}
-    elif backbone == EMBEDDED and data in NAMES and data != "imagenet":
+    elif backbone in (EMBEDDED, POOLED) and data in NAMES and data != "imagenet":
         table["representation"] = {"side": SIDE_FOR_SMALL_IMAGES}
     table.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
     others = {key: value for key, value in fields.items() if value is not None}

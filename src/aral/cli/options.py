@@ -23,7 +23,7 @@ RepresentationOption = Annotated[
     str | None,
     typer.Option(
         "--representation",
-        help="What learners read: auto, pixels, efficientnet-lite0, timm:NAME, …; see docs/representations.md. "
+        help="What learners read: auto, pixels, efficientnet-lite0-spatial, timm:NAME, …; see docs/representations.md. "
         "Default: auto for a folder, pixels for a named data set.",
     ),
 ]

@@ -27,12 +27,14 @@ from aral.logistic import calibrated_temperature, fit_logistic
 from aral.plural import counted
 from aral.representations import (
     FeatureCache,
+    FeaturePart,
     FeatureReader,
     RepresentationSettings,
     fit_projection,
     make_backbone,
     project,
 )
+from aral.representations.settings import EMBEDDED
 
 SHORT_STRATEGIES = {"diverse": "maxherding", "typical": "typiclust", "uncertain": "uncertainty-herding"}
 """Short names and the acquisitions that they stand for."""
@@ -55,7 +57,7 @@ def select_command(
     ] = "diverse",
     representation: Annotated[
         str, typer.Option(help="Backbone of the features; see docs/representations.md.")
-    ] = "efficientnet-lite0",
+    ] = EMBEDDED,
     labels: Annotated[
         Path | None, typer.Option(help="CSV with the columns path and label; these images are not selected.")
     ] = None,
@@ -70,9 +72,9 @@ def select_command(
     if reads_classes and labels is None:
         raise _no_labels(strategy)
     given = {} if labels is None else read_labels(labels)
-    read = _read(folder, representation, download)
+    read, parts = _read(folder, representation, download)
     features = read.images.pixels.flatten(1).numpy()
-    vectors = project(fit_projection(features, COMPONENTS), features).flatten(1).double().numpy()
+    vectors = project(fit_projection(features, COMPONENTS, parts), features).flatten(1).double().numpy()
     known = _known(given, read.paths)
     if labels is not None:
         typer.echo(
@@ -160,7 +162,8 @@ def read_labels(path: Path) -> dict[str, str]:
     return found
 
 
-def _read(folder: Path, representation: str, download: bool) -> FolderImages:
+def _read(folder: Path, representation: str, download: bool) -> tuple[FolderImages, tuple[FeaturePart, ...]]:
+    """Features of the images that can be read, and their parts."""
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}.", "Give the folder that holds the images.")
     names = image_files(folder, scan(folder).files)
@@ -176,7 +179,7 @@ def _read(folder: Path, representation: str, download: bool) -> FolderImages:
         typer.echo(f"{count} could not be read, such as {bad.path} ({bad.reason}).", err=True)
     if not read.paths:
         raise BadInput(f"None of the {counted(len(names), 'image')} of {folder} can be read.")
-    return read
+    return read, backbone.parts
 
 
 def _known(given: dict[str, str], paths: Sequence[str]) -> _Known:

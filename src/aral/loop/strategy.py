@@ -14,7 +14,7 @@ _INSTEAD: Mapping[Need, str] = {
     "entropy, margin, least-confidence or badge, which need one pass, or networks with dropout or noise: scale mlp, "
     "features, conv32 or resnet, or biggan with block_dropout above 0 (--set learner.networks.block_dropout=0.5).",
     Need.DROPPED_CLASSES: "It needs networks that read features: train on a representation, such as --representation "
-    "efficientnet-lite0, or choose learner 'linear'.",
+    "efficientnet-lite0-spatial, or choose learner 'linear'.",
 }
 """What to choose where a learner does not supply a need, if there is more to say than in general."""
 

@@ -1,4 +1,4 @@
-from .backbone import Backbone, Framing
+from .backbone import Backbone, FeaturePart, Framing
 from .catalogue import REPRESENTATIONS, backbone_of, make_backbone
 from .choice import Choice, Facts, choose_backbone, view_agreement
 from .components import half_whitened, leading_components, principal_components
@@ -31,6 +31,7 @@ __all__ = [
     "Extracted",
     "Facts",
     "FeatureCache",
+    "FeaturePart",
     "FeatureReader",
     "Fit",
     "Framing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from aral.errors import BadInput
-from aral.representations.settings import Fit
+from aral.representations.settings import EMBEDDED, Fit
 from aral.settings import Settings
 
 BATCH = 2
@@ -119,18 +119,31 @@ def feature_size(name: str, trunk: nn.Module, side: int) -> int:
     return found.shape[1]
 
 
+class FeaturePart(NamedTuple):
+    """Features that belong together, such as those of one layer: they are normalised and reduced apart from others.
+
+    Attributes:
+        size: how many.
+        weight: of their components beside those of the other parts.
+    """
+
+    size: int
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Backbone:
     """A frozen network from images to features.
 
     Attributes:
-        name: as given to ``--representation``, such as ``"efficientnet-lite0"``.
+        name: as given to ``--representation``, such as ``"efficientnet-lite0-spatial"``.
         licence: of the weights, an SPDX name where there is one.
         source: where the weights come from, to show.
         digest: SHA-256 of the file of weights, 64 hexadecimal digits.
         feature_size: F.
         framing: how images are brought into what it reads.
         trunk: N×3×S×S normalised images → N×F; in evaluation mode, without gradients.
+        layers: parts of the features, F in all, where they come of several layers; empty otherwise.
     """
 
     name: str
@@ -140,14 +153,21 @@ class Backbone:
     feature_size: int
     framing: Framing
     trunk: nn.Module
+    layers: tuple[FeaturePart, ...] = ()
 
     def __post_init__(self) -> None:
         self.trunk.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @property
+    def parts(self) -> tuple[FeaturePart, ...]:
+        """The parts of its features: one, if they are not of several layers."""
+        return self.layers or (FeaturePart(self.feature_size),)
+
+    @property
     def key(self) -> str:
-        """What features are comparable by: 16 hexadecimal digits of the weights and of the framing."""
-        return hashlib.sha256((self.digest + self.framing.digest).encode()).hexdigest()[:16]
+        """What features are comparable by: 16 hexadecimal digits of the weights, the framing and the layers."""
+        sizes = "".join(f",{part.size}" for part in self.layers)
+        return hashlib.sha256((self.digest + self.framing.digest + sizes).encode()).hexdigest()[:16]
 
     def module(self) -> FromPixels:
         """Framed pixels to features as one module, for export."""
@@ -175,7 +195,7 @@ class Backbone:
             raise BadInput(
                 f"Backbone '{self.name}' gives features that are NaN or infinite.",
                 "Its weights do not fit this version of the network. Choose another: --representation "
-                "efficientnet-lite0",
+                f"{EMBEDDED}",
             )
         # A clone is a normal tensor: one made in inference mode could not be trained on.
         return features.clone()

@@ -15,7 +15,7 @@ from aral.representations.hf_backbones import PREFIX as HF
 from aral.representations.hf_backbones import hf_backbone
 from aral.representations.onnx_backbones import PREFIX as ONNX
 from aral.representations.onnx_backbones import onnx_backbone
-from aral.representations.settings import AUTO, EMBEDDED, PIXELS, RepresentationSettings
+from aral.representations.settings import AUTO, EMBEDDED, PIXELS, POOLED, RepresentationSettings
 from aral.representations.timm_backbones import PREFIX as TIMM
 from aral.representations.timm_backbones import timm_backbone
 
@@ -25,6 +25,7 @@ REPRESENTATIONS = (
     AUTO,
     PIXELS,
     EMBEDDED,
+    POOLED,
     gradients.NAME,
     f"{TORCHVISION}NAME",
     f"{TIMM}NAME",
@@ -93,8 +94,8 @@ def _framed(backbone: Backbone, framing: Framing) -> Backbone:
 @lru_cache(maxsize=2)
 def _by_name(name: str, download: bool) -> Backbone:
     kind, colon, rest = name.partition(":")
-    if name == EMBEDDED:
-        return efficientnet_lite0()
+    if name in (EMBEDDED, POOLED):
+        return efficientnet_lite0(spatial=name == EMBEDDED)
     if name == gradients.NAME:
         return gradients.gradient_backbone()
     if colon and rest:

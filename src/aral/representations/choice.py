@@ -23,7 +23,7 @@ from PIL import Image
 from aral.data.decode import Channels, shows_colour, square
 from aral.data.unreadable import Refused
 from aral.randomness import Stream
-from aral.representations.backbone import Backbone
+from aral.representations.backbone import Backbone, FeaturePart
 from aral.representations.extraction import ORIGINAL, Images, extract_features, view_of
 from aral.representations.feature_cache import FeatureCache
 from aral.representations.gradients import oriented_gradients
@@ -172,7 +172,8 @@ def _features(
         order=sample,
         progress=lambda done: progress(done, len(sample)),
     )
-    return _components(*(cache.rows(found.rows(sample, view)) for view in (ORIGINAL, CENTRE)))
+    originals, views = (cache.rows(found.rows(sample, view)) for view in (ORIGINAL, CENTRE))
+    return _components(originals, views, backbone.parts)
 
 
 def _gradients(seen: Sequence[_Seen], side: int) -> _Pair:
@@ -180,14 +181,19 @@ def _gradients(seen: Sequence[_Seen], side: int) -> _Pair:
     size = (max(_SMALLEST_SIDE, min(side, _LARGEST_SIDE)),) * 2
     pixels = np.stack([[np.asarray(_resized(each, size)) for each in image.squares] for image in seen])
     rows = torch.from_numpy(pixels.transpose(1, 0, 4, 2, 3).astype(np.float32) / 255)
-    originals, views = _components(*(oriented_gradients(images).numpy() for images in rows))
+    whole, centre = (oriented_gradients(images).numpy() for images in rows)
+    originals, views = _components(whole, centre)
     spread = originals.std(axis=0)
     root = np.sqrt(np.where(spread > 0, spread, 1.0))
     return originals / root, views / root
 
 
-def _components(originals: Float32[np.ndarray, "n F"], views: Float32[np.ndarray, "n F"]) -> _Pair:
-    projection = fit_projection(originals, min(_COMPONENTS, len(originals) // 2))
+def _components(
+    originals: Float32[np.ndarray, "n F"],
+    views: Float32[np.ndarray, "n F"],
+    parts: Sequence[FeaturePart] = (),
+) -> _Pair:
+    projection = fit_projection(originals, min(_COMPONENTS, len(originals) // 2), parts)
     one, other = (project(projection, rows).flatten(1).numpy() for rows in (originals, views))
     return one, other
 

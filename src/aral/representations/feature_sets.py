@@ -95,7 +95,8 @@ def projected(data: DataSet, made_by: Backbone | FeaturesOf, components: int) ->
         components: how many to keep; 0: all features, standardised.
     """
     pool = _rows(data.pool)
-    projection = fit_projection(pool, components)
+    parts = made_by.parts if isinstance(made_by, Backbone) else ()
+    projection = fit_projection(pool, components, parts)
     test, note = data.test, data.note
     if isinstance(made_by, Backbone):
         note = "; ".join(part for part in (note, f"features of {made_by.name}") if part)

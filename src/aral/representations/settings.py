@@ -18,8 +18,11 @@ PIXELS = "pixels"
 GIVEN = "given"
 """Features that were computed elsewhere, in place of a backbone."""
 
-EMBEDDED = "efficientnet-lite0"
-"""The backbone that comes with aral."""
+EMBEDDED = "efficientnet-lite0-spatial"
+"""The backbone that comes with aral: EfficientNet-Lite0 with the means of quarters of an image."""
+
+POOLED = "efficientnet-lite0"
+"""The same network with its pooled features alone, as it was published."""
 
 SIDE_FOR_SMALL_IMAGES = 160
 """At which the embedded backbone reads images of 8 to 64 pixels: as accurate as 224, twice as fast (CIFAR-10)."""
@@ -58,9 +61,7 @@ class Fit(StrEnum):
 class RepresentationSettings(Settings):
     """From images to what the learner reads. With ``pixels`` nothing else here has an effect."""
 
-    backbone: str = (
-        PIXELS  # "efficientnet-lite0", "timm:NAME", …; see docs/representations.md; "auto" before a run
-    )
+    backbone: str = PIXELS  # "timm:NAME", …: docs/representations.md; "auto" before a run
     side: int | None = Field(None, ge=8)  # of the squares that the backbone reads; None: its own
     fit: Fit | None = None  # how images become squares; None: the backbone's way
     components: int = Field(128, ge=0)  # principal components that are kept; 0: all features, standardised

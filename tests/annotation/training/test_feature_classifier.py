@@ -203,8 +203,8 @@ def test_a_projection_that_is_not_finite_is_refused(
 def test_a_projection_that_does_not_fit_is_refused(classifier: Classifier) -> None:
     state, projection = classifier.network.state_dict(), classifier.projection
     assert projection is not None
-    narrow = Projection(projection.mean, projection.matrix[:, :-1], True)
-    double = Projection(projection.mean, projection.matrix[:, [*range(COMPONENTS), 0]], True)
+    narrow = Projection(projection.mean, projection.matrix[:, :-1], projection.parts)
+    double = Projection(projection.mean, projection.matrix[:, [*range(COMPONENTS), 0]], projection.parts)
     for wrong in (narrow, double):
         with pytest.raises(BadInput, match="projection of the features does not fit"):
             Classifier(classifier.description, state, wrong)
@@ -360,12 +360,12 @@ def test_the_graph_of_the_embedded_backbone_predicts_the_same(
 ) -> None:
     """With unit length and components, and standardised; the file has the weights of the backbone and not those of its
     own classifier."""
-    embedded = make_backbone(RepresentationSettings(backbone="efficientnet-lite0", side=64))
+    embedded = make_backbone(RepresentationSettings(backbone="efficientnet-lite0-spatial", side=64))
     classifier = of_backbone(embedded, components, 0.3)
     path = tmp_path / ("model.onnx" if components else "model.pt2")
     (export_onnx if components else export_torch)(classifier, path, {})
     weights = sum(value.numel() for value in embedded.trunk.parameters())
-    assert 4 * weights < path.stat().st_size < 4 * weights + 4_000_000 + 4 * 1280 * 1280 * (not components)
+    assert 4 * weights < path.stat().st_size < 4 * weights + 4_000_000 + 4 * 2048 * 2048 * (not components)
     check_graph(classifier, path, odd_photos)
 
 
