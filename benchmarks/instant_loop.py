@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from label_server import LabelServer
 from page_client import Page
 
 LOOK_SECONDS = 0.05
-POLL_SECONDS = 2.0
-"""As in ``status.js``."""
+FIRST_POLL_SECONDS, POLL_SECONDS = 0.5, 2.0
+"""Until there is a model, and then, as in ``status.js``."""
 
 REST_SECONDS = 8.0
 MOST_REST_SECONDS = 180.0
@@ -149,12 +150,12 @@ def measure(
     watcher = Watcher(server)
     watcher.start()
     ids = {each["name"]: each["id"] for each in page.browser.get("/api/project")["classes"]}
-    given: list[tuple[float, str]] = []
+    given: list[tuple[float, str, str]] = []
     first_suggestion = None
     next_at = time.monotonic()
     polled_at, query = time.monotonic(), None
     while len(given) < budget:
-        if time.monotonic() - polled_at > POLL_SECONDS:
+        if time.monotonic() - polled_at > (POLL_SECONDS if query and query[1] else FIRST_POLL_SECONDS):
             polled_at, status = time.monotonic(), page.status()
             news = (status["query"], status["model"] is not None)
             if news != query:
@@ -171,7 +172,7 @@ def measure(
         name = page.cards[0]["name"]
         page.give("class", ids[truth[name]])
         page.send()
-        given.append((time.monotonic(), truth[name]))
+        given.append((time.monotonic(), truth[name], name))
     ended = time.monotonic()
     while (
         time.monotonic() - ended < MOST_REST_SECONDS
@@ -182,8 +183,9 @@ def measure(
     watcher.join()
     memory = server.most_memory()
     server.stop()
-    models, strategies = outcome(folder)
-    second = next(at for at, name in given if name != given[0][1])
+    models, strategies, trained_on = outcome(folder)
+    second = second_class(given)
+    second_trained = second_class([each for each in given if each[2] in trained_on])
     by_model = [
         each for each in strategies if each not in ("by chance", "random", "k-means-centres", "centroids")
     ]
@@ -193,6 +195,7 @@ def measure(
         "first image": round(first_image, 2),
         "first suggestion": round(first_suggestion, 2) if first_suggestion else None,
         "second class": round(second - begun, 2),
+        "second class of training labels": round(second_trained - begun, 2),
         "first model after second class": round(watcher.models[0][0] - second, 2) if watcher.models else None,
         "learned after": learned_after(given, watcher, budget),
         "labelled in": round(ended - begun, 1),
@@ -211,16 +214,22 @@ def measure(
     }
 
 
-def outcome(folder: Path) -> tuple[list[ModelRecord], list[str]]:
-    """The models of the project, and what chose the image of each training label, in the order of the answers."""
+def second_class(given: Sequence[tuple[float, str, str]]) -> float:
+    """When the first answer of another class than the first one was given."""
+    return next(at for at, label, _ in given if label != given[0][1])
+
+
+def outcome(folder: Path) -> tuple[list[ModelRecord], list[str], set[str]]:
+    """The models of the project; what chose the images of training labels, in the order of the answers; their names."""
     with Project.open(folder) as project:
         labels = [each for each in project.labels.all() if each.use == "training"]
         provenance = project.labels.provenance()
         strategies = [provenance[each.image_id].strategy for each in sorted(labels, key=lambda one: one.seq)]
-        return project.models.all(), strategies
+        names = {project.images.get(each.image_id).name for each in labels}
+        return project.models.all(), strategies, names
 
 
-def learned_after(given: list[tuple[float, str]], watcher: Watcher, budget: int) -> dict[str, Any]:
+def learned_after(given: Sequence[tuple[float, str, str]], watcher: Watcher, budget: int) -> dict[str, Any]:
     """Seconds from each tenth answer to the first new model afterwards."""
     waits = []
     for place in range(10, len(given) + 1, 10):

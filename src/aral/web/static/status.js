@@ -5,7 +5,7 @@ import { byId, counted, fill, make, percent } from "./dom.js";
 import { showMissingClasses } from "./finish.js";
 
 const POLL_MILLISECONDS = 2000;
-const READING_MILLISECONDS = 500;  // while the first query is awaited
+const FIRST_MILLISECONDS = 500;  // while the first query or the first model is awaited
 const LATE = "Some images joined it later, drawn from those without an answer. If the difficult images had been queried before, the accuracy is too high.";
 
 export class Status {
@@ -34,7 +34,7 @@ export class Status {
       try {
         const status = await get("/api/status", { ...await this.shownImages(), since: this.changes, annotator: this.state.annotator });
         this.reached = true;
-        this.reading = status.training.phase === "reading";
+        this.awaiting = status.model === null && ["reading", "choosing", "training", "idle"].includes(status.training.phase);
         this.changes = status.changes;
         this.draw(status);
         this.statusChanged(status, begun);
@@ -44,7 +44,7 @@ export class Status {
       }
     }
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.poll(), this.reading ? READING_MILLISECONDS : POLL_MILLISECONDS);
+    this.timer = setTimeout(() => this.poll(), this.awaiting ? FIRST_MILLISECONDS : POLL_MILLISECONDS);
   }
 
   showError(error) {
