@@ -38,7 +38,7 @@ ARMS = {
     "aral:released": ("aral:released", ()),
     "aral:pseudo-labels": ("aral:pseudo-labels", ()),
     "aral:pseudo-labels, generated = 0": ("aral:pseudo-labels", ("learner.weights.generated=0",)),
-    "aral:released:pseudo-labels": ("aral:released:pseudo-labels", ()),
+    "aral:pseudo-labels, released": ("aral:pseudo-labels", ('learner.objective="released"',)),
 }
 """Method and single settings of each learner."""
 

@@ -288,13 +288,21 @@ def test_rotation_trains_the_critic_on_real_and_the_generator_on_its_own_images(
 
 
 @pytest.mark.parametrize("agreeing", [True, False])
+@pytest.mark.parametrize(
+    ("title", "threshold"),
+    [
+        ("pseudo-label", {"entropy": 10.0}),
+        ("aral:pseudo-labels", {"confidence": 0.0}),
+        ("aral:released:pseudo-labels", {"confidence": 0.0}),
+    ],
+)
 def test_with_agreement_pseudo_labels_count_only_where_the_regression_says_the_same(
-    monkeypatch: pytest.MonkeyPatch, agreeing: bool
+    monkeypatch: pytest.MonkeyPatch, title: str, threshold: dict[str, float], agreeing: bool
 ) -> None:
     """The regression always says what the network says, or never does."""
 
     def loss(agreement: bool) -> float:
-        settings = tiny_settings("pseudo-label", entropy=10.0, agreement=agreement)
+        settings = tiny_settings(title, agreement=agreement, **threshold)
         data = planted_data()
         stream = Stream.root(4)
         learner = settings.build(Task(data.pool.shape, data.class_count, stream.child("learner")))

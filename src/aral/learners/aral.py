@@ -66,6 +66,7 @@ class AralWeights(VaeWeights):
     feature_matching: float = 1.0
     labelled_share: float = Field(0.5, ge=0, le=1)  # of the real side of eq. 8 and 10
     pseudo_labelled: float = Field(1.0, ge=0)  # relative to labelled images, where pseudo-labels are used
+    pseudo_labelled_ramp: Ramp = Ramp()  # the first ones are often wrong
 
 
 class AralSettings(LearnerSettings):
@@ -87,6 +88,9 @@ class AralSettings(LearnerSettings):
     )
     pseudo_labels: bool = False  # C is trained on its own confident predictions, too; not in the paper
     confidence: float = Field(0.9, ge=0, le=1)  # a pseudo-label is used from this probability on
+    agreement: bool = (
+        False  # … and only where logistic regression on the labels predicts it, too; for features
+    )
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"objective": "paper"},
@@ -170,7 +174,7 @@ class Aral(Method):
                     w.cls * w.generated * w.generated_ramp.at(batch.age),
                     lambda: cross_entropy(disc.classify(h_g), y_g),
                 ),
-                *self._pseudo_labelled(disc, lambda: h_seen[1], y_u),
+                *self._pseudo_labelled(disc, batch, lambda: h_seen[1], y_u),
             ),
         )
 
@@ -219,7 +223,7 @@ class Aral(Method):
                 ),
                 Term("classify labelled", w.cls, lambda: cross_entropy(disc.classify(h_l), y_l)),  # eq. 9
                 *(
-                    self._pseudo_labelled(disc, lambda: h_u, eval_probabilities(disc, x_u))
+                    self._pseudo_labelled(disc, batch, lambda: h_u, eval_probabilities(disc, x_u))
                     if s.pseudo_labels
                     else ()
                 ),
@@ -247,16 +251,18 @@ class Aral(Method):
         return batch.prior(nets, batch.class_shares if self.settings.prior == "labels" else None)
 
     def _pseudo_labelled(
-        self, disc: Discriminator, features: Callable[[], Tensor], class_probs: Tensor
+        self, disc: Discriminator, batch: Batch, features: Callable[[], Tensor], class_probs: Tensor
     ) -> tuple[Term, ...]:
         """Cross-entropy of C on its own confident predictions (Lee 2013); not in the paper, hence a variant."""
-        s = self.settings
+        s, w = self.settings, self.settings.weights
         if not s.pseudo_labels:
             return ()
         used = confident(class_probs, s.confidence)
+        if s.agreement:
+            used = used & (batch.linear_classes(batch.unlabelled.images) == class_probs.argmax(dim=1))
         loss = Term(
             "classify pseudo-labelled",
-            s.weights.cls * s.weights.pseudo_labelled,
+            w.cls * w.pseudo_labelled * w.pseudo_labelled_ramp.at(batch.age),
             lambda: cross_entropy_where(disc.classify(features()), hardened(class_probs), used),
         )
         return (loss,)
