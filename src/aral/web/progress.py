@@ -103,8 +103,8 @@ def add_routes(app: FastAPI, project: Project) -> None:
 class StatusSnapshot:
     """The part of the status that is the same for all annotators, read once per change of the project.
 
-    Every open page polls the status every two seconds, before the first model twice a second. Between two changes a poll
-    reads nothing here but the change counter: no model is parsed and no class is hashed again.
+    Every open page polls the status every two seconds, before the first model twice a second. Between two changes a
+    poll reads nothing here but the change counter: no model is parsed and no class is hashed again.
     """
 
     def __init__(self, project: Project) -> None:
