@@ -1,4 +1,4 @@
-"""Export of a project: labels in four formats, the classifier in three, model card, list of unreadable files."""
+"""Export of a project: labels in four formats, the classifier and its trunk, model card, list of unreadable files."""
 
 from __future__ import annotations
 
@@ -45,11 +45,14 @@ from aral.annotation.model_cards import (
     model_card,
 )
 from aral.annotation.portable import (
+    FRAMING_FILE,
     ONNX_FILE,
     TORCH_FILE,
+    TRUNK_FILE,
     NotPortable,
     export_onnx,
     export_torch,
+    export_trunk,
     require_onnx,
 )
 from aral.annotation.snippets import MODEL_SNIPPET
@@ -67,12 +70,14 @@ FILES = (
     MODEL_SNIPPET_FILE,
     TORCH_FILE,
     ONNX_FILE,
+    TRUNK_FILE,
+    FRAMING_FILE,
     *(name for name, _ in SNIPPETS.values()),
 )
 """Every file that an export may write."""
 
 MOST_NAME_BYTES = 240
-MODEL_FORMATS = ("model", "torch-export", "onnx")
+MODEL_FORMATS = ("model", "torch-export", "onnx", "trunk")
 UNPUBLISHED = ".tmp-export-"
 """Prefix of the folder in the target in which an export is prepared."""
 
@@ -127,7 +132,7 @@ def export(
     for format in formats:
         if format not in FORMATS:
             raise unknown_name("format", format, FORMATS)
-    if "onnx" in formats:
+    if {"onnx", "trunk"} & set(formats):
         require_onnx()
     made = _prepare(project, target, formats)
     try:
@@ -266,6 +271,12 @@ def _export_model(
         classifier.backbone(download)
         try:
             graphs.append(write(classifier, target / name, described))
+        except NotPortable as error:
+            notes.append(f"{error.problem} {error.hint}")
+    if "trunk" in formats:
+        try:
+            export_trunk(classifier, target / TRUNK_FILE, model.licence)
+            files += [TRUNK_FILE, FRAMING_FILE]
         except NotPortable as error:
             notes.append(f"{error.problem} {error.hint}")
     for graph in graphs:

@@ -15,7 +15,7 @@ from aral.annotation import HistoryEntry, LabelUse, Project
 from aral.durable import write_file
 from aral.errors import RunFailed
 
-Format = Literal["csv", "jsonl", "label-studio", "imagefolder", "model", "torch-export", "onnx"]
+Format = Literal["csv", "jsonl", "label-studio", "imagefolder", "model", "torch-export", "onnx", "trunk"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_FORMATS: tuple[Format, ...] = ("csv", "jsonl", "label-studio", "model", "torch-export")
 """Without copies of the images, and without what needs further packages."""

@@ -19,16 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import nn
+from torch import Tensor, nn
 
 from aral.annotation.classifier import Classifier
 from aral.annotation.formats import write_exported
 from aral.durable import Json
 from aral.errors import BadInput, RunFailed
+from aral.networks import Discriminator
 from aral.randomness import Stream
 
 TORCH_FILE = "model.pt2"
 ONNX_FILE = "model.onnx"
+TRUNK_FILE = "trunk.onnx"
+FRAMING_FILE = f"{TRUNK_FILE}.json"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 """Of ONNX; runtimes since 2022 have it."""
@@ -56,7 +59,7 @@ class Portable:
 
 
 class NotPortable(BadInput):
-    """The backbone of a classifier cannot be part of a graph."""
+    """A classifier, or a part of it, cannot be written as a graph."""
 
 
 def export_torch(classifier: Classifier, target: Path, metadata: Mapping[str, Json]) -> Portable:
@@ -128,6 +131,88 @@ def export_onnx(classifier: Classifier, target: Path, metadata: Mapping[str, Jso
     _compare(classifier, lambda pixels: np.asarray(session.run(None, {INPUT: pixels})[0]), "ONNX")
     write_exported(target, content)
     return Portable(target.name, versions)
+
+
+class Trunk(nn.Module):
+    """The features of a classifier, before its class layer.
+
+    Args:
+        network: of the classifier.
+        grey: whether it reads one channel: the mean of the three.
+    """
+
+    def __init__(self, network: Discriminator, grey: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.grey = grey
+
+    def forward(self, images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N F"]:
+        """Features of normalised images."""
+        return self.network.features(images.mean(1, keepdim=True) if self.grey else images)
+
+
+def export_trunk(classifier: Classifier, target: Path, licence: str) -> None:
+    """Write the trunk of a classifier on pixels as a backbone of one's own: ONNX, and how it wants its images.
+
+    ``--representation onnx:FILE`` reads both.
+
+    Args:
+        classifier: its preprocessing and weights.
+        target: the ONNX file.
+        licence: of the classifier; empty if none is stated.
+
+    Raises:
+        BadInput: the packages of the extra ``onnx`` are missing; :class:`NotPortable` if the classifier reads features.
+        RunFailed: the graph differs from the trunk, or a file cannot be written.
+    """
+    require_onnx()
+    import onnxruntime
+
+    features = classifier.description.features_of
+    if features is not None:
+        raise NotPortable(
+            f"{target.name} was not written: the classifier reads features of '{features.backbone}'.",
+            f"Use that backbone: --representation {features.backbone}",
+        )
+    preprocessing = classifier.preprocessing
+    channels, side, _ = preprocessing.shape
+    trunk = Trunk(classifier.network, channels == 1).eval()
+    example = torch.zeros(2, 3, side, side)
+    program = torch.onnx.export(
+        trunk,
+        (example,),
+        input_names=["images"],
+        output_names=["features"],
+        dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=MOST)}},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # only the older exporter returns None
+    content = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    noise = torch.from_numpy(_noise(CHECKED, side, side)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = trunk(noise)
+    found = torch.from_numpy(session.run(None, {"images": noise.numpy()})[0])
+    difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+    if not difference <= TOLERANCE:
+        raise RunFailed(
+            f"The ONNX graph of the trunk differs from it by up to {difference:.2g} of its largest feature.",
+            "Leave out the format trunk.",
+        )
+    framing = {
+        "licence": licence or "unknown",
+        "side": side,
+        "fit": {"stretch": "squash"}.get(preprocessing.fit, preprocessing.fit),
+        "crop_share": preprocessing.crop_share,
+        "fill": round(preprocessing.fill),
+        "resampling": preprocessing.resampling,
+        "mean": list(preprocessing.mean) * (3 // channels),
+        "std": list(preprocessing.deviation) * (3 // channels),
+    }
+    write_exported(target, content)
+    write_exported(target.with_name(FRAMING_FILE), (json.dumps(framing, indent=1) + "\n").encode())
 
 
 def require_onnx() -> None:

@@ -41,7 +41,7 @@ def export_command(
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All formats; ONNX needs the extra aral[onnx].")
+        bool, typer.Option("--all", help="All formats; onnx and trunk need the extra aral[onnx].")
     ] = False,
     images: Annotated[annotation.Placing, typer.Option(help="How images get into an ImageFolder.")] = "copy",
     licence: Annotated[str, typer.Option(help="Licence of the classifier, for its metadata.")] = "",

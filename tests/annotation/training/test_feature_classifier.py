@@ -434,10 +434,10 @@ def test_a_backbone_that_cannot_be_part_of_a_graph_is_a_note(trained: Project, t
     classifier = of_backbone(make_backbone(RepresentationSettings(backbone=f"onnx:{path}")), 2)
     classifier.save(trained.folder / trained.models.all()[-1].folder)
     out = tmp_path / "out"
-    done = export(trained, out, ["model", "torch-export", "onnx"])
-    assert len(done.notes) == 2 and all(
-        f"backbone 'onnx:{path}' cannot be part" in note for note in done.notes
-    )
+    done = export(trained, out, ["model", "torch-export", "onnx", "trunk"])
+    *graphs, trunk = done.notes
+    assert len(graphs) == 2 and all(f"backbone 'onnx:{path}' cannot be part" in note for note in graphs)
+    assert f"reads features of 'onnx:{path}'" in trunk and not (out / "trunk.onnx").exists()
     assert not (out / "model.onnx").exists() and not (out / "classify_torch.py").exists()
     save_digits(tmp_path / "new", 3)
     assert predict(find_classifier(out), tmp_path / "new", tmp_path / "out.csv").images == 3

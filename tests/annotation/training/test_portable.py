@@ -23,6 +23,7 @@ from aral.annotation.portable import EXTRA_FILE, ONNX_PACKAGES, TOLERANCE, _comp
 from aral.annotation.snippets import ONNX_SNIPPET, TORCH_SNIPPET
 from aral.durable import Json
 from aral.errors import BadInput, RunFailed
+from aral.representations import RepresentationSettings, make_backbone
 from aral.testing import DIGIT_CLASSES
 
 Graph = Callable[[np.ndarray], np.ndarray]
@@ -335,3 +336,18 @@ def test_a_graph_is_there_as_a_whole_or_not_at_all(
     with pytest.raises(RunFailed, match=rf"{target} was not written: .*No space left.* \d+ bytes are needed"):
         save(confident, target, METADATA)
     assert target.read_bytes() == b"the one before" and [path.name for path in empty.iterdir()] == ["model"]
+
+
+def test_the_trunk_is_a_backbone_of_ones_own(trained: Project, tmp_path: Path) -> None:
+    done = export(trained, tmp_path, ["trunk"], licence="CC BY 4.0")
+    assert {"trunk.onnx", "trunk.onnx.json"} <= set(done.files)
+    name = f"onnx:{tmp_path / 'trunk.onnx'}"
+    backbone = make_backbone(RepresentationSettings(backbone=name))
+    classifier = of_project(trained)
+    assert backbone.licence == "CC BY 4.0" and backbone.framing.side == classifier.preprocessing.shape[1]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), dtype=np.uint8)
+    framed = np.stack([backbone.framing.frame(Image.fromarray(each[0])) for each in pixels])
+    features = backbone.features(torch.from_numpy(framed))
+    with torch.no_grad():
+        found = torch.softmax(classifier.network.classify(features), 1).numpy()
+    assert np.allclose(found, classifier.of_pixels(pixels), atol=2e-6) and np.ptp(found[:, 0]) > 2e-5
