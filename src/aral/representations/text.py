@@ -17,6 +17,9 @@ from torch.nn.functional import normalize
 
 from aral.errors import BadInput
 
+EXAMPLE = "hf:openai/clip-vit-base-patch32"
+"""A representation with text, for messages."""
+
 PLACE = "{}"
 """What stands in a prompt in the place of the class name."""
 
@@ -81,6 +84,19 @@ class TextTower:
             for prompt in self.prompts
         ]
         return normalize(torch.stack(of_prompts).mean(0), dim=1)
+
+
+def without_text(representation: str) -> BadInput:
+    """The error for a representation that cannot embed text.
+
+    Args:
+        representation: by name.
+    """
+    return BadInput(
+        f"Representation '{representation}' has no text tower, or the files of its tokenizer are missing.",
+        "Representations with text are hf:NAME of CLIP and SigLIP, such as --representation "
+        f"{EXAMPLE}; --download fetches what is missing.",
+    )
 
 
 def cosine_similarities(images: Float[Tensor, "N F"], texts: Float[Tensor, "K F"]) -> Float32[Tensor, "N K"]:
