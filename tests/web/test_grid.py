@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from aral.annotation import AnswerEvent, Project
 from aral.annotation.predictions import hides_suggestion
 from aral.web import grid
-from tests.web.conftest import IMAGES, event, record_model
+from tests.web.conftest import IMAGES, event, record_model, suggest_zero_shot
 
 
 def page(client: TestClient, **query: Any) -> Any:
@@ -37,6 +37,18 @@ def test_groups_are_classes_and_the_surest_come_first(client: TestClient, projec
         assert sure == sorted(sure, reverse=True)
         assert {cell["image_id"] % 3 for cell in group["cells"]} == {group["class_id"]}
         assert group["cells"][0]["thumbnail"].startswith(f"/thumbnail/{group['cells'][0]['image_id']}?v=")
+
+
+def test_zero_shot_suggestions_are_grouped_and_made_anew(client: TestClient, project: Project) -> None:
+    suggest_zero_shot(project)
+    answer = page(client)
+    assert [group["class_id"] for group in answer["groups"]] == [0, 1, 2]
+    assert {cell["suggestion"]["model_number"] for cell in cells(answer)} == {-1}
+    withheld = {id for id in range(IMAGES) if hides_suggestion([id])[0]}
+    withheld |= set(project.estimate.image_ids().tolist())
+    assert not withheld & {cell["image_id"] for cell in cells(answer)}
+    suggest_zero_shot(project)
+    assert {cell["suggestion"]["model_number"] for cell in cells(page(client))} == {-2}
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(client: TestClient, project: Project) -> None:

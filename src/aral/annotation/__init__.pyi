@@ -29,7 +29,7 @@ from .matching import ImageMatcher, Match, PathEnds
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
 from .pictures import PictureSize, PixelFile
-from .predictions import Suggestion
+from .predictions import Suggestion, ZeroShot
 from .project import Finish, Pace, Project
 from .project_status import Status, status
 from .provenance import (
@@ -126,6 +126,7 @@ __all__ = [
     "TrainingState",
     "UndoneImport",
     "Unknown",
+    "ZeroShot",
     "advise",
     "changed_options",
     "class_names_of",

@@ -6,6 +6,7 @@ import { asCard } from "./deck.js";
 import { ask, openDialog } from "./dialogs.js";
 import { button, byId, counted, fill, make, percent, tell, warn } from "./dom.js";
 import { shown } from "./keys.js";
+import { isZeroShot } from "./state.js";
 
 const GROUPS = { predicted: "By predicted class", near: "Near-duplicates", unlabelled: "Not answered yet" };
 const ANSWERS = new Set(["class", "unsure", "bad image", "none of these", "skip"]);
@@ -156,7 +157,8 @@ export class Grid {
   title(group, index) {
     if (this.group === "near") return `Near-duplicates ${index + 1}`;
     if (this.group === "unlabelled") return "Not answered yet";
-    return `Predicted: ${this.state.classById.get(group.class_id)?.name ?? "none"}`;
+    const how = isZeroShot(group.cells[0].suggestion) ? "Predicted, zero-shot" : "Predicted";
+    return `${how}: ${this.state.classById.get(group.class_id)?.name ?? "none"}`;
   }
 
   tile(cell) {

@@ -189,8 +189,8 @@ class Page {
   statusChanged(status, begun) {
     // A request from before the last answers were saved may not know them.
     if (begun > this.savedAt) this.state.project.counts = status.counts;
-    if (status.model !== this.state.model) {
-      this.state.model = status.model;
+    if (status.suggestions !== this.state.suggestions) {
+      this.state.suggestions = status.suggestions;
       this.state.notify();
     }
     if (status.revision !== this.state.project.revision) this.state.reload().catch(() => {});
