@@ -44,6 +44,7 @@ from .provenance import (
 )
 from .queue import Card
 from .rejected import Rejected
+from .searches import Search
 from .settings import MOST_BUDGET, MOST_DRAWN, ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
@@ -115,6 +116,7 @@ __all__ = [
     "ReadOptions",
     "Rejected",
     "ReplacedLabel",
+    "Search",
     "Status",
     "Suggestion",
     "SuspectLabel",

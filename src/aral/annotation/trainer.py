@@ -31,6 +31,7 @@ from aral.annotation.training_run import (
     identity_of,
     representation_of,
 )
+from aral.annotation.word_search import answer_searches
 from aral.annotation.zero_shot import ZeroShotSuggestions
 from aral.errors import AralError, RunFailed, Stopped
 from aral.loop import Observer
@@ -144,6 +145,7 @@ class Trainer:
         self._refined_reason = ""
         self._labels_checked_at = 0.0
         self._classes_checked_at = 0.0
+        self._searches_checked_at = 0.0
         self._classes_changed = False
         self._seen = (0, 0, True)
         self._state: tuple[RunIdentity, int] | None = None
@@ -204,11 +206,13 @@ class Trainer:
         """Whether there are images to train on: all pixels of the folder, or features of enough images."""
         if identity.representation == PIXELS:
             self._close_features()
+            self._project.searches.set_representation("")
             if pending := self._project.images.pending():
                 self._reporter.report("reading", f"Waiting for the import of {counted(pending, 'file')}.")
             return not pending
         features = self._open_features(identity)
         features.check()
+        answer_searches(self._project, features)
         if self._run is None and not enough_features(self._project, features):
             self._report_reading(features)
             return False
@@ -221,6 +225,8 @@ class Trainer:
             settings = representation_of(self._project, identity)
             self._features = ProjectFeatures(self._project, make_backbone(settings), settings.precision)
             self._features.start()
+            backbone = self._features.backbone
+            self._project.searches.set_representation(backbone.name if backbone.text else "")
             self._zero_shot = ZeroShotSuggestions(self._project, self._features)
         return self._features
 
@@ -336,11 +342,19 @@ class Trainer:
         """Called after every step: whether to stop, or to start another run because the classes have changed."""
         if self._is_stopping():
             return True
+        self._answer_searches()
         if time.monotonic() - self._classes_checked_at > REPORT_SECONDS:
             self._classes_checked_at = time.monotonic()
             class_ids = tuple(each.id for each in self._project.classes.all())
             self._classes_changed = self._run is not None and class_ids != self._run.class_ids
         return self._classes_changed
+
+    def _answer_searches(self) -> None:
+        """Answer searches by words between two steps; looked at a few times a second."""
+        now = time.monotonic()
+        if self._features is not None and now - self._searches_checked_at > SHORT_SECONDS:
+            self._searches_checked_at = now
+            answer_searches(self._project, self._features)
 
     def _wait(self) -> None:
         """Wait until something in the project changes."""

@@ -6,6 +6,8 @@ the same rules. They are of no model: nothing is trained, estimated or exported.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float32
@@ -41,20 +43,23 @@ class ZeroShotSuggestions:
         text = self._features.backbone.text
         if text is None or self.problem or self._project.models.newest_number() is not None:
             return False
-        is_complete = (
-            self._features.is_complete
-        )  # looked at first: images that come meanwhile are of the next time
-        ids = np.intersect1d(usable_ids(self._project), self._features.ids())
+        # Looked at first: images that come meanwhile are of the next time.
+        is_complete = self._features.is_complete
         classes = tuple((each.id, each.name) for each in self._project.classes.all())
         backbone = self._features.backbone
-        made = ZeroShot(backbone.name, backbone.key, classes, ids.size)
-        if not ids.size or len(classes) < 2 or not self._is_due(made, is_complete):
+        made = ZeroShot(backbone.name, backbone.key, classes, self._features.count())
+        if len(classes) < 2 or not self._is_due(made, is_complete):
+            return False
+        ids = np.intersect1d(usable_ids(self._project), self._features.ids())
+        made = replace(made, images=ids.size)  # some images with features may be gone
+        if not ids.size or not self._is_due(made, is_complete):
             return False
         try:
-            self._project.predictions.replace_by_zero_shot(made, ids, self._probabilities(text, made, ids))
+            probabilities = self._probabilities(text, made, ids)
         except AralError as error:
             self.problem = f"There are no zero-shot suggestions: {error.problem} {error.hint}".strip()
             return False
+        self._project.predictions.replace_by_zero_shot(made, ids, probabilities)
         return True
 
     def _is_due(self, wanted: ZeroShot, is_complete: bool) -> bool:

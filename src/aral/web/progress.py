@@ -36,7 +36,8 @@ def add_routes(app: FastAPI, project: Project) -> None:
         """Counts, pace, estimate, the trainer's state and advice.
 
         ``model`` is the number of the newest model, and ``suggestions`` that of the model that makes the suggestions;
-        it is negative for zero-shot ones. Both are null before there are any.
+        it is negative for zero-shot ones. Both are null before there are any. ``search`` says whether images can be
+        searched by words.
 
         ``finish`` is null until the budget is spent; ``estimate_missing`` names the classes that the estimate
         set lacks once it is answered.
@@ -139,6 +140,7 @@ class StatusSnapshot:
             "training": asdict(project.models.training_state()),
             "model": project.models.newest_number(),
             "suggestions": project.predictions.number() or None,
+            "search": bool(project.searches.representation()),
             "estimate": asdict(estimate) if estimate else None,
             "estimate_missing": list(project.labels.missing_in_estimate()),
             "advice": asdict(advice) if advice else None,

@@ -69,7 +69,7 @@ def test_zero_shot_suggestions_are_marked_until_there_is_a_model(page: Page, pro
     suggest_zero_shot(project)
     page.wait_for_selector("#suggestion:not([hidden])", timeout=10_000)
     # The image that was on screen stays as it was; further ones have their suggestion.
-    for _ in range(20):
+    for _ in range(8):
         if page.inner_text("#suggestion").startswith("Zero-shot suggestion"):
             break
         press(page, "1")
@@ -77,7 +77,7 @@ def test_zero_shot_suggestions_are_marked_until_there_is_a_model(page: Page, pro
     image = shown(page)
     assert f"{('cat', 'dog', 'bird')[image % 3]} 60" in page.inner_text("#suggestion").replace("\n", " ")
     record_model(project)
-    for _ in range(20):
+    for _ in range(8):
         page.wait_for_timeout(150)
         press(page, "1")
         if page.inner_text("#suggestion").startswith("Suggestion"):

@@ -8,6 +8,7 @@ export class State extends EventTarget {
     super();
     this.key = project.key;
     this.suggestions = null;  // number of the model that makes the suggestions; negative if they are zero-shot
+    this.searchable = false;  // whether images can be searched by words
     this.tab = tabName(project.key);
     this.annotator = localStorage.getItem(`aral:${this.key}:person`) ?? project.annotator;
     this.take(project);

@@ -1,21 +1,35 @@
-"""Projects whose backbone has text: suggestions from the class names until there is a model."""
+"""Projects whose backbone has text: suggestions from the class names until there is a model, and search by words."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
-from aral.annotation import Project, Trainer, TrainingOptions, export, status, trainer, training_run
+from aral.annotation import (
+    Project,
+    Trainer,
+    TrainingOptions,
+    TrainingState,
+    export,
+    status,
+    trainer,
+    training_run,
+)
 from aral.annotation.predictions import hides_suggestion
+from aral.annotation.project_features import ProjectFeatures
 from aral.annotation.refinement import Refinement
+from aral.annotation.training_run import TrainingRun
+from aral.annotation.word_search import answer_searches
 from aral.errors import BadInput
 from aral.representations import Backbone, TextTower
 from aral.testing import CountingTrunk, answer_event, text_image_backbone
@@ -224,3 +238,78 @@ def test_without_text_there_are_none(
     assert project.predictions.number() == 0 and project.predictions.zero_shot() is None
     assert status(project).facts["suggestions"] is None
     assert isinstance(backbone.trunk, CountingTrunk) and backbone.trunk.images
+
+
+# Search by words
+
+
+def test_a_search_orders_the_images_outside_the_estimate_set(project: Project, worker: Trainer) -> None:
+    settle(worker, project)
+    number = project.searches.request("something red")
+    settle(worker, project)
+    found = project.searches.get(number)
+    assert found.ids is not None and found.similarities is not None and found.unread == 0
+    outside = np.setdiff1d(project.images.labelable_ids(), project.estimate.image_ids())
+    assert sorted(found.ids.tolist()) == outside.tolist()
+    names = [project.images.get(image_id).name for image_id in found.ids.tolist()]
+    red = sum(name.startswith("red") for name in names)
+    assert all(name.startswith("red") for name in names[:red]) and 0 < red < len(names)
+    assert (np.diff(found.similarities) <= 0).all() and found.similarities[0] > 0.8
+
+
+def test_images_that_are_not_read_yet_are_counted(
+    project: Project, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(ProjectFeatures(project, backbone)) as features:  # not started: nothing is read
+        project.searches.set_representation("tiny-text")
+        project.models.set_training_state(TrainingState("reading"))
+        number = project.searches.request("red")
+        answer_searches(project, features)
+    found = project.searches.get(number)
+    outside = np.setdiff1d(project.images.labelable_ids(), project.estimate.image_ids())
+    assert found.ids is not None and found.ids.size == 0 and found.unread == outside.size > 0
+
+
+def test_a_search_is_answered_while_it_trains(
+    project: Project, worker: Trainer, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(worker, project)
+    answer(4)
+    number = project.searches.request("green")
+    before = TrainingRun.fit
+    monkeypatch.setattr(trainer, "SHORT_SECONDS", 0.0)
+
+    def fit(self: TrainingRun, stopping: Callable[[], bool]) -> None:
+        again = project.searches.request("red")
+        stopping()
+        assert project.searches.get(again).ids is not None
+        before(self, stopping)
+
+    monkeypatch.setattr(TrainingRun, "fit", fit)
+    settle(worker, project)
+    assert project.models.newest_number() == 1, project.models.training_state()
+    assert project.searches.get(number).ids is not None
+
+
+def test_whether_images_can_be_searched_follows_the_representation(
+    project: Project, worker: Trainer, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(worker, project)
+    assert project.searches.representation() == "tiny-text"
+    worker.close()
+    monkeypatch.setattr(trainer, "make_backbone", lambda settings: replace(backbone, text=None))
+    other = Trainer(project, OPTIONS)
+    settle(other, project)
+    other.close()
+    assert project.searches.representation() == ""
+
+
+def test_a_search_that_fails_is_refused_with_the_reason(
+    project: Project, worker: Trainer, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(worker, project)
+    assert backbone.text is not None
+    monkeypatch.setattr(ColourWords, "__call__", lambda self, texts: torch.full((len(texts), 12), torch.nan))
+    number = project.searches.request("red")
+    settle(worker, project)
+    assert "NaN or infinite" in project.searches.get(number).problem
