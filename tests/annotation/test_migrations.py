@@ -60,6 +60,7 @@ def test_a_project_of_an_earlier_layout_opens_complete(photos: Path, layout: int
             1: (Provenance(None, "", None), Provenance(None, "", None)),  # what asked was not noted then
             2: (Provenance(None, BY_CHANCE, None), Provenance(0, "margin", 0.25)),
             3: (Provenance(None, BY_CHANCE, None), Provenance(0, "margin", 0.25)),
+            4: (Provenance(None, BY_CHANCE, None), Provenance(0, "margin", 0.25)),
         }[layout]
         changes = [(each.class_id, each.change) for each in project.classes.changes()]
         assert changes[:3] == [(0, "add"), (1, "add"), (0, "rename")] and len(changes) == 6

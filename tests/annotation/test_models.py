@@ -13,6 +13,7 @@ from aral.annotation import (
     Project,
     Suggestion,
     TrainingState,
+    ZeroShot,
     predictions,
 )
 from aral.errors import BadInput
@@ -90,6 +91,37 @@ def test_predictions_that_cannot_be_are_refused(
     with pytest.raises(BadInput, match="no model 9"):
         project.predictions.replace(9, np.array([0]), [0], np.array([[1.0]]))
     assert project.predictions.get(0) is not None
+
+
+def test_zero_shot_predictions_have_numbers_of_their_own(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def suggest(*names: str) -> int:
+        made = ZeroShot("hf:x", "key", tuple(enumerate(names)), 0)
+        rows = np.tile([0.75, 0.25], (30, 1))
+        return project.predictions.replace_by_zero_shot(made, np.arange(30), rows)
+
+    assert project.predictions.number() == 0 and project.predictions.zero_shot() is None
+    assert suggest("a", "b") == -1
+    found = project.predictions.get(7)
+    assert found == Suggestion(0, 0.75, -1) and found.is_zero_shot
+    killed = pytest.raises(KeyboardInterrupt)
+    with monkeypatch.context() as patched, killed:
+        patched.setattr("aral.annotation.predictions.write_setting", _interrupt)
+        suggest("a", "c")
+    assert project.predictions.get(7) == found
+    assert project.predictions.zero_shot() == ZeroShot("hf:x", "key", ((0, "a"), (1, "b")), 30, -1)
+    assert suggest("a", "c") == -2
+    assert project_rows(project, "SELECT DISTINCT model_number FROM predictions") == [(-2,)]
+    number = predict(project, {3: 0.9})
+    assert number == 1 and project.predictions.number() == 1 and project.predictions.zero_shot() is None
+    with pytest.raises(BadInput, match="do not replace those of a model"):
+        suggest("a", "b")
+    assert project.predictions.number() == 1
+
+
+def _interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_states_advice_and_pictures(project: Project) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from aral.cli import selecting
+from aral.representations import RepresentationSettings
+from aral.testing import text_image_backbone
 
 QUICK = ("--representation", "gradients")
 
@@ -90,3 +95,61 @@ def test_bad_input_ends_with_2_and_says_what_is_wrong(
     Path("twice.csv").write_text("path,label\nx.png,cat\nx.png,dog\n")
     assert aral("select", *words, *QUICK) == 2
     assert said in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.fixture
+def coloured(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RepresentationSettings]:
+    """Plain images from black over dark red to red, and a green one; a backbone with text that knows colours."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    (here / "colours").mkdir()
+    for name, colour in {"1": (60, 0, 0), "2": (240, 20, 0), "3": (0, 200, 0), "4": (140, 0, 0)}.items():
+        Image.new("RGB", (8, 8), colour).save(here / "colours" / f"{name}.png")
+    asked: list[RepresentationSettings] = []
+
+    def make(settings: RepresentationSettings, download: bool = False) -> object:
+        asked.append(settings)
+        return text_image_backbone()
+
+    monkeypatch.setattr(selecting, "make_backbone", make)
+    return asked
+
+
+def test_images_like_words_best_first(aral, coloured: list[RepresentationSettings], capsys) -> None:
+    words = ("--text", "something  red", "--representation", "hf:tiny")
+    assert aral("select", "colours", "--n", "3", *words) == 0
+    rows = table(capsys.readouterr().out)
+    assert [row["path"] for row in rows] == ["2.png", "4.png", "1.png"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    scores = [float(row["score"]) for row in rows]
+    # (240, 20, 0) and (255, 0, 0), less 127, divided by 128: (0.883, −0.836, −0.992) and (1, −0.992, −0.992).
+    assert scores == sorted(scores, reverse=True) and scores[0] == pytest.approx(0.9973, abs=1e-3)
+    assert {row["reason"] for row in rows} == {'similar to "something red"'}
+    assert [each.backbone for each in coloured] == ["hf:tiny"]
+
+
+def test_words_select_no_labelled_image_and_write_a_file(
+    aral, coloured: list[RepresentationSettings], capsys
+) -> None:
+    Path("labels.csv").write_text("path,label\n2.png,red\n")
+    words = ("--text", "red", "--labels", "labels.csv", "--out", "next.csv", "--json")
+    assert aral("select", "colours", "--n", "2", *words) == 0
+    said = capsys.readouterr()
+    assert [row["path"] for row in table(Path("next.csv").read_text("utf-8-sig"))] == ["4.png", "1.png"]
+    assert json.loads(said.out)["strategy"] == "text" and "1 image has a label" in said.err
+    assert aral("select", "colours", "--n", "4", *words) == 2
+    assert "4 images but only 3 without a label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--text", "red"), "'gradients' has no text tower.*hf:NAME of CLIP and SigLIP"),
+        (("--text", " "), "--text is empty"),
+        (("--text", "red", "--strategy", "diverse"), "--text and --strategy contradict each other"),
+    ],
+)
+def test_words_that_cannot_be_used_are_refused(
+    aral, photos: Path, capsys, words: tuple[str, ...], said: str
+) -> None:
+    assert aral("select", "photos", "--n", "3", *words, *QUICK) == 2
+    assert re.search(said, capsys.readouterr().err.replace("\n", " "))

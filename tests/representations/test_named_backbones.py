@@ -222,16 +222,27 @@ def hf_folder(folder: Path, preprocessor: dict[str, Any], card: str = "") -> Pat
     return folder
 
 
-def fake_transformers(monkeypatch: pytest.MonkeyPatch, network: nn.Module) -> list[dict[str, Any]]:
+def fake_transformers(
+    monkeypatch: pytest.MonkeyPatch, network: nn.Module, tokenizer: Any = None
+) -> list[dict[str, Any]]:
     loaded: list[dict[str, Any]] = []
 
     def from_pretrained(folder: str, **options: Any) -> nn.Module:
         loaded.append({"folder": folder, **options})
         return network
 
-    silent = SimpleNamespace(logging=SimpleNamespace(disable_progress_bar=lambda: None))
+    def tokenizer_from(folder: str, **options: Any) -> Any:
+        loaded.append({"folder": folder, **options})
+        if isinstance(tokenizer, Exception):
+            raise tokenizer
+        return tokenizer
+
     module(
-        monkeypatch, "transformers", AutoModel=SimpleNamespace(from_pretrained=from_pretrained), utils=silent
+        monkeypatch,
+        "transformers",
+        AutoModel=SimpleNamespace(from_pretrained=from_pretrained),
+        AutoTokenizer=SimpleNamespace(from_pretrained=tokenizer_from),
+        utils=SimpleNamespace(logging=SimpleNamespace(disable_progress_bar=lambda: None)),
     )
     return loaded
 
@@ -267,6 +278,92 @@ def test_first_token_or_image_tower_from_a_local_folder(
     assert found.features(torch.full((1, 3, 16, 16), 255, dtype=torch.uint8))[0].tolist() == pytest.approx(
         expected
     )
+
+
+class TextAndImage(TwoTowers):
+    """Text features are the token, one, and the number of seen tokens."""
+
+    def __init__(self, model_type: str) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(
+            model_type=model_type, text_config=SimpleNamespace(max_position_embeddings=6)
+        )
+        self.logit_scale = nn.Parameter(torch.tensor([100.0]).log())
+
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None
+    ) -> SimpleNamespace | Tensor:
+        seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        found = torch.stack([input_ids[:, 0], torch.ones(len(input_ids)), seen.sum(1)], 1)
+        # Newer versions return an object.
+        return SimpleNamespace(pooler_output=found) if self.config.model_type == "siglip" else found
+
+
+def letters(texts: list[str], padding: bool | str, **options: Any) -> dict[str, Tensor]:
+    """A tokenizer: the code of each letter."""
+    assert options == {"truncation": True, "max_length": 6, "return_tensors": "pt"}
+    size = 6 if padding == "max_length" else max(min(6, len(text)) for text in texts)
+    ids = torch.tensor([[ord(each) for each in text[:size].ljust(size)] for text in texts]).float()
+    return {"input_ids": ids, "attention_mask": (ids != ord(" ")).float()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    # CLIP sees the text; SigLIP sees it in lower case and with its padding.
+    [
+        ("clip", [[ord("C"), 1, 3], [ord("a"), 1, 5]]),
+        ("siglip", [[ord("c"), 1, 6], [ord("a"), 1, 6]]),
+    ],
+)
+def test_text_and_images_in_one_space(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, expected: list[list[int]]
+) -> None:
+    loaded = fake_transformers(monkeypatch, TextAndImage(kind), letters)
+    folder = hf_folder(tmp_path / "own", PREPROCESSOR)
+    (folder / "tokenizer.json").write_text("{}")
+    found = backbone(f"hf:{folder}")
+    assert found.text is not None and found.text.logit_scale == pytest.approx(100)
+    assert len(loaded) == 1, "the tokenizer is not loaded for images"
+    assert found.text(["Cat", "apple"]).tolist() == expected
+    assert loaded[1:] == [{"folder": str(folder), "local_files_only": True}]
+    assert found.text.prompts[0] == {"clip": "a photo of a {}.", "siglip": "This is a photo of {}."}[kind]
+    framed = backbone(f"hf:{folder}", fit=Fit.CROP)
+    assert framed.text is found.text
+
+
+def test_without_the_files_of_a_tokenizer_it_is_a_backbone_of_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_transformers(monkeypatch, TextAndImage("clip"), letters)
+    found = backbone(f"hf:{hf_folder(tmp_path / 'own', PREPROCESSOR)}")
+    assert found.text is None and found.feature_size == 3
+
+
+def test_a_model_without_a_text_tower_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_transformers(monkeypatch, ImageModel("vit"), letters)
+    folder = hf_folder(tmp_path / "own", PREPROCESSOR)
+    (folder / "tokenizer.json").write_text("{}")
+    assert backbone(f"hf:{folder}").text is None
+
+
+def test_a_tokenizer_that_cannot_be_loaded_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_transformers(monkeypatch, TextAndImage("siglip"), ImportError("sentencepiece is missing"))
+    folder = hf_folder(tmp_path / "own", PREPROCESSOR)
+    (folder / "spiece.model").write_bytes(b"")
+    found = backbone(f"hf:{folder}")
+    assert found.text is not None and found.features(noise(16)).shape == (3, 3)
+    with pytest.raises(BadInput, match=r"sentencepiece is missing\npip install sentencepiece protobuf"):
+        found.text(["cat"])
+
+
+def test_the_files_of_a_tokenizer_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_transformers(monkeypatch, TextAndImage("clip"), letters)
+    folder = hf_folder(tmp_path / "cache", PREPROCESSOR)
+    calls = hub(monkeypatch, folder)
+    backbone("hf:some/clip", download=True)
+    assert {"tokenizer.json", "vocab.json", "merges.txt", "spiece.model"} <= set(calls[0]["allow_patterns"])
 
 
 def test_incomplete_folders_of_transformers_are_refused(

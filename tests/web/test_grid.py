@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from aral.annotation import AnswerEvent, Project
+from aral.annotation import AnswerEvent, Project, TrainingState
 from aral.annotation.predictions import hides_suggestion
 from aral.web import grid
-from tests.web.conftest import IMAGES, event, record_model
+from tests.web.conftest import IMAGES, event, record_model, suggest_zero_shot
 
 
 def page(client: TestClient, **query: Any) -> Any:
@@ -37,6 +39,86 @@ def test_groups_are_classes_and_the_surest_come_first(client: TestClient, projec
         assert sure == sorted(sure, reverse=True)
         assert {cell["image_id"] % 3 for cell in group["cells"]} == {group["class_id"]}
         assert group["cells"][0]["thumbnail"].startswith(f"/thumbnail/{group['cells'][0]['image_id']}?v=")
+
+
+def test_zero_shot_suggestions_are_grouped_and_made_anew(client: TestClient, project: Project) -> None:
+    suggest_zero_shot(project)
+    answer = page(client)
+    assert [group["class_id"] for group in answer["groups"]] == [0, 1, 2]
+    assert {cell["suggestion"]["model_number"] for cell in cells(answer)} == {-1}
+    withheld = {id for id in range(IMAGES) if hides_suggestion([id])[0]}
+    withheld |= set(project.estimate.image_ids().tolist())
+    assert not withheld & {cell["image_id"] for cell in cells(answer)}
+    suggest_zero_shot(project)
+    assert {cell["suggestion"]["model_number"] for cell in cells(page(client))} == {-2}
+
+
+@pytest.fixture
+def searchable(project: Project) -> Project:
+    """A project whose training worker runs and has a backbone with text."""
+    project.searches.set_representation("hf:tiny")
+    project.models.set_training_state(TrainingState("idle"))
+    return project
+
+
+def test_a_search_waits_for_the_worker_and_shows_the_most_similar_first(
+    client: TestClient, searchable: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "PAGE_SIZE", 5)
+    status = client.get("/api/status", params={"annotator": "Ann"}).json()
+    assert status["search"] is True
+    number = client.post("/api/searches", json={"words": " a dog  on grass"}).json()["number"]
+    waiting = page(client, group="search", search=number)
+    assert waiting == {"groups": [], "next": None, "words": "a dog on grass", "waiting": True, "unread": 0}
+    suggest_zero_shot(searchable)
+    ids = np.array([12, 3, 40, 7, 21, 66, 30])
+    client.post("/api/answers", json={"events": [event(40, class_id=1)]})
+    searchable.searches.answer(number, ids, np.linspace(0.9, 0.1, 7, dtype=np.float32), 11)
+    first = page(client, group="search", search=number)
+    assert (first["waiting"], first["unread"]) == (False, 11)
+    assert [cell["image_id"] for cell in cells(first)] == [12, 3, 40, 7, 21]
+    assert {group["class_id"] for group in first["groups"]} == {None}
+    assert all(cell["suggestion"] is None for cell in cells(first)), "nothing that could be accepted"
+    assert cells(first)[2]["label"] == {"action": "class", "class_id": 1}
+    rest = page(client, group="search", search=number, offset=first["next"])
+    assert [cell["image_id"] for cell in cells(rest)] == [66, 30] and rest["next"] is None
+
+
+def test_found_images_are_leased_to_the_page(client: TestClient, searchable: Project) -> None:
+    number = client.post("/api/searches", json={"words": "a dog"}).json()["number"]
+    searchable.searches.answer(number, np.array([12, 3, 40]), np.ones(3, dtype=np.float32), 0)
+    page(client, group="search", search=number)
+    other = page(client, group="unlabelled", annotator="Bob", tab="t")
+    assert not {12, 3, 40} & {cell["image_id"] for cell in cells(other)}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("", 422), ("   ", 400), ("x" * 201, 422), ("\udcff", 422), (7, 422), (None, 422)]
+)
+def test_words_that_cannot_be_searched_are_refused(
+    client: TestClient, searchable: Project, words: object, code: int
+) -> None:
+    answer = client.post(
+        "/api/searches", content=json.dumps({"words": words}), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == code, answer.text
+    assert searchable.searches.waiting() == []
+
+
+def test_searches_that_cannot_be_answered_say_why(client: TestClient, project: Project) -> None:
+    def fails(answer: Any, said: str) -> None:
+        assert answer.status_code == 400 and said in answer.json()["problem"], answer.text
+
+    assert client.get("/api/status", params={"annotator": "Ann"}).json()["search"] is False
+    words, query = {"words": "a dog"}, {"annotator": "Ann", "group": "search"}
+    fails(client.post("/api/searches", json=words), "has no text")
+    project.searches.set_representation("hf:tiny")
+    fails(client.post("/api/searches", json=words), "answered by the training worker")
+    project.models.set_training_state(TrainingState("idle"))
+    number = client.post("/api/searches", json=words).json()["number"]
+    project.searches.refuse(number, "The tokenizer is gone.")
+    fails(client.get("/api/grid", params={**query, "search": number}), "The tokenizer is gone.")
+    fails(client.get("/api/grid", params={**query, "search": number + 1}), "not kept any more")
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(client: TestClient, project: Project) -> None:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from aral.annotation import AnswerEvent, Project, Provenance
 from aral.annotation.predictions import hides_suggestion
 from aral.web.label_studio import control_names
-from tests.web.conftest import BASE, SECRET, record_model
+from tests.web.conftest import BASE, SECRET, record_model, suggest_zero_shot
 
 CONFIG = """<View><Image name="picture" value="$image"/>
   <!-- <Choices name="no" toName="no"/> -->
@@ -47,6 +47,14 @@ def test_health_and_setup(studio: TestClient, project: Project) -> None:
     assert studio.post("/setup", json=body).json() == {"model_version": "aral-0"}
     record_model(project)
     assert studio.post("/setup", json=body).json() == {"model_version": "aral-1"}
+
+
+def test_zero_shot_suggestions_have_a_version_of_their_own(studio: TestClient, project: Project) -> None:
+    suggest_zero_shot(project)
+    answer = predict(studio, {"image": "IMG_071.png"})[0]
+    assert (answer["model_version"], answer["score"]) == ("zero-shot-1", pytest.approx(0.6, abs=1e-3))
+    record_model(project)
+    assert predict(studio, {"image": "IMG_071.png"})[0]["model_version"] == "aral-1"
 
 
 def test_a_prediction_is_named_after_the_configuration(studio: TestClient, project: Project) -> None:

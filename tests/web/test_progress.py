@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aral.annotation import Advice, AnswerEvent, Pace, Phase, Project, TrainingState
-from tests.web.conftest import IMAGES, event, record_model
+from tests.web.conftest import IMAGES, event, record_model, suggest_zero_shot
 
 
 def test_before_any_model_there_is_an_empty_view(client: TestClient) -> None:
@@ -49,6 +49,21 @@ def test_the_curve_has_a_point_for_each_model(client: TestClient, project: Proje
     assert view["model"]["confusion"] == [[5, 0, 0], [1, 5, 1], [2, 2, 5]]
     assert view["model"]["per_class"][0]["recall"] is None
     assert view["model"]["per_class"][1]["recall"]["count"] == 10
+
+
+def test_zero_shot_suggestions_are_named_and_no_model(client: TestClient, project: Project) -> None:
+    status = {"annotator": "Ann"}
+    assert client.get("/api/status", params=status).json()["suggestions"] is None
+    assert suggest_zero_shot(project) == -1
+    now = client.get("/api/status", params=status).json()
+    assert (now["suggestions"], now["model"], now["estimate"]) == (-1, None, None)
+    view = client.get("/api/round").json()
+    assert view["zero_shot"].startswith("Suggestions are zero-shot: from the class names by hf:tiny")
+    assert view["model"] is None and view["curve"] == [] and view["suspects"] == []
+    record_model(project)
+    now = client.get("/api/status", params=status).json()
+    assert (now["suggestions"], now["model"]) == (1, 1)
+    assert client.get("/api/round").json()["zero_shot"] is None
 
 
 def test_the_gallery_shows_the_newest_labels_first(client: TestClient) -> None:

@@ -29,7 +29,7 @@ from .matching import ImageMatcher, Match, PathEnds
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
 from .pictures import PictureSize, PixelFile
-from .predictions import Suggestion
+from .predictions import Suggestion, ZeroShot
 from .project import Finish, Pace, Project
 from .project_status import Status, status
 from .provenance import (
@@ -44,6 +44,7 @@ from .provenance import (
 )
 from .queue import Card
 from .rejected import Rejected
+from .searches import Search
 from .settings import MOST_BUDGET, MOST_DRAWN, ProjectSettings
 from .sync import SyncProgress, SyncResult
 from .trainer import Trainer
@@ -115,6 +116,7 @@ __all__ = [
     "ReadOptions",
     "Rejected",
     "ReplacedLabel",
+    "Search",
     "Status",
     "Suggestion",
     "SuspectLabel",
@@ -126,6 +128,7 @@ __all__ = [
     "TrainingState",
     "UndoneImport",
     "Unknown",
+    "ZeroShot",
     "advise",
     "changed_options",
     "class_names_of",

@@ -133,6 +133,8 @@ def label_rows(project: Project) -> list[LabelRow]:
         answers = current[first]
         annotators = label.annotators if label else _annotators_of(answers, states[image.id])
         suggestion = project.predictions.get(image.id)
+        if suggestion is not None and suggestion.is_zero_shot:
+            suggestion = None
         rows.append(
             LabelRow(
                 image.id,

@@ -97,7 +97,17 @@ class Grid:
         elsewhere are left out, as long as there are others. The images shown are leased to this tab; the leases
         of its grid's previous page end.
         """
-        order = self._order()
+        return self.ordered_page(annotator, self._order(), offset, count, tab)
+
+    def ordered_page(
+        self,
+        annotator: str,
+        order: Int64[np.ndarray, " N"],
+        offset: int = 0,
+        count: int = 64,
+        tab: str = "",
+    ) -> GridPage:
+        """Images in a given order; leased as above. The offset is a position in this order."""
 
         def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
             free = (

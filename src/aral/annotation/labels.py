@@ -306,8 +306,9 @@ class Labels:
         """Labels that contradict a model which was not trained on them, the most probable contradictions first.
 
         For labels newer than the newest model that is this model, for others the model of the time when they
-        were given. A label that an annotator gave twice is not suspect any more. Labels of the estimate set are
-        never among them: corrected only where the model contradicts, they would bias its estimate upwards.
+        were given; never a zero-shot suggestion. A label that an annotator gave twice is not suspect any more. Labels
+        of the estimate set are never among them: corrected only where the model contradicts, they would bias its
+        estimate upwards.
         """
         table = self._predictions.table()
         with self._database.snapshot() as connection:
@@ -323,7 +324,7 @@ class Labels:
             suggestion = table.of(label.image_id)
             if not label.seq > newest_answer > 0:
                 suggestion = at_answering.get(label.image_id, suggestion)
-            if suggestion is None:
+            if suggestion is None or suggestion.is_zero_shot:
                 continue
             class_id = merges[suggestion.class_id]
             if class_id != label.class_id:
@@ -427,14 +428,18 @@ def _labels(connection: sqlite3.Connection) -> Iterator[Label]:
 
 
 def _suggestions_at_first_answer(connection: sqlite3.Connection) -> dict[int, Suggestion]:
-    """By image the suggestion of the model at the time when the image was given its first class."""
+    """By image the suggestion of the model at the time when the image was given its first class; no zero-shot one."""
     rows = connection.execute(
         """SELECT image_id, suggested_class, suggested_probability, suggested_by, min(seq) FROM answers
         WHERE action = 'class' GROUP BY image_id HAVING suggested_class IS NOT NULL
             AND suggested_class NOT IN (SELECT id FROM classes WHERE removed = 1)"""
     )
     found = {image_id: suggestion_of(*suggested) for image_id, *suggested, _ in rows}
-    return {image_id: suggestion for image_id, suggestion in found.items() if suggestion is not None}
+    return {
+        image_id: suggestion
+        for image_id, suggestion in found.items()
+        if suggestion is not None and not suggestion.is_zero_shot
+    }
 
 
 def _confirmed_images(connection: sqlite3.Connection) -> set[int]:

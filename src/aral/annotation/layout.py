@@ -223,10 +223,30 @@ _IMPORTS: Migration = (
     "DROP TABLE class_changes_before",
 )
 
+_TEXT: Migration = (
+    # Zero-shot suggestions are of no model: their numbers are negative.
+    "ALTER TABLE predictions RENAME TO predictions_before",
+    """CREATE TABLE predictions (
+        model_number INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        ids BLOB NOT NULL, top BLOB NOT NULL, probability BLOB NOT NULL, row_probabilities BLOB NOT NULL,
+        PRIMARY KEY (model_number, block)) STRICT""",
+    "INSERT INTO predictions SELECT * FROM predictions_before",
+    "DROP TABLE predictions_before",
+    # Searches by words: the training worker has the backbone, and answers them.
+    """CREATE TABLE searches (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        words TEXT NOT NULL CHECK (words <> ''),
+        ids BLOB, similarities BLOB,
+        unread INTEGER NOT NULL DEFAULT 0,
+        problem TEXT NOT NULL DEFAULT '') STRICT""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     (f"PRAGMA application_id = {APPLICATION_ID}", *_IMAGES, *_PEOPLE, *_ANSWERS, *_QUEUE, *_MODELS),
     _ASKED,
     _IMPORTS,
+    _TEXT,
 )
 """Migration number N, counted from 1, turns layout N-1 into layout N."""
 

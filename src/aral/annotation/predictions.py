@@ -1,5 +1,8 @@
 """The newest model's predictions of all images, suggestions made of them, and which suggestions are hidden.
 
+Before the first model they may be **zero-shot**: probabilities of the class names by a backbone with text. Those have
+negative numbers in the place of a model's, so that nothing that looks for models finds them.
+
 Predictions are stored in blocks of a few thousand images. A block is one short transaction, so annotators can
 answer while a hundred thousand predictions are being stored. All blocks replace those of the earlier model together.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -24,17 +27,58 @@ from aral.randomness import Stream
 BLOCK_IMAGES = 4096
 BLOCK_BYTES = 2**20
 
+PREDICTIONS, ZERO_SHOT = "predictions", "zero shot"
+"""Names of settings: the number of the present predictions; what the newest zero-shot ones were made of."""
+
 HIDDEN_SHARE = 0.1
 _HIDDEN = Stream.root(0).child("anchoring")
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The class that a model predicts for an image: the most probable live class and its probability in 0..1."""
+    """The class that a model predicts for an image: the most probable live class and its probability in 0..1.
+
+    Attributes:
+        class_id: the class.
+        probability: its probability.
+        model_number: the model; negative for a zero-shot suggestion, which is of none.
+    """
 
     class_id: int
     probability: float
     model_number: int
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether it was made from the class names, without a model."""
+        return self.model_number < 0
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """What zero-shot suggestions were made of.
+
+    Attributes:
+        representation: the backbone with text, by name.
+        key: of its weights and framing.
+        classes: id and name of each class.
+        images: how many images were predicted.
+        number: given by :meth:`Predictions.replace_by_zero_shot`, negative; 0 before.
+    """
+
+    representation: str
+    key: str
+    classes: tuple[tuple[int, str], ...]
+    images: int
+    number: int = 0
+
+
+def zero_shot_sentence(made: ZeroShot) -> str:
+    """That suggestions are zero-shot, as a sentence."""
+    return (
+        f"Suggestions are zero-shot: from the class names by {made.representation}, without any label. "
+        "The first trained model replaces them."
+    )
 
 
 def suggestion_columns(suggestion: Suggestion | None) -> tuple[int | None, float | None, int | None]:
@@ -70,7 +114,7 @@ class PredictionTable:
     """The predictions of one model.
 
     Attributes:
-        model_number: the model; 0 for none.
+        model_number: the model; 0 for none, negative for zero-shot predictions.
         ids: the images, ascending.
         classes: the most probable class of each, as the model was trained.
         probabilities: its probability in 0..1.
@@ -105,7 +149,7 @@ class Predictions:
         self._table = _EMPTY
 
     def get(self, image_id: int) -> Suggestion | None:
-        """The newest model's suggestion for an image; None without a model or a prediction of the image."""
+        """The newest model's suggestion for an image, or a zero-shot one; None without a prediction of the image."""
         return self.table().of(image_id)
 
     def table(self) -> PredictionTable:
@@ -122,7 +166,7 @@ class Predictions:
 
     def _read(self) -> PredictionTable:
         with self._database.snapshot() as connection:
-            number = int(read_setting(connection, "predictions", 0))
+            number = int(read_setting(connection, PREDICTIONS, 0))
             blocks = connection.execute(
                 "SELECT ids, top, probability FROM predictions WHERE model_number = ? ORDER BY block",
                 (number,),
@@ -164,11 +208,65 @@ class Predictions:
         Raises:
             BadInput: an id, class or model is unknown, or a probability is not in 0..1.
         """
-        self._check(model_number, ids, class_ids, probabilities)
+        with self._database.snapshot() as connection:
+            model = connection.execute("SELECT 1 FROM models WHERE number = ?", (model_number,)).fetchone()
+        if model is None:
+            raise BadInput(f"There is no model {model_number}.", "Record the model first.")
+        self._check(ids, class_ids, probabilities)
+        self._store(model_number, ids, class_ids, probabilities, {})
+
+    def replace_by_zero_shot(
+        self, made: ZeroShot, ids: Int64[np.ndarray, " N"], probabilities: Float[np.ndarray, "N K"]
+    ) -> int:
+        """Store zero-shot predictions, as :meth:`replace` does; their number. Those of a model are never replaced.
+
+        Args:
+            made: what they were made of; the classes of the K columns.
+            ids: the images, in any order, each once.
+            probabilities: N×K in 0..1.
+
+        Raises:
+            BadInput: there is a model, an id or class is unknown, or a probability is not in 0..1.
+        """
+        with self._database.snapshot() as connection:
+            (models,) = connection.execute("SELECT count(*) FROM models").fetchone()
+            before = read_setting(connection, ZERO_SHOT, {"number": 0})
+        if models:
+            raise BadInput("Zero-shot predictions do not replace those of a model.")
+        made = replace(made, images=int(ids.size), number=int(before["number"]) - 1)
+        class_ids = [class_id for class_id, _ in made.classes]
+        self._check(ids, class_ids, probabilities)
+        self._store(made.number, ids, class_ids, probabilities, {ZERO_SHOT: asdict(made)})
+        return made.number
+
+    def number(self) -> int:
+        """The number of the present predictions: a model's, 0 for none, negative for zero-shot ones. Cheap."""
+        with self._database.snapshot() as connection:
+            return int(read_setting(connection, PREDICTIONS, 0))
+
+    def zero_shot(self) -> ZeroShot | None:
+        """What the present predictions were made of; None where they are a model's, or there are none."""
+        with self._database.snapshot() as connection:
+            stored = read_setting(connection, ZERO_SHOT, None)
+            number = int(read_setting(connection, PREDICTIONS, 0))
+        if stored is None or stored["number"] != number:
+            return None
+        classes = tuple((class_id, name) for class_id, name in stored["classes"])
+        return ZeroShot(**{**stored, "classes": classes})
+
+    def _store(
+        self,
+        number: int,
+        ids: Int64[np.ndarray, " N"],
+        class_ids: Sequence[int],
+        probabilities: Float[np.ndarray, "N K"],
+        settings: Mapping[str, object],
+    ) -> None:
+        """Store predictions under a number, and settings in the transaction that makes them the present ones."""
         order = np.argsort(ids)
         top = probabilities.argmax(axis=1)
         with self._database.transaction(notify=False, durable=False) as connection:
-            connection.execute("DELETE FROM predictions WHERE model_number = ?", (model_number,))
+            connection.execute("DELETE FROM predictions WHERE model_number = ?", (number,))
         step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (2 * probabilities.shape[1])))
         for block, start in enumerate(range(0, ids.size, step)):
             rows = order[start : start + step]
@@ -182,27 +280,25 @@ class Predictions:
             with self._database.transaction(notify=False, durable=False) as connection:
                 connection.execute(
                     "INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)",
-                    (model_number, block, *(column.tobytes() for column in columns)),
+                    (number, block, *(column.tobytes() for column in columns)),
                 )
             time.sleep(min(time.monotonic() - started, 0.05))  # let waiting answers through
         with self._database.transaction() as connection:
-            write_setting(connection, "predictions", model_number)
+            write_setting(connection, PREDICTIONS, number)
+            for name, value in settings.items():
+                write_setting(connection, name, value)
         with self._database.transaction(notify=False, durable=False) as connection:
-            connection.execute("DELETE FROM predictions WHERE model_number <> ?", (model_number,))
+            connection.execute("DELETE FROM predictions WHERE model_number <> ?", (number,))
 
     def _check(
         self,
-        model_number: int,
         ids: Int64[np.ndarray, " N"],
         class_ids: Sequence[int],
         probabilities: Float[np.ndarray, "N K"],
     ) -> None:
         with self._database.snapshot() as connection:
             classes = set(live_class_of(connection))
-            model = connection.execute("SELECT 1 FROM models WHERE number = ?", (model_number,)).fetchone()
             (images,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM images").fetchone()
-        if model is None:
-            raise BadInput(f"There is no model {model_number}.", "Record the model first.")
         if not ids.size or not class_ids or not set(class_ids) <= classes:
             raise BadInput(f"Predictions need images and known classes, not {list(class_ids)}.")
         if np.unique(ids).size != ids.size or not 0 <= ids.min() <= ids.max() < images:

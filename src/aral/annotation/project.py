@@ -22,6 +22,7 @@ from aral.annotation.labels import LabelCounts, Labels
 from aral.annotation.models import ModelRecord, Models
 from aral.annotation.predictions import Predictions
 from aral.annotation.queue import Queue
+from aral.annotation.searches import Searches
 from aral.annotation.settings import (
     ProjectSettings,
     Settings,
@@ -92,6 +93,7 @@ class Project:
         labels: consensus, disagreements and suspect labels.
         label_imports: the imports of labels, and their undo.
         models: the trained models and the state of the training worker.
+        searches: searches of images by words.
     """
 
     def __init__(self, folder: Path, photos: Path, database: ProjectDatabase) -> None:
@@ -109,6 +111,7 @@ class Project:
         self.labels = Labels(database, self.predictions)
         self.label_imports = LabelImports(database, self.predictions)
         self.models = Models(database)
+        self.searches = Searches(database)
         self._database = database
 
     @staticmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aral.annotation import Project
+from aral.annotation import ModelRecord, Project, ZeroShot
 from aral.annotation.advice import Unknown, advise, estimate_sentence, sampling_note
 from aral.annotation.estimate import LEAST
+from aral.annotation.predictions import zero_shot_sentence
 from aral.annotation.training_folders import session_folders
 from aral.plural import counted
 
@@ -45,7 +47,7 @@ def status(project: Project) -> Status:
     unreadable, files = project.images.unreadable(), project.images.status_counts()
     in_set = int(project.estimate.image_ids().size)
     missing, finish = project.labels.missing_in_estimate(), project.finish()
-    sessions = session_folders(project.folder)
+    sessions, zero_shot = session_folders(project.folder), project.predictions.zero_shot()
     facts = {
         "photos": str(project.photos.name),
         "read only": project.read_only,
@@ -61,6 +63,7 @@ def status(project: Project) -> Status:
         "queue left": project.queue.remaining(),
         "training": asdict(training),
         "models": len(models),
+        "suggestions": _suggestions(zero_shot, models),
         "estimate": asdict(estimate) if estimate else None,
         "estimate missing": list(missing),
         "finish": asdict(finish) if finish else None,
@@ -100,6 +103,8 @@ def status(project: Project) -> Status:
         sentences.insert(1, "Files and reasons: aral status --json, or unreadable.csv of aral export.")
     if estimate is not None:
         sentences.append(sampling_note(estimate))
+    if zero_shot:
+        sentences.append(zero_shot_sentence(zero_shot))
     if models and models[-1].method:
         newest = models[-1]
         sentences.append(
@@ -109,3 +114,14 @@ def status(project: Project) -> Status:
     if models:
         sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
     return Status(facts, tuple(sentences))
+
+
+def _suggestions(zero_shot: ZeroShot | None, models: Sequence[ModelRecord]) -> dict[str, object] | None:
+    """What makes the suggestions; None before there are any."""
+    if zero_shot:
+        return {
+            "method": "zero-shot",
+            "representation": zero_shot.representation,
+            "images": zero_shot.images,
+        }
+    return {"method": models[-1].method} if models else None

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from aral.annotation import Phase, Project, TrainingState
 from aral.annotation.advice import Unknown, advise
+from aral.annotation.predictions import zero_shot_sentence
 from aral.annotation.project_features import ProjectFeatures
 from aral.annotation.refinement import Refined, Refinement
 from aral.annotation.trained_models import (
@@ -30,6 +31,8 @@ from aral.annotation.training_run import (
     identity_of,
     representation_of,
 )
+from aral.annotation.word_search import answer_searches
+from aral.annotation.zero_shot import ZeroShotSuggestions
 from aral.errors import AralError, RunFailed, Stopped
 from aral.loop import Observer
 from aral.loop.training import PRETRAINING
@@ -136,11 +139,13 @@ class Trainer:
         self._reporter = ProgressReporter(project)
         self._run: TrainingRun | None = None
         self._features: ProjectFeatures | None = None
+        self._zero_shot: ZeroShotSuggestions | None = None
         self._work: RefinementWork | None = None
         self._refined_labels: dict[int, int] = {}
         self._refined_reason = ""
         self._labels_checked_at = 0.0
         self._classes_checked_at = 0.0
+        self._searches_checked_at = 0.0
         self._classes_changed = False
         self._seen = (0, 0, True)
         self._state: tuple[RunIdentity, int] | None = None
@@ -201,11 +206,13 @@ class Trainer:
         """Whether there are images to train on: all pixels of the folder, or features of enough images."""
         if identity.representation == PIXELS:
             self._close_features()
+            self._project.searches.set_representation("")
             if pending := self._project.images.pending():
                 self._reporter.report("reading", f"Waiting for the import of {counted(pending, 'file')}.")
             return not pending
         features = self._open_features(identity)
         features.check()
+        answer_searches(self._project, features)
         if self._run is None and not enough_features(self._project, features):
             self._report_reading(features)
             return False
@@ -218,13 +225,16 @@ class Trainer:
             settings = representation_of(self._project, identity)
             self._features = ProjectFeatures(self._project, make_backbone(settings), settings.precision)
             self._features.start()
+            backbone = self._features.backbone
+            self._project.searches.set_representation(backbone.name if backbone.text else "")
+            self._zero_shot = ZeroShotSuggestions(self._project, self._features)
         return self._features
 
     def _close_features(self) -> None:
         if self._features is not None:
             self._close_run()
             self._features.close()
-            self._features = None
+            self._features = self._zero_shot = None
 
     def _report_reading(self, features: ProjectFeatures) -> None:
         done, total, minutes = features.progress()
@@ -246,7 +256,7 @@ class Trainer:
         elif not run.has_query():
             self._reporter.report("choosing", "Choosing the next images.", number)
             run.queue_query(self._is_interrupted)
-        elif not update_estimate(run) and not self._refine(run, number):
+        elif not self._suggest() and not update_estimate(run) and not self._refine(run, number):
             if self._features is not None and not self._seen[2]:
                 self._report_reading(self._features)
             else:
@@ -254,6 +264,10 @@ class Trainer:
             # A quick run waits some moments for further answers.
             return run.is_quick and run.changed_labels() > 0 and not self._pause()
         return True
+
+    def _suggest(self) -> bool:
+        """Make zero-shot suggestions if they are due."""
+        return self._zero_shot is not None and self._zero_shot.update()
 
     def _pause(self) -> bool:
         """Wait a moment; whether the trainer is to stop."""
@@ -300,7 +314,13 @@ class Trainer:
             else ""
         )
         answers = f"Waiting for answers: {run.changed_labels()} new since the last training."
-        return f"{answers}{needs}{reason}{refined}{left_out}"
+        return f"{answers}{needs}{reason}{refined}{left_out}{self._about_zero_shot()}"
+
+    def _about_zero_shot(self) -> str:
+        if self._zero_shot is not None and self._zero_shot.problem:
+            return f" {self._zero_shot.problem}"
+        made = self._project.predictions.zero_shot()
+        return "" if made is None else f" {zero_shot_sentence(made)}"
 
     def _open_run(self, identity: RunIdentity) -> TrainingRun:
         """The open run if it still fits; otherwise the newest stored one that fits, or a new one."""
@@ -322,11 +342,19 @@ class Trainer:
         """Called after every step: whether to stop, or to start another run because the classes have changed."""
         if self._is_stopping():
             return True
+        self._answer_searches()
         if time.monotonic() - self._classes_checked_at > REPORT_SECONDS:
             self._classes_checked_at = time.monotonic()
             class_ids = tuple(each.id for each in self._project.classes.all())
             self._classes_changed = self._run is not None and class_ids != self._run.class_ids
         return self._classes_changed
+
+    def _answer_searches(self) -> None:
+        """Answer searches by words between two steps; looked at a few times a second."""
+        now = time.monotonic()
+        if self._features is not None and now - self._searches_checked_at > SHORT_SECONDS:
+            self._searches_checked_at = now
+            answer_searches(self._project, self._features)
 
     def _wait(self) -> None:
         """Wait until something in the project changes."""

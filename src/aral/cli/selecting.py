@@ -1,4 +1,4 @@
-"""``aral select``: which images of a folder to label, by features of a backbone; no page and no project."""
+"""``aral select``: which images of a folder to label, by features of a backbone or by words; no page and no project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -26,19 +26,23 @@ from aral.errors import BadInput
 from aral.logistic import calibrated_temperature, fit_logistic
 from aral.plural import counted
 from aral.representations import (
+    Backbone,
     FeatureCache,
-    FeaturePart,
     FeatureReader,
     RepresentationSettings,
+    cosine_similarities,
     fit_projection,
     make_backbone,
     project,
 )
 from aral.representations.settings import EMBEDDED
+from aral.representations.text import without_text
 
 SHORT_STRATEGIES = {"diverse": "maxherding", "typical": "typiclust", "uncertain": "uncertainty-herding"}
 """Short names and the acquisitions that they stand for."""
 
+DEFAULT = "diverse"
+BY_WORDS = "text"
 COMPONENTS, INVERSE_PENALTY = 128, 1.0
 _PATH, _CLASS = ("path", "file"), ("label", "class")
 
@@ -52,9 +56,18 @@ def select_command(
     folder: Annotated[Path, typer.Argument(help="The images, at any depth.")],
     n: Annotated[int, typer.Option("--n", "-n", help="How many images.", min=1)],
     strategy: Annotated[
-        str,
-        typer.Option(help="diverse, typical, uncertain (needs --labels), or an acquisition of aral list."),
-    ] = "diverse",
+        str | None,
+        typer.Option(
+            help="diverse (the default), typical, uncertain (needs --labels), or an acquisition of aral list."
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help='Instead of a strategy: the images most like these words, such as "a dog on grass"; needs a '
+            "representation with text, such as hf:openai/clip-vit-base-patch32."
+        ),
+    ] = None,
     representation: Annotated[
         str, typer.Option(help="Backbone of the features; see docs/representations.md.")
     ] = EMBEDDED,
@@ -67,51 +80,95 @@ def select_command(
     as_json: AsJson = False,
 ) -> None:
     """Select images of a folder to label and write their paths as CSV; no labels are needed."""
+    if text is not None:
+        if strategy is not None:
+            raise BadInput("--text and --strategy contradict each other.", "Give one of them.")
+        chosen = _by_words(folder, n, text, representation, labels, download)
+    else:
+        chosen = _by_strategy(folder, n, strategy or DEFAULT, representation, labels, seed, download)
+    header = ("path", "rank", "score", "reason")
+    if out != "-":
+        write_file(Path(out), csv_bytes(header, chosen.rows))
+    if as_json:
+        selected = [dict(zip(header, row, strict=True)) for row in chosen.rows]
+        unreadable = [{"path": bad.path, "reason": bad.reason} for bad in chosen.read.unreadable]
+        typer.echo(json.dumps({"strategy": chosen.by, "selected": selected, "unreadable": unreadable}))
+    elif out == "-":
+        typer.echo(csv_bytes(header, chosen.rows).decode("utf-8-sig"), nl=False)
+    else:
+        typer.echo(f"{counted(n, 'image')} of {len(chosen.read.paths)} selected by {chosen.by}: {out}")
+
+
+class _Chosen(NamedTuple):
+    """Selected images: path, rank, score and reason of each; what selected them; all images that were read."""
+
+    rows: list[tuple[str, int, float, str]]
+    by: str
+    read: FolderImages
+
+
+def _by_strategy(
+    folder: Path,
+    n: int,
+    strategy: str,
+    representation: str,
+    labels: Path | None,
+    seed: int,
+    download: bool,
+) -> _Chosen:
     acquisition = make_acquisition(SHORT_STRATEGIES.get(strategy, strategy))
     reads_classes = Need.PROBABILITIES in acquisition.needs
     if reads_classes and labels is None:
         raise _no_labels(strategy)
-    given = {} if labels is None else read_labels(labels)
-    read, parts = _read(folder, representation, download)
+    given, names = {} if labels is None else read_labels(labels), _names(folder)
+    backbone = make_backbone(RepresentationSettings(backbone=representation), download)
+    read = _read(folder, names, backbone)
     features = read.images.pixels.flatten(1).numpy()
-    vectors = project(fit_projection(features, COMPONENTS, parts), features).flatten(1).double().numpy()
-    known = _known(given, read.paths)
-    if labels is not None:
-        typer.echo(
-            f"{counted(known.rows.size, 'image has', 'images have')} a label in {labels}; "
-            f"{counted(len(given) - known.rows.size, 'path')} of it not among the images.",
-            err=True,
-        )
+    vectors = project(fit_projection(features, COMPONENTS, backbone.parts), features)
+    flat = vectors.flatten(1).double().numpy()
+    known = _known(given, read.paths, labels)
     if reads_classes and known.class_count < 2:
         raise _no_labels(strategy)
     found = select(
-        vectors,
+        flat,
         n,
-        probabilities=_probabilities(vectors, known),
+        probabilities=_probabilities(flat, known),
         labelled=known.rows,
         labelled_classes=known.classes,
         strategy=acquisition,
         seed=seed,
     )
-    rows = [
-        (read.paths[row], rank, float(score), reason)
-        for rank, (row, score, reason) in enumerate(
-            zip(found.ids, found.scores, found.reasons, strict=True), 1
+    ranked = enumerate(zip(found.ids, found.scores, found.reasons, strict=True), 1)
+    rows = [(read.paths[row], rank, float(score), reason) for rank, (row, score, reason) in ranked]
+    return _Chosen(rows, found.acquisition, read)
+
+
+def _by_words(
+    folder: Path, n: int, text: str, representation: str, labels: Path | None, download: bool
+) -> _Chosen:
+    """The images whose features are most like those of the words, by cosine similarity."""
+    words = " ".join(text.split())
+    if not words:
+        raise BadInput("--text is empty.", 'Describe an image: --text "a dog on grass"')
+    given, names = {} if labels is None else read_labels(labels), _names(folder)
+    backbone = make_backbone(RepresentationSettings(backbone=representation), download)
+    if backbone.text is None:
+        raise without_text(representation)
+    wanted = backbone.text([words])
+    read = _read(folder, names, backbone)
+    known = _known(given, read.paths, labels)
+    similar = cosine_similarities(read.images.pixels.flatten(1), wanted)[:, 0].numpy()
+    order = np.argsort(-similar, kind="stable")
+    order = order[~np.isin(order, known.rows)]
+    if n > order.size:
+        raise BadInput(
+            f"{counted(n, 'image')} but only {order.size} without a label.",
+            f"Give --n {order.size} or fewer.",
         )
-    ]
-    header = ("path", "rank", "score", "reason")
-    if out != "-":
-        write_file(Path(out), csv_bytes(header, rows))
-    if as_json:
-        selected = [dict(zip(header, row, strict=True)) for row in rows]
-        unreadable = [{"path": bad.path, "reason": bad.reason} for bad in read.unreadable]
-        typer.echo(
-            json.dumps({"strategy": found.acquisition, "selected": selected, "unreadable": unreadable})
-        )
-    elif out == "-":
-        typer.echo(csv_bytes(header, rows).decode("utf-8-sig"), nl=False)
-    else:
-        typer.echo(f"{counted(n, 'image')} of {len(read.paths)} selected by {found.acquisition}: {out}")
+    reason = f'similar to "{words}"'
+    ranked = enumerate(order[:n].tolist(), 1)
+    rows = [(read.paths[row], rank, float(similar[row]), reason) for rank, row in ranked]
+    return _Chosen(rows, BY_WORDS, read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,16 +219,19 @@ def read_labels(path: Path) -> dict[str, str]:
     return found
 
 
-def _read(folder: Path, representation: str, download: bool) -> tuple[FolderImages, tuple[FeaturePart, ...]]:
-    """Features of the images that can be read, and their parts."""
+def _names(folder: Path) -> Sequence[str]:
+    """The files of a folder that may be images."""
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}.", "Give the folder that holds the images.")
     names = image_files(folder, scan(folder).files)
     if not names:
         raise BadInput(f"There is no image in {folder}.", "Give the folder that holds the images.")
-    settings = RepresentationSettings(backbone=representation)
-    backbone = make_backbone(settings, download)
-    with FeatureCache.of(backbone, precision=settings.precision) as cache:
+    return names
+
+
+def _read(folder: Path, names: Sequence[str], backbone: Backbone) -> FolderImages:
+    """Features of the images that can be read."""
+    with FeatureCache.of(backbone, precision=RepresentationSettings().precision) as cache:
         read = FeatureReader(backbone, cache)(folder, names)
     if read.unreadable:
         bad = read.unreadable[0]
@@ -179,15 +239,22 @@ def _read(folder: Path, representation: str, download: bool) -> tuple[FolderImag
         typer.echo(f"{count} could not be read, such as {bad.path} ({bad.reason}).", err=True)
     if not read.paths:
         raise BadInput(f"None of the {counted(len(names), 'image')} of {folder} can be read.")
-    return read, backbone.parts
+    return read
 
 
-def _known(given: dict[str, str], paths: Sequence[str]) -> _Known:
+def _known(given: dict[str, str], paths: Sequence[str], labels: Path | None) -> _Known:
+    """The labels of images that are there; says how many there are, and how many are of other paths."""
     place = {path: row for row, path in enumerate(paths)}
     labelled = {place[path]: name for path, name in given.items() if path in place}
     names = sorted(set(labelled.values()))
     rows = sorted(labelled)
     classes = [names.index(labelled[row]) for row in rows]
+    if labels is not None:
+        typer.echo(
+            f"{counted(len(rows), 'image has', 'images have')} a label in {labels}; "
+            f"{counted(len(given) - len(rows), 'path')} of it not among the images.",
+            err=True,
+        )
     return _Known(np.array(rows, dtype=np.int64), np.array(classes, dtype=np.int64), len(names))
 
 

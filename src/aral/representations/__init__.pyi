@@ -19,6 +19,7 @@ from .gradients import gradient_features, oriented_gradients
 from .graph import NeighbourGraph, PropagatedLabels, Representation
 from .projection import Projection, fit_projection, project
 from .settings import AUTO, PIXELS, Fit, RepresentationSettings, backbone_by_size
+from .text import TextTower, cosine_similarities, zero_shot_probabilities
 
 __all__ = [
     "AUTO",
@@ -44,9 +45,11 @@ __all__ = [
     "PropagatedLabels",
     "Representation",
     "RepresentationSettings",
+    "TextTower",
     "backbone_by_size",
     "backbone_of",
     "choose_backbone",
+    "cosine_similarities",
     "efficientnet_lite0",
     "extract_features",
     "features_in_order",
@@ -63,4 +66,5 @@ __all__ = [
     "view_agreement",
     "view_of",
     "with_features",
+    "zero_shot_probabilities",
 ]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from aral.errors import BadInput
 from aral.representations.settings import EMBEDDED, Fit
+from aral.representations.text import TextTower
 from aral.settings import Settings
 
 BATCH = 2
@@ -144,6 +145,7 @@ class Backbone:
         framing: how images are brought into what it reads.
         trunk: N×3×S×S normalised images → N×F; in evaluation mode, without gradients.
         layers: parts of the features, F in all, where they come of several layers; empty otherwise.
+        text: embeds text into the space of the features; None where the model has no text tower or no tokenizer.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Backbone:
     framing: Framing
     trunk: nn.Module
     layers: tuple[FeaturePart, ...] = ()
+    text: TextTower | None = None
 
     def __post_init__(self) -> None:
         self.trunk.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -1,7 +1,8 @@
 """Image models of Hugging Face's transformers as backbones: ``hf:NAME``, from the hub's local cache or a folder.
 
-DINOv2 and DINOv3, SigLIP and SigLIP 2, CLIP (their image towers), ViT, ConvNeXt and others of one image in, one vector
-out. Only safetensors are read, and no code of a repository is run.
+DINOv2 and DINOv3, SigLIP and SigLIP 2, CLIP, ViT, ConvNeXt and others of one image in, one vector out. Of SigLIP and
+CLIP the image tower gives the features, and the text tower embeds text into the same space. Only safetensors are read,
+and no code of a repository is run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,25 @@ from torch import Tensor, nn
 from aral.errors import BadInput
 from aral.representations.backbone import Backbone, Framing, feature_size
 from aral.representations.settings import Fit
+from aral.representations.text import CLIP_PROMPTS, SIGLIP_PROMPTS, TextTower
 from aral.representations.weights import check_finite, file_digest, from_hub, package
 
 PREFIX = "hf:"
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
-_FILES = (_CONFIG, _PREPROCESSOR, "*.safetensors", "*.safetensors.index.json", "README.md")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+"""Each tokenizer has one of these files at least."""
+
+_TOKENIZER = (
+    *_VOCABULARIES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+_FILES = (
+    *(_CONFIG, _PREPROCESSOR, "*.safetensors", "*.safetensors.index.json", "README.md"),
+    *_TOKENIZER,
+)
 _RESAMPLING = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _WITHOUT_POOLER = ("vit", "deit", "beit", "vit_mae")
 """Types whose pooling layer is often untrained: the first token is used."""
@@ -69,6 +85,7 @@ def hf_backbone(model: str, download: bool) -> Backbone:
         feature_size(name, trunk, framing.side),
         framing,
         trunk,
+        text=_text_tower(name, folder, network),
     )
 
 
@@ -96,6 +113,62 @@ class ImageTower(nn.Module):
             hidden = found.last_hidden_state
             pooled = hidden[:, 0] if hidden.ndim == 3 else hidden.mean((2, 3))
         return pooled.flatten(1)
+
+
+class TextEmbedding:
+    """Text to features by the text tower of a model of transformers; the tokenizer is loaded when it is first used.
+
+    Args:
+        name: of the backbone, for errors.
+        network: with a text tower; its projected features are taken.
+        folder: has the files of the tokenizer.
+        is_siglip: as these models were trained, text is in lower case and always padded to the same length.
+    """
+
+    def __init__(self, name: str, network: Any, folder: Path, is_siglip: bool) -> None:
+        self._name = name
+        self._network = network
+        self._folder = folder
+        self._is_siglip = is_siglip
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        transformers = package("transformers", self._name)
+        try:
+            return transformers.AutoTokenizer.from_pretrained(str(self._folder), local_files_only=True)
+        except Exception as error:  # of transformers, of a missing package, or of a damaged file
+            raise BadInput(
+                f"The tokenizer of '{self._name}' in {self._folder} cannot be loaded: {error}",
+                "pip install sentencepiece protobuf, or complete the folder with --download.",
+            ) from error
+
+    def __call__(self, texts: Sequence[str]) -> Float[Tensor, "n F"]:
+        """Features of texts."""
+        given = [text.lower() for text in texts] if self._is_siglip else list(texts)
+        tokens = self._tokenizer(
+            given,
+            padding="max_length" if self._is_siglip else True,
+            truncation=True,
+            max_length=self._network.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        )
+        # SigLIP was trained with its padding seen, so it gets no mask.
+        names = ("input_ids",) if self._is_siglip else ("input_ids", "attention_mask")
+        found = self._network.get_text_features(**{each: tokens[each] for each in names if each in tokens})
+        return found if isinstance(found, Tensor) else found.pooler_output
+
+
+def _text_tower(name: str, folder: Path, network: Any) -> TextTower | None:
+    """The text tower beside an image tower; None without one, or without the files of its tokenizer."""
+    has_tower = hasattr(network, "get_text_features") and hasattr(network, "logit_scale")
+    if not has_tower or not any((folder / file).is_file() for file in _VOCABULARIES):
+        return None
+    is_siglip = network.config.model_type.startswith("siglip")
+    return TextTower(
+        TextEmbedding(name, network, folder, is_siglip),
+        float(network.logit_scale.detach().exp()),
+        SIGLIP_PROMPTS if is_siglip else CLIP_PROMPTS,
+    )
 
 
 def _framing(name: str, file: Path) -> Framing:

@@ -1,5 +1,5 @@
 from .acquisitions import check_acquisition, planted_predictions, planted_view
-from .backbones import CountingTrunk, tiny_backbone
+from .backbones import CountingTrunk, text_image_backbone, tiny_backbone
 from .learners import FakeLearner
 from .observers import RecordingObserver
 from .planted import planted_data, planted_pool, tiny_settings
@@ -40,6 +40,7 @@ __all__ = [
     "runs_with_gains",
     "save_digits",
     "save_noise",
+    "text_image_backbone",
     "tiny_backbone",
     "tiny_settings",
 ]

@@ -1,4 +1,4 @@
-"""The grid: many images at once, by predicted class, as near-duplicates, or those without an answer."""
+"""The grid: many images at once, by predicted class, as near-duplicates, without an answer, or found by words."""
 
 from __future__ import annotations
 
@@ -7,19 +7,35 @@ from itertools import groupby
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from aral.annotation import GivenLabel, GridCell, Project, Suggestion
+from aral.annotation.searches import MOST_LETTERS
+from aral.errors import BadInput
 from aral.web.images import image_json
 from aral.web.parameters import LARGEST_ID, Annotator, Tab
 from aral.web.responses import Json
 
 PAGE_SIZE = 64
 
-Group = Literal["predicted", "near", "unlabelled"]
+Group = Literal["predicted", "near", "unlabelled", "search"]
+
+
+class Words(BaseModel):
+    """Words to search images by."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    words: Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
 
 
 def add_routes(app: FastAPI, project: Project) -> None:
-    """``/api/grid``."""
+    """``/api/grid`` and ``/api/searches``."""
+
+    @app.post("/api/searches")
+    def search_for(body: Words) -> Json:
+        """Request a search by words, which the training worker answers; its number, for ``/api/grid``."""
+        return Json({"number": project.searches.request(body.words)})
 
     @app.get("/api/grid")
     def grid(
@@ -27,12 +43,16 @@ def add_routes(app: FastAPI, project: Project) -> None:
         group: Group = "predicted",
         offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
         tab: Tab = "",
+        search: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
     ) -> Json:
         """One page of images in groups, leased to this tab; ``next`` is the offset of the page after it, if any.
 
         Images leased to other pages are left out. The offset is a position in the order of the images; for
-        near-duplicates it counts groups, which are never split between pages.
+        near-duplicates it counts groups, which are never split between pages. With the group ``search`` the images are
+        those of the search of this number, the most similar first; ``waiting`` says that it is not answered yet.
         """
+        if group == "search":
+            return Json(_found(project, search, annotator, offset, tab))
         if group == "near":
             return Json(_near_duplicates(project, annotator, offset, tab))
         pages = {"predicted": project.grid.predictions_page, "unlabelled": project.grid.unlabelled_page}
@@ -54,6 +74,18 @@ def _by_class(project: Project, cells: list[GridCell]) -> list[dict[str, object]
         }
         for class_id, pairs in groupby(suggested, lambda pair: pair[1].class_id)
     ]
+
+
+def _found(project: Project, number: int, annotator: str, offset: int, tab: str) -> dict[str, object]:
+    """A page of what a search has found."""
+    search = project.searches.get(number)
+    if search.problem:
+        raise BadInput(search.problem)
+    about = {"words": search.words, "waiting": search.ids is None, "unread": search.unread}
+    if search.ids is None:
+        return {"groups": [], "next": None, **about}
+    page = project.grid.ordered_page(annotator, search.ids, offset, PAGE_SIZE, tab)
+    return {"groups": [_group(project, page.cells)] if page.cells else [], "next": page.next, **about}
 
 
 def _near_duplicates(project: Project, annotator: str, offset: int, tab: str) -> dict[str, object]:

@@ -74,7 +74,8 @@ def add_routes(app: FastAPI, project: Project) -> None:
     images = ImageIndex(project)
 
     def version() -> str:
-        return f"aral-{project.models.newest_number() or 0}"
+        number = project.predictions.number()
+        return f"zero-shot-{-number}" if number < 0 else f"aral-{project.models.newest_number() or 0}"
 
     @app.post("/predict")
     def predict(body: Predict) -> Json:

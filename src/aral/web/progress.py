@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 
 from aral.annotation import Label, ModelRecord, Project, SuspectLabel
+from aral.annotation.predictions import zero_shot_sentence
 from aral.web.grid import cell_json
 from aral.web.parameters import LARGEST_ID, Annotator, ImageIds, Tab, image_ids
 from aral.web.responses import Json
@@ -34,6 +35,10 @@ def add_routes(app: FastAPI, project: Project) -> None:
     ) -> Json:
         """Counts, pace, estimate, the trainer's state and advice.
 
+        ``model`` is the number of the newest model, and ``suggestions`` that of the model that makes the suggestions;
+        it is negative for zero-shot ones. Both are null before there are any. ``search`` says whether images can be
+        searched by words.
+
         ``finish`` is null until the budget is spent; ``estimate_missing`` names the classes that the estimate
         set lacks once it is answered.
 
@@ -57,12 +62,13 @@ def add_routes(app: FastAPI, project: Project) -> None:
         """Everything the progress view shows."""
         models = project.models.all()
         newest = models[-1] if models else None
-        near = project.images.near_duplicates()
+        near, zero_shot = project.images.near_duplicates(), project.predictions.zero_shot()
         unreadable = project.images.unreadable()
         return Json(
             {
                 "curve": [_point(model) for model in models if model.curve_point is not None],
                 "model": _model_json(newest) if newest else None,
+                "zero_shot": zero_shot_sentence(zero_shot) if zero_shot else None,
                 "gallery": gallery(project, project.labels.all()),
                 "suspects": [_suspect_json(project, each) for each in project.labels.suspects(MOST_SUSPECTS)],
                 "near": {
@@ -133,6 +139,8 @@ class StatusSnapshot:
             "query": project.queue.newest_round(),
             "training": asdict(project.models.training_state()),
             "model": project.models.newest_number(),
+            "suggestions": project.predictions.number() or None,
+            "search": bool(project.searches.representation()),
             "estimate": asdict(estimate) if estimate else None,
             "estimate_missing": list(project.labels.missing_in_estimate()),
             "advice": asdict(advice) if advice else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,16 @@ from aral.annotation import Project, Trainer
 from aral.testing import DIGIT_CLASSES, TINY_TRAINING, answer_cards, run_trainer, save_digits
 
 MakeProject = Callable[..., Project]
+PATIENCE_SECONDS = 30.0
+
+
+def settle(worker: Trainer, project: Project) -> None:
+    """Turn until nothing is left to do and all images are read."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while worker.turn() or project.models.training_state().phase == "reading":
+        assert time.monotonic() < deadline, project.models.training_state().message
+        time.sleep(0.001)
+    assert project.models.training_state().phase == "idle", project.models.training_state().message
 
 
 @pytest.fixture

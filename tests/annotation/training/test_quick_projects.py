@@ -25,9 +25,8 @@ from aral.annotation.refinement import Comparison, Refinement
 from aral.annotation.training_run import POOL
 from aral.errors import RunFailed
 from aral.testing import answer_event, digit_class, save_digits
-from tests.annotation.training.conftest import MakeProject
+from tests.annotation.training.conftest import PATIENCE_SECONDS, MakeProject, settle
 
-PATIENCE_SECONDS = 30.0
 OPTIONS = TrainingOptions(representation="gradients", threads=1)
 Decide = Callable[[bool], None]
 
@@ -48,15 +47,6 @@ def decide(monkeypatch: pytest.MonkeyPatch) -> Decide:
         monkeypatch.setattr(Comparison, "slow_is_better", property(lambda self: better))
 
     return set_to
-
-
-def settle(worker: Trainer, project: Project) -> None:
-    """Turn until nothing is left to do and all images are read."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while worker.turn() or project.models.training_state().phase == "reading":
-        assert time.monotonic() < deadline, project.models.training_state().message
-        time.sleep(0.001)
-    assert project.models.training_state().phase == "idle", project.models.training_state().message
 
 
 def answer(project: Project, count: int) -> list[int]:

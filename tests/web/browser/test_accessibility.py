@@ -29,6 +29,7 @@ def project(project: Project) -> Project:
     record_model(project)
     project.models.set_advice(Advice(50, 0.8, 0.4, 1.2, "The next 50 labels: about +0.8 ± 0.4 points."))
     project.models.set_training_state(TrainingState("training", 3, 0.4))
+    project.searches.set_representation("hf:tiny")
     project.classes.describe(0, "Has whiskers.", [0, 3], "Ann")
     project.annotations.append_many(
         [AnswerEvent(f"label-{image}", image, "Bob", "class", 1) for image in (60, 63, 66)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from aral.annotation import AnswerEvent, Project
+from aral.annotation import AnswerEvent, Project, TrainingState
 from aral.testing import project_database, project_rows
 from aral.web import grid
 from tests.web.browser.conftest import recorded, settle, until
@@ -43,6 +45,44 @@ def test_a_range_and_one_key(opens: Callable[..., Page], project: Project) -> No
     until(page, "document.querySelectorAll('.tile.answered').length === 0")
     settle(page)
     assert recorded(project) == []
+
+
+def test_search_by_words(opens: Callable[..., Page], project: Project) -> None:
+    page = opens("grid")
+    tiles(page)
+    assert not page.is_visible("input[type=search]"), "the representation has no text"
+    project.searches.set_representation("hf:tiny")
+    project.models.set_training_state(TrainingState("idle"))
+    page.fill("input[type=search]", "a dog on grass 12")  # waits until it is visible
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Searching for “a dog on grass 12” …")
+    ((number, words),) = project.searches.waiting()
+    assert words == "a dog on grass 12" and recorded(project) == [], "letters and digits are no answers"
+    project.searches.answer(number, np.array([30, 4, 55]), np.array([0.3, 0.9, 0.1], dtype=np.float32), 5)
+    page.wait_for_selector("text=Images like “a dog on grass 12”. 5 images are not read yet")
+    assert images(project, tiles(page)) == [4, 30, 55]
+    assert page.inner_text("#grid-group-0") == "Most similar first · 3"
+    page.click(".tile >> nth=0")
+    page.keyboard.press("2")
+    settle(page)
+    assert recorded(project) == [(4, 1)]
+    page.fill("input[type=search]", "another")
+    page.click("text=Search >> visible=true")
+    until(page, "document.querySelector('.grid-body') !== null")
+    project.searches.refuse(_waiting(project), "The tokenizer is gone.")
+    page.wait_for_selector("text=The tokenizer is gone.")
+    page.click("text=Not answered yet >> nth=0")
+    until(page, "document.querySelectorAll('.tile').length > 3")
+    assert not page.is_visible("text=Images like")
+
+
+def _waiting(project: Project) -> int:
+    """The number of the search that the page has requested."""
+    for _ in range(200):
+        for number, _ in project.searches.waiting():
+            return number
+        time.sleep(0.05)
+    raise AssertionError("no search was requested")
 
 
 def test_the_keyboard_alone(opens: Callable[..., Page], project: Project) -> None:

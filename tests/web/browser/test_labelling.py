@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from aral.annotation import AnswerEvent, Project
 from aral.data.unreadable import Reason, Unreadable
 from tests.web.browser.conftest import observed, press, recorded, settle, shown, until
-from tests.web.conftest import record_model
+from tests.web.conftest import record_model, suggest_zero_shot
 
 
 def test_forty_images_by_keys(page: Page, project: Project) -> None:
@@ -62,6 +62,27 @@ def test_a_key_before_the_image_was_seen_is_no_answer(page: Page, project: Proje
     saved = recorded(project)
     assert saved[0] == (first, 0)
     assert [answer for _, answer in saved] == [0, 2]
+
+
+def test_zero_shot_suggestions_are_marked_until_there_is_a_model(page: Page, project: Project) -> None:
+    assert not page.is_visible("#suggestion")
+    suggest_zero_shot(project)
+    page.wait_for_selector("#suggestion:not([hidden])", timeout=10_000)
+    # The image that was on screen stays as it was; further ones have their suggestion.
+    for _ in range(8):
+        if page.inner_text("#suggestion").startswith("Zero-shot suggestion"):
+            break
+        press(page, "1")
+    assert page.inner_text("#suggestion").startswith("Zero-shot suggestion")
+    image = shown(page)
+    assert f"{('cat', 'dog', 'bird')[image % 3]} 60" in page.inner_text("#suggestion").replace("\n", " ")
+    record_model(project)
+    for _ in range(8):
+        page.wait_for_timeout(150)
+        press(page, "1")
+        if page.inner_text("#suggestion").startswith("Suggestion"):
+            break
+    assert page.inner_text("#suggestion").startswith("Suggestion")
 
 
 def test_at_least_six_images_are_loaded_ahead(page: Page) -> None:

@@ -4,6 +4,7 @@ import { ClassSearch } from "./class_search.js";
 import { attempt, openDialog, smallForm } from "./dialogs.js";
 import { badge, button, byId, fill, make, announce } from "./dom.js";
 import { ACTIONS, shown } from "./keys.js";
+import { isZeroShot } from "./state.js";
 
 const MANY = 36;
 const OTHER = ["skip", "unsure", "bad image", "none of these", "undo", "previous", "next", "zoom"];
@@ -73,8 +74,8 @@ export class ClassPanel {
       element.classList.toggle("suggested", suggestion?.class_id === id);
     }
     const box = byId("suggestion");
-    // Always visible once there is a model, so that the buttons below do not move from image to image.
-    box.hidden = !card || !this.state.model || !this.state.settings.suggestions_on;
+    // Always visible once there are suggestions, so that the buttons below do not move from image to image.
+    box.hidden = !card || !this.state.suggestions || !this.state.settings.suggestions_on;
     if (box.hidden) return;
     if (!suggestion) {
       const why = hidden ? "Suggestions are hidden." : card.hidden_suggestion ? "Withheld here, to estimate the influence of suggestions." : "No suggestion for this image.";
@@ -86,7 +87,7 @@ export class ClassPanel {
     const { name } = this.state.classById.get(suggestion.class_id);
     fill(
       box,
-      make("p", {}, make("span", { class: "quiet" }, "Suggestion"), make("br"), make("strong", {}, name), ` ${Math.round(100 * suggestion.probability)}\u00a0%`),
+      make("p", {}, make("span", { class: "quiet" }, isZeroShot(suggestion) ? "Zero-shot suggestion" : "Suggestion"), make("br"), make("strong", {}, name), ` ${Math.round(100 * suggestion.probability)}\u00a0%`),
       accept,
     );
   }

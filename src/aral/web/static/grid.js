@@ -1,19 +1,24 @@
 // The grid: many images at once, selected by mouse or keyboard and answered with one key.
 
-import { get, newKey } from "./api.js";
+import { get, newKey, post } from "./api.js";
 import { ClassSearch } from "./class_search.js";
 import { asCard } from "./deck.js";
 import { ask, openDialog } from "./dialogs.js";
 import { button, byId, counted, fill, make, percent, tell, warn } from "./dom.js";
 import { shown } from "./keys.js";
+import { isZeroShot } from "./state.js";
 
 const GROUPS = { predicted: "By predicted class", near: "Near-duplicates", unlabelled: "Not answered yet" };
 const ANSWERS = new Set(["class", "unsure", "bad image", "none of these", "skip"]);
 const DECISIVE = new Set(["class", "bad image", "none of these"]);
+const MOST_LETTERS = 200;
+const POLL_MILLISECONDS = 300;  // while a search waits for the training worker
+const MOST_POLLS = 100;
 const NOTHING = {
   predicted: "There are no predictions yet. Label some images first, or choose 'Not answered yet'.",
   near: "There are no near-duplicates.",
   unlabelled: "Every image has an answer or is leased to another page.",
+  search: "No image that has been read is free to be shown.",
 };
 
 export class Grid {
@@ -24,13 +29,17 @@ export class Grid {
     this.group = "predicted";
     this.offset = 0;
     this.following = null;
+    this.found = null;  // the number of the newest search
     this.request = 0;  // a response that comes after that of a later request is not shown
     this.tiles = [];
     this.leases = new TileLeases();
     this.columns = Number(localStorage.getItem("aral:columns") ?? 7);
     this.selection = new Selection((count) => this.counted(count));
     this.build();
-    state.addEventListener("change", () => this.drawClasses());
+    state.addEventListener("change", () => {
+      this.drawClasses();
+      this.words.form.hidden = !state.searchable;
+    });
   }
 
   build() {
@@ -38,6 +47,10 @@ export class Grid {
       button(words, () => this.load(group, 0), { "aria-pressed": "false", class: "plain" }));
     this.size = make("input", { type: "range", min: 3, max: 8, value: this.columns, "aria-label": "Images per row",
       on: { input: () => this.resize(Number(this.size.value)) } });
+    this.words = make("input", { type: "search", maxLength: MOST_LETTERS, placeholder: "Search by words", "aria-label": "Search by words", enterKeyHint: "search" });
+    const search = make("form", { class: "row", role: "search", hidden: true, on: { submit: (event) => { event.preventDefault(); this.find(); } } },
+      this.words, make("button", { type: "submit", class: "plain" }, "Search"));
+    this.about = make("p", { class: "quiet", role: "status", hidden: true });
     this.count = make("span", { class: "quiet", role: "status" });
     this.answers = make("div", { class: "grid-classes", role: "group", "aria-label": "Answer for the selection" });
     const chooser = make("div", { class: "chooser", id: "grid-chooser", hidden: true });
@@ -47,11 +60,13 @@ export class Grid {
     fill(byId("view-grid"),
       make("div", { class: "grid-bar" },
         make("div", { class: "row", role: "group", "aria-label": "Which images" }, ...this.groupButtons),
+        search,
         make("label", { class: "size" }, "Size", this.size),
         button("Select all", () => this.selection.all(), { class: "plain" }),
         button("Select none", () => this.selection.none(), { class: "plain" }),
         this.count),
       make("div", { class: "grid-answers" }, this.answers, chooser),
+      this.about,
       this.body,
       make("div", { class: "row pages" }, this.before, this.after));
     this.search = new ClassSearch(this.state, chooser, (id) => this.answer({ action: "class", class_id: id }));
@@ -93,6 +108,36 @@ export class Grid {
     this.load(this.group, this.following, true);
   }
 
+  /** Search images by words; the training worker answers. */
+  async find() {
+    const words = this.words.value.trim();
+    if (!words) return;
+    try {
+      this.found = (await post("/api/searches", { words })).number;
+      await this.load("search", 0);
+    } catch (error) {
+      warn(`${error.message} ${error.hint ?? ""}`);
+    }
+  }
+
+  /** A page of the grid; of a search, once it is answered or another page is wanted. */
+  async page(parameters, request) {
+    const { group } = parameters;
+    for (let polls = 0; polls < MOST_POLLS; polls += 1) {
+      const page = await get("/api/grid", group === "search" ? { ...parameters, search: this.found } : parameters);
+      if (!page.waiting || request !== this.request) return page;
+      this.tellAbout(`Searching for “${page.words}” …`);
+      await new Promise((done) => setTimeout(done, POLL_MILLISECONDS));
+    }
+    throw new Error("The training worker has not answered the search yet. Search again in a moment.");
+  }
+
+  /** Show a sentence above the tiles; none hides it. */
+  tellAbout(words) {
+    this.about.textContent = words;
+    this.about.hidden = !words;
+  }
+
   async load(group, offset, keepPages = false) {
     if (!keepPages) this.pages = [];
     this.leases.wait();
@@ -100,7 +145,7 @@ export class Grid {
     const { request } = this;
     try {
       const { annotator } = this.state;
-      const page = await get("/api/grid", { group, offset, annotator, tab: await this.labelling.deck.tab });
+      const page = await this.page({ group, offset, annotator, tab: await this.labelling.deck.tab }, request);
       if (annotator !== this.state.annotator || request !== this.request) return;
       if (group === "predicted" && !offset && !page.groups.length && this.group === "predicted" && !this.redirected) {
         this.redirected = true;  // before the first model there are no predictions
@@ -110,9 +155,11 @@ export class Grid {
       this.group = group;
       this.offset = offset;
       this.following = page.next;
+      this.tellAbout(group === "search" ? foundText(page) : "");
       this.draw(page.groups);
     } catch (error) {
       if (request !== this.request) return;
+      this.tellAbout("");
       this.leases.show(this.tiles);  // the tiles of before are still on screen
       warn(`${error.message} ${error.hint ?? ""}`);
     }
@@ -156,7 +203,9 @@ export class Grid {
   title(group, index) {
     if (this.group === "near") return `Near-duplicates ${index + 1}`;
     if (this.group === "unlabelled") return "Not answered yet";
-    return `Predicted: ${this.state.classById.get(group.class_id)?.name ?? "none"}`;
+    if (this.group === "search") return "Most similar first";
+    const how = isZeroShot(group.cells[0].suggestion) ? "Predicted, zero-shot" : "Predicted";
+    return `${how}: ${this.state.classById.get(group.class_id)?.name ?? "none"}`;
   }
 
   tile(cell) {
@@ -460,4 +509,10 @@ class TileLeases {
     if (!this.onScreen) this.tiles = null;
     return tiles && tiles.filter(({ element }) => !element.classList.contains("answered")).map(({ cell }) => cell.image_id);
   }
+}
+
+/** What was searched, and how many images were not, in words. */
+function foundText({ words, unread }) {
+  const left = unread ? ` ${counted(unread, "image is", "images are")} not read yet, and not searched.` : "";
+  return `Images like “${words}”.${left}`;
 }

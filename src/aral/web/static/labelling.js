@@ -59,9 +59,9 @@ export class Labelling {
   statusChanged(status) {
     const before = this.status;
     this.status = status;
-    // Cards that were loaded before the first model have no suggestion.
-    const first = before?.model === null && status.model !== null;
-    if (before && (first || status.query !== before.query)) this.deck.renew();
+    // Cards that were loaded before the first model have no suggestion, or an older zero-shot one.
+    const renewed = before && before.suggestions !== status.suggestions && !(before.suggestions > 0);
+    if (before && (renewed || status.query !== before.query)) this.deck.renew();
     this.countsChanged();
   }
 

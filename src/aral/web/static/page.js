@@ -189,8 +189,9 @@ class Page {
   statusChanged(status, begun) {
     // A request from before the last answers were saved may not know them.
     if (begun > this.savedAt) this.state.project.counts = status.counts;
-    if (status.model !== this.state.model) {
-      this.state.model = status.model;
+    if (status.suggestions !== this.state.suggestions || status.search !== this.state.searchable) {
+      this.state.suggestions = status.suggestions;
+      this.state.searchable = status.search;
       this.state.notify();
     }
     if (status.revision !== this.state.project.revision) this.state.reload().catch(() => {});

@@ -62,6 +62,7 @@ export class Progress {
         section("Learning curve", round.curve.length ? curve(round.curve) : quiet("The first point appears with the first model."),
           quiet("Estimated on the estimate set: images drawn at random that are never trained on. Queried images are not a random sample, so they are not counted here."),
           advice ? make("p", {}, advice.sentence) : null,
+          round.zero_shot ? make("p", {}, round.zero_shot) : null,
           model?.method ? make("p", {}, `Newest model: ${model.method}, trained on ${counted(model.trained_on, "label")}. ${model.reason}`) : null,
           this.missing),
         model?.per_class.length ? section("Each class", classTable(this.state, model)) : null,

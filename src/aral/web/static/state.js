@@ -7,7 +7,8 @@ export class State extends EventTarget {
   constructor(project) {
     super();
     this.key = project.key;
-    this.model = null;  // number of the newest model
+    this.suggestions = null;  // number of the model that makes the suggestions; negative if they are zero-shot
+    this.searchable = false;  // whether images can be searched by words
     this.tab = tabName(project.key);
     this.annotator = localStorage.getItem(`aral:${this.key}:person`) ?? project.annotator;
     this.take(project);
@@ -67,6 +68,11 @@ export class State extends EventTarget {
   colour(id) {
     return (this.classById.get(id)?.colour ?? 0) % 12;
   }
+}
+
+/** Whether a suggestion was made from the class names, without a model. */
+export function isZeroShot(suggestion) {
+  return suggestion.model_number < 0;
 }
 
 const TRIES = 5;
