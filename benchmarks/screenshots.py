@@ -10,9 +10,10 @@ writes PNG files into ``docs/images/``. What the pictures show is what that one 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     given = parser.parse_args()
     TARGET.mkdir(parents=True, exist_ok=True)
+    os.environ["LOGNAME"] = "Ann"  # by whom the page labels
     with tempfile.TemporaryDirectory() as place, browser() as opened:
         folder = Path(place) / "Waste"
         truth = copied(given.photos, folder, COUNT, None, seed=0)
@@ -48,12 +50,12 @@ def main() -> None:
         server.start()
         assert server.browser is not None
         with Project.open(folder) as project:
-            keys = {
-                image.id: str(names.index(truth[image.name]) + 1)
-                for image in map(project.images.get, project.images.labelable_ids().tolist())
-            }
             project.classes.describe(names.index("glass"), GUIDELINE, [], "Ann")
-        take(opened, server.browser.another_link(), keys)
+
+            def key_of(image: int) -> str:
+                return str(names.index(truth[project.images.get(image).name]) + 1)
+
+            take(opened, server.browser.another_link(), key_of)
         server.stop()
         take_report(opened, Path(place))
     print(*sorted(path.name for path in TARGET.glob("*.png")))
@@ -68,13 +70,13 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-def take(opened: Browser, link: str, keys: Mapping[int, str]) -> None:
+def take(opened: Browser, link: str, key_of: Callable[[int], str]) -> None:
     """Label, go through the views, and take a picture of each.
 
     Args:
         opened: the browser.
         link: of the page.
-        keys: the key of the class of each image.
+        key_of: the key of the class of an image.
     """
     page = opened.new_page(viewport={"width": 1280, "height": 800}, device_scale_factor=1)
     page.goto(link)
@@ -83,7 +85,7 @@ def take(opened: Browser, link: str, keys: Mapping[int, str]) -> None:
         if number >= ANSWERS and page.query_selector("#suggestion button"):
             break
         image = int(page.get_attribute("#stage", "data-shown") or 0)
-        answer(page, "u" if number == 20 else keys[image])
+        answer(page, "u" if number == 20 else key_of(image))
     page.wait_for_timeout(900)
     page.screenshot(path=TARGET / "labelling.png")
     page.emulate_media(color_scheme="dark")
