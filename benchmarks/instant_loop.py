@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.05
 FIRST_POLL_SECONDS, POLL_SECONDS = 0.5, 2.0
 """Until there is a model, and then, as in ``status.js``."""
 
-REST_SECONDS = 8.0
+REST_SECONDS = 40.0
 MOST_REST_SECONDS = 180.0
 
 
