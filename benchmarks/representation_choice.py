@@ -39,7 +39,7 @@ from aral.representations import (
     make_backbone,
     oriented_gradients,
 )
-from aral.representations.settings import EMBEDDED, SIDE_FOR_SMALL_IMAGES
+from aral.representations.settings import POOLED, SIDE_FOR_SMALL_IMAGES
 from kept_rows import KeptRows
 
 IMAGES = 2000
@@ -171,7 +171,7 @@ def main() -> None:
                 continue
             images, classes = named(source, given.root) if isinstance(source, str) else photographs(source)
             side = SIDE_FOR_SMALL_IMAGES if small and change != "96 pixels" else None
-            backbone = make_backbone(RepresentationSettings(backbone=EMBEDDED, side=side))
+            backbone = make_backbone(RepresentationSettings(backbone=POOLED, side=side))
             kept.keep(key, measured(images, classes, change, backbone))
     print(table(kept.rows))
 
