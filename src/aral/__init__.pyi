@@ -1,4 +1,5 @@
 from .acquisition import Acquisition, Need, PoolView, Predictions, TopScores, make_acquisition, select
+from .annotation import LoadedRun, load_run
 from .benchmarking import Method, RunSpec, make_learner, resolve, run
 from .data import DataSet, images_from_array, load
 from .errors import AralError, BadInput, RunFailed
@@ -18,6 +19,7 @@ __all__ = [
     "LabelledSet",
     "Learner",
     "LearnerSettings",
+    "LoadedRun",
     "Method",
     "Need",
     "NoClass",
@@ -38,6 +40,7 @@ __all__ = [
     "evaluate",
     "images_from_array",
     "load",
+    "load_run",
     "make_acquisition",
     "make_learner",
     "resolve",

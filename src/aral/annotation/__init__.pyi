@@ -8,7 +8,6 @@ from .classifier import (
     Description,
     Predicted,
     classify_file,
-    find_classifier,
     newest_classifier,
     predict,
 )
@@ -25,6 +24,7 @@ from .importing_labels import import_labels
 from .label_files import class_names_of
 from .label_formats.rows import ReadLabels, ReadOptions
 from .labels import Agreement, Anchoring, Disagreement, Label, LabelCounts, LabelUse, SuspectLabel
+from .loaded_run import LoadedRun, find_classifier, is_run_folder, load_run
 from .matching import ImageMatcher, Match, PathEnds
 from .model_cards import model_card
 from .models import Advice, ClassFigure, ModelRecord, Phase, TrainingState
@@ -97,6 +97,7 @@ __all__ = [
     "LabelImportResult",
     "LabelImports",
     "LabelUse",
+    "LoadedRun",
     "Match",
     "ModelRecord",
     "Pace",
@@ -138,6 +139,8 @@ __all__ = [
     "export",
     "find_classifier",
     "import_labels",
+    "is_run_folder",
+    "load_run",
     "model_card",
     "newest_classifier",
     "predict",

@@ -237,7 +237,10 @@ class Classifier:
         """
         found = classifier_state(state)
         if not found or settings.classifier is not None:
-            raise BadInput("This learner's classifier cannot be exported.", "Use the method 'graph-ssl'.")
+            raise BadInput(
+                "This learner's classifier cannot be exported: it belongs to no family of networks.",
+                "Use the method 'graph-ssl', or load the learner: aral.load_run(FOLDER).learner()",
+            )
         described = replace(description, family=settings.networks, latent_size=settings.latent_size)
         return Classifier(described, found, projection)
 
@@ -302,6 +305,12 @@ class Classifier:
         """
         if self.projection is None:
             raise BadInput("This classifier reads pixels, not features.", "Give it pixels.")
+        size = len(self.projection.mean)
+        if features.shape[1] != size:
+            raise BadInput(
+                f"The features have {features.shape[1]} columns, but the classifier reads {size}.",
+                "Give features of the same backbone.",
+            )
         return self.probabilities(ImageSet.of(project(self.projection, features)))
 
     @torch.no_grad()
@@ -405,24 +414,6 @@ class Predicted:
     unreadable: int
 
 
-def find_classifier(source: Path) -> Classifier:
-    """Load the classifier of an export, of a sealed folder, or the newest one of a project.
-
-    Raises:
-        BadInput: there is none.
-    """
-    for folder in (source, source / "model"):
-        if (folder / DESCRIPTION).is_file():
-            return Classifier.load(folder)
-    if source.is_file():
-        raise BadInput(
-            f"{source} is a file. Weights of other programs are never read: that could execute code in them.",
-            "Give the folder that aral export has written, or a project: aral export PHOTOS OUT",
-        )
-    with Project.open(source) as project:
-        return newest_classifier(project)
-
-
 def newest_classifier(project: Project) -> Classifier:
     """Load the newest classifier of a project.
 
@@ -444,7 +435,7 @@ def predict(
     """Classify every image below a folder and write a CSV file.
 
     Args:
-        classifier: as :func:`find_classifier` gives it.
+        classifier: as :func:`aral.annotation.find_classifier` gives it.
         photos: a folder of any depth.
         target: the file; written completely or not at all.
         max_pixels: larger images are refused by their header.

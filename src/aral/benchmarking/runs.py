@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,9 +132,10 @@ def run(
     strategy = strategy_of(spec)
     check_strategy(strategy, learner)
     check_budget(spec, data)
+    pace = replace(pace or Pace(), keep_rounds=spec.rounds.keep_checkpoints == "all")
     with Store.open(folder, create=True) as store:
         record_spec(store, spec, data)
-        options = SessionOptions(pace or Pace(), observer or Observer(), validation_of(spec))
+        options = SessionOptions(pace, observer or Observer(), validation_of(spec))
         session = Session(
             store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
         )
@@ -226,6 +227,10 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
                 "Put the old images back, or use another folder: --folder runs/NAME",
             )
         _record_projection(store, data)
+        if validated(old).rounds != spec.rounds:  # what is kept may be changed
+            old["rounds"] = json.loads(spec.rounds.model_dump_json())
+            write_settings(store.folder, old)
+            store.record_setting("spec", old)
         return
     table = json.loads(spec.model_dump_json())
     values: dict[str, Json] = {
@@ -240,6 +245,7 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
         "query size": spec.rounds.query_size,
         "budget": spec.rounds.budget,
         "pool size": len(data.pool),
+        "image shape": list(data.pool.shape),
         "test size": len(data.test),
         "pool fingerprint": fingerprint,
         "data fingerprint": data_fingerprint(data),
@@ -344,14 +350,27 @@ def recorded_hardware(folder: Path) -> Hardware | None:
 
 
 def read_spec(folder: Path) -> RunSpec:
-    """The specification of a run folder.
+    """The specification of a run folder, to continue the run.
 
     Raises:
         BadInput: the folder holds no run, or its acquisition is code of the user.
     """
+    spec = read_settings(folder)
+    for name in (spec.acquisition, spec.rounds.first_query):
+        if is_user_defined(name):
+            make_acquisition(name)  # refused: the folder may come from another person
+    return spec
+
+
+def read_settings(folder: Path) -> RunSpec:
+    """The specification of a run folder; an acquisition of the user is named in it, but not imported.
+
+    Raises:
+        BadInput: the folder holds no run.
+    """
     path = folder / SETTINGS_FILE
     try:
-        spec = validated(json.loads(path.read_text()))
+        return validated(json.loads(path.read_text()))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadInput(
             f"{folder} is not a run folder: it has no {SETTINGS_FILE}.", "Check the path."
@@ -360,7 +379,3 @@ def read_spec(folder: Path) -> RunSpec:
         raise BadInput(f"{path} cannot be read: {error}.", "Check its permissions.") from error
     except ValueError as error:
         raise BadInput(f"{path} is not valid JSON: {error}.", "Restore it, or start a new run.") from error
-    for name in (spec.acquisition, spec.rounds.first_query):
-        if is_user_defined(name):
-            make_acquisition(name)  # refused: the folder may come from another person
-    return spec

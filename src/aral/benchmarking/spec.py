@@ -57,6 +57,8 @@ class Rounds(Settings):
     first_query: str = "typiclust"  # acquisition of round 0, before any label
     validation_share: float = Field(0.0, ge=0, le=0.5)  # of the labels, spent but kept from training
     validation_steps: int = Field(100, ge=1)  # training steps between two validations
+    # Of which rounds weights are kept: of the last one, or of all; no result depends on it.
+    keep_checkpoints: Annotated[Literal["last", "all"], NOT_SHARED] = "last"
 
     def count(self, pool_size: int | None = None) -> int:
         """Number of rounds until the budget is spent, or until a pool of ``pool_size`` images is labelled."""
@@ -429,14 +431,14 @@ def flattened(spec: RunSpec) -> dict[str, Any]:
     return {name: _at(table, name) for name in _leaves(table, "")}
 
 
-REASONS = frozenset({"chosen", "representation_chosen"})
-"""Fields of a specification that say why, and change nothing."""
+WITHOUT_EFFECT = frozenset({"chosen", "representation_chosen", "rounds.keep_checkpoints"})
+"""Settings on which no result depends: reasons of choices, and what is kept."""
 
 
 def differences(one: RunSpec, other: RunSpec) -> list[str]:
-    """The settings in which two specifications differ, as ``name: one → other``; the reasons for them may."""
+    """The settings in which two specifications differ, as ``name: one → other``; those without effect may."""
     first, second = flattened(one), flattened(other)
-    found = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second} - REASONS)]
+    found = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second} - WITHOUT_EFFECT)]
     return [f"{name}: {a} → {b}" for name, a, b in found if a != b]
 
 

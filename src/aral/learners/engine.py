@@ -15,7 +15,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -540,6 +540,10 @@ class Engine(Learner):
     def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
         """See :meth:`aral.learners.prediction.Predictor.check_generated`."""
         return self._predictor.check_generated(labelled, stream)
+
+    def generate(self, classes: Int64[Tensor, " N"], stream: Stream) -> Float[Tensor, "N C H W"] | None:
+        """See :meth:`aral.learners.interface.Learner.generate`."""
+        return self._predictor.generate(classes, stream)
 
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:
         """Generated and reconstructed images, with the same z for every class of a column."""

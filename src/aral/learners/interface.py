@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
@@ -163,6 +163,18 @@ class Learner(ABC):
             stream: decides what is generated.
         """
         return {}
+
+    def generate(self, classes: Int64[Tensor, " N"], stream: Stream) -> Float[Tensor, "N C H W"] | None:
+        """G(z, y) of a class-conditional generator, in eval mode; ``None`` without one.
+
+        Args:
+            classes: of each image, 0..K-1.
+            stream: decides z ~ N(0, I).
+
+        Returns:
+            Pixels in [0, 1]; or features as the networks read them, one position an image.
+        """
+        return None
 
     @abstractmethod
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:

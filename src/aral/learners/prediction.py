@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softmax
 
@@ -210,19 +210,35 @@ class Predictor:
             ``generated recognised``: the share whose predicted class is y, in [0, 1]; with c classes 1/c is chance.
             Nothing for pixels, without a class-conditional generator, or with labels of fewer than two classes.
         """
-        nets, present = self._nets, np.unique(labelled.classes)
-        conditional = Net.GENERATOR in nets.modules and (nets.conditional or Net.CRITIC in nets.modules)
-        if not conditional or not labelled.images.is_features or present.size < 2:
+        present = np.unique(labelled.classes)
+        if not self._generates_classes or not labelled.images.is_features or present.size < 2:
             return {}
         features = gather(labelled.images, labelled.ids, symmetric=False).flatten(1).double().numpy()
         weights, bias = fit_logistic(features, labelled.classes, labelled.class_count, INVERSE_PENALTY)
         classes = torch.from_numpy(present).repeat_interleave(GENERATED_PER_CLASS)
-        latents = torch.randn(len(classes), nets.latent_size, generator=stream.torch())
-        with self._eval_mode():
-            given = one_hot(classes, nets.class_count).float()
-            generated = nets.generate(latents.to(self._device), given.to(self._device))
-        logits = generated.flatten(1).double().cpu().numpy() @ weights.T + bias
+        logits = self._generate(classes, stream).flatten(1).double().cpu().numpy() @ weights.T + bias
         return {"generated recognised": float((logits.argmax(axis=1) == classes.numpy()).mean())}
+
+    @torch.no_grad()
+    def generate(self, classes: Int64[Tensor, " N"], stream: Stream) -> Float[Tensor, "N C H W"] | None:
+        """See :meth:`aral.learners.interface.Learner.generate`."""
+        if not self._generates_classes:
+            return None
+        generated = self._generate(classes, stream)
+        of_features = self._settings.networks.pixel_range is PixelRange.REAL
+        return generated.float().cpu() if of_features else self._as_unit(generated.float())
+
+    @property
+    def _generates_classes(self) -> bool:
+        nets = self._nets
+        return Net.GENERATOR in nets.modules and (nets.conditional or Net.CRITIC in nets.modules)
+
+    def _generate(self, classes: Int64[Tensor, " N"], stream: Stream) -> Float[Tensor, "N C H W"]:
+        """G(z, y) with one z an image, in the range of the networks."""
+        latents = torch.randn(len(classes), self._nets.latent_size, generator=stream.torch())
+        with self._eval_mode():
+            given = one_hot(classes, self._nets.class_count).float()
+            return self._nets.generate(latents.to(self._device), given.to(self._device))
 
     @torch.no_grad()
     def gallery(self, images: ImageSet, per_class: int, stream: Stream) -> Gallery | None:

@@ -32,11 +32,13 @@ class Pace:
         log_steps: steps between two records of the losses. A phase may run in some steps only: each loss is
             recorded with its newest value since the last record.
         kept_checkpoints: how many of the newest checkpoints are kept.
+        keep_rounds: keep the last checkpoint of every round, and of pretraining, as well.
     """
 
     checkpoint_seconds: float = 60.0
     log_steps: int = 50
     kept_checkpoints: int = 2
+    keep_rounds: bool = False
 
 
 @dataclass
@@ -161,7 +163,10 @@ class Training:
 
     def _steps(self) -> int:
         """Steps of the present round."""
-        pretraining = self.position.round_number == PRETRAINING
+        return self._steps_of(self.position.round_number)
+
+    def _steps_of(self, round_number: int) -> int:
+        pretraining = round_number == PRETRAINING
         return self._learner.pretraining_steps if pretraining else self._learner.steps_per_round
 
     def _train(self, stopping: Callable[[], bool]) -> None:
@@ -254,8 +259,11 @@ class Training:
         self._store.record_checkpoint(name, position.round_number, position.step)
         rows = self._store.checkpoints()
         kept = {row.folder for row in rows[: self._pace.kept_checkpoints]}
-        for row in rows[self._pace.kept_checkpoints :]:
-            self._store.forget_checkpoint(row.folder)
+        if self._pace.keep_rounds:
+            kept |= {row.folder for row in rows if row.step >= self._steps_of(row.round)}
+        for row in rows:
+            if row.folder not in kept:
+                self._store.forget_checkpoint(row.folder)
         checkpoints.prune(self.folder, kept)
 
     def _report(self, kind: str, message: str) -> None:
