@@ -92,7 +92,7 @@ def test_a_learner_with_the_data_gives_propagated_labels(all_kept: Path) -> None
     answers = {a.image_id: a.class_index for each in loaded.rounds for a in each.answers.values()}
     assert len(answers) == 12
     agree = [int(found[row].argmax()) == answer for row, answer in answers.items()]
-    assert sum(agree) >= 9, "neighbours may outvote a label"
+    assert sum(agree) >= 7, "neighbours may outvote a label"
     with pytest.raises(ValueError, match="no labels to propagate"):
         loaded.learner().predict(data.pool, {aral.Need.PROPAGATED}, aral.Stream.root(0))
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from aral import __version__
 from aral.loop import Store
@@ -147,3 +148,17 @@ def test_demo_compares_three_methods_on_photographs(aral, here, monkeypatch, cap
     assert (here / "demo" / "curves.png").stat().st_size > 1000
     assert "aral label demo/unsorted --classes cardboard," in said
     assert len(list((here / "demo" / "unsorted").iterdir())) == 180
+
+
+def test_a_run_folder_stands_in_for_a_project(aral, mine: Path, here: Path, capsys) -> None:
+    (here / "photos").mkdir()
+    Image.new("L", (8, 8), 90).save(here / "photos" / "a.png")
+    assert aral("predict", "mine", "photos", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 1
+    assert aral("export", "mine", "out", "--format", "model") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("The classifier is exported to out: README.md") and "no annotators" in printed
+    assert (here / "out" / "report.html").is_file() and (here / "out" / "model" / "model.json").is_file()
+    assert aral("predict", "out", "photos", "--target", "again.csv") == 0
+    assert (here / "again.csv").read_text() == (here / "predictions.csv").read_text()
+    assert aral("export", "mine", "out", "--format", "csv") == 2

@@ -15,6 +15,7 @@ from .consensus import Action
 from .doctor import Check, examine
 from .estimate import Estimate
 from .exporting import Exported, export
+from .exporting_runs import RUN_FORMATS, export_run
 from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
 from .grid import GridCell, GridPage
 from .images import ImageStatus, ProjectImage
@@ -63,6 +64,7 @@ __all__ = [
     "LABEL_STUDIO",
     "MOST_BUDGET",
     "MOST_DRAWN",
+    "RUN_FORMATS",
     "Action",
     "Advice",
     "Agreement",
@@ -137,6 +139,7 @@ __all__ = [
     "exact_interval",
     "examine",
     "export",
+    "export_run",
     "find_classifier",
     "import_labels",
     "is_run_folder",

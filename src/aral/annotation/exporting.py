@@ -25,6 +25,7 @@ from aral.annotation.formats import (
     LABELS_CSV,
     LABELS_JSONL,
     UNREADABLE,
+    Format,
     LabelRow,
     Placing,
     as_csv,
@@ -77,7 +78,7 @@ FILES = (
 """Every file that an export may write."""
 
 MOST_NAME_BYTES = 240
-MODEL_FORMATS = ("model", "torch-export", "onnx", "trunk")
+MODEL_FORMATS: tuple[Format, ...] = ("model", "torch-export", "onnx", "trunk")
 UNPUBLISHED = ".tmp-export-"
 """Prefix of the folder in the target in which an export is prepared."""
 
@@ -129,16 +130,45 @@ def export(
             damaged, or a graph is to be written and its backbone is missing or another one.
         RunFailed: the disk is full, a file cannot be written, or a download failed.
     """
+    check_formats(formats)
+    _check_place(project, target, formats)
+    return write_whole(
+        target, lambda folder: _write(project, folder, formats, placing, licence, download), further
+    )
+
+
+def check_formats(formats: Collection[str]) -> None:
+    """Refuse formats that are unknown, or need packages that are missing.
+
+    Raises:
+        BadInput: names the format or the packages.
+    """
     for format in formats:
         if format not in FORMATS:
             raise unknown_name("format", format, FORMATS)
     if {"onnx", "trunk"} & set(formats):
         require_onnx()
-    made = _prepare(project, target, formats)
+
+
+def write_whole(
+    target: Path, write: Callable[[Path], Exported], further: Callable[[Path], Sequence[str]] | None = None
+) -> Exported:
+    """Write an export beside the files that are there, and replace them at the end.
+
+    Args:
+        target: the folder, made if missing.
+        write: writes everything into the empty folder that it is given.
+        further: writes more files into it, and returns their names.
+
+    Raises:
+        BadInput: the target cannot be used.
+        RunFailed: the disk is full, or a file cannot be written; nothing has changed then.
+    """
+    made = _prepare(target)
     try:
         with TemporaryDirectory(prefix=UNPUBLISHED, dir=target) as name:
             folder = Path(name)
-            done = _write(project, folder, formats, placing, licence, download)
+            done = write(folder)
             files = (*done.files, *(further(folder) if further else ()))
             _publish(folder, target)
         return replace(done, target=target, files=files, notes=(*done.notes, *_older(target, files)))
@@ -155,12 +185,8 @@ def export(
                 folder.rmdir()
 
 
-def _prepare(project: Project, target: Path, formats: Collection[str]) -> list[Path]:
-    """Make the folder, and see that files can be made in it.
-
-    Returns:
-        the folders that were made, the innermost first.
-    """
+def _check_place(project: Project, target: Path, formats: Collection[str]) -> None:
+    """Refuse a folder of the project itself."""
     resolved = target.resolve()
     if resolved == project.photos or resolved.is_relative_to(project.folder):
         raise BadInput(f"{target} is the folder of the photos or the project.", "Give another folder.")
@@ -169,6 +195,14 @@ def _prepare(project: Project, target: Path, formats: Collection[str]) -> list[P
             f"{target} lies in the folder of the photos: the exported images would be imported as further photos.",
             "Give another folder.",
         )
+
+
+def _prepare(target: Path) -> list[Path]:
+    """Make the folder, and see that files can be made in it.
+
+    Returns:
+        the folders that were made, the innermost first.
+    """
     made = [folder for folder in (target, *target.parents) if not folder.exists()]
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -260,6 +294,28 @@ def _export_model(
         return None
     classifier = _named_as_now(project, record, Classifier.load(project.folder / record.folder))
     model = ExportedModel(record, classifier, licence=licence or default_licence(classifier.description))
+    return write_model(model, target, formats, download)
+
+
+def write_model(
+    model: ExportedModel, target: Path, formats: Collection[str], download: bool = False
+) -> ExportedModel:
+    """Write a classifier in those of the formats that are of models, with its metadata.
+
+    Args:
+        model: the classifier and its figures.
+        target: an empty folder.
+        formats: some of :data:`FORMATS`.
+        download: whether weights of its backbone that are not on this machine may be fetched.
+
+    Returns:
+        The same with the files that were written, and notes on what was not.
+
+    Raises:
+        BadInput: a graph is to be written and its backbone is missing or another one.
+        RunFailed: a file cannot be written, or a download failed.
+    """
+    classifier = model.classifier
     described = metadata(model)
     files, graphs, notes = [METADATA_FILE], [], []
     if "model" in formats:

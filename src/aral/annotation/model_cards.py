@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from aral import __version__
 from aral.annotation import (
@@ -34,6 +36,8 @@ from aral.plural import counted
 DEFAULT_LICENCE = "not stated; trained from random weights, without weights of others"
 """What the metadata of a classifier on pixels state about its licence where none is given."""
 
+ALWAYS_A_CLASS = "It always predicts one of its classes, also for an image that shows none of them."
+
 MODEL = "model"
 """The sealed folder of an exported classifier."""
 
@@ -52,6 +56,7 @@ class ExportedModel:
         graphs: the graphs among them.
         licence: of the classifier.
         notes: what was not written and why, as sentences.
+        measured_on: the images on which its accuracy was measured.
     """
 
     record: ModelRecord
@@ -60,6 +65,7 @@ class ExportedModel:
     graphs: tuple[Portable, ...] = ()
     licence: str = DEFAULT_LICENCE
     notes: tuple[str, ...] = ()
+    measured_on: Literal["estimate set", "test set"] = "estimate set"
 
 
 def default_licence(description: Description) -> str:
@@ -83,7 +89,7 @@ def model_card(project: Project, exported: ExportedModel | None = None) -> str:
     model = exported.record if exported else project.models.newest()
     counts, found = project.labels.counts(), project.images.status_counts()
     title = "Image classifier for" if model else "Labels of"
-    lines = [*_header(project, model), f"# {title} {_plain(project.photos.name)}", ""]
+    lines = [*_header(project, model), f"# {title} {plain(project.photos.name)}", ""]
     if model is None:
         lines += ["No classifier has been trained yet; this export holds labels only.", ""]
     else:
@@ -106,15 +112,24 @@ def model_card(project: Project, exported: ExportedModel | None = None) -> str:
     if model is not None:
         lines += _limits(project, model)
     if exported is not None:
-        lines += [*_backbone(exported.classifier), *_use(exported), *_licence(exported)]
+        lines += use_of(exported)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def use_of(exported: ExportedModel) -> list[str]:
+    """The sections on backbone, use and licence of an exported classifier."""
+    return [*_backbone(exported.classifier), *_use(exported), *_licence(exported)]
+
+
 def _header(project: Project, model: ModelRecord | None) -> list[str]:
-    """YAML front matter, as model hubs read it; a JSON list is valid YAML."""
     names = class_names(project, model) if model else [each.name for each in project.classes.all()]
-    kind = ["library_name: aral", "pipeline_tag: image-classification"] if model else []
-    return ["---", *kind, f"classes: {json.dumps(names)}", "---", ""]
+    return card_header(names, model is not None)
+
+
+def card_header(names: Sequence[str], with_model: bool) -> list[str]:
+    """YAML front matter, as model hubs read it; a JSON list is valid YAML."""
+    kind = ["library_name: aral", "pipeline_tag: image-classification"] if with_model else []
+    return ["---", *kind, f"classes: {json.dumps(list(names))}", "---", ""]
 
 
 def class_names(project: Project, model: ModelRecord) -> list[str]:
@@ -127,7 +142,7 @@ def metadata(exported: ExportedModel) -> dict[str, Json]:
     """What programs need to know about an exported classifier, as JSON; ``docs/formats.md`` explains it."""
     model, classifier = exported.record, exported.classifier
     estimate, names = model.estimate, list(classifier.description.class_names)
-    in_estimate_set = [figure.recall.count if figure.recall else 0 for figure in model.per_class]
+    measured_on = [figure.recall.count if figure.recall else 0 for figure in model.per_class]
     return {
         "format": 1,
         "aral": __version__,
@@ -163,7 +178,7 @@ def metadata(exported: ExportedModel) -> dict[str, Json]:
         "labels": {
             "trained_on": model.trained_on,
             "training": dict(zip(names, (figure.labels for figure in model.per_class), strict=True)),
-            "estimate_set": dict(zip(names, in_estimate_set, strict=True)),
+            exported.measured_on.replace(" ", "_"): dict(zip(names, measured_on, strict=True)),
         },
         "round": model.round,
     }
@@ -202,9 +217,9 @@ def _backbone(classifier: Classifier) -> list[str]:
         "",
         "The classifier reads features of a network that was trained on other images and is not changed.",
         "",
-        f"- Name: {_plain(features.backbone)}",
-        f"- Licence of its weights: {_plain(features.licence)}",
-        f"- Source: {_plain(features.source)}",
+        f"- Name: {plain(features.backbone)}",
+        f"- Licence of its weights: {plain(features.licence)}",
+        f"- Source: {plain(features.source)}",
         f"- SHA-256 of its weights: {features.digest}",
         f"- Input: {height}×{width}; {classifier.preprocessing.in_words()}.",
         f"- Features: {count}, {reduced}.",
@@ -214,13 +229,13 @@ def _backbone(classifier: Classifier) -> list[str]:
 
 def _licence(exported: ExportedModel) -> list[str]:
     features = exported.classifier.description.features_of
-    lines = ["## Licence", "", _plain(exported.licence)]
+    lines = ["## Licence", "", plain(exported.licence)]
     if features is not None and exported.graphs:
         graphs = " and ".join(f"`{graph.file}`" for graph in exported.graphs)
         lines += [
             "",
             f"{graphs} {'holds' if len(exported.graphs) == 1 else 'hold'} the weights of the backbone "
-            f"{_plain(features.backbone)}, licence {_plain(features.licence)}.",
+            f"{plain(features.backbone)}, licence {plain(features.licence)}.",
         ]
     return lines
 
@@ -242,7 +257,7 @@ def _origins(project: Project) -> list[str]:
 
 def _origin(provenance: Provenance) -> str:
     if provenance.round is not None:
-        return f"queried by the acquisition function {_plain(provenance.strategy or 'unknown')}"
+        return f"queried by the acquisition function {plain(provenance.strategy or 'unknown')}"
     return {
         BY_CHANCE: "of images drawn at random",
         ESTIMATE_SET: "of images drawn for the estimate set",
@@ -250,7 +265,7 @@ def _origin(provenance: Provenance) -> str:
         IMPORT: "imported",
         LABEL_STUDIO: "from Label Studio",
         "": "of unrecorded origin",
-    }.get(provenance.strategy, f"of the origin {_plain(provenance.strategy)}")
+    }.get(provenance.strategy, f"of the origin {plain(provenance.strategy)}")
 
 
 def _limits(project: Project, model: ModelRecord) -> list[str]:
@@ -270,13 +285,13 @@ def _limits(project: Project, model: ModelRecord) -> list[str]:
         "",
         f"- {sampled}",
         *([f"- {measured}"] if model.estimate else []),
-        "- It always predicts one of its classes, also for an image that shows none of them.",
+        f"- {ALWAYS_A_CLASS}",
         "",
     ]
 
 
 def _figures(project: Project, model: ModelRecord) -> list[str]:
-    shown = [_plain(name) for name in class_names(project, model)]
+    shown = [plain(name) for name in class_names(project, model)]
     lines = [
         f"Round {model.round}, trained on {counted(model.trained_on, 'label')} in {model.seconds:.0f} s.",
         "",
@@ -284,6 +299,20 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
         "",
         estimate_sentence(model.estimate),
         *([sampling_note(model.estimate)] if model.estimate else []),
+        *class_figures_table(shown, model),
+    ]
+    advice = advise(project.models.all(), 50)
+    return [*lines, "", advice.reason if isinstance(advice, Unknown) else advice.sentence, ""]
+
+
+def class_figures_table(shown: Sequence[str], model: ModelRecord) -> list[str]:
+    """Labels and recall of each class, and the confusion matrix, in Markdown.
+
+    Args:
+        shown: names of the classes, escaped.
+        model: its figures.
+    """
+    lines = [
         "",
         "| class | training labels | recall | estimated on |",
         "|---|---|---|---|",
@@ -296,8 +325,7 @@ def _figures(project: Project, model: ModelRecord) -> list[str]:
     lines += [f"| | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
     for name, row in zip(shown, model.confusion, strict=True):
         lines.append(f"| {name} | {' | '.join(str(count) for count in row)} |")
-    advice = advise(project.models.all(), 50)
-    return [*lines, "", advice.reason if isinstance(advice, Unknown) else advice.sentence, ""]
+    return lines
 
 
 def _annotators(project: Project) -> list[str]:
@@ -348,7 +376,7 @@ def _use(exported: ExportedModel) -> list[str]:
             "are scaled to eight; a colour profile is converted to sRGB; transparency is laid over white; all modes "
             f"become RGB. {_reduction(exported.classifier)}The Python files do this.",
             f"- Output `probabilities`: float32, N×K, in the order of `classes` in `{METADATA_FILE}`: "
-            f"{', '.join(_plain(name) for name in names)}.",
+            f"{', '.join(plain(name) for name in names)}.",
             "",
         ]
     for graph in exported.graphs:
@@ -382,7 +410,7 @@ SNIPPETS = {
 """Name and content of the Python file for each graph."""
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name with Markdown and HTML escaped."""
     text = name.encode("utf-8", "replace").decode().replace("\n", " ").replace("\r", " ")
     for sign in "\\`*_{}[]<>#|":

@@ -11,6 +11,7 @@ import typer
 
 from aral import annotation, benchmarking, reports
 from aral.annotation import LabelImport, LabelImportResult, Project, ReadOptions, UndoneImport
+from aral.annotation.exporting import MODEL_FORMATS
 from aral.annotation.rejected import rejection_lines
 from aral.cli.options import AsJson, Download
 from aral.cli.printing import say
@@ -31,13 +32,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export_command(
-    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    folder: Annotated[Path, typer.Argument(help="The photos, the project's folder, or a run folder.")],
     target: Annotated[Path, typer.Argument(help="The folder to write to.")],
     format: Annotated[
         list[str] | None,
         typer.Option(
             help=f"One of {', '.join(annotation.FORMATS)}; may be repeated. "
-            f"Default: {', '.join(annotation.DEFAULT_FORMATS)}."
+            f"Default: {', '.join(annotation.DEFAULT_FORMATS)}; of these, a run has those of its classifier."
         ),
     ] = None,
     everything: Annotated[
@@ -48,9 +49,41 @@ def export_command(
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder."""
+    """Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder.
+
+    Of a run folder, the classifier of its last round is written, with model card and report.
+    """
+    if annotation.is_run_folder(folder):
+        run = annotation.load_run(folder)
+        done = annotation.export_run(
+            run,
+            target,
+            MODEL_FORMATS if everything else format or annotation.RUN_FORMATS,
+            licence=licence,
+            download=download,
+            further=lambda into: reports.write_report_page(run.record, into),
+        )
+        exported = "The classifier is"
+    else:
+        done = _export_project(folder, target, everything, format, images, licence, download)
+        exported = counted(done.labels, "label is", "labels are")
+    if as_json:
+        say(json.dumps({**asdict(done), "target": str(target)}, indent=2))
+        return
+    _print_export(done, exported)
+
+
+def _export_project(
+    folder: Path,
+    target: Path,
+    everything: bool,
+    format: list[str] | None,
+    images: annotation.Placing,
+    licence: str,
+    download: bool,
+) -> annotation.Exported:
     with Project.open(folder) as project:
-        done = annotation.export(
+        return annotation.export(
             project,
             target,
             annotation.FORMATS if everything else format or annotation.DEFAULT_FORMATS,
@@ -59,10 +92,6 @@ def export_command(
             download=download,
             further=lambda into: export_report(project, into),
         )
-    if as_json:
-        say(json.dumps({**asdict(done), "target": str(target)}, indent=2))
-        return
-    _print_export(done)
 
 
 def export_report(project: Project, target: Path) -> list[str]:
@@ -83,10 +112,8 @@ def export_report(project: Project, target: Path) -> list[str]:
     return []
 
 
-def _print_export(done: annotation.Exported) -> None:
-    say(
-        f"{counted(done.labels, 'label is', 'labels are')} exported to {done.target}: {', '.join(done.files)}"
-    )
+def _print_export(done: annotation.Exported, exported: str) -> None:
+    say(f"{exported} exported to {done.target}: {', '.join(done.files)}")
     for note in done.notes:
         say(note)
     if done.left_out:

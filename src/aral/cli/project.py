@@ -44,7 +44,9 @@ def status_command(
 
 
 def predict_command(
-    model: Annotated[Path, typer.Argument(help="An export, a model folder, or a project: its newest model.")],
+    model: Annotated[
+        Path, typer.Argument(help="An export, a model folder, a run folder, or a project: its newest model.")
+    ],
     photos: Annotated[Path, typer.Argument(help="The folder of new images.")],
     target: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("predictions.csv"),
     max_pixels: MaxPixels = None,

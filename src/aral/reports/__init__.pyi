@@ -8,6 +8,7 @@ from .files import (
     write_files,
     write_project_report,
     write_report,
+    write_report_page,
 )
 from .project_runs import Photo, ProjectView, project_view
 from .run_report import as_json
@@ -34,4 +35,5 @@ __all__ = [
     "write_files",
     "write_project_report",
     "write_report",
+    "write_report_page",
 ]

@@ -59,6 +59,16 @@ def write_report(record: RunRecord, reference: float | None = None, target: Path
     return folder / REPORT_NAME
 
 
+def write_report_page(record: RunRecord, target: Path) -> list[str]:
+    """Write report.html of a run into another folder; its name.
+
+    Raises:
+        RunFailed: it cannot be written.
+    """
+    write_files(target, {REPORT_NAME: report_page(record).encode("utf-8", "replace")})
+    return [REPORT_NAME]
+
+
 def write_project_report(record: RunRecord, project: ProjectView, folder: Path) -> Path:
     """Write report.html of a project's run into a folder of its own; the run folder is not changed.
 
