@@ -310,3 +310,52 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
         check_comparable([run, replace(run, name="copy")])
     with pytest.raises(BadInput, match="no run"):
         check_comparable([])
+
+
+def with_metric(records: list[RunRecord], values: dict[str, tuple[float, ...]]) -> list[RunRecord]:
+    """The runs with a balanced accuracy, and the recall of `cat`, in each round, by method."""
+    return [
+        replace(
+            record,
+            data=DataRecord("shapes", class_names=("cat", "dog")),
+            rounds=tuple(
+                replace(
+                    each, numbers={**each.numbers, "balanced accuracy": value}, recalls={"cat": value / 2}
+                )
+                for each, value in zip(record.rounds, values[record.method], strict=True)
+            ),
+        )
+        for record in records
+    ]
+
+
+def test_another_metric_takes_the_place_of_the_accuracy() -> None:
+    """The method has the better accuracy, and the worse balanced accuracy."""
+    values = {"supervised+random": (0.4, 0.6, 0.6), "supervised+badge": (0.4, 0.4, 0.4)}
+    records = with_metric(runs_with_gains((0.04, 0.05, 0.06)), values)
+    found = compare_runs(records, metric="balanced-accuracy")
+    assert found.metric == "balanced accuracy" and found.measure == "balanced accuracy on the test set"
+    assert [point.mean for point in found.curves] == pytest.approx([0.4, 0.6, 0.6, 0.4, 0.4, 0.4])
+    along, end = found.verdicts
+    assert along.test is not None and along.test.mean == pytest.approx(0.4 - 0.55)
+    assert end.test is not None and end.test.mean == pytest.approx(0.4 - 0.6)
+    recall = compare_runs(records, metric="recall of cat").verdicts[1]
+    assert recall.test is not None and recall.test.mean == pytest.approx(0.2 - 0.3)
+    by_accuracy = compare_runs(records)
+    assert by_accuracy.metric == "accuracy" and by_accuracy.verdicts[0].verdict is Verdict.BETTER
+
+
+def test_metrics_at_the_end_of_the_runs() -> None:
+    records = runs_with_gains((0.04, 0.06))
+    values = {"supervised+random": (0.4, 0.6, 0.6), "supervised+badge": (0.4, 0.4, 0.4)}
+    rows = {(row.method, row.metric): row for row in compare_runs(with_metric(records, values)).ends}
+    accuracy = rows["supervised+badge", "accuracy"]
+    assert accuracy.mean == pytest.approx(0.8) and accuracy.deviation == pytest.approx(0.02 / 2**0.5)
+    assert (accuracy.seeds, accuracy.labelled) == (2, (30, 30))
+    assert rows["supervised+random", "recall of cat"].mean == pytest.approx(0.3)
+    assert ("supervised+random", "macro F1") not in rows
+
+
+def test_a_metric_that_no_run_has_is_refused() -> None:
+    with pytest.raises(BadInput, match="No run has recorded the macro F1"):
+        compare_runs(runs_with_gains((0.1,)), metric="macro F1")

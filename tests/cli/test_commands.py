@@ -64,6 +64,15 @@ def test_report_of_one_and_of_several_runs(aral, here, capsys) -> None:
     assert aral("report", *folders, "--target", "both") == 0
     assert "supervised+max-entropy" in capsys.readouterr().out
     assert (here / "both" / "comparison.html").exists()
+    assert aral("report", *folders, "--metric", "macro-f1", "--target", "f1") == 0
+    assert "Compared by the macro F1" in capsys.readouterr().out
+    assert "Recall by class" in (here / "f1" / "comparison.html").read_text()
+    assert json.loads((here / "f1" / "verdicts.json").read_text())["metric"] == "macro F1"
+    assert aral("report", *folders, "--metric", "macro-f2") == 2
+    assert "Did you mean 'macro F1'" in capsys.readouterr().err
+    assert aral("report", folders[0], "--json") == 0
+    (row, *_) = json.loads(capsys.readouterr().out)[0]["rounds"]
+    assert row["balanced accuracy"] == pytest.approx(sum(row["recall"].values()) / len(row["recall"]))
 
 
 def test_dry_run_and_settings_print_json_and_do_nothing(aral, here, capsys) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, recall_score
 
 from aral.acquisition import Need, Predictions
-from aral.learners.evaluation import evaluate, evaluate_probabilities
+from aral.learners.evaluation import class_recalls, evaluate, evaluate_probabilities, metrics_of
 from aral.learners.interface import Learner
 from aral.types import ImageSet, LabelledSet
 
@@ -35,6 +36,8 @@ def test_by_hand() -> None:
     assert found.confusion.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
     assert found.numbers == {
         "accuracy": found.accuracy,
+        "balanced accuracy": pytest.approx((1 / 2 + 1 + 1 / 2) / 3),
+        "macro F1": pytest.approx((2 / 4 + 2 / 3 + 2 / 3) / 3),
         "negative log-likelihood": found.negative_log_likelihood,
         "calibration error": found.calibration_error,
     }
@@ -103,3 +106,41 @@ def test_evaluate_reads_probabilities_in_order_of_id() -> None:
     assert asked == [([1, 2, 4, 6, 8], [Need.PROBABILITIES])]
     assert found.accuracy == pytest.approx(0.6)
     assert found.confusion.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
+
+
+def test_metrics_of_a_confusion_matrix_by_hand() -> None:
+    """Classes of 90, 8 and 2 images: always predicting the first is 90 % accurate, and no better than chance."""
+    confusion = np.array([[80, 10, 0], [4, 4, 0], [1, 0, 1]])
+    assert class_recalls(confusion).tolist() == [80 / 90, 0.5, 0.5]
+    assert metrics_of(confusion) == {
+        "balanced accuracy": pytest.approx((80 / 90 + 0.5 + 0.5) / 3),
+        # 2·TP / (2·TP + FP + FN)
+        "macro F1": pytest.approx((160 / (160 + 5 + 10) + 8 / (8 + 10 + 4) + 2 / (2 + 0 + 1)) / 3),
+    }
+    constant = metrics_of(np.array([[90, 0, 0], [8, 0, 0], [2, 0, 0]]))
+    assert constant["balanced accuracy"] == pytest.approx(1 / 3)
+    assert constant["macro F1"] == pytest.approx((180 / 190) / 3)
+
+
+def test_classes_without_images_are_left_out() -> None:
+    """The third class has no image; it is predicted once, so F1 counts it and recall does not. The fourth is absent."""
+    confusion = np.array([[3, 0, 1, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    recalls = class_recalls(confusion)
+    assert recalls[:2].tolist() == [0.75, 1.0] and np.isnan(recalls[2:]).all()
+    found = metrics_of(confusion)
+    assert found["balanced accuracy"] == pytest.approx(1.75 / 2)
+    assert found["macro F1"] == pytest.approx((6 / 7 + 1 + 0) / 3)
+    assert metrics_of(np.zeros((2, 2), np.int64)) == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    true, predicted = (np.array(column) for column in zip(*pairs, strict=True))
+    confusion = np.zeros((4, 4), dtype=np.int64)
+    np.add.at(confusion, (true, predicted), 1)
+    found = metrics_of(confusion)
+    present = np.unique(true)
+    recalls = recall_score(true, predicted, labels=present, average="macro", zero_division=0.0)
+    assert found["balanced accuracy"] == pytest.approx(recalls)
+    assert found["macro F1"] == pytest.approx(f1_score(true, predicted, average="macro", zero_division=0.0))

@@ -20,7 +20,7 @@ from aral.errors import BadInput, RunFailed
 from aral.loop import Store
 from aral.reports import write_comparison, write_report
 from aral.reports.html import report_page
-from aral.reports.run_report import rounds_table, state
+from aral.reports.run_report import recall_table, rounds_table, state
 
 MakeRun = Callable[..., Path]
 HOSTILE = "<script>alert(1)</script>\"' onload=x &amp; {{ 7*7 }}"
@@ -343,9 +343,44 @@ def test_rounds_as_a_table(make_run: MakeRun) -> None:
     record = read_run(make_run(accuracies=(0.5, None), numbers={"odd": 1 / 3}))
     table = rounds_table(record)
     assert table.head == (
-        "round", "labels", "accuracy, %", "latent KL", "latent std", "odd", "sampler AUC",
-        "train seconds", "query seconds",
+        "round", "labels", "accuracy, %", "balanced accuracy, %", "macro F1, %", "latent KL", "latent std",
+        "odd", "sampler AUC", "train seconds", "query seconds",
     )  # fmt: skip
-    assert table.rows[0] == ("0", "10", "50.00", "12.5", "0.8", "0.3333", "0.7", "40", "2.5")
-    assert table.rows[1] == ("1", "20", *7 * ("–",))
+    assert table.rows[0] == (
+        "0",
+        "10",
+        "50.00",
+        "58.33",
+        "51.85",
+        "12.5",
+        "0.8",
+        "0.3333",
+        "0.7",
+        "40",
+        "2.5",
+    )
+    assert table.rows[1] == ("1", "20", *9 * ("–",))
     assert state(record) == "Round 1 is being labelled or trained."
+
+
+def test_recall_by_class_as_a_table(make_run: MakeRun) -> None:
+    """Of the classes 4, 4 and 2 images, 3, 4 and 0 are right."""
+    folder = make_run(accuracies=(0.5, 0.6, None))
+    table = recall_table(read_run(folder))
+    assert table.head == ("class", "10 labels", "20 labels")
+    assert table.rows == (("circle", "75.0", "75.0"), ("square", "100.0", "100.0"), ("star", "0.0", "0.0"))
+    assert "Recall by class" in Page(report_page(read_run(folder))).text
+    assert not recall_table(read_run(make_run("new", accuracies=(None,)))).rows
+
+
+def test_of_many_classes_and_rounds_the_table_of_recalls_has_some(make_run: MakeRun) -> None:
+    record = read_run(make_run())
+    rounds = tuple(
+        replace(record.rounds[0], labelled=10 * number, recalls={f"c{k}": (k % 50) / 50 for k in range(40)})
+        for number in range(1, 21)
+    )
+    table = recall_table(replace(record, rounds=rounds))
+    assert (
+        table.head[:2] == ("class", "10 labels") and table.head[-1] == "200 labels" and len(table.head) == 7
+    )
+    assert [row[0] for row in table.rows] == [f"c{k}" for k in range(30)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from aral.benchmarking import DataRecord, LossTrace, read_run
+from aral.benchmarking import DataRecord, LossTrace, metric_named, read_run
 from aral.errors import BadInput
 from aral.loop import Stage, Store
 from aral.reports import as_json
+from aral.reports.files import rounds_csv
 from aral.types import ClassAnswer, NoClass, NoClassAnswer
 
 MakeRun = Callable[..., Path]
@@ -120,3 +122,44 @@ def test_a_folder_that_is_no_run_and_damaged_settings_are_refused(make_run: Make
     (folder / "settings.json").write_text("{")
     with pytest.raises(BadInput, match=r"settings\.json cannot be read"):
         read_run(folder)
+
+
+def test_metrics_of_classes_are_recorded_or_come_from_the_confusion_matrix(make_run: MakeRun) -> None:
+    """A run of an earlier version has a confusion matrix only: 3 of 4, 4 of 4 and 0 of 2 images are right."""
+    second = read_run(make_run()).rounds[1]
+    assert second.recalls == {"circle": 0.75, "square": 1.0, "star": 0.0}
+    assert second.metric("balanced accuracy") == pytest.approx(1.75 / 3)
+    assert second.metric("macro F1") == pytest.approx((6 / 9 + 8 / 9 + 0) / 3)
+    assert second.metric("recall of circle") == 0.75 and second.metric("recall of moon") is None
+    newer = read_run(make_run("newer", numbers={"macro F1": 0.25})).rounds[1]
+    assert newer.metric("macro F1") == 0.25
+    unfinished = read_run(make_run("unfinished", accuracies=(None,))).rounds[0]
+    assert unfinished.recalls == {} and unfinished.metric("balanced accuracy") is None
+
+
+def test_recalls_are_in_json_and_csv(make_run: MakeRun) -> None:
+    record = read_run(make_run(accuracies=(0.5,)))
+    (row,) = as_json(record)["rounds"]  # type: ignore[misc, union-attr]
+    assert row["recall"] == {"circle": 0.75, "square": 1.0, "star": 0.0}  # type: ignore[index, call-overload]
+    assert row["balanced accuracy"] == pytest.approx(1.75 / 3)  # type: ignore[index, call-overload]
+    rows = {each["metric"]: each["value"] for each in csv.DictReader(rounds_csv([record]).splitlines())}
+    assert rows["recall of star"] == "0.0" and float(rows["macro F1"]) == pytest.approx(14 / 27)
+
+
+@pytest.mark.parametrize(
+    ("text", "metric"),
+    [
+        ("accuracy", "accuracy"),
+        ("balanced-accuracy", "balanced accuracy"),
+        ("Macro_F1", "macro F1"),
+        ("recall of cat", "recall of cat"),
+    ],
+)
+def test_metrics_by_name(text: str, metric: str) -> None:
+    assert metric_named(text, ("cat", "dog")) == metric
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    for text, problem in (("macro F2", "Unknown metric"), ("recall of cow", "Unknown class")):
+        with pytest.raises(BadInput, match=problem):
+            metric_named(text, ("cat", "dog"))

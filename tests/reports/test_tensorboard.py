@@ -50,7 +50,7 @@ def test_every_number_goes_along_with_its_step(make_run: MakeRun) -> None:
     assert losses == [(8.0, 0), (2.0, 3), (8.0, 4), (2.0, 7)], "four steps a round, counted on"
     odd = [value for tag, value, _ in writer.scalars if tag == "loss/<b>odd</b>"]
     assert odd[0] == 1.0 and math.isnan(odd[1])
-    assert len(writer.scalars) == 2 * (6 + 2 * 2)
+    assert len(writer.scalars) == 2 * (8 + 3 + 2 * 2)
     assert writer.texts == [("run", "    aral+aral on shapes (JPEG copy), seed 3", 0)]
 
 

@@ -136,3 +136,32 @@ def test_unequal_conditions_are_said() -> None:
     first, second = condition_lines(comparison)
     assert "0123456789ab (2 runs verified)" in first and "UNEQUAL: training.steps: a 1, b 2" in second
     assert condition_lines(replace(comparison, conditions=Conditions())) == []
+
+
+def test_another_metric_is_named_in_the_text() -> None:
+    records = [
+        replace(
+            record,
+            rounds=tuple(
+                replace(each, numbers={**each.numbers, "macro F1": each.accuracy or 0.0})
+                for each in record.rounds
+            ),
+        )
+        for record in runs_with_gains((0.04, 0.05, 0.06))
+    ]
+    text = comparison_text(compare_runs(records, metric="macro F1"))
+    assert text.startswith("Compared by the macro F1") and "final macro F1: better" in text
+    assert "labels for 75.0 % macro F1:" in text
+    plain = comparison_text(compare_runs(records))
+    assert "final accuracy: better" in plain and "Compared by" not in plain
+    table = plain.split("\n\n")[1]
+    assert table.splitlines()[0].split() == [
+        "method",
+        "labels",
+        "accuracy",
+        "balanced",
+        "accuracy",
+        "macro",
+        "F1",
+    ]
+    assert "75.00 ± 0.00 (3)" in table

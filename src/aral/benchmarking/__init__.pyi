@@ -15,6 +15,7 @@ from .comparison import (
     within_margin,
 )
 from .cost import DefaultSeeds, default_seeds
+from .end_metrics import EndRow
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
@@ -22,7 +23,17 @@ from .hardware import Hardware, measured, processors
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
-from .records import DataRecord, LossTrace, RoundRecord, RunRecord, read_run
+from .records import (
+    ACCURACY,
+    METRICS,
+    RECALL,
+    DataRecord,
+    LossTrace,
+    RoundRecord,
+    RunRecord,
+    metric_named,
+    read_run,
+)
 from .representation_choice import Settled, choose_representation, pool_images, settle_representation
 from .results import Difference, GridResult, UnitResult, is_grid, read_result, run_folders
 from .runs import drive, load_data, read_images, read_projection, read_spec, recorded_hardware, run
@@ -54,12 +65,15 @@ from .statistics import (
 from .workers import Failure, GridObserver, Job, Progress, State
 
 __all__ = [
+    "ACCURACY",
     "AUTO",
     "LEVEL",
     "MARGIN",
+    "METRICS",
     "MINIMUM_SEEDS",
     "MOST_SEEDS",
     "POOLED_BELOW",
+    "RECALL",
     "SHORT_NAMES",
     "SIGNIFICANCE",
     "Comparison",
@@ -68,6 +82,7 @@ __all__ = [
     "DataRecord",
     "DefaultSeeds",
     "Difference",
+    "EndRow",
     "Failure",
     "FullTraining",
     "FullTrainingResult",
@@ -120,6 +135,7 @@ __all__ = [
     "load_data",
     "make_learner",
     "measured",
+    "metric_named",
     "parity_hash",
     "parity_table",
     "pool_images",

@@ -1,8 +1,9 @@
 """One comparison of methods over seeds: curves, areas, labels needed, verdicts, and the conditions of the runs.
 
 Everything is computed here once; :mod:`aral.reports` shows it as text, HTML, JSON and CSV. Accuracies, areas and
-their differences are shares of the test images, in [0, 1] and [−1, 1]. A difference is method minus baseline of
-one seed, because runs of one seed start from the same first labels. docs/verdicts.md explains the rule.
+their differences are shares of the test images, in [0, 1] and [−1, 1]; another metric may be compared in the place of
+the accuracy. A difference is method minus baseline of one seed, because runs of one seed start from the same first
+labels. docs/verdicts.md explains the rule.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Float64
 
+from aral.benchmarking.end_metrics import EndRow, end_rows
 from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
-from aral.benchmarking.records import RunRecord, read_run
+from aral.benchmarking.records import (
+    ACCURACY,
+    RunRecord,
+    metric_named,
+    read_run,
+)
 from aral.benchmarking.results import Difference, GridResult, UnitResult
 from aral.benchmarking.statistics import (
     MINIMUM_SEEDS,
@@ -200,12 +207,14 @@ class FullTrainingResult:
         steps: training steps; None: as many as a compared run takes in all its rounds; 0: it does not train in steps.
         units: its runs.
         accuracy: mean test accuracy, in [0, 1]; None unless all of its runs are done.
+        value: the mean of the metric of the comparison, where that is another one; likewise.
     """
 
     learner: str
     steps: int | None
     units: tuple[UnitResult, ...]
     accuracy: float | None
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -240,6 +249,8 @@ class Comparison:
         runs: one for each run that has an accuracy.
         wins: the pairwise penalty matrix.
         conditions: of the runs.
+        metric: what is compared, in the place of the accuracy: curves, areas, targets and verdicts are of it.
+        ends: every metric at the end of the runs, whatever is compared.
     """
 
     records: tuple[RunRecord, ...]
@@ -250,6 +261,8 @@ class Comparison:
     runs: tuple[RunRow, ...]
     wins: Wins
     conditions: Conditions
+    metric: str = ACCURACY
+    ends: tuple[EndRow, ...] = ()
 
     @property
     def data(self) -> str:
@@ -258,8 +271,10 @@ class Comparison:
 
     @property
     def measure(self) -> str:
-        """The name of the accuracies."""
-        return self.records[0].measure
+        """The name of the values that are compared, such as ``test accuracy``."""
+        if self.metric == ACCURACY:
+            return self.records[0].measure
+        return f"{self.metric} on the {'estimate' if self.records[0].of_project else 'test'} set"
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -273,9 +288,11 @@ class Comparison:
 
     @property
     def reference(self) -> float | None:
-        """Mean test accuracy of full training, in [0, 1]; None if it is unknown."""
+        """The mean of the metric over the runs of full training, in [0, 1]; None if it is unknown."""
         full = self.conditions.full_training
-        return full.accuracy if full else None
+        if full is None:
+            return None
+        return full.accuracy if self.metric == ACCURACY else full.value
 
 
 def compare_runs(
@@ -283,6 +300,7 @@ def compare_runs(
     baseline: str | None = None,
     targets: Sequence[float] = (),
     parity: Iterable[Parity] = (),
+    metric: str = ACCURACY,
 ) -> Comparison:
     """Compare each method with its baseline.
 
@@ -292,12 +310,14 @@ def compare_runs(
             learner where there are such runs, else supervised learning with random queries.
         targets: accuracies, in (0, 1], for which to count labels; the baseline's final one is always added.
         parity: whether the runs had equal conditions, if that was checked.
+        metric: what is compared: one of :data:`aral.benchmarking.METRICS`, or ``recall of CLASS``.
 
     Raises:
         BadInput: there is no run, the data sets (or their notes) differ, two runs are of one method and seed, no
-            run is of the baseline, or a target is not in (0, 1].
+            run is of the baseline, a target is not in (0, 1], or no run has recorded the metric.
     """
     check_comparable(records)
+    metric = metric_named(metric, records[0].data.class_names)
     methods = tuple(dict.fromkeys(record.method for record in records))
     if baseline is not None and baseline not in methods:
         raise unknown_name("baseline", baseline, methods)
@@ -308,13 +328,18 @@ def compare_runs(
     baselines = {method: baseline or _baseline_of(method, learners[method], methods) for method in methods}
     runs: _Runs = {method: {} for method in methods}
     for record in records:
-        curve = _run_curve(record)
+        curve = _run_curve(record, metric)
         if curve is not None:
             runs[record.method][record.seed] = _Run(record, curve)
+    if metric != ACCURACY and not any(runs.values()):
+        raise BadInput(
+            f"No run has recorded the {metric}.",
+            f"Compare by the accuracy, or run the methods again: --metric {ACCURACY}",
+        )
     pairs = [(method, base) for method, base in baselines.items() if base is not None and base != method]
     return Comparison(
         records=tuple(records),
-        curves=curve_points(records),
+        curves=curve_points(records, metric),
         verdicts=_verdict_rows(pairs, runs),
         targets=tuple(row for pair in pairs for row in _target_rows(pair, runs, targets)),
         without_baseline=tuple(
@@ -323,11 +348,16 @@ def compare_runs(
         runs=tuple(_run_row(run) for by_seed in runs.values() for run in by_seed.values()),
         wins=_wins(methods, runs),
         conditions=Conditions(tuple(parity)),
+        metric=metric,
+        ends=end_rows(records),
     )
 
 
 def compare_grid(
-    result: GridResult, baseline: str | None = None, targets: Sequence[float] = ()
+    result: GridResult,
+    baseline: str | None = None,
+    targets: Sequence[float] = (),
+    metric: str = ACCURACY,
 ) -> Comparison | None:
     """Compare the finished and running units of a grid.
 
@@ -335,6 +365,7 @@ def compare_grid(
         result: of the grid.
         baseline: as for :func:`compare_runs`; if none of its runs has begun, the usual baseline is used.
         targets: as for :func:`compare_runs`.
+        metric: as for :func:`compare_runs`.
 
     Returns:
         None if no unit has begun.
@@ -348,24 +379,31 @@ def compare_grid(
         return None
     if not any(record.method == baseline for record in records):
         baseline = None
+    found = compare_runs(records, baseline, targets, metric=metric)
     conditions = Conditions(
         result.parity,
-        _full_training(result),
+        _full_training(result, found.metric),
         result.differences,
         result.failures,
         result.grid.method_settings,
     )
-    return replace(compare_runs(records, baseline, targets), conditions=conditions)
+    return replace(found, conditions=conditions)
 
 
-def _full_training(result: GridResult) -> FullTrainingResult | None:
+def _full_training(result: GridResult, metric: str) -> FullTrainingResult | None:
     full = result.grid.full
     if full is None:
         return None
     name = Method.parse(full.learner).learner_name
     in_steps = "training" not in LEARNERS[name].model_validate({"name": name}).unused
     steps = full.steps if in_steps else 0
-    return FullTrainingResult(full.learner, steps, result.full, result.reference)
+    value = None
+    if metric != ACCURACY and result.reference is not None:
+        ends = [read_run(result.folder / unit.name).last_evaluated for unit in result.full]
+        values = [end.metric(metric) for end in ends if end is not None]
+        known = [each for each in values if each is not None]
+        value = sum(known) / len(known) if len(known) == len(result.full) else None
+    return FullTrainingResult(full.learner, steps, result.full, result.reference, value)
 
 
 def check_comparable(records: Sequence[RunRecord]) -> None:
@@ -393,17 +431,22 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
             )
 
 
-def curve_points(records: Iterable[RunRecord]) -> tuple[CurvePoint, ...]:
+def curve_points(records: Iterable[RunRecord], metric: str = ACCURACY) -> tuple[CurvePoint, ...]:
     """Mean learning curves: methods in order of appearance, numbers of labels ascending.
 
-    If a run evaluates the same number of labels twice, the last accuracy counts.
+    If a run evaluates the same number of labels twice, the last value counts.
+
+    Args:
+        records: the runs.
+        metric: what is drawn over the labels; see :meth:`RoundRecord.metric`.
     """
     methods: dict[str, dict[int, dict[int, float]]] = {}
     for record in records:
         for each in record.rounds:
-            if each.accuracy is not None:
+            value = each.metric(metric)
+            if value is not None:
                 by_labels = methods.setdefault(record.method, defaultdict(dict))
-                by_labels[each.labelled][record.seed] = each.accuracy
+                by_labels[each.labelled][record.seed] = value
     return tuple(
         _curve_point(method, labelled, np.array(list(by_seed.values())))
         for method, by_labels in methods.items()
@@ -431,9 +474,9 @@ class _Run:
 _Runs = dict[str, dict[int, _Run]]
 
 
-def _run_curve(record: RunRecord) -> Curve | None:
-    """The learning curve of a run, None without any accuracy; of a repeated number of labels the last counts."""
-    points = {each.labelled: each.accuracy for each in record.rounds if each.accuracy is not None}
+def _run_curve(record: RunRecord, metric: str) -> Curve | None:
+    """The learning curve of a run, None without any value; of a repeated number of labels the last counts."""
+    points = {each.labelled: value for each in record.rounds if (value := each.metric(metric)) is not None}
     if not points:
         return None
     labelled = np.array(sorted(points), dtype=np.int64)

@@ -9,7 +9,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,8 @@ from jaxtyping import Int64
 
 from aral.benchmarking.runs import SETTINGS_FILE
 from aral.durable import Json
-from aral.errors import BadInput
+from aral.errors import BadInput, unknown_name
+from aral.learners.evaluation import class_recalls, metrics_of
 from aral.loop import EventRow, MetricRow, RoundRow, Stage, Store
 from aral.loop.reading import store_reading
 from aral.loop.training import PRETRAINING
@@ -27,6 +28,14 @@ from aral.types import Answer, Selection
 
 LOSS_PREFIX = "loss "
 """Metrics with this prefix are traces over the steps of a round; of all others the last value counts."""
+
+ACCURACY = "accuracy"
+
+METRICS = (ACCURACY, "balanced accuracy", "macro F1")
+"""Metrics on the test set by which runs can be compared, in [0, 1]; beside them the recall of each class."""
+
+RECALL = "recall of "
+"""Begins the name of the recall of a class."""
 
 Value = TypeVar("Value", str, int)
 
@@ -58,6 +67,7 @@ class RoundRecord:
         selection: the query, highest score first; None if there was none.
         answers: the valid answers to the query that have arrived so far, by image id.
         steps: the last training step with a recorded metric; 0 without any.
+        recalls: recall by name of the class, for the classes that have test images.
     """
 
     round: int
@@ -69,12 +79,22 @@ class RoundRecord:
     selection: Selection | None
     answers: Mapping[int, Answer]
     steps: int = 0
+    recalls: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All numbers, and the recall of each class as ``recall of CLASS``."""
+        return {**self.numbers, **{f"{RECALL}{name}": value for name, value in self.recalls.items()}}
+
+    def metric(self, name: str) -> float | None:
+        """One of :data:`METRICS`, or ``recall of CLASS``; None where nothing finite is recorded."""
+        value = self.metrics.get(name, math.nan)
+        return value if math.isfinite(value) else None
 
     @property
     def accuracy(self) -> float | None:
         """Share of test images whose most probable class is right; None where nothing finite is recorded."""
-        value = self.numbers.get("accuracy", math.nan)
-        return value if math.isfinite(value) else None
+        return self.metric(ACCURACY)
 
     @property
     def seconds(self) -> float:
@@ -160,6 +180,28 @@ class RunRecord:
         return sum((each.seconds for each in self.rounds), self.pretraining_seconds)
 
 
+def metric_named(text: str, class_names: Sequence[str]) -> str:
+    """A metric by which runs can be compared, as :meth:`RoundRecord.metric` takes it.
+
+    Args:
+        text: one of :data:`METRICS` in any case, with blanks, hyphens or underscores; or ``recall of CLASS``.
+        class_names: of the data.
+
+    Raises:
+        BadInput: there is no such metric.
+    """
+    if text.lower().startswith(RECALL):
+        name = text[len(RECALL) :]
+        if name not in class_names:
+            raise unknown_name("class", name, class_names)
+        return f"{RECALL}{name}"
+    written = text.lower().replace("-", " ").replace("_", " ")
+    found = next((metric for metric in METRICS if metric.lower() == written), None)
+    if found is None:
+        raise unknown_name("metric", text, (*METRICS, f"{RECALL}CLASS"))
+    return found
+
+
 def read_run(folder: Path) -> RunRecord:
     """Read a snapshot of a finished or running run; the folder is not changed.
 
@@ -180,15 +222,16 @@ def read_run(folder: Path) -> RunRecord:
         # The log of labels of a project is in the project; its runs record what was known in each round.
         known = known_answers(store, rows[-1].round) if of_project and rows else store.labels.answers()
         answers = {answer.image_id: answer for answer in known}
-        rounds = tuple(_round(store, row, metrics[row.round], answers) for row in rows)
+        data = DataRecord(
+            _required(store, folder, "data", str),
+            _optional(store, folder, "note", str) or "",
+            _class_names(store),
+        )
+        rounds = tuple(_round(store, row, metrics[row.round], answers, data) for row in rows)
         return RunRecord(
             name=folder.resolve().name,
             folder=folder,
-            data=DataRecord(
-                _required(store, folder, "data", str),
-                _optional(store, folder, "note", str) or "",
-                _class_names(store),
-            ),
+            data=data,
             method=_required(store, folder, "method", str),
             seed=_required(store, folder, "seed", int),
             budget=_optional(store, folder, "budget", int),
@@ -207,20 +250,32 @@ def _round(
     row: RoundRow,
     metrics: Sequence[MetricRow],
     answers: Mapping[int, Answer],
+    data: DataRecord,
 ) -> RoundRecord:
     selection = store.query(row.round)
     queried = selection.ids.tolist() if selection is not None else []
-    confusion = store.document(row.round, "confusion")
+    document = store.document(row.round, "confusion")
+    confusion = None if document is None else np.array(document, dtype=np.int64)
+    numbers = {metric.name: metric.value for metric in metrics if not metric.name.startswith(LOSS_PREFIX)}
+    recalls: dict[str, float] = {}
+    if confusion is not None:
+        numbers = metrics_of(confusion) | numbers  # earlier versions did not record these metrics
+        recalls = {
+            data.class_name(index): float(value)
+            for index, value in enumerate(class_recalls(confusion))
+            if math.isfinite(value)
+        }
     return RoundRecord(
         round=row.round,
         labelled=row.labelled,
         stage=row.stage,
         steps=max((metric.step for metric in metrics), default=0),
-        numbers={metric.name: metric.value for metric in metrics if not metric.name.startswith(LOSS_PREFIX)},
+        numbers=numbers,
         losses=_losses(metrics),
-        confusion=None if confusion is None else np.array(confusion, dtype=np.int64),
+        confusion=confusion,
         selection=selection,
         answers={image_id: answers[image_id] for image_id in queried if image_id in answers},
+        recalls=recalls,
     )
 
 

@@ -22,6 +22,7 @@ from aral.cli.options import (
     Download,
     Features,
     Labels,
+    Metric,
     QuerySize,
     RepresentationOption,
     SetOption,
@@ -95,6 +96,7 @@ def compare_command(
     ] = None,
     baseline: Baseline = None,
     accuracy: Accuracy = None,
+    metric: Metric = benchmarking.ACCURACY,
     grid: Annotated[Path | None, typer.Option(help="Read the grid from a TOML file.")] = None,
     allow_unequal: Annotated[
         bool, typer.Option("--allow-unequal", help="Compare under unequal settings; reports note it.")
@@ -169,7 +171,7 @@ def compare_command(
     _warn_if_too_few_seeds(spec)
     resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
-    comparison, page = report_grid(result, baseline, targets, csv_file)
+    comparison, page = report_grid(result, baseline, targets, csv_file, metric)
     if as_json:
         say(json.dumps(as_table(result, comparison, page), indent=2))
     else:

@@ -18,6 +18,7 @@ def report_grid(
     baseline: str | None = None,
     targets: Sequence[float] = (),
     csv_file: Path | None = None,
+    metric: str = benchmarking.ACCURACY,
 ) -> tuple[benchmarking.Comparison | None, Path | None]:
     """Compare the runs of a grid and write the reports of the grid and of its runs.
 
@@ -26,15 +27,16 @@ def report_grid(
         baseline: method the others are compared with.
         targets: accuracies in (0, 1] for which to count labels.
         csv_file: also gets the mean learning curves.
+        metric: what is compared.
 
     Returns:
         The comparison and its page; None for both if no unit has begun.
     """
-    comparison = benchmarking.compare_grid(result, baseline, targets)
+    comparison = benchmarking.compare_grid(result, baseline, targets, metric)
     if comparison is None:
         return None, None
     for record in comparison.records:
-        reports.write_report(record, comparison.reference)
+        reports.write_report(record, result.reference)
     page = reports.write_comparison(comparison, result.folder)
     if csv_file is not None:
         reports.write_files(csv_file.parent, {csv_file.name: reports.curves_csv(comparison).encode()})

@@ -149,6 +149,14 @@ def arrays_of(
     return data.FeatureArrays.model_validate(files | share).with_digest()
 
 
+Metric = Annotated[
+    str,
+    typer.Option(
+        help=f"What is compared: {', '.join(benchmarking.METRICS)}, or 'recall of CLASS'; of the test images."
+    ),
+]
+
+
 def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:
     """Accuracies in % as numbers in (0, 1].
 

@@ -12,7 +12,7 @@ import typer
 
 from aral import benchmarking, reports
 from aral.cli.grid_report import as_table, print_comparison, report_grid
-from aral.cli.options import Accuracy, AsJson, Baseline, baseline_of, targets_of
+from aral.cli.options import Accuracy, AsJson, Baseline, Metric, baseline_of, targets_of
 from aral.cli.printing import say
 from aral.errors import BadInput
 
@@ -34,6 +34,7 @@ def report_command(
     ] = Path("comparison"),
     baseline: Baseline = None,
     accuracy: Accuracy = None,
+    metric: Metric = benchmarking.ACCURACY,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Also export the metrics of each run to this TensorBoard folder.")
     ] = None,
@@ -46,7 +47,7 @@ def report_command(
     """
     targets = targets_of(accuracy)
     if len(folders) == 1 and benchmarking.is_grid(folders[0]):
-        _report_grid(folders[0], baseline, targets, tensorboard, as_json)
+        _report_grid(folders[0], baseline, targets, metric, tensorboard, as_json)
         return
     folders = [run for folder in folders for run in benchmarking.run_folders(folder)]
     records = [benchmarking.read_run(folder) for folder in folders]
@@ -58,7 +59,7 @@ def report_command(
         page = reports.write_report(records[0], target=None if is_writable else target)
         text = reports.side_by_side(records)
     else:
-        comparison = benchmarking.compare_runs(records, baseline, targets)
+        comparison = benchmarking.compare_runs(records, baseline, targets, metric=metric)
         page = reports.write_comparison(comparison, target)
         text = f"{reports.comparison_text(comparison)}\n"
     _export(folders, tensorboard)
@@ -69,11 +70,16 @@ def report_command(
 
 
 def _report_grid(
-    folder: Path, baseline: str | None, targets: Sequence[float], tensorboard: Path | None, as_json: bool
+    folder: Path,
+    baseline: str | None,
+    targets: Sequence[float],
+    metric: str,
+    tensorboard: Path | None,
+    as_json: bool,
 ) -> None:
     result = benchmarking.read_result(folder)
     baseline = baseline_of(baseline, (unit.method for unit in result.units))
-    comparison, page = report_grid(result, baseline, targets)
+    comparison, page = report_grid(result, baseline, targets, metric=metric)
     if comparison is None:
         raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")
     _export([record.folder for record in comparison.records], tensorboard)

@@ -1,4 +1,4 @@
-"""Accuracy on labelled images that no training or choice has used."""
+"""Accuracy and other metrics on labelled images that no training or choice has used."""
 
 from __future__ import annotations
 
@@ -34,9 +34,42 @@ class Evaluation:
         """The scalar figures by name."""
         return {
             "accuracy": self.accuracy,
+            **metrics_of(self.confusion),
             "negative log-likelihood": self.negative_log_likelihood,
             "calibration error": self.calibration_error,
         }
+
+
+def class_recalls(confusion: Int64[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
+    """Recall of each class: the share of its images that is classified as it, in [0, 1]; NaN without images.
+
+    Args:
+        confusion: counts, row = true class, column = predicted class.
+    """
+    images = confusion.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        found: Float[np.ndarray, " K"] = confusion.diagonal() / images
+    return found
+
+
+def metrics_of(confusion: Int64[np.ndarray, "K K"]) -> dict[str, float]:
+    """Metrics in which every class counts the same, as scikit-learn defines them; all in [0, 1].
+
+    Args:
+        confusion: counts, row = true class, column = predicted class.
+
+    Returns:
+        ``balanced accuracy``: the mean recall of the classes that have images; ``macro F1``: the mean of
+        2·TP / (2·TP + FP + FN) over the classes that have images or are predicted. Empty without images.
+    """
+    if not confusion.sum():
+        return {}
+    right, both = confusion.diagonal(), confusion.sum(axis=0) + confusion.sum(axis=1)
+    present = both > 0
+    return {
+        "balanced accuracy": float(np.nanmean(class_recalls(confusion))),
+        "macro F1": float((2 * right[present] / both[present]).mean()),
+    }
 
 
 def evaluate(learner: Learner, test: LabelledSet) -> Evaluation:

@@ -30,8 +30,15 @@ from aral.errors import RunFailed
 from aral.reports.curves import learning_curves, png_bytes, run_curve, svg_bytes
 from aral.reports.html import REPORT_NAME, comparison_page, report_page
 from aral.reports.project_runs import ProjectView
-from aral.reports.tables import accuracy_table
-from aral.reports.text import needed_in_words, saved_in_words, target_lines, verdict_in_words, verdict_lines
+from aral.reports.tables import accuracy_table, end_table
+from aral.reports.text import (
+    metric_lines,
+    needed_in_words,
+    saved_in_words,
+    target_lines,
+    verdict_in_words,
+    verdict_lines,
+)
 
 
 def write_report(record: RunRecord, reference: float | None = None, target: Path | None = None) -> Path:
@@ -144,9 +151,11 @@ def side_by_side(records: Sequence[RunRecord]) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """The table of accuracies, the verdicts, and the labels needed, as plain text."""
+    """The table of accuracies, other metrics, the verdicts, and the labels needed, as plain text."""
     table = accuracy_table(comparison.curves).plain_text()
-    parts = [[table], verdict_lines(comparison), target_lines(comparison)]
+    metrics = end_table(comparison)
+    others = [metrics.plain_text()] if metrics.rows else []
+    parts = [metric_lines(comparison), [table], others, verdict_lines(comparison), target_lines(comparison)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
@@ -167,7 +176,7 @@ def _round_rows(records: Iterable[RunRecord]) -> list[dict[str, Json]]:
         )
         for record in records
         for each in record.rounds
-        for metric, value in sorted(each.numbers.items())
+        for metric, value in sorted(each.metrics.items())
     ]
 
 
@@ -209,16 +218,16 @@ VERDICT_NAMES = (
     "deviation", "degrees_of_freedom", "low", "high", "p", "corrected_p", "pooled_runs", "not_pooled", "outlying",
     "uneven",
     "paired_deviation", "paired_low", "paired_high", "t_p", "corrected_t_p", "seeds_needed", "different_starts",
-    "unpaired",
+    "unpaired", "metric",
 )  # fmt: skip
 
 
 def verdicts_csv(comparison: Comparison) -> str:
     """The verdicts as CSV, one row for each method and measure; an unknown value is an empty field."""
-    return csv_text(VERDICT_NAMES, [_verdict_row(row) for row in comparison.verdicts])
+    return csv_text(VERDICT_NAMES, [_verdict_row(row, comparison.metric) for row in comparison.verdicts])
 
 
-def _verdict_row(row: VerdictRow) -> dict[str, Json]:
+def _verdict_row(row: VerdictRow, metric: str) -> dict[str, Json]:
     deciding, paired = row.deciding, row.test.t_test if row.test else None
     values: Sequence[Json] = (
         row.method, row.baseline, row.measure.value, row.verdict.value, verdict_in_words(row),
@@ -234,6 +243,7 @@ def _verdict_row(row: VerdictRow) -> dict[str, Json]:
         *((paired.deviation, *_ends(paired.interval), paired.p) if paired else 4 * (None,)),
         row.corrected_t_p, row.seeds_needed,
         " ".join(str(seed) for seed in row.different_starts), " ".join(str(seed) for seed in row.unpaired),
+        metric,
     )  # fmt: skip
     return dict(zip(VERDICT_NAMES, values, strict=True))
 
@@ -261,14 +271,19 @@ def comparison_json(comparison: Comparison) -> dict[str, Json]:
     full = conditions.full_training
     return {
         "data": comparison.data,
+        "metric": comparison.metric,
         "methods": list(comparison.methods),
         "seeds": list(comparison.seeds),
         "verdicts": [
-            {**_verdict_row(row), "differences": list(row.test.differences) if row.test else []}
+            {
+                **_verdict_row(row, comparison.metric),
+                "differences": list(row.test.differences) if row.test else [],
+            }
             for row in comparison.verdicts
         ],
         "targets": [_target_row(row) for row in comparison.targets],
         "without_baseline": list(comparison.without_baseline),
+        "metrics": [asdict(row) for row in comparison.ends],
         "curves": [asdict(point) for point in comparison.curves],
         "runs": [asdict(row) for row in comparison.runs],
         "wins": asdict(comparison.wins),

@@ -38,13 +38,15 @@ from aral.reports.run_report import (
     confusion_view,
     curve_in_words,
     estimate_in_words,
+    has_many_classes,
     key_figures,
     losses_table,
+    recall_table,
     recorded_diagnostics,
     rounds_table,
     state,
 )
-from aral.reports.tables import accuracy_table, condition_sections, number_sections
+from aral.reports.tables import accuracy_table, condition_sections, metric_sections, number_sections
 from aral.reports.text import (
     NO_BASELINE,
     RULE,
@@ -169,6 +171,7 @@ def comparison_page(comparison: Comparison, target: Path) -> str:
         verdicts=_verdict_lines(comparison),
         rule=RULE,
         no_baseline=NO_BASELINE,
+        metrics=metric_sections(comparison),
         numbers=number_sections(comparison),
         curves=chart(lambda theme: learning_curves(comparison, theme), curves_in_words(comparison)),
         accuracies=accuracy_table(comparison.curves),
@@ -275,6 +278,8 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
         warning=collapse_warning(last) if last else "",
         curve=chart(lambda theme: run_curve(record, reference, theme), curve_in_words(record)),
         rounds=rounds_table(record),
+        recalls=recall_table(record),
+        lowest_recalls=has_many_classes(record),
         queries=[
             _query(record, each, each.selection, pictures.get(each.round), project.photos if project else {})
             for each in reversed(record.rounds)

@@ -11,22 +11,25 @@ from jaxtyping import Int64
 from aral.annotation import Estimate
 from aral.annotation.accuracy_estimate import exact_interval
 from aral.annotation.advice import estimate_sentence, sampling_note
-from aral.benchmarking import RoundRecord, RunRecord
+from aral.benchmarking import METRICS, RoundRecord, RunRecord
 from aral.durable import Json
 from aral.loop import Stage
 from aral.loop.session import COLLAPSE_BOUNDS
 from aral.plural import counted
 from aral.reports.project_runs import ProjectView
-from aral.reports.tables import Table
+from aral.reports.tables import MOST_CLASSES, Table
 from aral.reports.text import NONE, duration
 
-FIRST_COLUMNS = ("accuracy", "negative log-likelihood", "calibration error", "classes seen")
+FIRST_COLUMNS = (*METRICS, "negative log-likelihood", "calibration error", "classes seen")
 LAST_COLUMNS = ("train seconds", "query seconds")
 
 LARGEST_CONFUSION_TABLE = 30
 """With more classes than this, lists replace the confusion matrix."""
 
 MISTAKES_SHOWN = 20
+
+ROUNDS_SHOWN = 6
+"""Of the table of recalls: the first, the last, and some between them."""
 
 STRONGEST_COLOUR = 0.75
 """Opacity of a cell with all images of its row: text on it stays readable in both colour schemes."""
@@ -118,6 +121,7 @@ def as_json(record: RunRecord) -> dict[str, Json]:
             "round": each.round,
             "labelled": each.labelled,
             **{name: value for name, value in each.numbers.items() if not name.endswith("seconds")},
+            "recall": dict(each.recalls),
         }
         for each in record.rounds
         if each.accuracy is not None
@@ -137,11 +141,11 @@ def as_json(record: RunRecord) -> dict[str, Json]:
 
 
 def rounds_table(record: RunRecord) -> Table:
-    """All metrics of all rounds: accuracy in per cent, the rest to four digits, a dash if unknown."""
+    """All metrics of all rounds but recalls: those of METRICS in per cent, others to four digits."""
     names = {name for each in record.rounds for name in each.numbers}
     middle = sorted(names - {*FIRST_COLUMNS, *LAST_COLUMNS})
     columns = [name for name in (*FIRST_COLUMNS, *middle, *LAST_COLUMNS) if name in names]
-    heads = ("accuracy, %" if name == "accuracy" else name for name in columns)
+    heads = (f"{name}, %" if name in METRICS else name for name in columns)
     return Table(
         ("round", "labels", *heads),
         tuple(
@@ -151,11 +155,37 @@ def rounds_table(record: RunRecord) -> Table:
     )
 
 
+def recall_table(record: RunRecord) -> Table:
+    """Recall of each class in per cent, in at most :data:`ROUNDS_SHOWN` evaluated rounds; no rows where none is known.
+
+    With more than :data:`aral.reports.tables.MOST_CLASSES` classes, those of lowest recall in the last round.
+    """
+    known = [each for each in record.rounds if each.recalls]
+    places = np.unique(np.linspace(0, len(known) - 1, min(len(known), ROUNDS_SHOWN)).round().astype(int))
+    rounds = [known[place] for place in places]
+    names = list(known[-1].recalls) if known else []
+    if has_many_classes(record):
+        names = sorted(names, key=lambda name: known[-1].recalls[name])[:MOST_CLASSES]
+    return Table(
+        ("class", *(counted(each.labelled, "label") for each in rounds)),
+        tuple((name, *(_recall_text(each, name) for each in rounds)) for name in names),
+    )
+
+
+def has_many_classes(record: RunRecord) -> bool:
+    """Whether there are more classes than a table of them shows."""
+    return any(len(each.recalls) > MOST_CLASSES for each in record.rounds)
+
+
+def _recall_text(record: RoundRecord, name: str) -> str:
+    return f"{100 * record.recalls[name]:.1f}" if name in record.recalls else NONE
+
+
 def _metric_text(record: RoundRecord, name: str) -> str:
     if name not in record.numbers:
         return NONE
     value = record.numbers[name]
-    return f"{100 * value:.2f}" if name == "accuracy" else f"{value:.4g}"
+    return f"{100 * value:.2f}" if name in METRICS else f"{value:.4g}"
 
 
 def losses_table(record: RunRecord) -> Table:

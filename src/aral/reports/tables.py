@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aral.benchmarking import (
+    ACCURACY,
+    METRICS,
     MINIMUM_SEEDS,
     POOLED_BELOW,
+    RECALL,
     SIGNIFICANCE,
     Comparison,
     CurvePoint,
+    EndRow,
     FullTrainingResult,
+    Measure,
     Parity,
     RunRecord,
     TTest,
@@ -28,6 +33,9 @@ from aral.reports.text import (
     points,
     saved_in_words,
 )
+
+MOST_CLASSES = 30
+"""With more classes than this, tables have the classes of lowest recall."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,69 @@ def _accuracy_cell(point: CurvePoint) -> str:
     return mean if point.deviation is None else f"{mean} ± {100 * point.deviation:.2f} ({point.seeds})"
 
 
+# Metrics at the end
+
+
+def end_table(comparison: Comparison) -> Table:
+    """Metrics of each method in the last round of its runs, in per cent; no rows where only the accuracy is known."""
+    rows = [row for row in comparison.ends if row.metric in METRICS]
+    if all(row.metric == ACCURACY for row in rows):
+        return Table(("method", "labels", *METRICS), ())
+    cells = {(row.method, row.metric): row for row in rows}
+    return Table(
+        ("method", "labels", *METRICS),
+        tuple(
+            (
+                method,
+                _labels_cell(cells[method, ACCURACY]),
+                *(_end_cell(cells.get((method, metric))) for metric in METRICS),
+            )
+            for method in comparison.methods
+            if (method, ACCURACY) in cells
+        ),
+    )
+
+
+def metric_sections(comparison: Comparison) -> list[Section]:
+    """Metrics and recalls at the end of the runs; tables without rows are left out."""
+    text = (
+        "In the last evaluated round of each run, in per cent; with several seeds: mean ± standard deviation (seeds). "
+        "Balanced accuracy: the mean recall of the classes. Macro F1: the mean F1 of the classes."
+    )
+    recalls = _recalls(comparison)
+    sections = [Section("Metrics at the end", text, end_table(comparison)), recalls]
+    return [section for section in sections if section.table.rows]
+
+
+def _recalls(comparison: Comparison) -> Section:
+    """A row for each class, those of lowest recall where there are many."""
+    cells = {(row.metric, row.method): row for row in comparison.ends if row.metric.startswith(RECALL)}
+    names = list(dict.fromkeys(name for name, _ in cells))
+    shown = names
+    text = "Share of the test images of a class that is classified correctly, in the last evaluated round."
+    if len(names) > MOST_CLASSES:
+        means = {name: [row.mean for (metric, _), row in cells.items() if metric == name] for name in names}
+        shown = sorted(names, key=lambda name: sum(means[name]) / len(means[name]))[:MOST_CLASSES]
+        text += f" Of {len(names)} classes, the {MOST_CLASSES} of lowest mean recall."
+    rows = tuple(
+        (name.removeprefix(RECALL), *(_end_cell(cells.get((name, method))) for method in comparison.methods))
+        for name in shown
+    )
+    return Section("Recall by class", text, Table(("class", *comparison.methods), rows))
+
+
+def _labels_cell(row: EndRow) -> str:
+    first, last = row.labelled
+    return str(last) if first == last else f"{first} to {last}"
+
+
+def _end_cell(row: EndRow | None) -> str:
+    if row is None:
+        return NONE
+    mean = f"{100 * row.mean:.2f}"
+    return mean if row.deviation is None else f"{mean} ± {100 * row.deviation:.2f} ({row.seeds})"
+
+
 # The numbers behind the verdicts
 
 
@@ -123,7 +194,8 @@ def _differences(comparison: Comparison) -> Section:
     )  # fmt: skip
     notes = (
         ColumnNote(
-            "measure", "the area is the mean accuracy along the curve, the final accuracy that at its end."
+            "measure",
+            f"the area is the mean {comparison.metric} along the curve, the final {comparison.metric} that at its end.",
         ),
         ColumnNote("mean", "method minus baseline in percentage points, averaged over the seeds."),
         ColumnNote(
@@ -145,12 +217,13 @@ def _differences(comparison: Comparison) -> Section:
             "are those of the paired t-test. They decide where nothing is pooled, and the columns before are the same.",
         ),
     )
-    rows = tuple(_difference_row(row) for row in comparison.verdicts)
+    rows = tuple(_difference_row(row, comparison.metric) for row in comparison.verdicts)
     return Section("Paired differences", "", Table(head, rows), notes)
 
 
-def _difference_row(row: VerdictRow) -> tuple[str, ...]:
-    head = (row.method, row.baseline, row.measure.value, str(len(row.seeds)))
+def _difference_row(row: VerdictRow, metric: str) -> tuple[str, ...]:
+    measure = "area" if row.measure is Measure.AREA else f"final {metric}"
+    head = (row.method, row.baseline, measure, str(len(row.seeds)))
     if row.test is None:
         return (*head, *10 * (NONE,))
     degrees = NONE if row.deciding is None else f"{row.deciding.degrees_of_freedom:.3g}"
@@ -174,12 +247,13 @@ def _p(value: float | None) -> str:
 
 
 def _targets(comparison: Comparison) -> Section:
+    target = f"target {comparison.metric}, %"
     head = (
-        "method", "target accuracy, %", "labels needed", "labels needed by the baseline", "labels saved",
+        "method", target, "labels needed", "labels needed by the baseline", "labels saved",
         "runs reaching it", "baseline runs reaching it",
     )  # fmt: skip
     notes = (
-        ColumnNote("target accuracy, %", "the first one is the baseline's own final accuracy."),
+        ColumnNote(target, "the first one is the baseline's own at the end."),
         ColumnNote(
             "labels needed",
             "where the mean curve of the shared seeds first reaches the target, interpolated between rounds.",
@@ -199,23 +273,24 @@ def _targets(comparison: Comparison) -> Section:
         )
         for row in comparison.targets
     )
-    return Section("Labels needed for a target accuracy", "", Table(head, rows), notes)
+    return Section(f"Labels needed for a target {comparison.metric}", "", Table(head, rows), notes)
 
 
 def _areas(comparison: Comparison) -> Section:
+    final = f"final {comparison.metric}, %"
     rows = tuple(
         (row.run, row.method, str(row.seed), f"{row.first} to {row.last}", percent(row.area), percent(row.final))
         for row in comparison.runs
     )  # fmt: skip
     notes = (
-        ColumnNote("labels", "first and last number of labels with a known accuracy."),
+        ColumnNote("labels", f"first and last number of labels with a known {comparison.metric}."),
         ColumnNote(
             "area, %",
-            "area under the learning curve by trapezoids, divided by its range of labels: a mean accuracy.",
+            f"area under the learning curve by trapezoids, divided by its range of labels: a mean {comparison.metric}.",
         ),
-        ColumnNote("final accuracy, %", "accuracy with the last number of labels."),
+        ColumnNote(final, "its value with the last number of labels."),
     )
-    head = ("run", "method", "seed", "labels", "area, %", "final accuracy, %")
+    head = ("run", "method", "seed", "labels", "area, %", final)
     return Section("Area under the learning curve of each run", "", Table(head, rows), notes)
 
 

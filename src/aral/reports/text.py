@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from aral.benchmarking import (
+    ACCURACY,
     LEVEL,
     MARGIN,
     MINIMUM_SEEDS,
@@ -32,7 +33,6 @@ from aral.plural import counted
 
 NONE = "–"
 
-MEASURES = {Measure.AREA: "area under the curve", Measure.FINAL: "final accuracy"}
 
 NO_BASELINE = (
     "No verdict: there is no baseline to compare with. Add runs of supervised+random, or of the same learner with "
@@ -50,6 +50,18 @@ RULE = (
 
 
 # Words for numbers
+
+
+def measure_in_words(measure: Measure, metric: str = ACCURACY) -> str:
+    """What is tested, such as ``final accuracy``."""
+    return "area under the curve" if measure is Measure.AREA else f"final {metric}"
+
+
+def metric_lines(comparison: Comparison) -> list[str]:
+    """A line on what is compared, where it is not the accuracy."""
+    if comparison.metric == ACCURACY:
+        return []
+    return [f"Compared by the {comparison.metric}, in per cent; a point is one of a hundred."]
 
 
 def points(difference: float) -> str:
@@ -194,17 +206,18 @@ def curves_in_words(comparison: Comparison) -> str:
 def verdict_lines(comparison: Comparison) -> list[str]:
     """A line for each method and measure."""
     lines = [
-        f"{row.method} against {row.baseline}, {MEASURES[row.measure]}: {verdict_in_words(row)}. "
-        f"{numbers_in_words(row)}"
+        f"{row.method} against {row.baseline}, {measure_in_words(row.measure, comparison.metric)}: "
+        f"{verdict_in_words(row)}. {numbers_in_words(row)}"
         for row in comparison.verdicts
     ]
     return lines or [NO_BASELINE]
 
 
 def target_lines(comparison: Comparison) -> list[str]:
-    """A line for each method and target accuracy: the labels needed."""
+    """A line for each method and target: the labels needed."""
+    of = "" if comparison.metric == ACCURACY else f" {comparison.metric}"
     return [
-        f"{row.method}, labels for {100 * row.target:.1f} %: {needed_in_words(row.needed)} ({row.baseline}: "
+        f"{row.method}, labels for {100 * row.target:.1f} %{of}: {needed_in_words(row.needed)} ({row.baseline}: "
         f"{needed_in_words(row.baseline_needed)}; {saved_in_words(row.saved)}; "
         f"{counted(row.seeds, 'seed')})."
         for row in comparison.targets
@@ -218,6 +231,8 @@ def condition_lines(comparison: Comparison) -> list[str]:
     full = conditions.full_training
     if full and full.accuracy is not None:
         lines.append(f"Full training ({full_training_in_words(full)}): {percent(full.accuracy)} %")
+        if comparison.metric != ACCURACY:
+            lines[-1] += f" accuracy, {percent(comparison.reference)} % {comparison.metric}"
     lines += [f"{each.what}: paper: {each.paper} / here: {each.here}" for each in conditions.differences]
     return lines + [f"Failed: {unit.name}: {unit.problem}" for unit in conditions.failures]
 
