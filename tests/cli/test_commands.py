@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from aral import __version__
 from aral.loop import Store
+from aral.testing import FakeMlflow, FakeWandb
 from tests.cli.conftest import PERCEPTRONS, SHORT, TINY
 
 
@@ -171,3 +173,23 @@ def test_a_run_folder_stands_in_for_a_project(aral, mine: Path, here: Path, caps
     assert aral("predict", "out", "photos", "--target", "again.csv") == 0
     assert (here / "again.csv").read_text() == (here / "predictions.csv").read_text()
     assert aral("export", "mine", "out", "--format", "csv") == 2
+
+
+def test_a_run_is_tracked_while_it_trains(aral, here: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb, mlflow = FakeWandb(), FakeMlflow()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    words = ("run", "digits", "--method", "supervised+random", *SHORT, *PERCEPTRONS, "--json")
+    assert aral(*words, "--tracker", "wandb", "--tracker", "mlflow") == 0
+    accuracies = [row["accuracy"] for row in json.loads(capsys.readouterr().out)["rounds"]]
+    (run,) = wandb.runs
+    assert [row["round/accuracy"] for row in run.rows if "round/accuracy" in row] == accuracies
+    assert [row["labels"] for row in run.rows if "round/accuracy" in row] == [3, 6]
+    assert run.exit_code == 0 and run.options["dir"] == str(here / "runs")
+    assert run.options["config"]["rounds"]["budget"] == 6
+    (recorded,) = mlflow.runs.values()
+    assert [value for key, value, _ in recorded["metrics"] if key == "round/accuracy"] == accuracies
+    assert any(key.startswith("round/recall of ") for key, _, _ in recorded["metrics"])
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert aral(*words, "--tracker", "wandb") == 2
+    assert "pip install 'aral[wandb]'" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from aral.benchmarking import State, is_grid, read_result
 from aral.cli import main
 from aral.cli.grid_report import report_grid
 from aral.errors import BadInput
+from aral.testing import FakeMlflow
 
 GRID = [
     "compare",
@@ -93,6 +94,22 @@ def test_verdicts_and_targets_are_printed_and_written(output: Any, here: Path, f
     assert is_grid(folder) and [vars(unit) for unit in read_result(folder).units] == table["units"]
 
 
+def test_another_metric_and_trackers_of_a_finished_grid(
+    output: Any, here: Path, finished_grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = FakeMlflow()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    shutil.copytree(finished_grid, here / "runs" / "compare-digits")
+    for _ in range(2):
+        said = output(*GRID, "--metric", "balanced-accuracy", "--tracker", "mlflow")
+    assert "Compared by the balanced accuracy" in said and "final balanced accuracy: " in said
+    units = read_result(here / "runs" / "compare-digits").units
+    assert sorted(run["name"] for run in mlflow.runs.values()) == sorted(unit.name for unit in units)
+    for run in mlflow.runs.values():
+        assert [step for key, _, step in run["metrics"] if key == "round/accuracy"] == [3, 6]
+        assert run["status"] == "FINISHED"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -100,6 +117,8 @@ def test_verdicts_and_targets_are_printed_and_written(output: Any, here: Path, f
         (["--baseline", "randon"], "Unknown baseline 'randon'"),
         (["--accuracy", "120"], "120 % is not in (0, 100]"),
         (["--accuracy", "0"], "0 % is not in (0, 100]"),
+        (["--metric", "macro-f2"], "Did you mean 'macro F1'"),
+        (["--tracker", "wandbb"], "Did you mean 'wandb'"),
     ],
 )
 def test_a_baseline_or_target_is_checked_before_the_grid_starts(

@@ -15,8 +15,8 @@ from .consensus import Action
 from .doctor import Check, examine
 from .estimate import Estimate
 from .exporting import Exported, export
-from .exporting_runs import RUN_FORMATS, export_run
-from .formats import DEFAULT_FORMATS, FORMATS, Format, Placing
+from .exporting_runs import export_run
+from .formats import DEFAULT_FORMATS, FORMATS, MODEL_FORMATS, RUN_FORMATS, Format, Placing
 from .grid import GridCell, GridPage
 from .images import ImageStatus, ProjectImage
 from .import_units import LabelImport, LabelImportResult, LabelImports, UndoneImport
@@ -62,6 +62,7 @@ __all__ = [
     "IMPORT",
     "IMPORT_KEY",
     "LABEL_STUDIO",
+    "MODEL_FORMATS",
     "MOST_BUDGET",
     "MOST_DRAWN",
     "RUN_FORMATS",

@@ -24,8 +24,8 @@ from aral.annotation.formats import (
     LABEL_STUDIO_TASKS,
     LABELS_CSV,
     LABELS_JSONL,
+    MODEL_FORMATS,
     UNREADABLE,
-    Format,
     LabelRow,
     Placing,
     as_csv,
@@ -78,7 +78,6 @@ FILES = (
 """Every file that an export may write."""
 
 MOST_NAME_BYTES = 240
-MODEL_FORMATS: tuple[Format, ...] = ("model", "torch-export", "onnx", "trunk")
 UNPUBLISHED = ".tmp-export-"
 """Prefix of the folder in the target in which an export is prepared."""
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from aral.annotation.accuracy_estimate import class_figures, exact_interval
 from aral.annotation.advice import interval_in_percent, percent
-from aral.annotation.exporting import CARD, MODEL_FORMATS, Exported, check_formats, write_model, write_whole
-from aral.annotation.formats import DEFAULT_FORMATS, Format, write_exported
+from aral.annotation.exporting import CARD, Exported, check_formats, write_model, write_whole
+from aral.annotation.formats import MODEL_FORMATS, RUN_FORMATS, write_exported
 from aral.annotation.loaded_run import LoadedRun
 from aral.annotation.model_cards import (
     ALWAYS_A_CLASS,
@@ -29,9 +29,6 @@ from aral.errors import BadInput
 from aral.loop.reading import store_reading
 from aral.loop.training_set import trained_classes
 from aral.plural import counted
-
-RUN_FORMATS: tuple[Format, ...] = tuple(format for format in DEFAULT_FORMATS if format in MODEL_FORMATS)
-"""The formats of an export of a run where none are named."""
 
 LEFT_OUT = (
     "A run has no annotators and no estimate set: label files, unreadable.csv and their figures are left out."

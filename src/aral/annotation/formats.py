@@ -20,6 +20,12 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_FORMATS: tuple[Format, ...] = ("csv", "jsonl", "label-studio", "model", "torch-export")
 """Without copies of the images, and without what needs further packages."""
 
+MODEL_FORMATS: tuple[Format, ...] = ("model", "torch-export", "onnx", "trunk")
+"""Those of a classifier; the others are of labels and images."""
+
+RUN_FORMATS: tuple[Format, ...] = tuple(format for format in DEFAULT_FORMATS if format in MODEL_FORMATS)
+"""The formats of an export of a run where none are named."""
+
 Placing = Literal["copy", "link"]
 """How images are put into an ImageFolder: as copies or as symbolic links."""
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aral import benchmarking
-from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid
+from aral import benchmarking, reports
+from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid, track_units
 from aral.cli.options import (
     Accuracy,
     AsJson,
@@ -30,8 +30,11 @@ from aral.cli.options import (
     TestFeatures,
     TestLabels,
     TestShare,
+    TrackerFolder,
+    TrackerOption,
     arrays_of,
     baseline_of,
+    check_metric,
     default_representation,
     features_suffix,
     short_settings,
@@ -96,7 +99,7 @@ def compare_command(
     ] = None,
     baseline: Baseline = None,
     accuracy: Accuracy = None,
-    metric: Metric = benchmarking.ACCURACY,
+    metric: Metric = "accuracy",
     grid: Annotated[Path | None, typer.Option(help="Read the grid from a TOML file.")] = None,
     allow_unequal: Annotated[
         bool, typer.Option("--allow-unequal", help="Compare under unequal settings; reports note it.")
@@ -104,10 +107,17 @@ def compare_command(
     data_root: DataRoot = None,
     download: Download = False,
     csv_file: CsvFile = None,
+    tracker: TrackerOption = None,
+    tracker_folder: TrackerFolder = None,
     as_json: AsJson = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
 ) -> None:
-    """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill."""
+    """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill.
+
+    Trackers are given the finished runs at the end.
+    """
+    trackers = reports.check_trackers(tracker) if tracker else ()
+    check_metric(metric)
     arrays = arrays_of(features, labels, test_share, test_features, test_labels)
     if [dataset, grid, arrays].count(None) != 2:
         raise BadInput(
@@ -172,6 +182,7 @@ def compare_command(
     resources = benchmarking.Resources(workers, data_root, download)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     comparison, page = report_grid(result, baseline, targets, csv_file, metric)
+    track_units(result, trackers, tracker_folder)
     if as_json:
         say(json.dumps(as_table(result, comparison, page), indent=2))
     else:

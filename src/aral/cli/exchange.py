@@ -11,7 +11,6 @@ import typer
 
 from aral import annotation, benchmarking, reports
 from aral.annotation import LabelImport, LabelImportResult, Project, ReadOptions, UndoneImport
-from aral.annotation.exporting import MODEL_FORMATS
 from aral.annotation.rejected import rejection_lines
 from aral.cli.options import AsJson, Download
 from aral.cli.printing import say
@@ -58,7 +57,7 @@ def export_command(
         done = annotation.export_run(
             run,
             target,
-            MODEL_FORMATS if everything else format or annotation.RUN_FORMATS,
+            annotation.MODEL_FORMATS if everything else format or annotation.RUN_FORMATS,
             licence=licence,
             download=download,
             further=lambda into: reports.write_report_page(run.record, into),

@@ -18,7 +18,7 @@ def report_grid(
     baseline: str | None = None,
     targets: Sequence[float] = (),
     csv_file: Path | None = None,
-    metric: str = benchmarking.ACCURACY,
+    metric: str = "accuracy",
 ) -> tuple[benchmarking.Comparison | None, Path | None]:
     """Compare the runs of a grid and write the reports of the grid and of its runs.
 
@@ -41,6 +41,24 @@ def report_grid(
     if csv_file is not None:
         reports.write_files(csv_file.parent, {csv_file.name: reports.curves_csv(comparison).encode()})
     return comparison, page
+
+
+def track_units(
+    result: benchmarking.GridResult, trackers: Sequence[reports.TrackerName], base: Path | None
+) -> None:
+    """Write the finished units of a grid into trackers, those that are not there yet.
+
+    Args:
+        result: of the grid.
+        trackers: their names.
+        base: gets a folder for each tracker; None: the folder of the grid.
+    """
+    for unit in (*result.units, *result.full) if trackers else ():
+        if unit.state is not benchmarking.State.DONE:
+            continue
+        record = benchmarking.read_run(result.folder / unit.name)
+        for name in trackers:
+            reports.export_record(record, name, base or result.folder)
 
 
 def print_comparison(comparison: benchmarking.Comparison | None, page: Path | None) -> None:

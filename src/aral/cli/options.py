@@ -149,12 +149,33 @@ def arrays_of(
     return data.FeatureArrays.model_validate(files | share).with_digest()
 
 
+TrackerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tracker",
+        help="Also track the metrics with tensorboard, wandb or mlflow; may be repeated. Nothing leaves this machine.",
+    ),
+]
+TrackerFolder = Annotated[
+    Path | None,
+    typer.Option(help="Gets a folder for each tracker. Default: the folder in which the run folder lies."),
+]
 Metric = Annotated[
     str,
     typer.Option(
-        help=f"What is compared: {', '.join(benchmarking.METRICS)}, or 'recall of CLASS'; of the test images."
+        help="What is compared: accuracy, balanced-accuracy, macro-f1 or 'recall of CLASS'; of the test images."
     ),
 ]
+
+
+def check_metric(metric: str) -> None:
+    """Refuse an unknown metric before hours of work; the class of a recall is known with the data only.
+
+    Raises:
+        BadInput: there is no such metric.
+    """
+    if not metric.lower().startswith(benchmarking.RECALL):
+        benchmarking.metric_named(metric, ())
 
 
 def targets_of(accuracy: Sequence[float] | None) -> tuple[float, ...]:

@@ -34,7 +34,7 @@ def report_command(
     ] = Path("comparison"),
     baseline: Baseline = None,
     accuracy: Accuracy = None,
-    metric: Metric = benchmarking.ACCURACY,
+    metric: Metric = "accuracy",
     tensorboard: Annotated[
         Path | None, typer.Option(help="Also export the metrics of each run to this TensorBoard folder.")
     ] = None,

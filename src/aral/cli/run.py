@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,8 @@ from aral.cli.options import (
     TestLabels,
     TestShare,
     Threads,
+    TrackerFolder,
+    TrackerOption,
     arrays_of,
     default_representation,
     short_settings,
@@ -35,6 +37,7 @@ from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
+from aral.loop import Observer, Observers
 from aral.representations.settings import GIVEN
 
 RUNS = Path("runs")
@@ -75,6 +78,8 @@ def run_command(
     folder: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME.")] = None,
     data_root: DataRoot = None,
     download: Download = False,
+    tracker: TrackerOption = None,
+    tracker_folder: TrackerFolder = None,
     as_json: AsJson = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
 ) -> None:
@@ -82,6 +87,7 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
+    trackers = reports.check_trackers(tracker) if tracker else ()
     arrays = arrays_of(features, labels, test_share, test_features, test_labels)
     if (dataset is None) == (arrays is None):
         raise BadInput(
@@ -134,7 +140,8 @@ def run_command(
     if dry_run:
         say(spec.model_dump_json(indent=2))
         return
-    run_and_report(spec, load_data(spec, data_root, download), target, as_json)
+    loaded = load_data(spec, data_root, download)
+    run_and_report(spec, loaded, target, as_json, trackers, tracker_folder)
 
 
 def spec_and_folder(
@@ -164,11 +171,14 @@ def spec_and_folder(
 def resume_command(
     folder: Annotated[Path, typer.Argument(help="The run folder.")],
     data_root: DataRoot = None,
+    tracker: TrackerOption = None,
+    tracker_folder: TrackerFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped or killed."""
+    trackers = reports.check_trackers(tracker) if tracker else ()
     spec = benchmarking.read_spec(folder)
-    run_and_report(spec, load_data(spec, data_root), folder, as_json)
+    run_and_report(spec, load_data(spec, data_root), folder, as_json, trackers, tracker_folder)
 
 
 def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
@@ -176,10 +186,18 @@ def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool
     return benchmarking.load_data(spec, data_root, download, FeatureLines(Console(stderr=True)))
 
 
-def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, as_json: bool) -> None:
+def run_and_report(
+    spec: benchmarking.RunSpec,
+    dataset: data.DataSet,
+    folder: Path,
+    as_json: bool,
+    trackers: Sequence[reports.TrackerName] = (),
+    tracker_folder: Path | None = None,
+) -> None:
     """Run with progress on the terminal, then write the report and print where it is."""
     console = Console(stderr=True)
-    with_progress(spec, dataset, folder, console)
+    with _tracking(spec, dataset, folder, trackers, tracker_folder or folder.parent) as observers:
+        with_progress(spec, dataset, folder, console, *observers)
     record = benchmarking.read_run(folder)
     page = reports.write_report(record)
     if as_json:
@@ -189,10 +207,39 @@ def run_and_report(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pa
     say(f"Report: {page}")
 
 
-def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console) -> None:
+@contextmanager
+def _tracking(
+    spec: benchmarking.RunSpec,
+    dataset: data.DataSet,
+    folder: Path,
+    trackers: Sequence[reports.TrackerName],
+    base: Path,
+) -> Iterator[list[reports.TrackingObserver]]:
+    """An observer for each tracker; all are closed at the end of the block."""
+    title = f"{dataset.name} ({dataset.note})" if dataset.note else dataset.name
+    about = f"{spec.method} on {title}, seed {spec.seed}"
+    tracked = reports.TrackedRun(folder.resolve().name, about, benchmarking.used_settings(spec))
+    observers = [
+        reports.TrackingObserver(
+            name, tracked, folder, base, dataset.class_names, lambda sentence: say(sentence, err=True)
+        )
+        for name in trackers
+    ]
+    finished = False
+    try:
+        yield observers
+        finished = True
+    finally:
+        for each in observers:
+            each.close(finished)
+
+
+def with_progress(
+    spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console, *observers: Observer
+) -> None:
     """Run and show progress; Ctrl+C stops after the next training step with everything saved."""
     with (
         stopping_on_signals() as stopping,
         Screen(console, f"{dataset.name} {spec.method}", spec.rounds.count()) as screen,
     ):
-        benchmarking.run(spec, dataset, folder, screen, stopping)
+        benchmarking.run(spec, dataset, folder, Observers(screen, *observers), stopping)

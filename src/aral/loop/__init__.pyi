@@ -1,6 +1,6 @@
 from .label_log import AnswerRow, LabelLog
 from .labels import CurrentLabels, LabelChanges, LabelSource
-from .observer import Observer
+from .observer import Observer, Observers
 from .oracles import GroundTruth, Oracle
 from .run_store import CheckpointRow, EventRow, MetricRow, RoundRow, Stage, Store
 from .session import Session, SessionOptions
@@ -19,6 +19,7 @@ __all__ = [
     "LabelSource",
     "MetricRow",
     "Observer",
+    "Observers",
     "Oracle",
     "Pace",
     "RoundRow",

@@ -6,6 +6,7 @@ returns; weights come back from a checkpoint or, being a function of seed and la
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ import numpy as np
 from aral.acquisition import Need, PoolView, Predictions
 from aral.acquisition.interface import check_query_size
 from aral.errors import BadInput
-from aral.learners.evaluation import Evaluation, evaluate
+from aral.learners.evaluation import Evaluation, class_recalls, evaluate
 from aral.learners.interface import Learner
 from aral.loop.labels import CurrentLabels, LabelSource
 from aral.loop.observer import Observer
@@ -236,7 +237,9 @@ class Session:
         self.store.record_document(number, "confusion", result.confusion.tolist())
         self._record(number, numbers)
         self.store.record_stage(number, Stage.EVALUATED)
-        self._observer.evaluated(number, spent, numbers)
+        recalls = enumerate(class_recalls(result.confusion).tolist())
+        of_classes = {f"recall {index}": value for index, value in recalls if not math.isnan(value)}
+        self._observer.evaluated(number, spent, numbers | of_classes)
         return result
 
     def repair(self) -> None:

@@ -13,19 +13,35 @@ from .files import (
 from .project_runs import Photo, ProjectView, project_view
 from .run_report import as_json
 from .tables import Section, Table
-from .tensorboard import export_tensorboard
 from .text import condition_lines, unequal_settings_line
+from .trackers import (
+    TRACKERS,
+    TrackedRun,
+    Tracker,
+    TrackerName,
+    TrackingObserver,
+    check_trackers,
+    export_record,
+    export_tensorboard,
+)
 
 __all__ = [
+    "TRACKERS",
     "Photo",
     "ProjectView",
     "Section",
     "Table",
+    "TrackedRun",
+    "Tracker",
+    "TrackerName",
+    "TrackingObserver",
     "as_json",
+    "check_trackers",
     "comparison_json",
     "comparison_text",
     "condition_lines",
     "curves_csv",
+    "export_record",
     "export_tensorboard",
     "project_view",
     "side_by_side",

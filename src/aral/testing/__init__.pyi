@@ -17,12 +17,18 @@ from .projects import (
     save_noise,
 )
 from .records import run_record, runs_with_gains
+from .trackers import FakeMlflow, FakeTensorBoard, FakeWandb, FakeWandbRun, FakeWriter
 
 __all__ = [
     "DIGIT_CLASSES",
     "TINY_TRAINING",
     "CountingTrunk",
     "FakeLearner",
+    "FakeMlflow",
+    "FakeTensorBoard",
+    "FakeWandb",
+    "FakeWandbRun",
+    "FakeWriter",
     "RecordingObserver",
     "answer_cards",
     "answer_event",
