@@ -100,6 +100,7 @@ def test_metadata_and_card_have_the_figures_of_the_last_round(on_pixels: LoadedR
     assert list(about["labels"]["test_set"].values()) == last.confusion.sum(1).tolist()
     card = (tmp_path / "out" / "README.md").read_text()
     assert "supervised+random on digits" in card and "on 30 test images" in card
+    assert f"Balanced accuracy {100 * last.numbers['balanced accuracy']:.1f} %. Macro F1" in card
     assert "no annotators" in card and "Annotators:" not in card
 
 

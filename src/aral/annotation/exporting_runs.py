@@ -26,6 +26,7 @@ from aral.annotation.model_cards import (
 )
 from aral.annotation.models import ModelRecord
 from aral.errors import BadInput
+from aral.learners.evaluation import metrics_of
 from aral.loop.reading import store_reading
 from aral.loop.training_set import trained_classes
 from aral.plural import counted
@@ -124,6 +125,10 @@ def run_card(run: LoadedRun, exported: ExportedModel) -> str:
         accuracy = (
             f"Accuracy {percent(model.estimate)}, 95 % confidence interval {interval_in_percent(model.estimate)}, on "
             f"{counted(model.estimate.count, 'test image')}."
+        )
+        others = metrics_of(np.array(model.confusion))
+        accuracy += "".join(
+            f" {name[0].upper()}{name[1:]} {100 * value:.1f} %." for name, value in others.items()
         )
     lines = [
         *card_header(run.class_names, with_model=True),
