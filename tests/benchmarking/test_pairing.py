@@ -61,7 +61,7 @@ def test_a_dry_run_refuses_it_as_well(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_every_learner_is_made_without_its_weights() -> None:
-    for title in learner_titles():
+    for title in set(learner_titles()) - {"aral:printed"}:  # the paper prints no values for digits
         check_pairings([Unit(title, resolve("digits", Method.parse(title)))])
 
 

@@ -21,12 +21,19 @@ from aral.benchmarking.spec import (
 from aral.data import NAMES
 from aral.errors import BadInput
 from aral.learners import LEARNERS
+from aral.learners.settings import Net
 
 GRAPH_SSL = Method.parse("graph-ssl")
 RELEASED = Method.parse("aral:released+aral-diverse")
 """A learner without a preset of its own, which has every setting of the data sets' presets."""
 
 TITLES = [*learner_titles(), "aral:released:no-sampler", "aral:released:no-encoder"]
+
+
+def titles_on(name: str) -> list[str]:
+    """All, but the paper's values only where it prints some."""
+    own = read_preset(name).get("learners", {})
+    return [title for title in TITLES if title != "aral:printed" or title in own]
 
 
 def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -53,7 +60,7 @@ def test_every_data_set_has_a_preset_and_folders_too() -> None:
 
 @pytest.mark.parametrize("name", ["folder", *NAMES])
 def test_every_preset_is_valid_for_every_learner(name: str, tmp_path: Path) -> None:
-    for title in TITLES:
+    for title in titles_on(name):
         found = resolve(data_of(name, tmp_path), Method.parse(title))
         assert found.learner.title == title
         assert found.rounds.query_size <= found.rounds.budget
@@ -65,7 +72,7 @@ def test_every_setting_of_a_preset_arrives_at_some_learner(name: str, tmp_path: 
     """So that none is misspelt, although a learner takes only those that it has."""
     preset = read_preset(name)
     own = preset.pop("learners", {})
-    specs = [flattened(resolve(data_of(name, tmp_path), Method.parse(title))) for title in TITLES]
+    specs = [flattened(resolve(data_of(name, tmp_path), Method.parse(title))) for title in titles_on(name)]
     for setting, value in leaves(preset).items():
         chosen = {"float32", "bfloat16"} if value == "auto" else {str(value)}
         assert any(str(found.get(setting)) in chosen for found in specs), setting
@@ -105,8 +112,31 @@ def test_a_part_for_a_variant_arrives_where_the_variant_holds() -> None:
     assert rates == {"aral": 1e-3, "aral:no-sampler": 1e-3, "aral:released": 3e-3, "supervised": 3e-3}
 
 
+def test_the_printed_values_are_those_of_sections_4_1_and_4_2() -> None:
+    for data, slow, fast in (("mnist", 1e-3, 3e-3), ("cifar10", 3e-4, 6e-4), ("celeba", 1e-3, 1e-3)):
+        learner = resolve(data, Method.parse("aral:printed")).learner
+        assert learner.title == "aral:printed" and learner.objective == "paper"
+        rates = [
+            learner.optimisers.of(net).rate
+            for net in (Net.ENCODER, Net.GENERATOR, Net.DISCRIMINATOR, Net.SAMPLER)
+        ]
+        assert rates == [slow, slow, fast, fast]
+        weights = learner.weights
+        assert (weights.gan, weights.cls, weights.trd, weights.adv, weights.beta) == (1, 1, 1e-3, 1e-3, 1)
+        assert weights.labelled_share == 0.5 and weights.generated_ramp.at(0) == 1
+        assert learner.training.average_decay == 0 and learner.latent_size == 100
+    assert resolve("mnist", Method.parse("aral:printed")).learner.networks.hidden_noise == 0.5
+
+
+def test_the_paper_prints_no_values_for_other_data() -> None:
+    for settings in ((), ('representation.backbone="gradients"',)):
+        data = "mnist" if settings else "digits"
+        with pytest.raises(BadInput, match="prints no rates and weights"):
+            resolve(data, Method.parse("aral:printed"), settings)
+
+
 def test_fashion_mnist_has_the_settings_of_mnist_for_every_learner() -> None:
-    for title in TITLES:
+    for title in titles_on("mnist"):
         one, other = (resolve(data, Method.parse(title)) for data in ("mnist", "fashion-mnist"))
         assert [line.partition(":")[0] for line in differences(one, other)] == ["data"], title
 

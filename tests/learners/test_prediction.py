@@ -49,6 +49,7 @@ SUPPLIES: dict[str, set[Need]] = {
     "aral:released:no-encoder": GENERATOR,
     "vaal": SAMPLER | CODES | GENERATOR,
     "aral:pseudo-labels": SAMPLER | CODES | GENERATOR,
+    "aral:printed": SAMPLER | CODES | GENERATOR,
     "linear": {Need.DROPPED_CLASSES},
     "supervised": set(),
     "pseudo-label": set(),

@@ -41,6 +41,9 @@ SCALES = ("mlp", "compact", "conv32", "resnet", "biggan", "features")
 """Tags of :data:`aral.networks.AnyFamily`."""
 
 
+PRINTED = "printed"
+"""The variant whose presets hold what the paper prints."""
+
 PERCEPTRONS = ("mlp", "features")
 """Those whose networks are so small that one thread is mostly fastest."""
 
@@ -158,6 +161,7 @@ def resolve(
     learner = method.learner_name
     preset, of_learner = read_preset(name), read_learner_preset(learner)
     of_variants = preset.pop("learners", {})
+    _check_printed(method, data, of_variants)
     table = {**preset, "learner": _fitting(preset.get("learner", {}), LEARNERS[learner])}
     named = variant_settings(learner, method.variants)
     for own in (of_learner, of_variants.get(learner, {}), *_of_variants(of_variants, learner, named)):
@@ -184,6 +188,16 @@ def resolve(
     check_acquisition_name(spec.acquisition)
     check_acquisition_name(spec.rounds.first_query)
     return spec
+
+
+def _check_printed(method: Method, data: str, of_variants: Mapping[str, Any]) -> None:
+    """Refuse the paper's values where the paper prints none."""
+    name = f"{method.learner_name}:{PRINTED}"
+    if PRINTED in method.variants and name not in of_variants:
+        raise BadInput(
+            f"The paper prints no rates and weights for {data} that '{name}' could take.",
+            f"Write '{method.learner_name}', or run it on mnist, svhn, cifar10 or celeba.",
+        )
 
 
 def _check_arrays(spec: RunSpec, given: FeatureArrays | None) -> None:

@@ -75,6 +75,9 @@ class AralSettings(LearnerSettings):
 
     name: Literal["aral"] = "aral"
     objective: Literal["paper", "released"] = "paper"
+    values: Literal["chosen", "printed"] = (
+        "chosen"  # rates, weights and noise of presets: chosen here, or as the paper prints them
+    )
     sampler: bool = True  # False: no S and no adversarial term in eq. 5 ('no active learning')
     encoder: bool = True  # False: G and D only; c_rf is given z = 0
     unlabelled_in_discriminator: bool = True  # False: D sees unlabelled images only through G's
@@ -100,6 +103,7 @@ class AralSettings(LearnerSettings):
         "no-encoder": {"encoder": False, "sampler": False},
         "generated-only": {"unlabelled_in_discriminator": False},
         "pseudo-labels": {"pseudo_labels": True},
+        "printed": {"values": "printed"},
     }
 
     @model_validator(mode="after")
