@@ -68,7 +68,7 @@ def estimated_seconds(spec: RunSpec) -> float | None:
     training = spec.learner.training.model_copy(update={"steps": steps})
     if spec.learner.model_copy(update={"training": training}) != preset:
         return None
-    return measured.start + spec.rounds.count() * measured.round * own_steps / steps
+    return measured.start + spec.round_count() * measured.round * own_steps / steps
 
 
 def default_seeds(units: Iterable[Unit]) -> DefaultSeeds:

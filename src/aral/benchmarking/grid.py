@@ -104,7 +104,7 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
 
 
 def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
-    """The units of full training: all labels of the pool in one round.
+    """The units of full training: all labels of the pool in one round, by an exact oracle.
 
     Args:
         grid: the specification.
@@ -117,8 +117,9 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         return ()
     made = []
     method = Method.parse(f"{grid.full.learner}+random")
+    shared = [setting for setting in grid.settings if not setting.strip().startswith("oracle.")]
     settings = (
-        *usable(grid.data, method, grid.settings, grid.arrays),
+        *usable(grid.data, method, shared, grid.arrays),
         f"rounds.query_size={pool_size}",
         f"rounds.budget={pool_size}",
         'rounds.first_query="random"',
@@ -140,7 +141,7 @@ def _full_steps(grid: GridSpec, method: Method) -> tuple[str, ...]:
     in_steps = [unit.spec for unit in units(grid) if "training" not in unit.spec.learner.unused]
     steps = grid.full.steps
     if steps is None and in_steps:
-        steps = in_steps[0].learner.training.steps * in_steps[0].rounds.count()
+        steps = in_steps[0].learner.training.steps * in_steps[0].round_count()
     if steps is None:
         return ()
     return usable(grid.data, method, [f"learner.training.steps={steps}"], grid.arrays)

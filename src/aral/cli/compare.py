@@ -29,12 +29,13 @@ from aral.cli.options import (
     TestFeatures,
     TestLabels,
     TestShare,
-    arrays_of,
     baseline_of,
     default_representation,
     features_suffix,
+    own_data,
     short_settings,
     targets_of,
+    whole_path,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines
@@ -62,7 +63,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare_command(
-    dataset: Annotated[str | None, typer.Argument(help="digits, mnist, …, or a folder of classes.")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="digits, mnist, …, a folder of images, or an .npz file.")
+    ] = None,
     methods: Annotated[
         str | None, typer.Option(help=f"Comma-separated; see aral list. Default: {METHODS}.")
     ] = None,
@@ -106,7 +109,7 @@ def compare_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
 ) -> None:
     """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill."""
-    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
     if [dataset, grid, arrays].count(None) != 2:
         raise BadInput(
             "Give either a data set, --features with --labels, or a grid.",
@@ -130,14 +133,20 @@ def compare_command(
         read, seeds_reason = benchmarking.read_grid(grid), ""
         spec, _ = _settled(read, PIXELS, lambda backbone: folder or RUNS / read.name, data_root, download)
     else:
-        name = f"compare-{Path(dataset or '').name if arrays is None else arrays.folder_name}"
+        dataset = whole_path(dataset or "")
+        title = arrays.folder_name if arrays is not None else benchmarking.data_title(dataset)
+        name = f"compare-{title}"
         spec = benchmarking.GridSpec(
             name=name,
-            data=dataset or "" if arrays is None else arrays.name,
+            data=dataset if arrays is None else arrays.name,
             arrays=arrays,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or "1"),
-            settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),
+            settings=(
+                *of_files,
+                *short_settings(budget, query_size, steps, representation),
+                *(setting or ()),
+            ),
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )

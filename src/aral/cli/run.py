@@ -27,9 +27,10 @@ from aral.cli.options import (
     TestLabels,
     TestShare,
     Threads,
-    arrays_of,
     default_representation,
+    own_data,
     short_settings,
+    whole_path,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
@@ -48,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run_command(
     dataset: Annotated[
-        str | None, typer.Argument(help="digits, mnist, …, or a folder of class folders.")
+        str | None, typer.Argument(help="digits, mnist, …, a folder of images, or an .npz file.")
     ] = None,
     method: Annotated[
         str,
@@ -82,12 +83,12 @@ def run_command(
 
     Run the same command to continue a run that was stopped or killed.
     """
-    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
     if (dataset is None) == (arrays is None):
         raise BadInput(
             "Give either a data set or --features with --labels.", "Try: aral run digits --method supervised"
         )
-    settings = short_settings(budget, query_size, steps, representation)
+    settings = [*of_files, *short_settings(budget, query_size, steps, representation)]
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     settings += setting or []
@@ -99,7 +100,7 @@ def run_command(
         "test_size": test_size,
         "arrays": arrays,
     }
-    data_name = dataset or ""
+    data_name = whole_path(dataset or "")
 
     def folder_of(name: str) -> Path:
         return folder or RUNS / name
@@ -193,6 +194,6 @@ def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pat
     """Run and show progress; Ctrl+C stops after the next training step with everything saved."""
     with (
         stopping_on_signals() as stopping,
-        Screen(console, f"{dataset.name} {spec.method}", spec.rounds.count()) as screen,
+        Screen(console, f"{dataset.name} {spec.method}", spec.round_count()) as screen,
     ):
         benchmarking.run(spec, dataset, folder, screen, stopping)
