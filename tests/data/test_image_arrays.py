@@ -100,7 +100,10 @@ def test_images_become_squares_of_one_side(tmp_path: Path) -> None:
         ({"labels": LABELS + 0.5}, "20 labels are negative or no whole number"),
         ({"labels": np.eye(4)[LABELS]}, "one value an image"),
         ({"labels": LABELS * 0}, "nothing to learn"),
-        ({"labels": np.array(["a", "", "b", "c"])[LABELS]}, "5 labels are empty, at position 1, 5, 9, 13, 17"),
+        (
+            {"labels": np.array(["a", "", "b", "c"])[LABELS]},
+            "5 labels are empty, at position 1, 5, 9, 13, 17",
+        ),
         ({"class_names": ["a", "b"]}, "outside the 2 classes of class_names: 2, 3"),
         ({"test_images": IMAGES, "test_labels": LABELS + 1}, "1 class that labels lacks: 4"),
         ({"images": np.zeros((20, 3, 8, 3), np.uint8)}, "read as NHWC and as NCHW"),

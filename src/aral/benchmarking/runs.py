@@ -293,6 +293,12 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
                 f"{store.folder} was started on other images than '{data.name}' has now.",
                 "Put the old images back, or use another folder: --folder runs/NAME",
             )
+        own_labels = spec.labels is not None or is_own_file(spec.data)
+        if own_labels and store.setting("data fingerprint") != data_fingerprint(data):
+            raise BadInput(
+                f"{store.folder} was started on other labels or test images than '{data.name}' has now.",
+                "Put the old files back, or use another folder: --folder runs/NAME",
+            )
         _record_projection(store, data)
         return
     table = json.loads(spec.model_dump_json())

@@ -71,7 +71,7 @@ class Spending:
             return 0
         return min(len(candidates), math.floor((left + _SLACK) / self.costs[candidates.ids].min()))
 
-    def affordable(self, session: Session, waiting: Ids, budget: int) -> Ids:
+    def affordable(self, session: Session, waiting: Ids, budget: int) -> Int64[np.ndarray, " n"]:
         """The first of these images, in the order of the query, up to the one that would exceed the budget."""
         if self.costs is None:
             return waiting
@@ -82,6 +82,7 @@ class Spending:
         """Record what was spent up to this round, and how good the answers are; nothing for an exact oracle."""
         if self.settings.is_exact:
             return
+        session.labels.refresh()
         numbers: dict[str, float] = {}
         ids, classes = session.labels.labels()
         if self.costs is not None:

@@ -107,7 +107,7 @@ def _by_shares(data: DataSet, settings: PoolSettings) -> Int64[np.ndarray, " K"]
 
 
 def _rounded(counts: Float64[np.ndarray, " K"]) -> Int64[np.ndarray, " K"]:
-    found: Int64[np.ndarray, " K"] = np.floor(counts + 0.5 - 1e-9).astype(np.int64)
+    found: Int64[np.ndarray, " K"] = np.floor(counts + 0.5).astype(np.int64)
     return found
 
 
