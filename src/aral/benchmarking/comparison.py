@@ -17,8 +17,9 @@ from jaxtyping import Float64
 
 from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
-from aral.benchmarking.records import RunRecord, read_run
+from aral.benchmarking.records import RoundRecord, RunRecord, read_run
 from aral.benchmarking.results import Difference, GridResult, UnitResult
+from aral.benchmarking.spending import COST, NO_CLASS
 from aral.benchmarking.statistics import (
     MINIMUM_SEEDS,
     SIGNIFICANCE,
@@ -76,6 +77,7 @@ class CurvePoint:
             for a single seed.
         seeds: how many seeds have reached this number of labels.
         interval: the 95 % t-interval of the mean; None for a single seed.
+        cost: mean of what the labels cost; None where the budget is a number of labels.
     """
 
     method: str
@@ -84,6 +86,7 @@ class CurvePoint:
     deviation: float | None
     seeds: int
     interval: Interval | None
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -396,27 +399,33 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
 def curve_points(records: Iterable[RunRecord]) -> tuple[CurvePoint, ...]:
     """Mean learning curves: methods in order of appearance, numbers of labels ascending.
 
-    If a run evaluates the same number of labels twice, the last accuracy counts.
+    If a run evaluates the same number of labels twice, the last accuracy counts. Where answers have costs, or have no
+    class, the seeds of a round differ in their number of labels: a point is then a round, at the mean of the numbers.
     """
-    methods: dict[str, dict[int, dict[int, float]]] = {}
+    methods: dict[str, dict[int, dict[int, RoundRecord]]] = {}
     for record in records:
+        by_round = any(name in each.numbers for each in record.rounds for name in (COST, NO_CLASS))
         for each in record.rounds:
             if each.accuracy is not None:
-                by_labels = methods.setdefault(record.method, defaultdict(dict))
-                by_labels[each.labelled][record.seed] = each.accuracy
+                points = methods.setdefault(record.method, defaultdict(dict))
+                points[each.round if by_round else each.labelled][record.seed] = each
     return tuple(
-        _curve_point(method, labelled, np.array(list(by_seed.values())))
-        for method, by_labels in methods.items()
-        for labelled, by_seed in sorted(by_labels.items())
+        _curve_point(method, list(by_seed.values()))
+        for method, points in methods.items()
+        for _, by_seed in sorted(points.items())
     )
 
 
-def _curve_point(method: str, labelled: int, accuracies: Float64[np.ndarray, " n"]) -> CurvePoint:
+def _curve_point(method: str, rounds: Sequence[RoundRecord]) -> CurvePoint:
+    accuracies = np.array([each.accuracy for each in rounds], dtype=np.float64)
     mean, count = float(accuracies.mean()), accuracies.size
+    labelled = round(sum(each.labelled for each in rounds) / count)
+    costs = [each.numbers[COST] for each in rounds if COST in each.numbers]
+    cost = sum(costs) / count if len(costs) == count else None
     if count == 1:
-        return CurvePoint(method, labelled, mean, None, 1, None)
+        return CurvePoint(method, labelled, mean, None, 1, None, cost)
     deviation = float(accuracies.std(ddof=1))
-    return CurvePoint(method, labelled, mean, deviation, count, t_interval(mean, deviation, count))
+    return CurvePoint(method, labelled, mean, deviation, count, t_interval(mean, deviation, count), cost)
 
 
 # Verdicts

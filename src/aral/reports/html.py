@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from aral.benchmarking import Comparison, Measure, RoundRecord, RunRecord, Verdict, VerdictRow
+from aral.benchmarking import Comparison, Measure, RoundRecord, RunRecord, Verdict, VerdictRow, curve_points
 from aral.loop.pictures import MOST_CHOSEN
 from aral.reports.curves import (
     DARK,
@@ -48,6 +48,7 @@ from aral.reports.tables import accuracy_table, condition_sections, number_secti
 from aral.reports.text import (
     NO_BASELINE,
     RULE,
+    costs_in_words,
     curves_in_words,
     duration,
     numbers_in_words,
@@ -171,6 +172,9 @@ def comparison_page(comparison: Comparison, target: Path) -> str:
         no_baseline=NO_BASELINE,
         numbers=number_sections(comparison),
         curves=chart(lambda theme: learning_curves(comparison, theme), curves_in_words(comparison)),
+        curves_by_cost=chart(
+            lambda theme: learning_curves(comparison, theme, by_cost=True), costs_in_words(comparison.curves)
+        ),
         accuracies=accuracy_table(comparison.curves),
         conditions=condition_sections(comparison),
         runs=runs,
@@ -274,6 +278,10 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
         estimate=estimate_in_words(record, project),
         warning=collapse_warning(last) if last else "",
         curve=chart(lambda theme: run_curve(record, reference, theme), curve_in_words(record)),
+        curve_by_cost=chart(
+            lambda theme: run_curve(record, reference, theme, by_cost=True),
+            costs_in_words(curve_points([record])),
+        ),
         rounds=rounds_table(record),
         queries=[
             _query(record, each, each.selection, pictures.get(each.round), project.photos if project else {})
