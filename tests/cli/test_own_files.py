@@ -118,3 +118,25 @@ def test_what_does_not_fit_is_refused_with_what_to_type(
 ) -> None:
     assert aral("run", *words, *TINY) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_varied_settings_are_listed_by_a_dry_run_and_are_methods(
+    aral: Aral, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "compare", "shades.npz", "--representation=gradients", "--methods=linear+random,supervised+random",
+        "--budget=8", "--query-size=4", "--steps=2", "--seeds=1", "--workers=1", "--vary=learner.inverse_penalty=1.0,0.1,-1",
+    )  # fmt: skip
+    assert aral(*words, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert 'vary = ["learner.inverse_penalty=1.0,0.1,-1"]' in said
+    assert "# linear+random@inverse_penalty=0.1-seed0" in said and "# supervised+random-seed0" in said
+    assert "# Not compared: linear+random with learner.inverse_penalty=-1: Setting" in said
+    assert "# Not compared: supervised+random with learner.inverse_penalty: " in said
+    Path("grid.toml").write_text(said)
+    assert aral("compare", "--grid=grid.toml", "--dry-run") == 0
+    assert capsys.readouterr().out == said
+    assert aral(*words) == 0
+    caught = capsys.readouterr()
+    assert "linear+random@inverse_penalty=0.1" in caught.out and "Not compared: " in caught.err
+    assert aral("compare", "--grid=grid.toml", "--vary=learner.inverse_penalty=1,2") == 2

@@ -16,7 +16,7 @@ from .comparison import (
 )
 from .cost import DefaultSeeds, default_seeds
 from .figures import Scaled, figure_names, read_figure, scaled
-from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
+from .grid import FullTraining, GridSpec, Unit, expanded, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
 from .hardware import Hardware, measured, processors
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
@@ -53,6 +53,7 @@ from .statistics import (
     ReachedAtStart,
     TTest,
 )
+from .variations import Refused
 from .workers import Failure, GridObserver, Job, Progress, State
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "Progress",
     "Reached",
     "ReachedAtStart",
+    "Refused",
     "Resources",
     "RoundRecord",
     "Rounds",
@@ -114,6 +116,7 @@ __all__ = [
     "default_seeds",
     "differences",
     "drive",
+    "expanded",
     "figure_names",
     "full_units",
     "grid_of",

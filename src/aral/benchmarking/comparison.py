@@ -39,6 +39,7 @@ from aral.benchmarking.statistics import (
     win_share,
 )
 from aral.benchmarking.two_way import PairTest, corrected, pair_test, two_way
+from aral.benchmarking.variations import MARK
 from aral.benchmarking.workers import State
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS
@@ -450,11 +451,21 @@ def _run_curve(record: RunRecord) -> Curve | None:
 
 
 def _baseline_of(method: str, learner: str, methods: Sequence[str]) -> str | None:
-    """Random queries with the same learner, else supervised learning with random queries, which has none."""
-    own = f"{learner}+random"
-    if own in methods and own != method:
-        return own
-    return PLAIN_BASELINE if PLAIN_BASELINE in methods else None
+    """Random queries with the same learner and varied values, else supervised learning with random queries.
+
+    Where there is neither, or one method alone with varied settings, the first combination of values is the baseline.
+    """
+    plain, mark, varied = method.partition(MARK)
+    first = next((each for each in methods if each.partition(MARK)[0] == plain), None)
+    if mark and all(each.partition(MARK)[0] == plain for each in methods):
+        return first if first != method else None
+    for own in (f"{learner}+random{mark}{varied}", f"{learner}+random"):
+        if own in methods and own != method:
+            return own
+    for base in (f"{PLAIN_BASELINE}{mark}{varied}", PLAIN_BASELINE):
+        if base in methods:
+            return base
+    return first if mark and first != method and plain != f"{learner}+random" else None
 
 
 def _shared(pair: tuple[str, str], runs: _Runs) -> list[tuple[_Run, _Run]]:

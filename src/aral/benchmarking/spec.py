@@ -73,6 +73,7 @@ class RunSpec(Settings):
     learner: AnyLearner
     acquisition: Annotated[str, NOT_SHARED]
     chosen: Annotated[str, NOT_SHARED] = ""  # why this method, where its name was 'auto'
+    varied: Annotated[tuple[str, ...], NOT_SHARED] = ()  # settings that its grid varies: a part of its name
     seed: int = 0
     representation_chosen: Annotated[str, NOT_SHARED] = ""  # likewise, of the representation
     device: Literal["cpu", "cuda", "mps"] = "cpu"  # where to compute
@@ -92,7 +93,7 @@ class RunSpec(Settings):
     @property
     def method(self) -> Method:
         """Learner and acquisition."""
-        return Method(self.learner.title, self.acquisition, self.chosen)
+        return Method(self.learner.title, self.acquisition, self.chosen, self.varied)
 
     @property
     def folder_name(self) -> str:

@@ -86,6 +86,13 @@ def compare_command(
     test_features: TestFeatures = None,
     test_labels: TestLabels = None,
     setting: SetOption = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting and its values, such as learner.training.steps=500,1000: each value is a method, "
+            "or each combination if the option is repeated."
+        ),
+    ] = None,
     workers: Workers = None,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each unit; they affect the result. Default: 1.")
@@ -125,6 +132,7 @@ def compare_command(
                 "--steps": steps,
                 "--representation": representation,
                 "--set": setting,
+                "--vary": vary,
                 "--threads": threads,
                 "--full": full or None,
                 "--full-learner": full_learner,
@@ -147,6 +155,7 @@ def compare_command(
                 *short_settings(budget, query_size, steps, representation),
                 *(setting or ()),
             ),
+            vary=tuple(vary or ()),
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )
@@ -161,7 +170,7 @@ def compare_command(
         spec, seeds_reason = _with_default_seeds(spec) if seeds is None else (spec, "")
     if allow_unequal:
         spec = benchmarking.grid_of(spec.model_dump() | {"allow_unequal": True})
-    made, targets = benchmarking.units(spec), targets_of(accuracy)
+    (made, refused), targets = benchmarking.expanded(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if chosen_text := benchmarking.auto_text(unit.spec for unit in made):
         say(chosen_text, err=True)
@@ -170,9 +179,14 @@ def compare_command(
         if seeds_reason:
             say(f"# {seeds_reason}")
         say(benchmarking.grid_toml(spec))
-        for unit in made:
-            say(f"# {unit.name}")
+        say(
+            "\n".join(
+                [*(f"# {unit.name}" for unit in made), *(f"# Not compared: {each}" for each in refused)]
+            )
+        )
         return
+    if refused:
+        say("\n".join(f"Not compared: {each}" for each in refused), err=True)
     if seeds_reason:
         say(seeds_reason, err=True)
     _warn_if_too_few_seeds(spec)
@@ -229,7 +243,7 @@ def _with_default_seeds(spec: benchmarking.GridSpec) -> tuple[benchmarking.GridS
 def _warn_if_too_few_seeds(grid: benchmarking.GridSpec) -> None:
     """Before hours of work: with so few seeds there will be no verdict."""
     count = len(grid.seeds)
-    if len(grid.methods) > 1 and count < benchmarking.MINIMUM_SEEDS:
+    if (len(grid.methods) > 1 or grid.vary) and count < benchmarking.MINIMUM_SEEDS:
         say(
             f"{counted(count, 'seed')} will give no verdict: it takes at least {benchmarking.MINIMUM_SEEDS}, and "
             f"often more. Add --seeds 5",
