@@ -125,7 +125,8 @@ def test_varied_settings_are_listed_by_a_dry_run_and_are_methods(
 ) -> None:
     words = (
         "compare", "shades.npz", "--representation=gradients", "--methods=linear+random,supervised+random",
-        "--budget=8", "--query-size=4", "--steps=2", "--seeds=1", "--workers=1", "--vary=learner.inverse_penalty=1.0,0.1,-1",
+        "--budget=8", "--query-size=4", "--steps=2", "--seeds=1", "--workers=1",
+        "--vary=learner.inverse_penalty=1.0,0.1,-1",
     )  # fmt: skip
     assert aral(*words, "--dry-run") == 0
     said = capsys.readouterr().out

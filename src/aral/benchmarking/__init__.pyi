@@ -53,6 +53,7 @@ from .statistics import (
     ReachedAtStart,
     TTest,
 )
+from .time_estimate import TimeEstimate, estimate_time
 from .variations import Refused
 from .workers import Failure, GridObserver, Job, Progress, State
 
@@ -101,6 +102,7 @@ __all__ = [
     "State",
     "TTest",
     "TargetRow",
+    "TimeEstimate",
     "Unit",
     "UnitResult",
     "Verdict",
@@ -116,6 +118,7 @@ __all__ = [
     "default_seeds",
     "differences",
     "drive",
+    "estimate_time",
     "expanded",
     "figure_names",
     "full_units",

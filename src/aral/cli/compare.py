@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -113,7 +114,9 @@ def compare_command(
     download: Download = False,
     csv_file: CsvFile = None,
     as_json: AsJson = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the grid as TOML and about how long it takes; stop.")
+    ] = False,
 ) -> None:
     """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill."""
     arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
@@ -176,14 +179,9 @@ def compare_command(
         say(chosen_text, err=True)
     if dry_run:
         benchmarking.check_pairings(made)
-        if seeds_reason:
-            say(f"# {seeds_reason}")
-        say(benchmarking.grid_toml(spec))
-        say(
-            "\n".join(
-                [*(f"# {unit.name}" for unit in made), *(f"# Not compared: {each}" for each in refused)]
-            )
-        )
+        target = folder or RUNS / spec.name
+        estimate = benchmarking.estimate_time(made, lambda unit: target / unit.name, workers, data_root)
+        _say_plan(spec, made, refused, seeds_reason, estimate, as_json)
         return
     if refused:
         say("\n".join(f"Not compared: {each}" for each in refused), err=True)
@@ -198,6 +196,32 @@ def compare_command(
     else:
         print_comparison(comparison, page)
     check_result(result)
+
+
+def _say_plan(
+    spec: benchmarking.GridSpec,
+    made: Sequence[benchmarking.Unit],
+    refused: Sequence[benchmarking.Refused],
+    seeds_reason: str,
+    estimate: benchmarking.TimeEstimate,
+    as_json: bool,
+) -> None:
+    """What a dry run prints: a file of the grid with its units as comments, and about how long it takes."""
+    say(estimate.in_words(), err=True)
+    if as_json:
+        table = {
+            "grid": json.loads(spec.model_dump_json()),
+            "seeds_reason": seeds_reason,
+            "units": [unit.name for unit in made],
+            "refused": [asdict(each) for each in refused],
+            "time": asdict(estimate),
+        }
+        say(json.dumps(table, indent=2))
+        return
+    if seeds_reason:
+        say(f"# {seeds_reason}")
+    say(benchmarking.grid_toml(spec))
+    say("\n".join([*(f"# {unit.name}" for unit in made), *(f"# Not compared: {each}" for each in refused)]))
 
 
 def _settled(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,9 @@ def run_command(
     data_root: DataRoot = None,
     download: Download = False,
     as_json: AsJson = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved settings and about how long it takes; stop.")
+    ] = False,
 ) -> None:
     """Run active learning on a data set with known labels, from the first query to the report.
 
@@ -133,7 +136,11 @@ def run_command(
     if chosen_text := benchmarking.auto_text([spec]):
         say(chosen_text, err=True)
     if dry_run:
-        say(spec.model_dump_json(indent=2))
+        unit = benchmarking.Unit(spec.folder_name, spec)
+        estimate = benchmarking.estimate_time([unit], lambda _: target, 1, data_root)
+        table = json.loads(spec.model_dump_json())
+        say(estimate.in_words(), err=True)
+        say(json.dumps({"settings": table, "time": asdict(estimate)} if as_json else table, indent=2))
         return
     run_and_report(spec, load_data(spec, data_root, download), target, as_json)
 
