@@ -141,3 +141,15 @@ def test_varied_settings_are_listed_by_a_dry_run_and_are_methods(
     caught = capsys.readouterr()
     assert "linear+random@inverse_penalty=0.1" in caught.out and "Not compared: " in caught.err
     assert aral("compare", "--grid=grid.toml", "--vary=learner.inverse_penalty=1,2") == 2
+
+
+def test_a_comparison_is_written_as_tables(aral: Aral, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (0, 1):
+        assert aral("run", "shades.npz", *TINY, f"--seed={seed}") == 0
+    folders = [f"runs/shades-gradients-linear+random-seed{seed}" for seed in (0, 1)]
+    assert aral("report", *folders, "--table=out/a.tex", "--table=out/a.md") == 0
+    assert "linear+random & " in Path("out/a.tex").read_text() and "2 seeds" in Path("out/a.md").read_text()
+    assert aral("report", folders[0], "--table=one.md") == 0 and "a single seed" in Path("one.md").read_text()
+    capsys.readouterr()
+    assert aral("report", folders[0], "--table=a.pdf") == 2
+    assert "Try --table accuracies.tex" in capsys.readouterr().err
