@@ -50,6 +50,7 @@ from aral.loop import (
     Validation,
     check_strategy,
 )
+from aral.loop.embedding import EMBEDDING_FILE, save_embedding
 from aral.loop.reading import store_reading
 from aral.randomness import Stream
 from aral.representations import (
@@ -137,6 +138,7 @@ def run(
     observer: Observer | None = None,
     stopping: Callable[[], bool] = lambda: False,
     pace: Pace | None = None,
+    embedded: bool = False,
 ) -> Path:
     """Run Algorithm 1 until the budget is spent, or resume a run that was stopped.
 
@@ -147,6 +149,7 @@ def run(
         observer: is told of progress.
         stopping: called after every training step; true stops with everything saved.
         pace: how often to save checkpoints.
+        embedded: whether to embed a sample of the pool in two dimensions at the end, for the report of the run.
 
     Returns:
         The run folder.
@@ -170,6 +173,8 @@ def run(
             store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
         )
         drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping, spending)
+        if embedded and not (folder / EMBEDDING_FILE).is_file():
+            save_embedding(session, stream.child("embedding"))
     return folder
 
 

@@ -203,4 +203,4 @@ def with_progress(spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Pat
         stopping_on_signals() as stopping,
         Screen(console, f"{dataset.name} {spec.method}", spec.round_count()) as screen,
     ):
-        benchmarking.run(spec, dataset, folder, screen, stopping)
+        benchmarking.run(spec, dataset, folder, screen, stopping, embedded=True)

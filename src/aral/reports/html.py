@@ -30,6 +30,7 @@ from aral.reports.curves import (
     run_curve,
     svg_bytes,
 )
+from aral.reports.embeddings import Embedding, embedding_chart, read_embedding
 from aral.reports.pictures import Pictures, file_address, picture_address, read_pictures, sheet_address
 from aral.reports.project_runs import IMAGES_SHOWN, Photo, ProjectView
 from aral.reports.run_report import (
@@ -270,6 +271,9 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
     reconstructed = max((n for n, each in pictures.items() if each.originals is not None), default=None)
     hidden = project.hidden_generated if project else ""
     confused = next((each for each in reversed(record.rounds) if each.confusion is not None), None)
+    embedding = read_embedding(record.folder)
+    problems = [file.problem for file in files.values() if file.problem]
+    problems += [embedding] if isinstance(embedding, str) else []
     return render(
         "report.html.j2",
         record=record,
@@ -283,6 +287,8 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
             costs_in_words(curve_points([record])),
         ),
         rounds=rounds_table(record),
+        embedding=_embedding_chart(embedding),
+        embedding_in_words=embedding.in_words() if isinstance(embedding, Embedding) else "",
         queries=[
             _query(record, each, each.selection, pictures.get(each.round), project.photos if project else {})
             for each in reversed(record.rounds)
@@ -305,8 +311,16 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
             "Diagnostics of latent codes and generator by round; the table of rounds has the values.",
         ),
         diagnostics=recorded_diagnostics(record),
-        unreadable=[file.problem for file in files.values() if file.problem],
+        unreadable=problems,
         settings="" if record.settings is None else json.dumps(record.settings, indent=2, ensure_ascii=False),
+    )
+
+
+def _embedding_chart(embedding: Embedding | str | None) -> Chart | None:
+    if not isinstance(embedding, Embedding):
+        return None
+    return chart(
+        lambda theme: embedding_chart(embedding, theme), f"The pool in two dimensions. {embedding.in_words()}"
     )
 
 
