@@ -66,6 +66,18 @@ def test_status_of_a_project_does_without_it(tmp_path: Path) -> None:
     assert heavy_after(code, str(tmp_path)) == set()
 
 
+def test_training_does_without_the_compiler_of_pytorch() -> None:
+    code = (
+        "import torch\n"
+        "from aral.learners.optimisers import NetAdam\n"
+        "from aral.learners.settings import Adam\n"
+        "weight = torch.nn.Parameter(torch.ones(2))\n"
+        "NetAdam([weight], Adam()).step({weight: torch.ones(2)}, rate=0.1)\n"
+        "assert bool((weight < 1).all())"
+    )
+    assert heavy_after(code, of=("torch._dynamo", "torch._inductor")) == set()
+
+
 def test_names_come_from_where_they_are_defined() -> None:
     code = (
         "import aral.acquisition.interface, aral.benchmarking.runs, aral.annotation.exporting\n"

@@ -42,6 +42,7 @@ from aral.losses import (
 from aral.losses.classification import cross_entropy
 from aral.losses.pseudo_labels import confident, cross_entropy_where, hardened
 from aral.networks.interface import Discriminator, PixelRange
+from aral.networks.layers import weights_computed_once
 from aral.settings import Settings
 
 D, E, G, S = Net.DISCRIMINATOR, Net.ENCODER, Net.GENERATOR, Net.SAMPLER
@@ -142,11 +143,12 @@ class Aral(Method):
         z_g, y_g = self._prior(nets, batch)
         x_g = nets.generate(z_g, y_g)
         seen, share = ([x_l, x_u], w.labelled_share) if s.unlabelled_in_discriminator else ([x_l], 1.0)
-        *h_seen, h_g = torch.split(
-            disc.features(torch.cat([*seen, x_g.detach()])), [*(len(x) for x in seen), len(x_g)]
-        )
-        # ŷ, stop-gradient, and the codes: computed once and shared by the phases.
-        y_u = eval_probabilities(disc, x_u)
+        with weights_computed_once():
+            *h_seen, h_g = torch.split(
+                disc.features(torch.cat([*seen, x_g.detach()])), [*(len(x) for x in seen), len(x_g)]
+            )
+            # ŷ, stop-gradient, and the codes: computed once and shared by the phases.
+            y_u = eval_probabilities(disc, x_u)
         x, y = torch.cat([x_l, x_u]), torch.cat([y_l, y_u])
         codes = encode(nets, batch, x, y, count) if s.encoder else None
         z = codes.sample if codes else x.new_zeros(len(x), nets.latent_size)
@@ -183,9 +185,10 @@ class Aral(Method):
             yield sampler_phase(nets, codes, s.sampler_sees)
 
         # E and G, eq. 11: D is frozen. D̃(x) carries no gradient, D̃(G(z, y)) carries G's, z carries E's.
-        with torch.no_grad():
-            h_real = disc.features(x)
-        h_g = disc.features(x_g)
+        with weights_computed_once():
+            with torch.no_grad():
+                h_real = disc.features(x)
+            h_g = disc.features(x_g)
         terms = vae_terms(nets, codes, w, s.networks.pixel_range, s.sampler_sees) if codes else []  # eq. 5
         if codes:
             encoder_term = Term(  # eq. 10: E makes (x, E(x, y), y) look generated
@@ -239,9 +242,10 @@ class Aral(Method):
             yield sampler_phase(nets, codes, s.sampler_sees)
 
         # E and G: eq. 5 and feature matching; D is frozen.
-        with torch.no_grad():
-            h_u = disc.features(x_u)
-        h_g = disc.features(x_g)
+        with weights_computed_once():
+            with torch.no_grad():
+                h_u = disc.features(x_u)
+            h_g = disc.features(x_g)
         terms = vae_terms(nets, codes, w, s.networks.pixel_range, s.sampler_sees) if codes else []  # eq. 5
         matching = matching_term(w.feature_matching, s.matching_norm, lambda: (h_u, h_g))
         yield encoder_generator_phase(nets, [*terms, matching])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from aral.learners.nets import Nets
 from aral.learners.settings import Adam, LearnerSettings, Net, Training
@@ -30,19 +35,96 @@ def in_memory_order_of(parameter: Tensor, gradient: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(gradient)
 
 
-def adam(parameters: list[nn.Parameter], settings: Adam) -> torch.optim.AdamW:
+class NetAdam:
     """Adam for one network; matrices and kernels decay, biases and batch norm's gains do not.
 
-    Without decay all parameters keep their order, by which checkpoints number their moments.
+    It is PyTorch's functional AdamW, fused. The class of ``torch.optim`` imports PyTorch's compiler, which is never
+    used: 150 MB and a second of every start. A parameter without a gradient keeps its moments and its count of steps.
+
+    Args:
+        parameters: of the network.
+        settings: moments and decay.
     """
-    by_decay: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for parameter in parameters:
-        by_decay[settings.weight_decay > 0 and parameter.ndim > 1].append(parameter)
-    groups = [
-        {"params": by_decay[True], "weight_decay": settings.weight_decay},
-        {"params": by_decay[False], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+
+    def __init__(self, parameters: Sequence[nn.Parameter], settings: Adam) -> None:
+        self._settings = settings
+        decays = [settings.weight_decay > 0 and parameter.ndim > 1 for parameter in parameters]
+        # Those with decay come first: checkpoints number the moments in this order.
+        by_decay = [
+            [p for p, d in zip(parameters, decays, strict=True) if d is wanted] for wanted in (True, False)
+        ]
+        self._groups = list(zip(by_decay, (settings.weight_decay, 0.0), strict=True))
+        self._moments: dict[nn.Parameter, Moments] = {}
+
+    @torch.no_grad()
+    def step(self, gradients: Mapping[nn.Parameter, Tensor], rate: float) -> None:
+        """Move the parameters that have a gradient, in place."""
+        for parameters, decay in self._groups:
+            moved = [parameter for parameter in parameters if parameter in gradients]
+            self._moments |= {each: Moments.new(each) for each in moved if each not in self._moments}
+            moments = [self._moments[each] for each in moved]
+            adamw(
+                cast(list[Tensor], moved),
+                [in_memory_order_of(each, gradients[each]) for each in moved],
+                [each.exp_avg for each in moments],
+                [each.exp_avg_sq for each in moments],
+                [],
+                [each.step for each in moments],
+                fused=True,
+                amsgrad=False,
+                beta1=self._settings.beta1,
+                beta2=self._settings.beta2,
+                lr=rate,
+                weight_decay=decay,
+                eps=1e-8,
+                maximize=False,
+            )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """``NUMBER.NAME`` of each moment."""
+        return {
+            f"{number}.{name}": value
+            for number, parameter in enumerate(self._ordered)
+            if parameter in self._moments
+            for name, value in vars(self._moments[parameter]).items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` gave.
+
+        Raises:
+            KeyError: a moment is missing.
+            RuntimeError: the moments are of other parameters.
+        """
+        found: dict[nn.Parameter, Moments] = {}
+        for number in {int(name.partition(".")[0]) for name in state}:
+            if number >= len(self._ordered):
+                raise RuntimeError(f"moments of parameter {number}, of {len(self._ordered)}")
+            parameter = self._ordered[number]
+            moments = Moments.new(parameter)
+            for name, value in vars(moments).items():
+                value.copy_(state[f"{number}.{name}"])
+            found[parameter] = moments
+        self._moments = found
+
+    @property
+    def _ordered(self) -> list[nn.Parameter]:
+        return [parameter for parameters, _ in self._groups for parameter in parameters]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What Adam remembers of one parameter; the names are those in checkpoints."""
+
+    step: Float[Tensor, ""]
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+
+    @staticmethod
+    def new(parameter: Tensor) -> Moments:
+        """Before the first step."""
+        zero = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        return Moments(zero, torch.zeros_like(parameter), torch.zeros_like(parameter))
 
 
 class NetOptimisers:
@@ -59,7 +141,8 @@ class NetOptimisers:
         self._settings = settings
         self._parameters = {net: list(module.parameters()) for net, module in nets.modules.items()}
         self._optimisers = {
-            net: adam(parameters, settings.optimisers.of(net)) for net, parameters in self._parameters.items()
+            net: NetAdam(parameters, settings.optimisers.of(net))
+            for net, parameters in self._parameters.items()
         }
 
     def step(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
@@ -83,35 +166,25 @@ class NetOptimisers:
         norm = torch.nn.utils.get_total_norm(used, foreach=True)
         if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
             return False
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = None if gradient is None else in_memory_order_of(parameter, gradient)
+        of = {p: gradient for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
         training = self._settings.training
         factor = rate_factor(index, steps, training) * self.scale
         for net in nets:
-            optimiser = self._optimisers[net]
             rate = max(self._settings.optimisers.of(net).rate * factor, training.rate_floor)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            self._optimisers[net].step(of, rate)
         return True
 
     def state_dict(self) -> dict[str, Tensor]:
         """Moments and step counts by network and parameter number, and the rate scale."""
         state = {"scale": torch.tensor(self.scale, dtype=torch.float64)}
         for net, optimiser in self._optimisers.items():
-            for number, moments in optimiser.state_dict()["state"].items():
-                state |= {f"{net}.{number}.{name}": value for name, value in moments.items()}
+            state |= {f"{net}.{name}": value for name, value in optimiser.state_dict().items()}
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` gave."""
         self.scale = float(state["scale"])
         for net, optimiser in self._optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in state.items():
-                if name.startswith(f"{net}."):
-                    _, number, moment = name.split(".")
-                    moments.setdefault(int(number), {})[moment] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            start = f"{net}."
+            own = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+            optimiser.load_state_dict(own)

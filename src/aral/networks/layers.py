@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from aral.randomness import Stream
@@ -36,7 +37,9 @@ class GaussianNoise(nn.Module):
         """The inputs, noisy in training mode."""
         if not self.training or self.std == 0:
             return inputs
-        return inputs + self.std * torch.randn_like(inputs)
+        # In float32, which is drawn faster than bfloat16 on a processor.
+        noise = torch.randn(inputs.shape, device=inputs.device).to(inputs.dtype)
+        return torch.add(inputs, noise, alpha=self.std)
 
     def extra_repr(self) -> str:
         """The standard deviation, for ``print(network)``."""
@@ -239,6 +242,15 @@ def weight_normalised(network: _Net) -> _Net:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             weight_norm(layer)
     return network
+
+
+def weights_computed_once() -> AbstractContextManager[None]:
+    """Within the block normalised weights are computed in the first pass, and kept for the others.
+
+    No network may move in the block. Where the first pass is one without gradient, the weights are constants for the
+    others. Spectral norm makes one power iteration for the block.
+    """
+    return parametrize.cached()
 
 
 def spectrally_normalised(network: _Net) -> _Net:
