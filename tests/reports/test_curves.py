@@ -48,6 +48,25 @@ def lines(figure: Figure | None, axes: int = 0) -> dict[str, tuple[list[Any], li
     return {str(line.get_label()): data_of(line) for line in figure.axes[axes].lines}
 
 
+def test_a_curve_by_cost_has_the_mean_costs_of_each_round(make_run: MakeRun) -> None:
+    """Seeds whose rounds differ in their number of labels have one point a round."""
+    runs = [
+        read_run(make_run(f"run{seed}", seed=seed, first_labelled=10 + seed, numbers={"cost": 2.5 + seed}))
+        for seed in (0, 2)
+    ]
+    comparison = compare_runs(runs)
+    assert [(point.labelled, point.seeds, point.cost) for point in comparison.curves] == [
+        (11, 2, 3.5),
+        (21, 2, 3.5),
+    ]
+    figure = learning_curves(comparison, by_cost=True)
+    assert lines(figure)[" aral+aral"] == ([3.5, 3.5], [50, 75])
+    assert figure is not None and figure.axes[0].get_xlabel() == "cost of the labels"
+    drawn = run_curve(runs[0], by_cost=True)
+    assert lines(drawn)[" aral+aral"] == ([2.5, 2.5], [50, 75])
+    assert run_curve(read_run(make_run("plain")), by_cost=True) is None
+
+
 def test_one_run_is_one_line_in_per_cent(make_run: MakeRun) -> None:
     figure = run_curve(read_run(make_run()), reference=0.9)
     drawn = lines(figure)

@@ -17,7 +17,7 @@ from .comparison import (
 from .cost import DefaultSeeds, default_seeds
 from .end_metrics import EndRow
 from .figures import Scaled, figure_names, read_figure, scaled
-from .grid import FullTraining, GridSpec, Unit, full_units, grid_of, grid_toml, read_grid, units
+from .grid import FullTraining, GridSpec, Unit, expanded, full_units, grid_of, grid_toml, read_grid, units
 from .grid_run import Resources, run_grid
 from .hardware import Hardware, measured, processors
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
@@ -41,7 +41,9 @@ from .spec import (
     Rounds,
     RunSpec,
     asked_backbone,
+    data_title,
     differences,
+    is_own_file,
     preset_names,
     resolve,
     usable,
@@ -62,6 +64,8 @@ from .statistics import (
     ReachedAtStart,
     TTest,
 )
+from .time_estimate import TimeEstimate, estimate_time
+from .variations import Refused
 from .workers import Failure, GridObserver, Job, Progress, State
 
 __all__ = [
@@ -102,6 +106,7 @@ __all__ = [
     "Progress",
     "Reached",
     "ReachedAtStart",
+    "Refused",
     "Resources",
     "RoundRecord",
     "Rounds",
@@ -112,6 +117,7 @@ __all__ = [
     "State",
     "TTest",
     "TargetRow",
+    "TimeEstimate",
     "Unit",
     "UnitResult",
     "Verdict",
@@ -123,14 +129,18 @@ __all__ = [
     "compare_grid",
     "compare_runs",
     "curve_points",
+    "data_title",
     "default_seeds",
     "differences",
     "drive",
+    "estimate_time",
+    "expanded",
     "figure_names",
     "full_units",
     "grid_of",
     "grid_toml",
     "is_grid",
+    "is_own_file",
     "learner_titles",
     "load_data",
     "make_learner",

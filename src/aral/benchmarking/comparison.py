@@ -21,11 +21,13 @@ from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
 from aral.benchmarking.records import (
     ACCURACY,
+    RoundRecord,
     RunRecord,
     metric_named,
     read_run,
 )
 from aral.benchmarking.results import Difference, GridResult, UnitResult
+from aral.benchmarking.spending import COST, NO_CLASS
 from aral.benchmarking.statistics import (
     MINIMUM_SEEDS,
     SIGNIFICANCE,
@@ -45,6 +47,7 @@ from aral.benchmarking.statistics import (
     win_share,
 )
 from aral.benchmarking.two_way import PairTest, corrected, pair_test, two_way
+from aral.benchmarking.variations import MARK
 from aral.benchmarking.workers import State
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS
@@ -83,6 +86,7 @@ class CurvePoint:
             for a single seed.
         seeds: how many seeds have reached this number of labels.
         interval: the 95 % t-interval of the mean; None for a single seed.
+        cost: mean of what the labels cost; None where the budget is a number of labels.
     """
 
     method: str
@@ -91,6 +95,7 @@ class CurvePoint:
     deviation: float | None
     seeds: int
     interval: Interval | None
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -434,32 +439,38 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
 def curve_points(records: Iterable[RunRecord], metric: str = ACCURACY) -> tuple[CurvePoint, ...]:
     """Mean learning curves: methods in order of appearance, numbers of labels ascending.
 
-    If a run evaluates the same number of labels twice, the last value counts.
+    If a run evaluates the same number of labels twice, the last value counts. Where answers have costs, or have no
+    class, the seeds of a round differ in their number of labels: a point is then a round, at the mean of the numbers.
 
     Args:
         records: the runs.
         metric: what is drawn over the labels; see :meth:`RoundRecord.metric`.
     """
-    methods: dict[str, dict[int, dict[int, float]]] = {}
+    methods: dict[str, dict[int, dict[int, RoundRecord]]] = {}
     for record in records:
+        by_round = any(name in each.numbers for each in record.rounds for name in (COST, NO_CLASS))
         for each in record.rounds:
             value = each.metric(metric)
             if value is not None:
-                by_labels = methods.setdefault(record.method, defaultdict(dict))
-                by_labels[each.labelled][record.seed] = value
+                points = methods.setdefault(record.method, defaultdict(dict))
+                points[each.round if by_round else each.labelled][record.seed] = each
     return tuple(
-        _curve_point(method, labelled, np.array(list(by_seed.values())))
-        for method, by_labels in methods.items()
-        for labelled, by_seed in sorted(by_labels.items())
+        _curve_point(method, list(by_seed.values()), metric)
+        for method, points in methods.items()
+        for _, by_seed in sorted(points.items())
     )
 
 
-def _curve_point(method: str, labelled: int, accuracies: Float64[np.ndarray, " n"]) -> CurvePoint:
+def _curve_point(method: str, rounds: Sequence[RoundRecord], metric: str) -> CurvePoint:
+    accuracies = np.array([each.metric(metric) for each in rounds], dtype=np.float64)
     mean, count = float(accuracies.mean()), accuracies.size
+    labelled = round(sum(each.labelled for each in rounds) / count)
+    costs = [each.numbers[COST] for each in rounds if COST in each.numbers]
+    cost = sum(costs) / count if len(costs) == count else None
     if count == 1:
-        return CurvePoint(method, labelled, mean, None, 1, None)
+        return CurvePoint(method, labelled, mean, None, 1, None, cost)
     deviation = float(accuracies.std(ddof=1))
-    return CurvePoint(method, labelled, mean, deviation, count, t_interval(mean, deviation, count))
+    return CurvePoint(method, labelled, mean, deviation, count, t_interval(mean, deviation, count), cost)
 
 
 # Verdicts
@@ -484,11 +495,21 @@ def _run_curve(record: RunRecord, metric: str) -> Curve | None:
 
 
 def _baseline_of(method: str, learner: str, methods: Sequence[str]) -> str | None:
-    """Random queries with the same learner, else supervised learning with random queries, which has none."""
-    own = f"{learner}+random"
-    if own in methods and own != method:
-        return own
-    return PLAIN_BASELINE if PLAIN_BASELINE in methods else None
+    """Random queries with the same learner and varied values, else supervised learning with random queries.
+
+    Where there is neither, or one method alone with varied settings, the first combination of values is the baseline.
+    """
+    plain, mark, varied = method.partition(MARK)
+    first = next((each for each in methods if each.partition(MARK)[0] == plain), None)
+    if mark and all(each.partition(MARK)[0] == plain for each in methods):
+        return first if first != method else None
+    for own in (f"{learner}+random{mark}{varied}", f"{learner}+random"):
+        if own in methods and own != method:
+            return own
+    for base in (f"{PLAIN_BASELINE}{mark}{varied}", PLAIN_BASELINE):
+        if base in methods:
+            return base
+    return first if mark and first != method and plain != f"{learner}+random" else None
 
 
 def _shared(pair: tuple[str, str], runs: _Runs) -> list[tuple[_Run, _Run]]:

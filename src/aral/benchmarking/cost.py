@@ -63,12 +63,12 @@ def estimated_seconds(spec: RunSpec) -> float | None:
     measured = MEASURED.get((spec.data, spec.learner.name))
     if measured is None:
         return None
-    preset = resolve(spec.data, Method.parse(str(spec.method))).learner
+    preset = resolve(spec.data, Method(spec.learner.title, spec.acquisition)).learner
     own_steps, steps = spec.learner.training.steps, preset.training.steps
     training = spec.learner.training.model_copy(update={"steps": steps})
     if spec.learner.model_copy(update={"training": training}) != preset:
         return None
-    return measured.start + spec.rounds.count() * measured.round * own_steps / steps
+    return measured.start + spec.round_count() * measured.round * own_steps / steps
 
 
 def default_seeds(units: Iterable[Unit]) -> DefaultSeeds:

@@ -79,7 +79,7 @@ class Scaled:
     @property
     def steps(self) -> int:
         """Training steps of all compared units together."""
-        return sum(unit.spec.rounds.count() * unit.spec.learner.training.steps for unit in units(self.grid))
+        return sum(unit.spec.round_count() * unit.spec.learner.training.steps for unit in units(self.grid))
 
 
 def figure_names() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 
 from aral.benchmarking.hardware import AUTO, Hardware
 from aral.benchmarking.methods import Method
-from aral.benchmarking.spec import RunSpec, resolve, usable
+from aral.benchmarking.spec import RunSpec, UnusedSetting, resolve, usable
+from aral.benchmarking.variations import Refused, combinations
 from aral.data import FeatureArrays
 from aral.errors import BadInput
 from aral.settings import Settings
@@ -40,6 +41,7 @@ class GridSpec(Settings):
     method_settings: dict[str, tuple[str, ...]] = Field(
         default_factory=dict
     )  # by method; override ``settings``
+    vary: tuple[str, ...] = ()  # settings with several values each: every combination is a method of its own
     representation_chosen: str = ""  # why the representation of ``settings``, where it was 'auto'
     threads: int = Field(1, ge=1)  # of each unit; one gives the highest throughput with many units
     precision: Literal["auto", "float32", "bfloat16"] = (
@@ -74,8 +76,19 @@ class Unit:
 def units(grid: GridSpec) -> tuple[Unit, ...]:
     """The compared units: all methods of the first seed, then of the next.
 
+    With settings that are varied, a method is a unit for each combination of their values that fits it.
+
     Raises:
-        BadInput: a method, a setting or the data set does not exist, or a unit occurs twice.
+        BadInput: a method, a setting or the data set does not exist, a unit occurs twice, or no combination of values
+            fits any method.
+    """
+    return expanded(grid)[0]
+
+
+def expanded(grid: GridSpec) -> tuple[tuple[Unit, ...], tuple[Refused, ...]]:
+    """The compared units as for :func:`units`, and the combinations of varied values that are left out.
+
+    A setting that a method does not have is not varied for it: the method is compared once for all its values.
     """
     unknown = set(grid.method_settings) - set(grid.methods)
     if unknown:
@@ -90,21 +103,64 @@ def units(grid: GridSpec) -> tuple[Unit, ...]:
             first = grid.methods[0]
             # Raises the reason.
             resolve(grid.data, methods[first], [*common[first], setting], arrays=grid.arrays)
+    refused: list[Refused] = []
+    fitting: dict[str, list[tuple[str, ...]]] = {}
+    for name, method in methods.items():
+        settings = (*common[name], *grid.method_settings.get(name, ()))
+        fitting[name], left_out = _fitting(grid, method, settings)
+        refused += left_out
     made = []
     for seed in grid.seeds:
         for name in grid.methods:
-            method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
-            spec = _resolved(grid, method, settings, seed)
-            made.append(Unit(f"{spec.method}-seed{seed}", spec))
+            for varied in fitting[name]:
+                method, settings = methods[name], (*common[name], *grid.method_settings.get(name, ()))
+                spec = _resolved(grid, method, (*settings, *varied), seed, varied)
+                made.append(Unit(f"{spec.method}-seed{seed}", spec))
+    if not made:
+        raise BadInput(
+            f"No value of {', '.join(grid.vary)} fits a method: {refused[0]}",
+            "Give others: --vary NAME=VALUE,VALUE",
+        )
     names = [unit.name for unit in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadInput(f"The grid contains {', '.join(twice)} twice.", "Name each method and each seed once.")
-    return tuple(made)
+    return tuple(made), tuple(refused)
+
+
+def _fitting(
+    grid: GridSpec, method: Method, settings: Sequence[str]
+) -> tuple[list[tuple[str, ...]], list[Refused]]:
+    """The combinations of varied values that fit a method, without those settings that it does not have."""
+    if not grid.vary:
+        return [()], []
+    plain = _resolved(grid, method, settings, grid.seeds[0])  # raises what has nothing to do with the values
+    fitting: dict[tuple[str, ...], None] = {}
+    refused: dict[tuple[str, tuple[str, ...]], Refused] = {}
+    for combination in combinations(grid.vary):
+        kept: list[str] = []
+        for setting in combination:
+            try:
+                _resolved(grid, method, (*settings, setting), grid.seeds[0])
+            except UnusedSetting as error:
+                name = setting.partition("=")[0].strip()
+                reason = f"{error.problem} It is compared once for all values."
+                refused.setdefault((name, ()), Refused(str(plain.method), (name,), reason))
+                continue
+            except BadInput:  # alone; with the others it may be right
+                pass
+            kept.append(setting)
+        try:
+            _resolved(grid, method, (*settings, *kept), grid.seeds[0], tuple(kept))
+        except BadInput as error:
+            refused[("", tuple(kept))] = Refused(str(plain.method), tuple(kept), error.problem)
+            continue
+        fitting[tuple(kept)] = None
+    return list(fitting), list(refused.values())
 
 
 def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
-    """The units of full training: all labels of the pool in one round.
+    """The units of full training: all labels of the pool in one round, by an exact oracle.
 
     Args:
         grid: the specification.
@@ -117,8 +173,9 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
         return ()
     made = []
     method = Method.parse(f"{grid.full.learner}+random")
+    shared = [setting for setting in grid.settings if not setting.strip().startswith("oracle.")]
     settings = (
-        *usable(grid.data, method, grid.settings, grid.arrays),
+        *usable(grid.data, method, shared, grid.arrays),
         f"rounds.query_size={pool_size}",
         f"rounds.budget={pool_size}",
         'rounds.first_query="random"',
@@ -140,13 +197,15 @@ def _full_steps(grid: GridSpec, method: Method) -> tuple[str, ...]:
     in_steps = [unit.spec for unit in units(grid) if "training" not in unit.spec.learner.unused]
     steps = grid.full.steps
     if steps is None and in_steps:
-        steps = in_steps[0].learner.training.steps * in_steps[0].rounds.count()
+        steps = in_steps[0].learner.training.steps * in_steps[0].round_count()
     if steps is None:
         return ()
     return usable(grid.data, method, [f"learner.training.steps={steps}"], grid.arrays)
 
 
-def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int) -> RunSpec:
+def _resolved(
+    grid: GridSpec, method: Method, settings: Iterable[str], seed: int, varied: tuple[str, ...] = ()
+) -> RunSpec:
     return resolve(
         grid.data,
         method,
@@ -156,6 +215,7 @@ def _resolved(grid: GridSpec, method: Method, settings: Iterable[str], seed: int
         threads=grid.threads,
         arrays=grid.arrays,
         representation_chosen=grid.representation_chosen,
+        varied=varied or None,
     )
 
 

@@ -17,6 +17,7 @@ from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.results import Difference, GridResult, UnitResult, write_result
 from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, recorded_hardware, run
 from aral.benchmarking.spec import differences, validated
+from aral.benchmarking.spending import BUDGET_SPENT
 from aral.benchmarking.workers import GridObserver, Job, Progress, Report, State, execute, log_path
 from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Stage
@@ -132,7 +133,7 @@ def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: 
         "log": str(log_path(folder, unit.name)),
         "root": None if resources.data_root is None else str(resources.data_root.absolute()),
     }
-    job = Job(unit.name, request, spec.rounds.count(pool_size), spec.learner.training.steps)
+    job = Job(unit.name, request, spec.round_count(pool_size), spec.learner.training.steps)
     accuracy = finished_accuracy(unit, folder, pool_size, fingerprint)
     if accuracy is not None:
         job.state, job.progress = State.DONE, Progress(accuracy=accuracy)
@@ -144,6 +145,7 @@ def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str
     try:
         with store_reading(folder / unit.name) as store:
             recorded, found = store.setting("spec"), store.setting("data fingerprint")
+            whole = store.setting(BUDGET_SPENT) is True
             rounds, spent = store.rounds(), len(store.labels.answers())
             accuracies = store.metrics("accuracy")
             query = store.query(len(rounds))
@@ -151,7 +153,8 @@ def finished_accuracy(unit: Unit, folder: Path, pool_size: int, fingerprint: str
         return None  # the worker finds the reason and reports it
     if not isinstance(recorded, dict) or differences(validated(recorded), unit.spec):
         return None
-    whole = spent >= min(unit.spec.rounds.budget, pool_size) and query is None
+    if unit.spec.oracle.is_exact:
+        whole = spent >= min(unit.spec.rounds.budget, pool_size) and query is None
     evaluated = bool(rounds) and all(row.stage is Stage.EVALUATED for row in rounds)
     if found != fingerprint or not whole or not evaluated or not accuracies:
         return None

@@ -15,6 +15,7 @@ from aral.benchmarking.auto import (
     AUTO_REASON,
     AUTO_REASON_ON_FEATURES,
 )
+from aral.benchmarking.variations import named
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.networks import ImageShape
@@ -34,11 +35,13 @@ class Method:
         learner: a learner with its variants, such as ``aral:released:no-sampler``; ``auto`` until :meth:`on` is called.
         acquisition: one of the acquisitions, or ``module:NAME``; ``auto`` likewise.
         reason: why it was chosen, where the name was ``auto``; empty otherwise.
+        varied: single settings in which a grid compares it with itself; a part of its name.
     """
 
     learner: str
     acquisition: str
     reason: str = field(default="", compare=False)
+    varied: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Method:
@@ -62,8 +65,8 @@ class Method:
                     f"'{learner}' is an acquisition, not a learner.", f"Try 'supervised+{learner}'."
                 )
             raise _unknown(text)
-        named = tuple(part.strip() for part in variants.split(":") if part.strip())
-        title = AUTO if learner == AUTO else _title(name, named)
+        variant_names = tuple(part.strip() for part in variants.split(":") if part.strip())
+        title = AUTO if learner == AUTO else _title(name, variant_names)
         if plus and not acquisition:
             raise BadInput(f"Method '{text}' names no acquisition after '+'.", f"Try '{title}+random'.")
         if acquisition and not is_user_defined(acquisition):
@@ -80,9 +83,9 @@ class Method:
         if self.learner != AUTO:
             return self
         on_pixels = representation == PIXELS
-        named = Method.parse(AUTO_METHOD if on_pixels else AUTO_METHOD_ON_FEATURES)
-        acquisition = named.acquisition if self.acquisition == AUTO else self.acquisition
-        return Method(named.learner, acquisition, AUTO_REASON if on_pixels else AUTO_REASON_ON_FEATURES)
+        chosen = Method.parse(AUTO_METHOD if on_pixels else AUTO_METHOD_ON_FEATURES)
+        acquisition = chosen.acquisition if self.acquisition == AUTO else self.acquisition
+        return Method(chosen.learner, acquisition, AUTO_REASON if on_pixels else AUTO_REASON_ON_FEATURES)
 
     @property
     def learner_name(self) -> str:
@@ -92,11 +95,11 @@ class Method:
     @property
     def variants(self) -> tuple[str, ...]:
         """The learner's variants."""
-        named = self.learner.partition(":")[2]
-        return tuple(named.split(":")) if named else ()
+        variants = self.learner.partition(":")[2]
+        return tuple(variants.split(":")) if variants else ()
 
     def __str__(self) -> str:
-        return AUTO if self.acquisition == AUTO else f"{self.learner}+{self.acquisition}"
+        return AUTO if self.acquisition == AUTO else f"{self.learner}+{self.acquisition}{named(self.varied)}"
 
 
 def _title(name: str, variants: tuple[str, ...]) -> str:
@@ -124,8 +127,8 @@ def _title(name: str, variants: tuple[str, ...]) -> str:
 
 def _default_acquisition(title: str) -> str:
     name, _, variants = title.partition(":")
-    named = [DEFAULT_ACQUISITION.get(f"{name}:{variant}") for variant in reversed(variants.split(":"))]
-    return next((found for found in named if found), DEFAULT_ACQUISITION[name])
+    of_variants = [DEFAULT_ACQUISITION.get(f"{name}:{variant}") for variant in reversed(variants.split(":"))]
+    return next((found for found in of_variants if found), DEFAULT_ACQUISITION[name])
 
 
 def learner_titles() -> list[str]:

@@ -38,7 +38,8 @@ class Parity:
     Attributes:
         seed: the seed.
         hash: of everything that must be equal, the images of the first query included, in the first unit that has
-            made its first query, with the settings that only others of the units use; empty before.
+            made its first query, with the settings that only others of the units use; empty before. Of a grid with
+            varied settings, that of the first combination of values.
         verified: how many units have been found to have this hash.
         differences: settings that differ between units, one line each; empty for a fair comparison.
     """
@@ -134,11 +135,28 @@ def parity_hash(
 
 
 def unequal(compared: Sequence[Unit], fingerprint: str = "") -> dict[int, tuple[str, ...]]:
-    """Settings in which the units of a seed differ although they must not, by seed; found before any run."""
-    by_seed: dict[int, dict[str, RunSpec]] = defaultdict(dict)
+    """Settings in which the units of a seed differ although they must not, by seed; found before any run.
+
+    Units with different values of a setting that their grid varies are not compared: they differ on purpose.
+    """
+    found: dict[int, dict[str, None]] = {unit.spec.seed: {} for unit in compared}
+    for group in _groups(compared):
+        specs = {str(unit.spec.method): unit.spec for unit in group}
+        found[group[0].spec.seed].update(dict.fromkeys(_different(specs, fingerprint)))
+    return {seed: tuple(lines) for seed, lines in found.items()}
+
+
+def _groups(compared: Sequence[Unit]) -> list[list[Unit]]:
+    """The units that must be equal: of one seed and of the same varied values, as far as a method has the setting."""
+    by_seed: dict[int, list[Unit]] = defaultdict(list)
     for unit in compared:
-        by_seed[unit.spec.seed][str(unit.spec.method)] = unit.spec
-    return {seed: _different(specs, fingerprint) for seed, specs in by_seed.items()}
+        by_seed[unit.spec.seed].append(unit)
+    groups = []
+    for of_seed in by_seed.values():
+        values = list(dict.fromkeys(frozenset(unit.spec.varied) for unit in of_seed))
+        whole = [each for each in values if not any(each < other for other in values)]
+        groups += [[unit for unit in of_seed if each.issuperset(unit.spec.varied)] for each in whole]
+    return groups
 
 
 def _different(specs: Mapping[str, RunSpec], fingerprint: str) -> tuple[str, ...]:
@@ -179,25 +197,26 @@ def verify(compared: Sequence[Unit], folder: Path) -> dict[int, Parity]:
         compared: the units, some of which may not have begun.
         folder: of the grid.
     """
-    hashes: dict[int, dict[str, str]] = defaultdict(dict)
-    settings = unequal(compared)
-    planned: dict[int, dict[str, Json]] = defaultdict(dict)
-    for unit in compared:
-        planned[unit.spec.seed] = parity_table(unit.spec, "") | planned[unit.spec.seed]
-    for unit in compared:
-        found = recorded_hash(folder / unit.name, planned[unit.spec.seed])
-        if found:
-            hashes[unit.spec.seed][unit.name] = found
+    first: dict[int, str] = {}
+    verified: dict[int, dict[str, None]] = defaultdict(dict)
+    deviating: dict[int, dict[str, None]] = defaultdict(dict)
+    for group in _groups(compared):
+        planned: dict[str, Json] = {}
+        for unit in group:
+            planned = parity_table(unit.spec, "") | planned
+        found = {unit.name: recorded_hash(folder / unit.name, planned) for unit in group}
+        known = {name: each for name, each in found.items() if each}
+        seed, own = group[0].spec.seed, next(iter(known.values()), "")
+        first[seed] = first.get(seed) or own
+        verified[seed].update(dict.fromkeys(name for name, each in known.items() if each == own))
+        deviating[seed].update(dict.fromkeys(name for name, each in known.items() if each != own))
     result = {}
-    for seed, lines in settings.items():
-        by_unit = hashes[seed]
-        first = next(iter(by_unit.values()), "")
-        deviating = [name for name, found in by_unit.items() if found != first]
-        if deviating and not lines:
+    for seed, lines in unequal(compared).items():
+        if deviating[seed] and not lines:
             lines = (
-                f"recorded data, first query or versions: {', '.join(deviating)} differs from the others",
+                f"recorded data, first query or versions: {', '.join(deviating[seed])} differs from the others",
             )
-        result[seed] = Parity(seed, first, len(by_unit) - len(deviating), lines)
+        result[seed] = Parity(seed, first[seed], len(verified[seed].keys() - deviating[seed].keys()), lines)
     return result
 
 

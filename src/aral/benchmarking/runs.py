@@ -18,8 +18,22 @@ from aral.acquisition import is_user_defined, make_acquisition
 from aral.benchmarking.hardware import Hardware
 from aral.benchmarking.methods import make_learner
 from aral.benchmarking.parity import versions
-from aral.benchmarking.spec import RunSpec, differences, validated
-from aral.data import NAMES, DataSet, Limits, Reader, folder_dataset, load, read_feature_arrays
+from aral.benchmarking.spec import RunSpec, differences, is_own_file, validated
+from aral.benchmarking.spending import EACH_ANSWER, Spending
+from aral.data import (
+    NAMES,
+    DataSet,
+    Limits,
+    Reader,
+    changed_pool,
+    class_number,
+    folder_dataset,
+    labelled_folder_dataset,
+    load,
+    npz_dataset,
+    read_feature_arrays,
+    resized,
+)
 from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.loop import (
@@ -29,12 +43,14 @@ from aral.loop import (
     Pace,
     Session,
     SessionOptions,
+    SimulatedAnnotator,
     Stage,
     Store,
     Strategy,
     Validation,
     check_strategy,
 )
+from aral.loop.embedding import EMBEDDING_FILE, save_embedding
 from aral.loop.reading import store_reading
 from aral.randomness import Stream
 from aral.representations import (
@@ -78,6 +94,7 @@ def load_data(
     chosen = spec.representation
     if spec.arrays is not None:
         given = read_feature_arrays(spec.arrays).limited(spec.pool_size, spec.test_size, _LIMITED)
+        given = changed_pool(given, spec.pool)
         assert given.features_of is not None  # as all arrays have
         return projected(given, given.features_of, chosen.components)[0]
     if chosen.is_pixels:
@@ -92,12 +109,26 @@ def load_data(
 def read_images(
     spec: RunSpec, root: Path | None = None, download: bool = False, reader: Reader | None = None
 ) -> DataSet:
-    """The data set of a run, cut to its sizes, with image files as pixels or as the reader has them."""
+    """The data set of a run, cut to its sizes, then with its pool changed as the settings ask.
+
+    Image files are pixels, or as the reader has them. Arrays of an ``.npz`` file are squares of ``spec.side`` pixels
+    without a reader, and as they are with one: it reads no arrays.
+    """
+    return changed_pool(_images(spec, root, download, reader), spec.pool)
+
+
+def _images(spec: RunSpec, root: Path | None, download: bool, reader: Reader | None) -> DataSet:
     limits = Limits(spec.pool_size, spec.test_size, _LIMITED)
     if spec.data in NAMES:
         return load(spec.data, root, download, spec.side, limits, reader)
     path = Path(spec.data).expanduser()
-    return folder_dataset(path, spec.side, 0.2, Stream.root(0), limits=limits, reader=reader)
+    if is_own_file(spec.data):
+        data = npz_dataset(path, spec.test_share).limited(spec.pool_size, spec.test_size, _LIMITED)
+        return data if reader else resized(data, spec.side)
+    if spec.labels is not None:
+        labels = Path(spec.labels).expanduser()
+        return labelled_folder_dataset(path, labels, spec.side, spec.test_share, limits, reader)
+    return folder_dataset(path, spec.side, spec.test_share, Stream.root(0), limits=limits, reader=reader)
 
 
 def run(
@@ -107,6 +138,7 @@ def run(
     observer: Observer | None = None,
     stopping: Callable[[], bool] = lambda: False,
     pace: Pace | None = None,
+    embedded: bool = False,
 ) -> Path:
     """Run Algorithm 1 until the budget is spent, or resume a run that was stopped.
 
@@ -117,6 +149,7 @@ def run(
         observer: is told of progress.
         stopping: called after every training step; true stops with everything saved.
         pace: how often to save checkpoints.
+        embedded: whether to embed a sample of the pool in two dimensions at the end, for the report of the run.
 
     Returns:
         The run folder.
@@ -133,14 +166,16 @@ def run(
     check_strategy(strategy, learner)
     check_budget(spec, data)
     pace = replace(pace or Pace(), keep_rounds=spec.rounds.keep_checkpoints == "all")
+    oracle, spending = oracle_of(spec, data), Spending.of(spec, data)
     with Store.open(folder, create=True) as store:
         record_spec(store, spec, data)
         options = SessionOptions(pace, observer or Observer(), validation_of(spec))
         session = Session(
             store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
         )
-        oracle = GroundTruth(data.pool.ids, data.pool_classes)
-        drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping)
+        drive(session, oracle, data.test, spec.rounds.query_size, spec.rounds.budget, stopping, spending)
+        if embedded and not (folder / EMBEDDING_FILE).is_file():
+            save_embedding(session, stream.child("embedding"))
     return folder
 
 
@@ -162,6 +197,29 @@ def validation_of(spec: RunSpec) -> Validation | None:
     return Validation(rounds.validation_share, rounds.validation_steps) if rounds.validation_share else None
 
 
+def oracle_of(spec: RunSpec, data: DataSet) -> Oracle:
+    """The oracle of a run; its answers are drawn by the seed of the run, apart from everything else.
+
+    Raises:
+        BadInput: a class of its settings does not exist.
+    """
+    settings = spec.oracle
+    truth = GroundTruth(data.pool.ids, data.pool_classes)
+    if not (settings.wrong or settings.wrong_by_class or settings.unknown):
+        return truth
+    by_class = np.full(data.class_count, settings.wrong)
+    for name, wrong in settings.wrong_by_class.items():
+        by_class[class_number(data, name, "oracle.wrong_by_class")] = wrong
+    return SimulatedAnnotator(
+        data.pool.ids,
+        data.pool_classes,
+        data.class_count,
+        by_class[data.pool_classes],
+        settings.unknown,
+        Stream.root(spec.seed).child("oracle"),
+    )
+
+
 def drive(
     session: Session,
     oracle: Oracle,
@@ -169,24 +227,38 @@ def drive(
     query_size: int,
     budget: int,
     stopping: Callable[[], bool] = lambda: False,
+    spending: Spending = EACH_ANSWER,
 ) -> None:
-    """Ask, tell, fit and evaluate until ``budget`` images have been answered.
+    """Ask, tell, fit and evaluate until ``budget`` images have been answered, or until the budget of costs is spent.
 
     The process may be killed at any line: the store holds what was done, and the next call continues from there.
+
+    Args:
+        session: the session.
+        oracle: answers at once.
+        test: the test set.
+        query_size: images a round.
+        budget: how much may be spent.
+        stopping: called after every training step; true stops with everything saved.
+        spending: what an answer takes of the budget.
+
+    Raises:
+        BadInput: no image of the first query was given a class.
     """
     while True:
         rounds = session.store.rounds()
         if any(row.stage is Stage.TRAINED for row in rounds):
             session.evaluate(test)
-        spent = len(session.pool) - len(session.candidates())
-        left = min(budget, len(session.pool)) - spent
-        if left <= 0 and session.store.query(session.round_number) is None:
+        affordable = spending.affordable_images(session, budget)
+        if affordable <= 0 and session.store.query(session.round_number) is None:
+            spending.record_end(session.store)
             return
-        selection = session.ask(min(query_size, max(left, 1)), stopping)
-        waiting = session.waiting()
+        selection = session.ask(min(query_size, max(affordable, 1)), stopping)
+        waiting = spending.affordable(session, session.waiting(), budget)
         if waiting.size:
             oracle.request(selection.only(waiting))
             session.tell(oracle.collect(), oracle.name)
+        spending.record(session)
         session.fit(stopping)
 
 
@@ -197,7 +269,8 @@ def check_budget(spec: RunSpec, data: DataSet) -> None:
         BadInput: says what would fit.
     """
     size = len(data.pool)
-    for name, value in (("query_size", spec.rounds.query_size), ("budget", spec.rounds.budget)):
+    budget = 1 if spec.oracle.has_costs else spec.rounds.budget
+    for name, value in (("query_size", spec.rounds.query_size), ("budget", budget)):
         if value > size:
             raise BadInput(
                 f"rounds.{name} is {value}, but the pool of '{data.name}' has only {size} images.",
@@ -225,6 +298,12 @@ def record_spec(store: Store, spec: RunSpec, data: DataSet) -> None:
             raise BadInput(
                 f"{store.folder} was started on other images than '{data.name}' has now.",
                 "Put the old images back, or use another folder: --folder runs/NAME",
+            )
+        own_labels = spec.labels is not None or is_own_file(spec.data)
+        if own_labels and store.setting("data fingerprint") != data_fingerprint(data):
+            raise BadInput(
+                f"{store.folder} was started on other labels or test images than '{data.name}' has now.",
+                "Put the old files back, or use another folder: --folder runs/NAME",
             )
         _record_projection(store, data)
         if validated(old).rounds != spec.rounds:  # what is kept may be changed

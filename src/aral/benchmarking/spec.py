@@ -17,10 +17,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from aral.benchmarking.hardware import AUTO, Hardware, measured
 from aral.benchmarking.methods import Method, check_acquisition_name
-from aral.data import NAMES, FeatureArrays
+from aral.data import NAMES, NPZ, FeatureArrays, PoolSettings
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS, AnyLearner, variant_settings
 from aral.learners.settings import NOT_SHARED
+from aral.loop.oracles import OracleSettings
 from aral.representations.settings import (
     AUTO as UNCHOSEN,
 )
@@ -72,25 +73,32 @@ class Rounds(Settings):
 class RunSpec(Settings):
     """Everything that decides the outcome of a run."""
 
-    data: str  # name of a data set, a folder of class folders, or the file name of the arrays
+    data: str  # name of a data set, a folder of images, an .npz file, or the file name of the arrays
     arrays: FeatureArrays | None = None  # features that were computed elsewhere, and their labels
     learner: AnyLearner
     acquisition: Annotated[str, NOT_SHARED]
     chosen: Annotated[str, NOT_SHARED] = ""  # why this method, where its name was 'auto'
+    varied: Annotated[tuple[str, ...], NOT_SHARED] = ()  # settings that its grid varies: a part of its name
     seed: int = 0
     representation_chosen: Annotated[str, NOT_SHARED] = ""  # likewise, of the representation
     device: Literal["cpu", "cuda", "mps"] = "cpu"  # where to compute
     threads: int = Field(2, ge=1)  # of PyTorch; sums are ordered by it, so it belongs to the result
     pool_size: int | None = Field(None, ge=1)  # None: the whole pool
     test_size: int | None = Field(None, ge=1)  # None: the whole test set
-    side: int = Field(32, ge=8)  # of images read from class folders (a folder, imagenet), pixels
+    labels: str | None = (
+        None  # CSV file with the labels of a folder of images; None: its sub-folders are the classes
+    )
+    test_share: float | None = Field(None, gt=0, lt=1)  # of files without a test set; None: 0.2
+    pool: PoolSettings = PoolSettings()
+    oracle: OracleSettings = OracleSettings()
+    side: int = Field(32, ge=8)  # of images of a folder, imagenet or an .npz file, pixels
     representation: RepresentationSettings = RepresentationSettings()
     rounds: Rounds = Rounds()
 
     @property
     def method(self) -> Method:
         """Learner and acquisition."""
-        return Method(self.learner.title, self.acquisition, self.chosen)
+        return Method(self.learner.title, self.acquisition, self.chosen, self.varied)
 
     @property
     def folder_name(self) -> str:
@@ -98,8 +106,28 @@ class RunSpec(Settings):
         if self.arrays is not None:
             data = self.arrays.folder_name
         else:  # a folder may be given as ".", which has no name of its own
-            data = self.data if self.data in NAMES else Path(self.data).expanduser().resolve().name
+            data = self.data if self.data in NAMES else data_title(self.data)
         return f"{data}{self.representation.suffix}-{self.method}-seed{self.seed}"
+
+    def round_count(self, pool_size: int | None = None) -> int:
+        """Number of rounds until the budget is spent, as for :meth:`Rounds.count`; with costs about so many."""
+        oracle, rounds = self.oracle, self.rounds
+        if not oracle.has_costs:
+            return rounds.count(pool_size)
+        by_class = list(oracle.cost_by_class.values())
+        typical = sum(by_class) / len(by_class) if by_class else oracle.cost or 1.0
+        labels = max(1, math.floor(rounds.budget / typical))
+        return rounds.model_copy(update={"budget": labels}).count(pool_size)
+
+
+def data_title(data: str) -> str:
+    """The name of a folder, or that of a file without its ending."""
+    return Path(data).expanduser().resolve().name.removesuffix(NPZ)
+
+
+def is_own_file(data: str) -> bool:
+    """Whether the data of a specification are an ``.npz`` file, which may not exist."""
+    return data not in NAMES and data.lower().endswith(NPZ) and not Path(data).expanduser().is_dir()
 
 
 def preset_names() -> list[str]:
@@ -145,9 +173,8 @@ def resolve(
     arrays: FeatureArrays | None = fields.get("arrays")
     data = data if arrays is None else arrays.name
     name = data if data in NAMES and arrays is None else FOLDER_PRESET
-    if arrays is None and name == FOLDER_PRESET and not Path(data).expanduser().is_dir():
-        error = unknown_name("data set", data, NAMES)
-        raise BadInput(error.problem, f"{error.hint} A folder of class folders also works: ./photos")
+    if arrays is None and name == FOLDER_PRESET:
+        _check_files(data)
     given = [_parsed(setting) for setting in settings]
     backbone = _backbone(fields, given) if arrays is None else GIVEN
     if backbone == UNCHOSEN:
@@ -182,6 +209,7 @@ def resolve(
         table = _merged(_without_other_scale(table, setting), setting)
     spec = validated(_without_auto(table, hardware))
     _check_arrays(spec, arrays)
+    _check_labels(spec)
     for setting in given:
         _refuse_unused(spec, setting)
     # Names may also have come from a preset or a single setting.
@@ -211,6 +239,32 @@ def _check_arrays(spec: RunSpec, given: FeatureArrays | None) -> None:
         raise BadInput(
             "Features cannot be named by a setting.", "Write --features FEATURES.npy --labels LABELS.csv"
         )
+
+
+def _check_files(data: str) -> None:
+    """Refuse data that are neither a named set nor files that are there."""
+    path = Path(data).expanduser()
+    if path.is_dir() or (is_own_file(data) and path.is_file()):
+        return
+    if is_own_file(data):
+        raise BadInput(f"There is no file {data}.", "Check the path.")
+    error = unknown_name("data set", data, NAMES)
+    raise BadInput(
+        error.problem, f"{error.hint} A folder of class folders or an .npz file also works: ./photos"
+    )
+
+
+def _check_labels(spec: RunSpec) -> None:
+    """Refuse a table of labels, or a test share, for data that have their own."""
+    for name, value in (("labels", spec.labels), ("test_share", spec.test_share)):
+        if value is None:
+            continue
+        if spec.arrays is not None or spec.data in NAMES or (name == "labels" and is_own_file(spec.data)):
+            raise BadInput(
+                f"'{data_title(spec.data)}' has labels and a test set of its own: setting {name} is for a folder of "
+                "images.",
+                f"Leave out {name}.",
+            )
 
 
 def asked_backbone(settings: Iterable[str]) -> str | None:
@@ -324,7 +378,7 @@ def _refuse_unused(spec: RunSpec, given: Mapping[str, Any]) -> None:
 def _listed_as(data: object) -> str:
     """What to give ``aral settings`` to see the settings of a run on this data."""
     text = str(data)
-    is_file = text not in NAMES and not Path(text).expanduser().is_dir()
+    is_file = text not in NAMES and not Path(text).expanduser().is_dir() and not is_own_file(text)
     return "digits --set representation.backbone=gradients" if is_file else text
 
 
@@ -441,8 +495,14 @@ def used_settings(spec: RunSpec) -> dict[str, Any]:
 
 def flattened(spec: RunSpec) -> dict[str, Any]:
     """Every used setting by its full name, such as ``learner.training.steps``, as JSON has it."""
-    table = used_settings(spec)
-    return {name: _at(table, name) for name in _leaves(table, "")}
+    return _flat(used_settings(spec), "")
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 WITHOUT_EFFECT = frozenset({"chosen", "representation_chosen", "rounds.keep_checkpoints"})

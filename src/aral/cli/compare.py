@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -32,13 +33,14 @@ from aral.cli.options import (
     TestShare,
     TrackerFolder,
     TrackerOption,
-    arrays_of,
     baseline_of,
     check_metric,
     default_representation,
     features_suffix,
+    own_data,
     short_settings,
     targets_of,
+    whole_path,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines
@@ -66,7 +68,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare_command(
-    dataset: Annotated[str | None, typer.Argument(help="digits, mnist, …, or a folder of classes.")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="digits, mnist, …, a folder of images, or an .npz file.")
+    ] = None,
     methods: Annotated[
         str | None, typer.Option(help=f"Comma-separated; see aral list. Default: {METHODS}.")
     ] = None,
@@ -87,6 +91,13 @@ def compare_command(
     test_features: TestFeatures = None,
     test_labels: TestLabels = None,
     setting: SetOption = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting and its values, such as learner.training.steps=500,1000: each value is a method, "
+            "or each combination if the option is repeated."
+        ),
+    ] = None,
     workers: Workers = None,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each unit; they affect the result. Default: 1.")
@@ -110,7 +121,9 @@ def compare_command(
     tracker: TrackerOption = None,
     tracker_folder: TrackerFolder = None,
     as_json: AsJson = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid as TOML and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the grid as TOML and about how long it takes; stop.")
+    ] = False,
 ) -> None:
     """Compare methods over seeds under equal conditions; the same command resumes after a stop or a kill.
 
@@ -118,7 +131,7 @@ def compare_command(
     """
     trackers = reports.check_trackers(tracker) if tracker else ()
     check_metric(metric)
-    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
     if [dataset, grid, arrays].count(None) != 2:
         raise BadInput(
             "Give either a data set, --features with --labels, or a grid.",
@@ -134,6 +147,7 @@ def compare_command(
                 "--steps": steps,
                 "--representation": representation,
                 "--set": setting,
+                "--vary": vary,
                 "--threads": threads,
                 "--full": full or None,
                 "--full-learner": full_learner,
@@ -142,14 +156,21 @@ def compare_command(
         read, seeds_reason = benchmarking.read_grid(grid), ""
         spec, _ = _settled(read, PIXELS, lambda backbone: folder or RUNS / read.name, data_root, download)
     else:
-        name = f"compare-{Path(dataset or '').name if arrays is None else arrays.folder_name}"
+        dataset = whole_path(dataset or "")
+        title = arrays.folder_name if arrays is not None else benchmarking.data_title(dataset)
+        name = f"compare-{title}"
         spec = benchmarking.GridSpec(
             name=name,
-            data=dataset or "" if arrays is None else arrays.name,
+            data=dataset if arrays is None else arrays.name,
             arrays=arrays,
             methods=tuple(name.strip() for name in (methods or METHODS).split(",")),
             seeds=seeds_of(seeds or "1"),
-            settings=(*short_settings(budget, query_size, steps, representation), *(setting or ())),
+            settings=(
+                *of_files,
+                *short_settings(budget, query_size, steps, representation),
+                *(setting or ()),
+            ),
+            vary=tuple(vary or ()),
             threads=1 if threads is None else threads,
             full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
         )
@@ -164,18 +185,18 @@ def compare_command(
         spec, seeds_reason = _with_default_seeds(spec) if seeds is None else (spec, "")
     if allow_unequal:
         spec = benchmarking.grid_of(spec.model_dump() | {"allow_unequal": True})
-    made, targets = benchmarking.units(spec), targets_of(accuracy)
+    (made, refused), targets = benchmarking.expanded(spec), targets_of(accuracy)
     baseline = baseline_of(baseline, (str(unit.spec.method) for unit in made))
     if chosen_text := benchmarking.auto_text(unit.spec for unit in made):
         say(chosen_text, err=True)
     if dry_run:
         benchmarking.check_pairings(made)
-        if seeds_reason:
-            say(f"# {seeds_reason}")
-        say(benchmarking.grid_toml(spec))
-        for unit in made:
-            say(f"# {unit.name}")
+        target = folder or RUNS / spec.name
+        estimate = benchmarking.estimate_time(made, lambda unit: target / unit.name, workers, data_root)
+        _say_plan(spec, made, refused, seeds_reason, estimate, as_json)
         return
+    if refused:
+        say("\n".join(f"Not compared: {each}" for each in refused), err=True)
     if seeds_reason:
         say(seeds_reason, err=True)
     _warn_if_too_few_seeds(spec)
@@ -188,6 +209,32 @@ def compare_command(
     else:
         print_comparison(comparison, page)
     check_result(result)
+
+
+def _say_plan(
+    spec: benchmarking.GridSpec,
+    made: Sequence[benchmarking.Unit],
+    refused: Sequence[benchmarking.Refused],
+    seeds_reason: str,
+    estimate: benchmarking.TimeEstimate,
+    as_json: bool,
+) -> None:
+    """What a dry run prints: a file of the grid with its units as comments, and about how long it takes."""
+    say(estimate.in_words(), err=True)
+    if as_json:
+        table = {
+            "grid": json.loads(spec.model_dump_json()),
+            "seeds_reason": seeds_reason,
+            "units": [unit.name for unit in made],
+            "refused": [asdict(each) for each in refused],
+            "time": asdict(estimate),
+        }
+        say(json.dumps(table, indent=2))
+        return
+    if seeds_reason:
+        say(f"# {seeds_reason}")
+    say(benchmarking.grid_toml(spec))
+    say("\n".join([*(f"# {unit.name}" for unit in made), *(f"# Not compared: {each}" for each in refused)]))
 
 
 def _settled(
@@ -233,7 +280,7 @@ def _with_default_seeds(spec: benchmarking.GridSpec) -> tuple[benchmarking.GridS
 def _warn_if_too_few_seeds(grid: benchmarking.GridSpec) -> None:
     """Before hours of work: with so few seeds there will be no verdict."""
     count = len(grid.seeds)
-    if len(grid.methods) > 1 and count < benchmarking.MINIMUM_SEEDS:
+    if (len(grid.methods) > 1 or grid.vary) and count < benchmarking.MINIMUM_SEEDS:
         say(
             f"{counted(count, 'seed')} will give no verdict: it takes at least {benchmarking.MINIMUM_SEEDS}, and "
             f"often more. Add --seeds 5",

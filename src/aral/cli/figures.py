@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +45,10 @@ def figures_command(
     download: Download = False,
     as_json: AsJson = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the units and their training steps, then stop.")
+        bool,
+        typer.Option(
+            "--dry-run", help="List the units, their training steps and about how long they take, then stop."
+        ),
     ] = False,
 ) -> None:
     """Run a figure of the paper. All differences from the paper are printed, recorded and reported."""
@@ -55,9 +61,7 @@ def figures_command(
         )
     plans = {each.name: benchmarking.scaled(figure, each, scale, seeds, setting or []) for each in chosen}
     if dry_run:
-        for plan in plans.values():
-            benchmarking.check_pairings(benchmarking.units(plan.grid))
-            say("\n".join(plan_lines(plan)))
+        _say_plans(plans, folder or FIGURES / name, workers, data_root, as_json)
         return
     failed: dict[str, AralError] = {}
     tables: list[dict[str, object]] = []
@@ -85,6 +89,36 @@ def figures_command(
             f"{len(failed)} of {counted(len(plans), 'panel')} could not be finished: {', '.join(failed)}.",
             "See above. The same command resumes, and --panel NAME runs a single panel.",
         )
+
+
+def _say_plans(
+    plans: Mapping[str, benchmarking.Scaled],
+    folder: Path,
+    workers: int | None,
+    data_root: Path | None,
+    as_json: bool,
+) -> None:
+    """What a dry run prints: the units of each panel, their steps, and about how long they take."""
+    tables: dict[str, object] = {}
+    for title, plan in plans.items():
+        made, target = benchmarking.units(plan.grid), folder / title
+        benchmarking.check_pairings(made)
+        estimate = benchmarking.estimate_time(made, partial(_folder_of, target), workers, data_root)
+        if not as_json:
+            say("\n".join([*plan_lines(plan), f"  {estimate.in_words()}"]))
+        tables[title] = {
+            "grid": json.loads(plan.grid.model_dump_json()),
+            "units": [unit.name for unit in made],
+            "training steps": plan.steps,
+            "differences": [asdict(each) for each in plan.differences],
+            "time": asdict(estimate),
+        }
+    if as_json:
+        say(json.dumps(tables, indent=2))
+
+
+def _folder_of(folder: Path, unit: benchmarking.Unit) -> Path:
+    return folder / unit.name
 
 
 def difference_lines(plan: benchmarking.Scaled) -> list[str]:

@@ -54,11 +54,17 @@ Features = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", help="CSV with the label of each row of --features: label, or row,label."),
+    typer.Option(
+        "--labels",
+        help="CSV of labels: file,label and if wanted split for a folder of images; label or row,label for --features.",
+    ),
 ]
 TestShare = Annotated[
     float | None,
-    typer.Option("--test-share", help="Share of each class of --features for the test set. Default: 0.25."),
+    typer.Option(
+        "--test-share",
+        help="Share of the images for the test set, where the data have none. Default: 0.2, of --features 0.25.",
+    ),
 ]
 TestFeatures = Annotated[
     Path | None, typer.Option("--test-features", help="A test set of its own beside --features.")
@@ -92,6 +98,43 @@ def short_settings(
         "learner.training.steps": steps,
     }
     return [f"{name}={value}" for name, value in named.items() if value is not None]
+
+
+def own_data(
+    dataset: str | None,
+    features: Path | None,
+    labels: Path | None,
+    test_share: float | None,
+    test_features: Path | None,
+    test_labels: Path | None,
+) -> tuple[data.FeatureArrays | None, list[str]]:
+    """The arrays that the options name, and the settings of their labels and test share beside a data set.
+
+    Raises:
+        BadInput: as for :func:`arrays_of`.
+    """
+    settings: list[str] = []
+    if features is None and dataset is not None:
+        settings, labels, test_share = settings_of_files(labels, test_share), None, None
+    return arrays_of(features, labels, test_share, test_features, test_labels), settings
+
+
+def settings_of_files(labels: Path | None, test_share: float | None) -> list[str]:
+    """The settings of a table of labels and of a test share, beside a folder of images or an ``.npz`` file."""
+    named = {
+        "labels": None if labels is None else str(labels.expanduser().absolute()),
+        "test_share": test_share,
+    }
+    return [
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in named.items()
+        if value is not None
+    ]
+
+
+def whole_path(dataset: str) -> str:
+    """The whole path of an ``.npz`` file, so that its run can be resumed from anywhere; other data as they are."""
+    return str(Path(dataset).expanduser().absolute()) if benchmarking.is_own_file(dataset) else dataset
 
 
 def default_representation(dataset: str) -> str:

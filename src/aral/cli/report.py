@@ -38,6 +38,12 @@ def report_command(
     tensorboard: Annotated[
         Path | None, typer.Option(help="Also export the metrics of each run to this TensorBoard folder.")
     ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Also write accuracies and verdicts as a table for a paper: FILE.tex (LaTeX) or FILE.md (Markdown)."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a run, or compare several runs; works while they are still running.
@@ -46,8 +52,10 @@ def report_command(
     all runs in a folder are compared: learning curves with confidence bands, and verdicts against a baseline.
     """
     targets = targets_of(accuracy)
+    for file in table or ():
+        reports.check_table_name(file)
     if len(folders) == 1 and benchmarking.is_grid(folders[0]):
-        _report_grid(folders[0], baseline, targets, metric, tensorboard, as_json)
+        _report_grid(folders[0], baseline, targets, metric, tensorboard, table or (), as_json)
         return
     folders = [run for folder in folders for run in benchmarking.run_folders(folder)]
     records = [benchmarking.read_run(folder) for folder in folders]
@@ -57,12 +65,14 @@ def report_command(
         if not is_writable:
             say(f"{folders[0]} is read only: its report is written to {target}.", err=True)
         page = reports.write_report(records[0], target=None if is_writable else target)
+        comparison = benchmarking.compare_runs(records)
         text = reports.side_by_side(records)
     else:
         comparison = benchmarking.compare_runs(records, baseline, targets, metric=metric)
         page = reports.write_comparison(comparison, target)
         text = f"{reports.comparison_text(comparison)}\n"
     _export(folders, tensorboard)
+    _write_tables(comparison, table or ())
     if as_json:
         say(json.dumps([reports.as_json(record) for record in records], indent=2))
     else:
@@ -75,6 +85,7 @@ def _report_grid(
     targets: Sequence[float],
     metric: str,
     tensorboard: Path | None,
+    tables: Sequence[Path],
     as_json: bool,
 ) -> None:
     result = benchmarking.read_result(folder)
@@ -83,10 +94,17 @@ def _report_grid(
     if comparison is None:
         raise BadInput(f"No unit of {folder} is finished or running.", "Run its grid first: aral compare")
     _export([record.folder for record in comparison.records], tensorboard)
+    _write_tables(comparison, tables)
     if as_json:
         say(json.dumps(as_table(result, comparison, page), indent=2))
     else:
         print_comparison(comparison, page)
+
+
+def _write_tables(comparison: benchmarking.Comparison, files: Sequence[Path]) -> None:
+    for file in files:
+        reports.write_files(file.parent, {file.name: reports.table_file(comparison, file)})
+        say(f"Table: {file}", err=True)
 
 
 def _export(folders: Sequence[Path], tensorboard: Path | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -29,9 +30,10 @@ from aral.cli.options import (
     Threads,
     TrackerFolder,
     TrackerOption,
-    arrays_of,
     default_representation,
+    own_data,
     short_settings,
+    whole_path,
 )
 from aral.cli.printing import say
 from aral.cli.screen import FeatureLines, Screen
@@ -51,7 +53,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run_command(
     dataset: Annotated[
-        str | None, typer.Argument(help="digits, mnist, …, or a folder of class folders.")
+        str | None, typer.Argument(help="digits, mnist, …, a folder of images, or an .npz file.")
     ] = None,
     method: Annotated[
         str,
@@ -81,19 +83,21 @@ def run_command(
     tracker: TrackerOption = None,
     tracker_folder: TrackerFolder = None,
     as_json: AsJson = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved settings and about how long it takes; stop.")
+    ] = False,
 ) -> None:
     """Run active learning on a data set with known labels, from the first query to the report.
 
     Run the same command to continue a run that was stopped or killed.
     """
     trackers = reports.check_trackers(tracker) if tracker else ()
-    arrays = arrays_of(features, labels, test_share, test_features, test_labels)
+    arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
     if (dataset is None) == (arrays is None):
         raise BadInput(
             "Give either a data set or --features with --labels.", "Try: aral run digits --method supervised"
         )
-    settings = short_settings(budget, query_size, steps, representation)
+    settings = [*of_files, *short_settings(budget, query_size, steps, representation)]
     if first_query is not None:
         settings.append(f"rounds.first_query={json.dumps(first_query)}")
     settings += setting or []
@@ -105,7 +109,7 @@ def run_command(
         "test_size": test_size,
         "arrays": arrays,
     }
-    data_name = dataset or ""
+    data_name = whole_path(dataset or "")
 
     def folder_of(name: str) -> Path:
         return folder or RUNS / name
@@ -138,7 +142,11 @@ def run_command(
     if chosen_text := benchmarking.auto_text([spec]):
         say(chosen_text, err=True)
     if dry_run:
-        say(spec.model_dump_json(indent=2))
+        unit = benchmarking.Unit(spec.folder_name, spec)
+        estimate = benchmarking.estimate_time([unit], lambda _: target, 1, data_root)
+        table = json.loads(spec.model_dump_json())
+        say(estimate.in_words(), err=True)
+        say(json.dumps({"settings": table, "time": asdict(estimate)} if as_json else table, indent=2))
         return
     loaded = load_data(spec, data_root, download)
     run_and_report(spec, loaded, target, as_json, trackers, tracker_folder)
@@ -240,6 +248,6 @@ def with_progress(
     """Run and show progress; Ctrl+C stops after the next training step with everything saved."""
     with (
         stopping_on_signals() as stopping,
-        Screen(console, f"{dataset.name} {spec.method}", spec.rounds.count()) as screen,
+        Screen(console, f"{dataset.name} {spec.method}", spec.round_count()) as screen,
     ):
-        benchmarking.run(spec, dataset, folder, Observers(screen, *observers), stopping)
+        benchmarking.run(spec, dataset, folder, Observers(screen, *observers), stopping, embedded=True)

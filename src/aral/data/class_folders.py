@@ -18,6 +18,7 @@ from aral.data.dataset import DataSet, Limits, kept_of
 from aral.data.decode import Channels, decode_image
 from aral.data.folder import FolderImages, Reader, read_files, read_image_folder
 from aral.data.folder_layout import FolderLayout, Split, image_files, read_layout, split_of
+from aral.data.image_arrays import TEST_SHARE
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Refused, Unreadable
 from aral.errors import BadInput
@@ -31,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 def folder_dataset(
     path: Path,
     side: int,
-    test_share: float,
+    test_share: float | None,
     stream: Stream,
     *,
     channels: Channels = 3,
@@ -55,7 +56,7 @@ def folder_dataset(
     Args:
         path: the folder.
         side: height and width of the images.
-        test_share: the part of the images, between 0 and 1, for the test set when there are no splits.
+        test_share: the part of the images, between 0 and 1, for the test set when there are no splits; ``None``: 0.2.
         stream: draws which ones.
         channels: 3 for colour, 1 for grey.
         limits: how many images are kept; ``None`` for all.
@@ -66,7 +67,7 @@ def folder_dataset(
         BadInput: a limit exceeds what there is, the folder is missing, has no images or fewer than two
             classes, or a class of the test split is unknown to the training split.
     """
-    if not 0 < test_share < 1:
+    if test_share is not None and not 0 < test_share < 1:
         raise BadInput(f"The test share must lie between 0 and 1, not {test_share}.", "Try 0.2.")
     if not path.is_dir():
         raise BadInput(f"There is no folder {path}.", "Give the folder that holds the class folders.")
@@ -78,9 +79,13 @@ def folder_dataset(
     if listed.layout.splits or listed.layout.ignored:
         _LOG.warning("%s: %s", path, " ".join(listed.layout.sentences()))
     if test_split is not None and "train" in splits:
+        if test_share is not None:
+            _LOG.warning("%s: the test share is not used: the test set is the split %s", path, test_split)
         data, contradicting = _given_split(listed, test_split, read, limits)
     else:
-        data, contradicting = _own_split(listed, read, test_share, stream)
+        data, contradicting = _own_split(
+            listed, read, TEST_SHARE if test_share is None else test_share, stream
+        )
     original = class_names_of_folders(path)
     data = replace(data, class_names=tuple(original.get(name, name) for name in data.class_names))
     pool_size, test_size = limits.pool_size, limits.test_size
@@ -167,6 +172,7 @@ def _own_split(listed: _Listed, reader: Reader, test_share: float, stream: Strea
         LabelledSet(ImageSet.of(pixels[read.positions[test]]), classes[test], len(read.class_names)),
         read.class_names,
         _note(read.left_out),
+        pool_files=tuple(read.folder.paths[read.positions[row]] for row in pool),
     )
     return data, contradicting
 
@@ -305,6 +311,7 @@ def _given_split(listed: _Listed, test_split: Split, reader: Reader, limits: Lim
         LabelledSet(test.folder.images, test.classes(names), len(names)),
         names,
         "; ".join(words for words in (_note(pool.left_out + test.left_out), *kept) if words),
+        pool_files=pool.folder.paths,
     )
     return data, contradicting
 

@@ -68,6 +68,7 @@ class DataSet:
         features_of: what made the features; None where the images are pixels.
         projection: tensors of the projection that the features went through, by name
             (:meth:`aral.representations.Projection.state`); None without one.
+        pool_files: the files of the pool's images in the order of their ids, relative to the folder; empty for arrays.
 
     Raises:
         BadInput: the parts do not fit together.
@@ -81,6 +82,7 @@ class DataSet:
     note: str = ""
     features_of: FeaturesOf | None = None
     projection: Mapping[str, Tensor] | None = None
+    pool_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_pool()
@@ -119,6 +121,7 @@ class DataSet:
                 _renumbered(self.test.images, kept_test), self.test.classes[kept_test], self.class_count
             ),
             note="; ".join(part for part in (self.note, *changes) if part),
+            pool_files=files_at(self.pool_files, kept_pool),
         )
 
     def _check_pool(self) -> None:
@@ -147,6 +150,8 @@ class DataSet:
                 f"{counted(self.pool_classes.size, 'label')}.",
                 "Give one label an image, in the order of the images.",
             )
+        if self.pool_files and len(self.pool_files) != len(self.pool):
+            raise ValueError(f"{len(self.pool)} images but {len(self.pool_files)} files")
         if len(set(self.class_names)) != self.class_count or self.class_count < 2:
             raise BadInput(
                 f"Data set '{self.name}' needs two or more distinct class names, got {self.class_names}.",
@@ -159,6 +164,11 @@ class DataSet:
                 "Give one name a class.",
             )
         LabelledSet(self.pool, self.pool_classes, self.class_count)
+
+
+def files_at(files: tuple[str, ...], positions: Int64[np.ndarray, " n"]) -> tuple[str, ...]:
+    """The files at these positions; empty where there are none."""
+    return tuple(files[position] for position in positions.tolist()) if files else ()
 
 
 def kept_of(kept: int, whole: int, part: str) -> str:

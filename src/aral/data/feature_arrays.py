@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from pydantic import Field
 
+from aral.data.class_split import drawn_by_class, single_images
 from aral.data.dataset import DataSet, FeaturesOf, check_memory
 from aral.errors import BadInput
 from aral.plural import counted
@@ -84,7 +85,7 @@ def read_feature_arrays(files: FeatureArrays) -> DataSet:
     classes = found.classes(found.pool.labels)
     if found.test is None:
         in_test = _stratified(classes, files.test_share)
-        singles = int((np.bincount(classes) == 1).sum())
+        singles = single_images(classes)
         note = f"test set: {files.test_share:.0%} of the rows of each class"
         if singles:
             note += f", without {counted(singles, 'class', 'classes')} of a single row"
@@ -185,13 +186,8 @@ def _class_names(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _stratified(classes: Int64[np.ndarray, " N"], share: float) -> NDArray[np.bool_]:
-    """Which rows are in the test set: this share of each class, but at least one and not all; none of a single row."""
-    drawn = Stream.root(0).child("feature arrays", "test set").uniform(np.arange(classes.size))
-    chosen = np.zeros(classes.size, dtype=np.bool_)
-    for number in np.unique(classes):
-        rows = np.flatnonzero(classes == number)
-        count = min(max(round(share * rows.size), 1), rows.size - 1)
-        chosen[rows[np.argsort(drawn[rows], kind="stable")[:count]]] = True
+    """Which rows are in the test set, by :func:`aral.data.class_split.drawn_by_class`."""
+    chosen = drawn_by_class(classes, share, Stream.root(0).child("feature arrays", "test set"))
     if not chosen.any():
         raise BadInput(
             "Every class has a single row, so none is left for a test set.",

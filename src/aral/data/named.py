@@ -154,7 +154,7 @@ def _imagenet(place: Path, looked: list[str], side: int, limits: Limits, reader:
     """ImageNet from class folders, as torchvision's own ImageNet lays them out; torchvision is not asked."""
     folder = place / "imagenet"
     if (folder / "train").is_dir() and (folder / "val").is_dir():
-        data = folder_dataset(folder, side, 0.5, _FIXED, limits=limits, reader=reader)
+        data = folder_dataset(folder, side, None, _FIXED, limits=limits, reader=reader)
         return replace(data, name="imagenet")
     looked.append(f"{folder / 'train'} and {folder / 'val'}")
     raise _missing(

@@ -42,7 +42,7 @@ def read_npz(path: Path, name: str | None = None, class_names: tuple[str, ...] |
     Raises:
         BadInput: the file is missing or damaged, an array is missing or does not fit; says which.
     """
-    arrays = _arrays(path)
+    arrays = arrays_of_npz(path)
     is_jpeg = "train_jpeg" in arrays
     missing = [key for key in (JPEG_ARRAYS if is_jpeg else ARRAYS) if key not in arrays]
     if missing:
@@ -51,11 +51,11 @@ def read_npz(path: Path, name: str | None = None, class_names: tuple[str, ...] |
             f"A data set needs {', '.join(ARRAYS)}: numpy.savez({path.name!r}, train_images=…, …).",
         )
     names = _class_names(arrays, class_names)
-    read = _from_jpegs if is_jpeg else _from_pixels
-    pool = _in_file(path, "train_images", lambda: read(arrays, "train"))
-    test = _in_file(path, "test_images", lambda: read(arrays, "test"))
-    pool_classes = _in_file(path, "train_labels", lambda: check_labels(arrays["train_labels"], len(names)))
-    test_classes = _in_file(path, "test_labels", lambda: check_labels(arrays["test_labels"], len(names)))
+    read = images_from_jpegs if is_jpeg else _from_pixels
+    pool = in_file(path, "train_images", lambda: read(arrays, "train"))
+    test = in_file(path, "test_images", lambda: read(arrays, "test"))
+    pool_classes = in_file(path, "train_labels", lambda: check_labels(arrays["train_labels"], len(names)))
+    test_classes = in_file(path, "test_labels", lambda: check_labels(arrays["test_labels"], len(names)))
     note = str(arrays["note"]) if "note" in arrays else "JPEG copy" if is_jpeg else ""
 
     def whole() -> DataSet:
@@ -68,7 +68,7 @@ def read_npz(path: Path, name: str | None = None, class_names: tuple[str, ...] |
             name or path.stem, pool, pool_classes, LabelledSet(test, test_classes, len(names)), names, note
         )
 
-    return _in_file(path, "test_labels", whole)
+    return in_file(path, "test_labels", whole)
 
 
 def write_npz(data: DataSet, path: Path) -> None:
@@ -90,7 +90,7 @@ def write_npz(data: DataSet, path: Path) -> None:
     part.replace(path)
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def arrays_of_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of the file; object arrays, which would have to be unpickled, are refused.
 
     A small file can unpack to any size: the sizes that it states are added up before anything is unpacked, and
@@ -112,7 +112,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _in_file(path: Path, array: str, make: Callable[[], _T]) -> _T:
+def in_file(path: Path, array: str, make: Callable[[], _T]) -> _T:
     """Let an error of ``make`` name the file and the array."""
     try:
         return make()
@@ -134,7 +134,7 @@ def _from_pixels(arrays: Mapping[str, NDArray[Any]], part: str) -> ImageSet:
     return images_from_array(arrays[f"{part}_images"])
 
 
-def _from_jpegs(arrays: Mapping[str, NDArray[Any]], part: str) -> ImageSet:
+def images_from_jpegs(arrays: Mapping[str, NDArray[Any]], part: str) -> ImageSet:
     """Decode the files one after the other; all must have the size of the first."""
     joined, ends = arrays[f"{part}_jpeg"], arrays[f"{part}_end"]
     _check_ends(joined, ends, part)

@@ -1,7 +1,7 @@
 from .label_log import AnswerRow, LabelLog
 from .labels import CurrentLabels, LabelChanges, LabelSource
 from .observer import Observer, Observers
-from .oracles import GroundTruth, Oracle
+from .oracles import GroundTruth, Oracle, OracleSettings, SimulatedAnnotator
 from .run_store import CheckpointRow, EventRow, MetricRow, RoundRow, Stage, Store
 from .session import Session, SessionOptions
 from .strategy import Strategy, check_strategy
@@ -21,10 +21,12 @@ __all__ = [
     "Observer",
     "Observers",
     "Oracle",
+    "OracleSettings",
     "Pace",
     "RoundRow",
     "Session",
     "SessionOptions",
+    "SimulatedAnnotator",
     "Stage",
     "Store",
     "Strategy",

@@ -10,6 +10,7 @@ from .files import (
     write_report,
     write_report_page,
 )
+from .paper_tables import check_table_name, latex_table, markdown_table, table_file
 from .project_runs import Photo, ProjectView, project_view
 from .run_report import as_json
 from .tables import Section, Table
@@ -36,6 +37,7 @@ __all__ = [
     "TrackerName",
     "TrackingObserver",
     "as_json",
+    "check_table_name",
     "check_trackers",
     "comparison_json",
     "comparison_text",
@@ -43,8 +45,11 @@ __all__ = [
     "curves_csv",
     "export_record",
     "export_tensorboard",
+    "latex_table",
+    "markdown_table",
     "project_view",
     "side_by_side",
+    "table_file",
     "unequal_settings_line",
     "verdicts_csv",
     "write_comparison",

@@ -76,7 +76,12 @@ def complete_points(points: Sequence[CurvePoint]) -> dict[str, list[CurvePoint]]
     }
 
 
-def learning_curves(comparison: Comparison, theme: Theme = LIGHT) -> Figure | None:
+def has_costs(points: Sequence[CurvePoint]) -> bool:
+    """Whether there is a curve by cost: every point has one."""
+    return bool(points) and all(point.cost is not None for point in points)
+
+
+def learning_curves(comparison: Comparison, theme: Theme = LIGHT, by_cost: bool = False) -> Figure | None:
     """Test accuracy in per cent against the number of labels; None before any accuracy is known.
 
     Several seeds of a method give one line, their mean, inside a band: the 95 % t-interval of the mean at each
@@ -86,19 +91,29 @@ def learning_curves(comparison: Comparison, theme: Theme = LIGHT) -> Figure | No
     Args:
         comparison: the curves and their title.
         theme: the colours.
+        by_cost: against what the labels cost, not their number; then None where there are no costs.
     """
-    return _curves(comparison.curves, comparison.data, comparison.measure, comparison.reference, theme)
+    if by_cost and not has_costs(comparison.curves):
+        return None
+    return _curves(
+        comparison.curves, comparison.data, comparison.measure, comparison.reference, theme, by_cost
+    )
 
 
-def run_curve(record: RunRecord, reference: float | None = None, theme: Theme = LIGHT) -> Figure | None:
+def run_curve(
+    record: RunRecord, reference: float | None = None, theme: Theme = LIGHT, by_cost: bool = False
+) -> Figure | None:
     """The learning curve of one run; None before any accuracy is known.
 
     Args:
         record: the run.
         reference: accuracy of training on all labels, in [0, 1], drawn as a horizontal line.
         theme: the colours.
+        by_cost: as for :func:`learning_curves`.
     """
     points: Sequence[CurvePoint] = curve_points([record])
+    if by_cost and not has_costs(points):
+        return None
     if record.of_project:
         estimates = {each.labelled: estimate_of(each) for each in record.rounds if each.accuracy is not None}
         points = [
@@ -107,11 +122,16 @@ def run_curve(record: RunRecord, reference: float | None = None, theme: Theme = 
             else point
             for point in points
         ]
-    return _curves(points, record.data.title, record.measure, reference, theme)
+    return _curves(points, record.data.title, record.measure, reference, theme, by_cost)
 
 
 def _curves(
-    points: Sequence[CurvePoint], title: str, measure: str, reference: float | None, theme: Theme
+    points: Sequence[CurvePoint],
+    title: str,
+    measure: str,
+    reference: float | None,
+    theme: Theme,
+    by_cost: bool = False,
 ) -> Figure | None:
     methods = complete_points(points)
     if not methods:
@@ -120,7 +140,7 @@ def _curves(
     seeds = {own[0].seeds for own in methods.values()}
     alpha = 0.18 if len(methods) <= 4 else 0.08  # many bands lie over one another
     for place, (method, own) in enumerate(methods.items()):
-        labels = [point.labelled for point in own]
+        labels = [_place(point, by_cost) for point in own]
         means = [100 * point.mean for point in own]
         count = f" ({counted(own[0].seeds, 'seed')})" if len(seeds) > 1 else ""
         _line(axes, theme, place, labels, means, f"{method}{count}")
@@ -140,15 +160,21 @@ def _curves(
     elif max(seeds) > 1:
         shown = f"{counted(max(seeds), 'seed') if len(seeds) == 1 else 'mean'}, 95 % interval"
     _title(axes, theme, title, shown)
-    axes.set_xlabel("labelled images")
+    axes.set_xlabel("cost of the labels" if by_cost else "labelled images")
     axes.set_ylabel(f"{measure}, %")
     axes.set_ylim(top=min(axes.get_ylim()[1], 101.0))  # no axis up to 105 % around a point at 100 %
     counts = sorted({point.labelled for own in methods.values() for point in own})
+    few = len(counts) <= TICKS and not by_cost
     axes.xaxis.set_major_locator(
-        FixedLocator(counts) if len(counts) <= TICKS else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
+        FixedLocator(counts) if few else MaxNLocator(integer=not by_cost, steps=[1, 2, 5, 10])
     )
     _legend(figure, axes, theme)
     return figure
+
+
+def _place(point: CurvePoint, by_cost: bool) -> int | float:
+    """Where a point is on the horizontal axis."""
+    return point.cost if by_cost and point.cost is not None else point.labelled
 
 
 def loss_chart(record: RunRecord, theme: Theme = LIGHT) -> Figure | None:
@@ -244,7 +270,9 @@ def _style(axes: Axes, theme: Theme) -> None:
         spine.set_color(theme.ink)
 
 
-def _line(axes: Axes, theme: Theme, place: int, x: Sequence[int], y: Sequence[float], label: str) -> None:
+def _line(
+    axes: Axes, theme: Theme, place: int, x: Sequence[int | float], y: Sequence[float], label: str
+) -> None:
     axes.plot(
         x,
         y,

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from aral.benchmarking import Comparison, Measure, RoundRecord, RunRecord, Verdict, VerdictRow
+from aral.benchmarking import Comparison, Measure, RoundRecord, RunRecord, Verdict, VerdictRow, curve_points
 from aral.loop.pictures import MOST_CHOSEN
 from aral.reports.curves import (
     DARK,
@@ -30,6 +30,7 @@ from aral.reports.curves import (
     run_curve,
     svg_bytes,
 )
+from aral.reports.embeddings import Embedding, embedding_chart, read_embedding
 from aral.reports.pictures import Pictures, file_address, picture_address, read_pictures, sheet_address
 from aral.reports.project_runs import IMAGES_SHOWN, Photo, ProjectView
 from aral.reports.run_report import (
@@ -50,6 +51,7 @@ from aral.reports.tables import accuracy_table, condition_sections, metric_secti
 from aral.reports.text import (
     NO_BASELINE,
     RULE,
+    costs_in_words,
     curves_in_words,
     duration,
     numbers_in_words,
@@ -174,6 +176,9 @@ def comparison_page(comparison: Comparison, target: Path) -> str:
         metrics=metric_sections(comparison),
         numbers=number_sections(comparison),
         curves=chart(lambda theme: learning_curves(comparison, theme), curves_in_words(comparison)),
+        curves_by_cost=chart(
+            lambda theme: learning_curves(comparison, theme, by_cost=True), costs_in_words(comparison.curves)
+        ),
         accuracies=accuracy_table(comparison.curves),
         conditions=condition_sections(comparison),
         runs=runs,
@@ -269,6 +274,9 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
     reconstructed = max((n for n, each in pictures.items() if each.originals is not None), default=None)
     hidden = project.hidden_generated if project else ""
     confused = next((each for each in reversed(record.rounds) if each.confusion is not None), None)
+    embedding = read_embedding(record.folder)
+    problems = [file.problem for file in files.values() if file.problem]
+    problems += [embedding] if isinstance(embedding, str) else []
     return render(
         "report.html.j2",
         record=record,
@@ -277,9 +285,15 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
         estimate=estimate_in_words(record, project),
         warning=collapse_warning(last) if last else "",
         curve=chart(lambda theme: run_curve(record, reference, theme), curve_in_words(record)),
+        curve_by_cost=chart(
+            lambda theme: run_curve(record, reference, theme, by_cost=True),
+            costs_in_words(curve_points([record])),
+        ),
         rounds=rounds_table(record),
         recalls=recall_table(record),
         lowest_recalls=has_many_classes(record),
+        embedding=_embedding_chart(embedding),
+        embedding_in_words=embedding.in_words() if isinstance(embedding, Embedding) else "",
         queries=[
             _query(record, each, each.selection, pictures.get(each.round), project.photos if project else {})
             for each in reversed(record.rounds)
@@ -302,8 +316,16 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
             "Diagnostics of latent codes and generator by round; the table of rounds has the values.",
         ),
         diagnostics=recorded_diagnostics(record),
-        unreadable=[file.problem for file in files.values() if file.problem],
+        unreadable=problems,
         settings="" if record.settings is None else json.dumps(record.settings, indent=2, ensure_ascii=False),
+    )
+
+
+def _embedding_chart(embedding: Embedding | str | None) -> Chart | None:
+    if not isinstance(embedding, Embedding):
+        return None
+    return chart(
+        lambda theme: embedding_chart(embedding, theme), f"The pool in two dimensions. {embedding.in_words()}"
     )
 
 

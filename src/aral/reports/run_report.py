@@ -12,6 +12,7 @@ from aral.annotation import Estimate
 from aral.annotation.accuracy_estimate import exact_interval
 from aral.annotation.advice import estimate_sentence, sampling_note
 from aral.benchmarking import METRICS, RoundRecord, RunRecord
+from aral.benchmarking.spending import COST
 from aral.durable import Json
 from aral.loop import Stage
 from aral.loop.session import COLLAPSE_BOUNDS
@@ -71,9 +72,14 @@ def key_figures(record: RunRecord, project: ProjectView | None = None) -> list[t
         if project is not None:
             of_budget = "" if project.budget is None else f" of {project.budget}"
             labels = f"{project.labelled}{of_budget}"
+    cost = record.rounds[-1].numbers.get(COST) if record.rounds else None
+    costs = []
+    if cost is not None:  # the budget is one of costs
+        labels, costs = str(spent), [("cost of the labels", f"{cost:g} of {record.budget}")]
     return [
         (record.measure, accuracy),
         ("labels", labels),
+        *costs,
         ("rounds", str(len(record.rounds))),
         ("time for training and queries", duration(record.seconds) if record.seconds else "not known"),
     ]

@@ -17,6 +17,7 @@ from aral.benchmarking import (
     POOLED_BELOW,
     SIGNIFICANCE,
     Comparison,
+    CurvePoint,
     FullTrainingResult,
     Interval,
     LabelsNeeded,
@@ -198,6 +199,15 @@ def curves_in_words(comparison: Comparison) -> str:
         for method, end in ends.items()
     ]
     return f"Learning curves, {comparison.measure} at their ends: {'; '.join(words)}."
+
+
+def costs_in_words(points: Sequence[CurvePoint]) -> str:
+    """The ends of the curves by cost, for readers who cannot see the chart; empty without costs."""
+    ends = {point.method: point for point in points if point.cost is not None}
+    words = [f"{method} {100 * end.mean:.1f} % for {end.cost:g}" for method, end in ends.items()]
+    return (
+        f"Learning curves by cost of the labels, accuracy at their ends: {'; '.join(words)}." if words else ""
+    )
 
 
 # Plain text
