@@ -58,7 +58,7 @@ def predictor(generator: Generator | None, conditional: bool = True) -> Predicto
 
 def share(centre_of: Callable[[Tensor, Tensor], Tensor], classes: list[int]) -> float:
     found = predictor(Planned(centre_of)).check_generated(features(classes), Stream.root(0))
-    assert found.keys() == {"generated recognised"}
+    assert found.keys() == {"generated recognised", "generated spread"}
     return found["generated recognised"]
 
 
@@ -87,7 +87,7 @@ def test_classes_without_labels_are_left_out_and_all_others_count_equally() -> N
     """Nine labels of class 0 and one of class 3: as many are generated of both; the wrong one is a half."""
     generator = Planned(lambda z, y: torch.zeros_like(y))
     found = predictor(generator).check_generated(features([0] * 9 + [3]), Stream.root(0))
-    assert found == {"generated recognised": 0.5}
+    assert found["generated recognised"] == 0.5
     assert generator.classes == [0] * GENERATED_PER_CLASS + [3] * GENERATED_PER_CLASS
 
 
@@ -96,16 +96,40 @@ def test_there_is_no_figure_where_it_would_say_nothing() -> None:
     assert predictor(right).check_generated(features([2, 2, 2]), Stream.root(0)) == {}, "one class"
     assert predictor(None).check_generated(features(ALL), Stream.root(0)) == {}, "no generator"
     assert predictor(right, conditional=False).check_generated(features(ALL), Stream.root(0)) == {}
-    pixels = ImageSet.of(torch.zeros(12, 4, 1, 1, dtype=torch.uint8))
-    images = LabelledSet(pixels, np.array(ALL, dtype=np.int64), 4)
-    assert predictor(right).check_generated(images, Stream.root(0)) == {}, "pixels"
+
+
+class Spread(Generator):
+    """Centres of the classes, and noise of the latents around them."""
+
+    def __init__(self, around: float) -> None:
+        super().__init__()
+        self.around = around
+
+    def forward(self, latents: Tensor, class_probs: Tensor) -> Tensor:
+        """All four numbers move with the first latent."""
+        return (CENTRES[class_probs.argmax(dim=1)] + self.around * latents[:, :1])[:, :, None, None]
+
+
+def test_the_spread_is_that_within_classes_over_that_of_the_labelled_images() -> None:
+    """Each of four numbers of an image is 6 in a quarter of the images, otherwise 0: a deviation of 6·√3/4."""
+    of_labelled = 6 * 3**0.5 / 4
+    for around in (0.0, 0.5, 2.0):
+        found = predictor(Spread(around)).check_generated(features(ALL), Stream.root(0))
+        assert found["generated spread"] == pytest.approx(around / of_labelled, rel=0.1, abs=1e-6)
+
+
+def test_pixels_are_judged_too() -> None:
+    images = (40 * CENTRES[torch.tensor(ALL)]).to(torch.uint8)[:, :, None, None]
+    known = LabelledSet(ImageSet.of(images), np.array(ALL, dtype=np.int64), 4)
+    found = predictor(Planned(lambda z, y: y)).check_generated(known, Stream.root(0))
+    assert found["generated recognised"] == 1.0
 
 
 @pytest.mark.parametrize(
     ("title", "recorded"),
     [("aral", True), ("aral:no-encoder", True), ("no-co-training", True), ("vaal", False), ("linear", False)],
 )
-def test_runs_on_features_record_it(title: str, recorded: bool, tmp_path: Path) -> None:
+def test_runs_record_it(title: str, recorded: bool, tmp_path: Path) -> None:
     """Of learners with a class-conditional generator; VAAL's is not given the class."""
     known = features(ALL * 3)
     data = DataSet(
@@ -126,5 +150,7 @@ def test_runs_on_features_record_it(title: str, recorded: bool, tmp_path: Path) 
     )
     with store_reading(run(spec, data, tmp_path / "run")) as store:
         values = [row.value for row in store.metrics("generated recognised")]
+        losses = [row.value for row in store.metrics("D against G")]
     assert len(values) == (2 if recorded else 0)
     assert all(0 <= value <= 1 for value in values)
+    assert len(losses) == len(values) and all(value > 0 for value in losses)

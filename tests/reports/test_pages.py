@@ -188,6 +188,14 @@ def test_a_collapse_warning_is_on_the_page(make_run: MakeRun) -> None:
     assert "The latent codes have collapsed in round 1: latent KL is 0.17, below 1 nats." in page.text
 
 
+@pytest.mark.parametrize(("spread", "warned"), [(0.01, True), (1.5, False)])
+def test_a_warning_of_the_generator_is_on_the_page(make_run: MakeRun, spread: float, warned: bool) -> None:
+    page = Page(report_page(read_run(make_run(numbers={"generated spread": spread, "latent KL": 0.17}))))
+    said = "The generator in round 1: generated images of a class are nearly all the same"
+    assert (said in page.text) is warned
+    assert "The latent codes have collapsed" in page.text, "both may be shown"
+
+
 @pytest.mark.usefixtures("no_charts")
 def test_a_large_query_is_cut_and_says_so(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aral.reports.html.IMAGES_SHOWN", 1)
@@ -333,7 +341,7 @@ def test_a_failed_write_leaves_the_old_page_and_no_rest(
 
 
 def test_the_page_explains_the_diagnostics_that_were_recorded(make_run: MakeRun) -> None:
-    meaning = "share of generated features whose class logistic regression"
+    meaning = "share of generated images whose class logistic regression"
     assert meaning in Page(report_page(read_run(make_run(numbers={"generated recognised": 0.25})))).text
     text = Page(report_page(read_run(make_run("other")))).text
     assert meaning not in text and "how well the sampler separates" in text

@@ -91,7 +91,7 @@ class Screen(Observer):
         self._accuracy = f"{100 * numbers['accuracy']:.2f} %"
         health = [
             f"{name} {numbers[name]:.3f}"
-            for name in ("sampler AUC", "latent std", "latent KL", "generated recognised")
+            for name in ("sampler AUC", "latent std", "latent KL", "generated recognised", "D against G")
             if name in numbers
         ]
         line = [

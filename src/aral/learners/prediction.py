@@ -29,6 +29,7 @@ from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
 GENERATED_PER_CLASS = 100
+MOST_JUDGED = 1000
 """Generated features of each class that are checked."""
 
 INVERSE_PENALTY = 1.0
@@ -197,27 +198,36 @@ class Predictor:
 
     @torch.no_grad()
     def check_generated(self, labelled: LabelledSet, stream: Stream) -> dict[str, float]:
-        """Whether G generates features of the class that it is given.
+        """Whether G generates images, or features, of the class that it is given, and different ones.
 
-        Logistic regression is trained on the labelled features and predicts the class of G(z, y), with as many y of
-        each class that has labels.
+        Logistic regression is trained on labelled images, at most :data:`MOST_JUDGED` of them, and predicts the class
+        of G(z, y), with as many y of each class that has labels. No network of the learner takes part in the judgement.
 
         Args:
-            labelled: real features with their classes.
+            labelled: real images with their classes.
             stream: decides z.
 
         Returns:
             ``generated recognised``: the share whose predicted class is y, in [0, 1]; with c classes 1/c is chance.
-            Nothing for pixels, without a class-conditional generator, or with labels of fewer than two classes.
+            ``generated spread``: the standard deviation over z of G(z, y), mean over pixels and classes, divided by
+            that over the labelled images; 0 where G makes one image of each class.
+            Nothing without a class-conditional generator, or with labels of fewer than two classes.
         """
         present = np.unique(labelled.classes)
-        if not self._generates_classes or not labelled.images.is_features or present.size < 2:
+        if not self._generates_classes or present.size < 2:
             return {}
-        features = gather(labelled.images, labelled.ids, symmetric=False).flatten(1).double().numpy()
-        weights, bias = fit_logistic(features, labelled.classes, labelled.class_count, INVERSE_PENALTY)
+        judged = labelled.classes[:MOST_JUDGED]
+        real = (
+            gather(labelled.images, labelled.ids[:MOST_JUDGED], self._symmetric).flatten(1).double().numpy()
+        )
+        weights, bias = fit_logistic(real, judged, labelled.class_count, INVERSE_PENALTY)
         classes = torch.from_numpy(present).repeat_interleave(GENERATED_PER_CLASS)
-        logits = self._generate(classes, stream).flatten(1).double().cpu().numpy() @ weights.T + bias
-        return {"generated recognised": float((logits.argmax(axis=1) == classes.numpy()).mean())}
+        made = self._generate(classes, stream).float().flatten(1).double().cpu().numpy()
+        spread = (
+            made.reshape(present.size, GENERATED_PER_CLASS, -1).std(axis=1).mean() / real.std(axis=0).mean()
+        )
+        right = (made @ weights.T + bias).argmax(axis=1) == classes.numpy()
+        return {"generated recognised": float(right.mean()), "generated spread": float(spread)}
 
     @torch.no_grad()
     def generate(self, classes: Int64[Tensor, " N"], stream: Stream) -> Float[Tensor, "N C H W"] | None:

@@ -19,6 +19,7 @@ from aral.acquisition.interface import check_query_size
 from aral.errors import BadInput
 from aral.learners.evaluation import Evaluation, class_recalls, evaluate
 from aral.learners.interface import Learner
+from aral.loop.health import D_LOSS, generator_warning, latent_warning
 from aral.loop.labels import CurrentLabels, LabelSource
 from aral.loop.observer import Observer
 from aral.loop.pictures import save_pictures
@@ -33,9 +34,9 @@ from aral.types import NO_IDS, Answer, Ids, ImageSet, LabelledSet, NoClassAnswer
 
 FIRST_FEATURES = 50
 DIAGNOSED_IMAGES = 2000
-
-COLLAPSE_BOUNDS = {"latent std": 0.1, "latent KL": 1.0}
-"""Below one of these, in the units of the metrics, the latent codes have collapsed."""
+GENERATOR_EVENT = "generator"
+AGAINST_G = "tell real from generated"
+"""The name of D's loss against generated images, of every learner that has one."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,8 @@ class Session:
         if self._validator is not None:
             numbers |= self._validator.metrics(number, test)
             spent += len(self._validator.images(number))
-        self._warn_of_collapse(number, numbers)
+        numbers |= self._adversarial_loss(number)
+        self._warn(number, numbers)
         if not self.pool.is_features:
             save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
         self.store.record_document(number, "confusion", result.confusion.tolist())
@@ -320,13 +322,28 @@ class Session:
     def _record(self, number: int, values: dict[str, float]) -> None:
         self.store.record_metrics(number, self.learner.steps_per_round, values)
 
-    def _warn_of_collapse(self, number: int, numbers: dict[str, float]) -> None:
-        if any(numbers.get(name, bound) < bound for name, bound in COLLAPSE_BOUNDS.items()):
+    def _adversarial_loss(self, number: int) -> dict[str, float]:
+        """D's loss against generated images in the last third of a round; nothing where there is none."""
+        rows = [row for row in self.store.metrics(f"loss {AGAINST_G}") if row.round == number]
+        last = [row.value for row in rows if 3 * row.step >= 2 * self.learner.steps_per_round]
+        return {D_LOSS: math.fsum(last) / len(last)} if last else {}
+
+    def _warn(self, number: int, numbers: dict[str, float]) -> None:
+        """Say what is wrong with the codes, and once in a run what is wrong with G; the report has every round."""
+        if signs := latent_warning(numbers):
             report_event(
                 self.store,
                 self._observer,
                 "collapsed latents",
-                f"Round {number}: the latents hardly depend on the image (standard deviation of their mean "
-                f"{numbers['latent std']:.3f}, KL divergence {numbers['latent KL']:.2f} nats), so the sampler "
-                "learns nothing from them. Raise learner.weights.trd or lower learner.weights.beta.",
+                f"Round {number}: the latents hardly depend on the image ({signs}), so the sampler learns nothing from "
+                "them. Raise learner.weights.trd or lower learner.weights.beta.",
+            )
+        said = any(event.kind == GENERATOR_EVENT for event in self.store.events())
+        if not said and (signs := generator_warning(numbers)):
+            report_event(
+                self.store,
+                self._observer,
+                GENERATOR_EVENT,
+                f"Round {number}: {signs}. Generated images then teach the classifier little. More steps may help "
+                "(learner.training.steps); the report shows the images. Later rounds are only in the report.",
             )

@@ -39,6 +39,7 @@ from aral.reports.run_report import (
     confusion_view,
     curve_in_words,
     estimate_in_words,
+    generator_warning,
     has_many_classes,
     key_figures,
     losses_table,
@@ -283,7 +284,9 @@ def report_page(record: RunRecord, reference: float | None = None, project: Proj
         state=state(record),
         key_figures=key_figures(record, project),
         estimate=estimate_in_words(record, project),
-        warning=collapse_warning(last) if last else "",
+        warnings=[found for found in (collapse_warning(last), generator_warning(last)) if found]
+        if last
+        else [],
         curve=chart(lambda theme: run_curve(record, reference, theme), curve_in_words(record)),
         curve_by_cost=chart(
             lambda theme: run_curve(record, reference, theme, by_cost=True),

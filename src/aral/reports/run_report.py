@@ -15,7 +15,9 @@ from aral.benchmarking import METRICS, RoundRecord, RunRecord
 from aral.benchmarking.spending import COST
 from aral.durable import Json
 from aral.loop import Stage
-from aral.loop.session import COLLAPSE_BOUNDS
+from aral.loop.health import D_LOSS, D_LOSS_BOUND, LATENT_BOUNDS, RECOGNISED, SPREAD, SPREAD_BOUND
+from aral.loop.health import generator_warning as generator_signs
+from aral.loop.health import latent_warning as latent_signs
 from aral.plural import counted
 from aral.reports.project_runs import ProjectView
 from aral.reports.tables import MOST_CLASSES, Table
@@ -305,7 +307,7 @@ class Diagnostic:
     Attributes:
         name: its name among the metrics of a round.
         unit: its unit; empty for a number without one.
-        bound: below it the latent codes have collapsed; None without such a bound.
+        bound: below it the codes or the generator have collapsed; None without such a bound.
         meaning: what it measures.
     """
 
@@ -316,16 +318,18 @@ class Diagnostic:
 
 
 DIAGNOSTICS = (
-    Diagnostic("latent std", "", COLLAPSE_BOUNDS["latent std"], "spread of the latent means over different images"),
-    Diagnostic("latent KL", "nats", COLLAPSE_BOUNDS["latent KL"], "information of the latent code about its image"),
+    Diagnostic("latent std", "", LATENT_BOUNDS["latent std"], "spread of the latent means over different images"),
+    Diagnostic("latent KL", "nats", LATENT_BOUNDS["latent KL"], "information of the latent code about its image"),
     Diagnostic(
         "sampler AUC", "", None,
         "how well the sampler separates unlabelled from labelled images: 0.5 is chance, 1 is perfect",
     ),
     Diagnostic(
-        "generated recognised", "", None,
-        "share of generated features whose class logistic regression on the labelled ones recognises: 1 is perfect",
+        RECOGNISED, "", None,
+        "share of generated images whose class logistic regression on the labelled ones recognises: 1 is perfect",
     ),
+    Diagnostic(SPREAD, "", SPREAD_BOUND, "spread of generated images of a class, relative to that of labelled images"),
+    Diagnostic(D_LOSS, "nats", D_LOSS_BOUND, "the loss of D against generated images in the last third of the round"),
 )  # fmt: skip
 
 
@@ -340,16 +344,18 @@ def collapse_warning(record: RoundRecord) -> str:
     An encoder whose posterior is close to the prior for every image has collapsed: the sampler network sees the
     same noise for labelled and unlabelled images, and a query by its scores is close to a random one.
     """
-    signs = []
-    for metric in DIAGNOSTICS:
-        value = record.numbers.get(metric.name)
-        # `not >=` so that a NaN warns as well.
-        if value is not None and metric.bound is not None and not value >= metric.bound:
-            signs.append(f"{metric.name} is {value:.3g}, below {metric.bound:g} {metric.unit}".rstrip())
-    if not signs:
-        return ""
-    return (
-        f"The latent codes have collapsed in round {record.round}: {'; '.join(signs)}. The encoder gives nearly "
+    signs = latent_signs(record.numbers)
+    return signs and (
+        f"The latent codes have collapsed in round {record.round}: {signs}. The encoder gives nearly "
         "the same code to every image, so a query by the sampler's scores is close to a random one. Lower the "
         "weight of the KL divergence or raise that of the reconstruction."
+    )
+
+
+def generator_warning(record: RoundRecord) -> str:
+    """A warning if the generator makes no classes or no variety, or if D is saturated; else empty."""
+    signs = generator_signs(record.numbers)
+    return signs and (
+        f"The generator in round {record.round}: {signs}. Generated images then teach the classifier little. "
+        "Objectives that tell the generator no class, such as that of the authors' code, make images without one."
     )
