@@ -65,6 +65,7 @@ def unbalanced(data: DataSet, share: float) -> DataSet:
         data,
         pool=ImageSet.of(data.pool.pixels[torch.from_numpy(pool)]),
         pool_classes=data.pool_classes[pool],
+        pool_files=(),
         test=LabelledSet(test_images, data.test.classes[test], data.class_count),
     )
 

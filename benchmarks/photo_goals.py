@@ -53,6 +53,7 @@ def held_out(data: DataSet) -> DataSet:
         data,
         pool=ImageSet.of(data.pool.pixels[torch.from_numpy(rest)]),
         pool_classes=data.pool_classes[rest],
+        pool_files=(),
         test=LabelledSet(images, data.pool_classes[measured_on], data.class_count),
     )
 

@@ -110,7 +110,7 @@ SHOWN_AS = {"foreign": "ood", "missing": "missing classes"}
 
 def _cut(data: DataSet, kept: np.ndarray) -> DataSet:
     pixels = data.pool.pixels[torch.from_numpy(kept)]
-    return replace(data, pool=ImageSet.of(pixels), pool_classes=data.pool_classes[kept])
+    return replace(data, pool=ImageSet.of(pixels), pool_classes=data.pool_classes[kept], pool_files=())
 
 
 @dataclass(frozen=True)

@@ -104,13 +104,26 @@ def calibrated_temperature(
         weights, bias = fit_logistic(features[used], classes[used], class_count, inverse_penalty)
         logits.append(features[several[held]] @ weights.T + bias)
         truth.append(classes[several[held]])
-    found = np.concatenate(logits), np.concatenate(truth)
-    bounds = np.log(TEMPERATURES)
+    return best_temperature(np.concatenate(logits), np.concatenate(truth))
+
+
+def best_temperature(
+    logits: Float64[np.ndarray, "n K"],
+    classes: Int64[np.ndarray, " n"],
+    limits: tuple[float, float] = TEMPERATURES,
+) -> float:
+    """The temperature within the limits whose quotients of the logits have the smallest cross-entropy.
+
+    Args:
+        logits: of images that were not trained on; log probabilities serve as well.
+        classes: of these images, 0..K−1.
+        limits: the smallest and the largest temperature.
+    """
     from scipy.optimize import minimize_scalar
 
     best: Any = minimize_scalar(
-        lambda log_t: cross_entropy_of(found[0] / np.exp(log_t), found[1]),
-        bounds=tuple(bounds),
+        lambda log_t: cross_entropy_of(logits / np.exp(log_t), classes),
+        bounds=tuple(np.log(limits)),
         method="bounded",
     )
     return float(np.exp(best.x))

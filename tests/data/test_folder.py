@@ -231,6 +231,7 @@ def test_a_picture_in_the_folders_of_two_classes_is_left_out(
     assert (
         data.note.startswith("2 files left out") and "in the folders of two classes, such as" in caplog.text
     )
+    assert caplog.text.count("left out") == 1, "each file is named once"
     limits = Limits(9 if len(splits) > 1 else 5, None, Stream.root(0))
     assert len(folder_dataset(tmp_path, 8, 0.25, Stream.root(1), limits=limits).pool) in (5, 8, 9)
 

@@ -326,6 +326,10 @@ class FirstPixel(Discriminator):
     def classify(self, features: Tensor) -> Tensor:
         return self.slope * torch.stack([features[:, 0], -features[:, 0]], dim=1)
 
+    def divide_logits(self, temperature: float) -> None:
+        with torch.no_grad():
+            self.slope.div_(temperature)
+
     def realness(self, features: Tensor, latents: Tensor, class_probs: Tensor) -> Tensor:
         return features.sum(dim=1)
 

@@ -21,7 +21,7 @@ from aral.networks.layers import (
     stochastic_layers,
     weight_normalised,
 )
-from aral.networks.parts import LOG_VARIANCE_BOUND, bounded_gaussian
+from aral.networks.parts import LOG_VARIANCE_BOUND, TrunkDiscriminator, bounded_gaussian
 from aral.networks.residual import ConditionalBatchNorm, ResidualDown, SelfAttention
 from aral.randomness import Stream
 
@@ -368,3 +368,17 @@ def test_layers_of_a_network_have_draws_of_their_own() -> None:
     with one_draw(network, Stream.root(0)):
         kept = network(MAPS).ne(0).float().mean().item()
     assert 0.05 < kept < 0.45, "with one mask for both layers half of the values would be kept"
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_divided_logits_are_the_logits_divided(normalised: bool) -> None:
+    head = nn.Linear(3, 4)
+    discriminator = TrunkDiscriminator(
+        nn.Flatten(), 3, weight_normalised(head) if normalised else head, RealnessHead(3, 2, 4)
+    )
+    images = torch.randn(5, 3, 1, 1)
+    before = discriminator(images)
+    discriminator.divide_logits(2.5)
+    torch.testing.assert_close(discriminator(images), before / 2.5)
+    torch.autograd.backward(discriminator(images).sum())
+    assert all(p.grad is not None for p in discriminator.class_layer.parameters()), "it can still be trained"

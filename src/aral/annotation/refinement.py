@@ -2,7 +2,9 @@
 
 Both learners are trained on the same parts of the training labels and compared on the rest. Only where the slower one
 classifies more of the labels that it has not seen correctly (or as many, with the smaller cross-entropy), it is trained
-on all of them and its model replaces the quick one's. The estimate set is never looked at.
+on all of them and its model replaces the quick one's. Its logits are divided by the temperature with the smallest
+cross-entropy of the labels that were left out: learners from their own pseudo-labels are too confident. The estimate
+set is never looked at.
 """
 
 from __future__ import annotations
@@ -19,10 +21,14 @@ from aral.acquisition import Need
 from aral.benchmarking import make_learner
 from aral.learners.interface import Learner
 from aral.learners.settings import LearnerSettings
+from aral.logistic import best_temperature
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
 FOLDS = 3
+TEMPERATURES = (1.0, 5.0)
+"""Limits of the temperature; with few labels a larger one makes probabilities too even (docs/benchmarks.md)."""
+
 LEAST_LABELS = 10
 """With fewer, cross-validation says nothing."""
 
@@ -134,14 +140,17 @@ class Refinement:
                 ).get(Need.PROBABILITIES)
                 logs[name].append(found.clamp(min=1e-12).log())
         classes = torch.cat(truth)
-        quick, slow = (_score(torch.cat(logs[name]), classes) for name in ("quick", "slow"))
-        comparison = Comparison(len(classes), quick, slow)
+        of_slow = torch.cat(logs["slow"])
+        temperature = best_temperature(of_slow.double().numpy(), classes.numpy(), TEMPERATURES)
+        slow = _score((of_slow / temperature).log_softmax(dim=1), classes)
+        comparison = Comparison(len(classes), _score(torch.cat(logs["quick"]), classes), slow)
         if not comparison.slow_is_better:
             return Refined(comparison, None)
         learner, steps = self._started(self.slow, labelled, stream.child("all"))
         for index in range(steps):
             learner.step(index)
             yield (len(parts) + index / steps) / count
+        learner.divide_logits(temperature)
         return Refined(comparison, learner)
 
     def _started(

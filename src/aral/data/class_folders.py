@@ -263,11 +263,12 @@ def _checked(read: _InClasses, least: int = 2) -> _InClasses:
             "Make one folder a class, such as cats/ and dogs/, and put the images into them. "
             "A folder that is named like a date or a split must be renamed.",
         )
-    if read.left_out:
+    if (
+        others := read.left_out - read.contradicting
+    ):  # pictures in two classes are named where they were found
         bad = (*found.left_out, *read.folder.unreadable)
-        other = "a file outside any class" if read.outside else "a picture in the folders of two classes"
-        first = f"{bad[0].path}: {bad[0].reason}" if bad else other
-        _LOG.warning("%s: %d files left out, the first: %s", path, read.left_out, first)
+        first = f"{bad[0].path}: {bad[0].reason}" if bad else "a file outside any class"
+        _LOG.warning("%s: %s left out, the first: %s", path, counted(others, "file"), first)
     if read.folder.scaled:
         _LOG.warning(
             "%s: %s with more than 8 bits per channel scaled to 8 by the range of the values",

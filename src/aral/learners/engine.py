@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -512,6 +513,12 @@ class Engine(Learner):
     def halve_learning_rates(self) -> None:
         """Halve every learning rate for the rest of the run."""
         self._optimisers.scale /= 2
+
+    def divide_logits(self, temperature: float) -> None:
+        """See :meth:`aral.learners.interface.Learner.divide_logits`; of the averaged classifier, too."""
+        for modules in (self._nets.modules, self._ema.modules):
+            if modules:
+                cast(Discriminator, modules[Net.DISCRIMINATOR]).divide_logits(temperature)
 
     # Prediction
 

@@ -141,6 +141,14 @@ class Learner(ABC):
     def halve_learning_rates(self) -> None:
         """Halve every learning rate for the rest of the run, after a step that was not finite."""
 
+    def divide_logits(self, temperature: float) -> None:
+        """Divide the class logits of all later predictions by a temperature (Guo et al. 2017), once trained.
+
+        Raises:
+            ValueError: this learner has no logits.
+        """
+        raise ValueError(f"'{self.name}' has no logits")
+
     @abstractmethod
     def predict(self, images: ImageSet, needs: Iterable[Need], stream: Stream) -> Predictions:
         """Outputs on images in eval mode and in order of id.

@@ -64,6 +64,10 @@ class Discriminator(nn.Module, ABC):
         """C: class logits."""
 
     @abstractmethod
+    def divide_logits(self, temperature: float) -> None:
+        """Divide all class logits, in place; the predicted classes stay."""
+
+    @abstractmethod
     def realness(
         self,
         features: Float[Tensor, "N F"],

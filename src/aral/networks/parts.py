@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from aral.networks.interface import Discriminator, Encoder, Family, Generator, ImageShape, Sampler
 from aral.networks.layers import ChannelsLast, Zeros, append_class_maps, he_initialised, linear_map
@@ -215,6 +217,21 @@ class TrunkDiscriminator(Discriminator):
     def features(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
         """D̃(x): the shared trunk, float32."""
         return self.trunk(images).float()
+
+    @torch.no_grad()
+    def divide_logits(self, temperature: float) -> None:
+        """Divide the weights and biases of C, in place: what it predicts stays, the probabilities become even or sharp.
+
+        Args:
+            temperature: above 1 for less confident probabilities.
+        """
+        layer = cast(nn.Linear, self.class_layer)
+        # Assigned where the weights are normalised: the parametrisation then computes its own parameters.
+        if is_parametrized(layer, "weight"):
+            layer.weight = cast(nn.Parameter, layer.weight / temperature)
+        else:
+            layer.weight.div_(temperature)
+        layer.bias.div_(temperature)
 
     def classify(self, features: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
         """C: class logits, float32."""

@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aral.acquisition import Need
 from aral.annotation.refinement import Comparison, Refined, Refinement, Score, folds
-from aral.learners import LEARNERS, LearnerSettings
+from aral.benchmarking import make_learner
+from aral.learners import LEARNERS, Learner, LearnerSettings
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
@@ -115,3 +117,25 @@ def test_labels_that_are_left_out_are_not_trained_on() -> None:
         )
     )
     assert result.comparison.quick.correct < 24 and result.comparison.slow.correct < 24
+
+
+def test_a_learner_that_is_too_confident_is_calibrated() -> None:
+    """Overlapping classes, learned with hardly a penalty."""
+    pool, classes = points(200)
+    noisy = ImageSet.of(
+        pool.pixels * 0.2 + torch.randn(200, 2, 1, 1, generator=torch.Generator().manual_seed(2))
+    )
+    known = labelled(noisy, classes, 30)
+    result, _ = finish(Refinement(noisy, POOR, learner(1e6)).work(known, STREAM))
+    assert result.learner is not None
+    rest = noisy.without(known.images.ids)
+
+    def probabilities(of: Learner) -> torch.Tensor:
+        return of.predict(rest, {Need.PROBABILITIES}, STREAM).get(Need.PROBABILITIES)
+
+    plain = make_learner(learner(1e6), noisy, 2, STREAM.child("all"))
+    plain.start_round(0, known, rest, STREAM.child("all"))
+    plain.step(0)
+    ours, without = probabilities(result.learner), probabilities(plain)
+    assert torch.equal(ours.argmax(dim=1), without.argmax(dim=1)), "the classes stay"
+    assert ours.max(dim=1).values.mean() < without.max(dim=1).values.mean()
