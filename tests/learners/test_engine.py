@@ -223,6 +223,22 @@ def test_an_average_moves_by_the_decay_and_faster_when_young() -> None:
     assert not averaged(decay=0.0)[1].modules
 
 
+def test_an_average_follows_normalised_weights_that_were_assigned() -> None:
+    """Assigning them gives the parameters other memory; the average had moved before."""
+    with Stream.root(0).governs_torch():
+        head = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+        nets = Nets({D: TrunkDiscriminator(nn.Flatten(), 2, head, RealnessHead(2, 2, 2))}, 2, 2, True)
+    ema = Ema(nets, 0.5)
+    ema.update(1000)
+    for module in (nets.modules[D], ema.modules[D]):
+        with torch.no_grad():
+            module.class_layer.weight = torch.eye(2)
+    with torch.no_grad():
+        nets.modules[D].class_layer.weight = 3 * torch.eye(2)
+    ema.update(1000)
+    torch.testing.assert_close(ema.modules[D].class_layer.weight, 2 * torch.eye(2))
+
+
 def test_a_teacher_uses_and_keeps_the_statistics_of_the_images_it_predicts() -> None:
     """Two rows are one standard deviation from their mean, whatever they are: ±1 but for batch norm's 1e-5."""
     _, ema = averaged()

@@ -49,6 +49,7 @@ from aral.loop.run_store import FILE_NAME, CheckpointRow
 from aral.loop.training import CHECKPOINTS
 from aral.loop.training_set import read_training_set
 from aral.networks import ImageShape
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.representations import ImageArrays, features_in_order
 from aral.representations.settings import GIVEN
@@ -241,7 +242,8 @@ class LoadedRun:
         """
         if count < 1 or not classes:
             raise BadInput(
-                f"{count} images of {len(classes)} classes cannot be generated.", "Give at least 1 of each."
+                f"{counted(count, 'image')} of {counted(len(classes), 'class', 'classes')} cannot be generated.",
+                "Give at least 1 of each.",
             )
         given = torch.tensor([self._class_index(each) for each in classes])
         learner = self.learner(round)

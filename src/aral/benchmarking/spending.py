@@ -145,7 +145,8 @@ def read_costs(path: Path, data: DataSet) -> Float64[np.ndarray, " N"]:
     by_file = head[0] == "file"
     if by_file and not data.pool_files:
         raise BadInput(
-            f"{path} names files, but '{data.name}' is no folder of images.", "Write row,cost instead."
+            f"{path} has a column of files, but '{data.name}' is no folder of images.",
+            "Write row,cost instead.",
         )
     names = data.pool_files if by_file else tuple(str(number) for number in range(len(data.pool)))
     found = _read(path, rows[1:], dict.fromkeys(names))

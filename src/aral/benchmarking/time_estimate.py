@@ -22,6 +22,7 @@ from aral.data import NAMES, DataSet
 from aral.errors import AralError
 from aral.learners import Learner
 from aral.loop import Stage
+from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
@@ -65,7 +66,7 @@ class TimeEstimate:
         if self.wall_seconds is None:
             reason = next(iter(self.unknown.values()), "nothing is left to run")
             return f"Time: not known ({reason})"
-        at_once = f", {self.workers} units at once" if self.workers > 1 else ""
+        at_once = f", {counted(self.workers, 'unit')} at once" if self.workers > 1 else ""
         without = f", without {', '.join(self.unknown)}" if self.unknown else ""
         return f"Time: about {_minutes(self.wall_seconds)}{at_once}{without}, by {self.basis}."
 

@@ -76,10 +76,15 @@ class Ema:
         """
         key = net, keep_statistics
         if key not in self._pairs:
-            average, newest = self.modules[net], self._nets.modules[net].state_dict()
+            average, newest = self.modules[net], _tensors_of(self._nets.modules[net])
             own = statistics_of(average) if keep_statistics else frozenset[str]()
-            pairs = [(value, newest[name]) for name, value in average.state_dict().items() if name not in own]
+            pairs = [(value, newest[name]) for name, value in _tensors_of(average).items() if name not in own]
             averaged = [pair for pair in pairs if pair[0].is_floating_point()]
             counted = [pair for pair in pairs if not pair[0].is_floating_point()]
             self._pairs[key] = [kept for kept, _ in averaged], [new for _, new in averaged], counted
         return self._pairs[key]
+
+
+def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers themselves: those of a state dict lose them when normalised weights are assigned."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}

@@ -148,7 +148,9 @@ def _mark(comparison: Comparison, method: str) -> tuple[str, str] | None:
 
 def _caption(comparison: Comparison) -> str:
     counts = sorted({max(p.seeds for p in points.values()) for points in _points(comparison).values()})
-    seeds = counted(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    seeds = (
+        counted(counts[-1], "seed") if len(counts) == 1 else f"{counts[0]} to {counted(counts[-1], 'seed')}"
+    )
     measure = comparison.measure
     values = "mean ± standard deviation over the seeds" if counts[-1] > 1 else "a single seed"
     last = [record.last_evaluated for record in comparison.records]
