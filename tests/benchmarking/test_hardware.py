@@ -127,3 +127,17 @@ def test_the_units_of_a_grid_share_one_choice_and_keep_it(tmp_path: Path) -> Non
     assert with_precision(grid, tmp_path / "new").precision == module.measured("cpu").precision
     named = grid.model_copy(update={"precision": "float32"})
     assert with_precision(named, tmp_path / "bfloat16") == named
+
+
+def test_units_whose_precision_is_fixed_do_not_decide_for_the_others(tmp_path: Path) -> None:
+    """On features only graph-ssl measures; the first unit has float32 whatever is faster."""
+    settings = ('representation.backbone="gradients"',)
+    grid = GridSpec(
+        name="g", data="mnist", methods=("linear+random", "graph-ssl+random"), seeds=(0,), settings=settings
+    )
+    begun = units(grid.model_copy(update={"precision": "bfloat16"}))
+    assert [unit.spec.learner.training.precision for unit in begun] == ["float32", "bfloat16"]
+    for unit in begun:
+        (tmp_path / unit.name).mkdir()
+        (tmp_path / unit.name / SETTINGS_FILE).write_text(unit.spec.model_dump_json())
+    assert with_precision(grid, tmp_path).precision == "bfloat16"

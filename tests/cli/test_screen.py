@@ -8,7 +8,8 @@ import re
 from rich.console import Console
 
 from aral.benchmarking import Job, Progress, State
-from aral.cli.screen import Screen, rough_duration
+from aral.cli.screen import Screen
+from aral.plural import rough_duration
 
 LOSSES = {"tell real": 0.5, "total D": 0.5123, "total S": 1.2, "total E+G": 213.0}
 

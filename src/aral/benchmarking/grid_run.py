@@ -119,9 +119,13 @@ def with_precision(grid: GridSpec, folder: Path) -> GridSpec:
     """The grid with the precision of its recorded units in place of ``auto``, or the one that is measured."""
     if grid.precision != AUTO:
         return grid
-    planned = units(grid)
-    recorded = (recorded_hardware(folder / unit.name) for unit in planned)
-    first = next((found for found in recorded if found is not None), None) or measured(planned[0].spec.device)
+    either, other = (
+        units(grid.model_copy(update={"precision": precision})) for precision in ("float32", "bfloat16")
+    )
+    # Units whose precision is not ``auto`` do not say what was measured.
+    asked = [one.name for one, two in zip(either, other, strict=True) if one.spec != two.spec]
+    recorded = (recorded_hardware(folder / name) for name in asked)
+    first = next((found for found in recorded if found is not None), None) or measured(either[0].spec.device)
     return grid.model_copy(update={"precision": first.precision})
 
 

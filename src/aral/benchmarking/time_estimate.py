@@ -22,7 +22,7 @@ from aral.data import NAMES, DataSet
 from aral.errors import AralError
 from aral.learners import Learner
 from aral.loop import Stage
-from aral.plural import counted
+from aral.plural import counted, rough_duration
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledSet
 
@@ -68,15 +68,7 @@ class TimeEstimate:
             return f"Time: not known ({reason})"
         at_once = f", {counted(self.workers, 'unit')} at once" if self.workers > 1 else ""
         without = f", without {', '.join(self.unknown)}" if self.unknown else ""
-        return f"Time: about {_minutes(self.wall_seconds)}{at_once}{without}, by {self.basis}."
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours"
+        return f"Time: about {rough_duration(self.wall_seconds)}{at_once}{without}, by {self.basis}."
 
 
 def estimate_time(

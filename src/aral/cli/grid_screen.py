@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aral.benchmarking import GridObserver, Job, State
-from aral.cli.screen import FeatureLines, rough_duration
-from aral.plural import counted
+from aral.cli.screen import FeatureLines
+from aral.plural import counted, rough_duration
 
 SHOWN_LINES = 30
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from aral.loop import Observer
-from aral.plural import counted
+from aral.plural import counted, rough_duration
 
 TOTAL = "total "
 
@@ -135,12 +135,3 @@ class FeatureLines:
             f"Features of {done} of {counted(total, 'image')}, {rough_duration(seconds)} left",
             highlight=False,
         )
-
-
-def rough_duration(seconds: float) -> str:
-    """A duration in one unit, for estimates: ``5 s``, ``10 min``, ``2.0 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
