@@ -478,7 +478,7 @@ class Engine(Learner):
         batch = Batch(stage, index, self._age, self._task.device, self._graph, teach)
         for module in self._nets.modules.values():
             module.train()
-        values: dict[str, float] = {}
+        values: dict[str, Tensor] = {}
         skipped = []
         with batch.stream.child("layers").governs_torch():
             phases = stage.step(self._nets, batch)
@@ -486,11 +486,11 @@ class Engine(Learner):
                 phase, total, terms = evaluated
                 if not self._optimisers.step(total, phase.trains, index, stage.steps):
                     skipped.append(phase.name)
-                values |= {name: float(value.detach()) for name, value in terms.items()}
-                values[f"total {phase.name}"] = float(total.detach())
+                values |= {name: value.detach() for name, value in terms.items()}
+                values[f"total {phase.name}"] = total.detach()
         self._age += 1
         self._ema.update(self._age)
-        return StepLosses(values, tuple(skipped))
+        return StepLosses(_numbers(values), tuple(skipped))
 
     def _next_phase(self, phases: Iterator[Phase]) -> tuple[Phase, Tensor, dict[str, Tensor]] | None:
         """The next phase, its weighted total and its terms' values; in the precision of the settings."""
@@ -608,6 +608,13 @@ class Engine(Learner):
                 "Use the settings the checkpoint was made with (settings.json in its run folder).",
             ) from error
         self._pretrained = below(state, "pretrained")
+
+
+def _numbers(values: Mapping[str, Float[Tensor, ""]]) -> dict[str, float]:
+    """The values as numbers, in one transfer from the device."""
+    if not values:
+        return {}
+    return dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist(), strict=True))
 
 
 def below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
