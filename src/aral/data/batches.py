@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from aral.parallel import WHOLE, Part
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch, one_hot
 
@@ -94,9 +95,9 @@ class LabelledBatches:
         self._symmetric = symmetric
         self._order = EpochOrder(labelled.ids, stream)
 
-    def __call__(self, step: int) -> LabelledBatch:
-        """The batch of a training step, counted from 0."""
-        ids = self._order.take(step * self._size, self._size)
+    def __call__(self, step: int, part: Part = WHOLE) -> LabelledBatch:
+        """The batch of a training step, counted from 0, or a part of it."""
+        ids = self._order.take(step * self._size, self._size)[part.rows]
         rows = np.searchsorted(self._labelled.ids, ids)
         class_probs = one_hot(self._labelled.classes[rows], self._labelled.class_count)
         return LabelledBatch(ids, gather(self._labelled.images, ids, self._symmetric), class_probs)
@@ -111,7 +112,7 @@ class UnlabelledBatches:
         self._symmetric = symmetric
         self._order = EpochOrder(unlabelled.ids, stream)
 
-    def __call__(self, step: int) -> UnlabelledBatch:
-        """The batch of a training step, counted from 0."""
-        ids = self._order.take(step * self._size, self._size)
+    def __call__(self, step: int, part: Part = WHOLE) -> UnlabelledBatch:
+        """The batch of a training step, counted from 0, or a part of it."""
+        ids = self._order.take(step * self._size, self._size)[part.rows]
         return UnlabelledBatch(ids, gather(self._unlabelled, ids, self._symmetric))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import cast
@@ -24,6 +25,7 @@ from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
 from aral.data.batches import LabelledBatches, UnlabelledBatches, gather
 from aral.errors import BadInput
+from aral.learners.division import Divisible, Evaluated, mean_of, parts_of, remark_on
 from aral.learners.ema import Ema
 from aral.learners.interface import Gallery, Learner, StepLosses, Task
 from aral.learners.nets import Nets
@@ -32,6 +34,7 @@ from aral.learners.prediction import Predictor
 from aral.learners.settings import LearnerSettings, Net, SemiSupervisedTraining
 from aral.logistic import calibrated_logistic
 from aral.networks.interface import Discriminator, PixelRange
+from aral.parallel import WHOLE, Part, divided
 from aral.randomness import Stream
 from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.types import NO_IDS, Ids, ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch
@@ -86,6 +89,14 @@ class Method(ABC):
     @abstractmethod
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """The phases of one training step, in order."""
+
+    def division(self) -> Divisible | None:
+        """How a training step can be divided; ``None`` where it cannot.
+
+        A step can be divided if the mean of each term over the parts is the term of the whole batch, and its draws are
+        those of :class:`Batch`; no phase uses the gradient graph of an earlier phase's term.
+        """
+        return None
 
     def pretraining_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """The phases of one step before the first label; none for a method without pretraining."""
@@ -154,6 +165,7 @@ class Batch:
         device: where to compute.
         graph: the neighbour graph of the pool; ``None`` where no pool was given.
         teach: class probabilities of images from the averaged classifier; ``None`` without one.
+        part: which images of the step's batches these are; draws are those rows of the draws for all.
     """
 
     def __init__(
@@ -164,9 +176,11 @@ class Batch:
         device: torch.device,
         graph: NeighbourGraph | None,
         teach: Callable[[Tensor], Tensor] | None,
+        part: Part = WHOLE,
     ) -> None:
         self.index = index
         self.age = age
+        self.part = part
         self.stream = stage.stream.child("step", index)
         self.teach = teach
         self._stage = stage
@@ -182,12 +196,12 @@ class Batch:
         """
         if self._stage.labelled is None:
             raise ValueError("there are no labels in pretraining")
-        return self._stage.labelled(self.index).to(self._device)
+        return self._stage.labelled(self.index, self.part).to(self._device)
 
     @cached_property
     def unlabelled(self) -> UnlabelledBatch:
         """x_U."""
-        return self._stage.unlabelled(self.index).to(self._device)
+        return self._stage.unlabelled(self.index, self.part).to(self._device)
 
     def augmented(
         self, batch: LabelledBatch | UnlabelledBatch, by: Augmentation, name: str
@@ -197,8 +211,10 @@ class Batch:
 
     def normal(self, name: str, count: int, size: int) -> Float[Tensor, "count size"]:
         """Standard normal numbers; the name decides them."""
-        noise = torch.randn(count, size, generator=self.stream.child(name).torch())
-        return noise.to(self._device)
+        generator = self.stream.child(name).torch()
+        return self.part.drawn(lambda shape: torch.randn(shape, generator=generator), (count, size)).to(
+            self._device
+        )
 
     def prior(
         self, nets: Nets, shares: Float[Tensor, " K"] | None = None
@@ -211,10 +227,13 @@ class Batch:
         """
         count, k = len(self.unlabelled.images), nets.class_count
         generator = self.stream.child("prior classes").torch()
-        if shares is None:
-            classes = torch.randint(k, (count,), generator=generator)
-        else:
-            classes = torch.multinomial(shares.cpu(), count, replacement=True, generator=generator)
+
+        def drawn(shape: tuple[int, ...]) -> Tensor:
+            if shares is None:
+                return torch.randint(k, shape, generator=generator)
+            return torch.multinomial(shares.cpu(), shape[0], replacement=True, generator=generator)
+
+        classes = self.part.drawn(drawn, (count,))
         return self.normal("prior", count, nets.latent_size), one_hot(classes, k).float().to(self._device)
 
     @property
@@ -302,6 +321,7 @@ class Engine(Learner):
         self._propagated: Callable[[], PropagatedLabels] | None = None
         self._query_labels: LabelledSet | None = None
         self._pretrained: dict[str, Tensor] = {}
+        self._parts = parts_of(settings, method.division(), task.group)
         self._initialise(0)
 
     def _initialise(self, round_number: int) -> None:
@@ -473,27 +493,44 @@ class Engine(Learner):
                 self._method.use_first_labels(modules[Net.DISCRIMINATOR], modules[Net.CLUSTERS], found)
 
     def step(self, index: int) -> StepLosses:
-        """Run every phase once; a phase whose loss or gradient is not finite is skipped."""
+        """Run every phase once; a phase whose loss or gradient is not finite is skipped.
+
+        With several parts a phase is evaluated on each before its networks move.
+        """
         stage, teach = self._stage, self._ema.teach if self._ema.modules else None
-        batch = Batch(stage, index, self._age, self._task.device, self._graph, teach)
+        batches = [
+            Batch(stage, index, self._age, self._task.device, self._graph, teach, part)
+            for part in self._parts
+        ]
         for module in self._nets.modules.values():
             module.train()
         values: dict[str, Tensor] = {}
         skipped = []
-        with batch.stream.child("layers").governs_torch():
-            phases = stage.step(self._nets, batch)
-            while (evaluated := self._next_phase(phases)) is not None:
-                phase, total, terms = evaluated
-                if not self._optimisers.step(total, phase.trains, index, stage.steps):
-                    skipped.append(phase.name)
-                values |= {name: value.detach() for name, value in terms.items()}
-                values[f"total {phase.name}"] = total.detach()
+        with batches[0].stream.child("layers").governs_torch():
+            phases = [stage.step(self._nets, batch) for batch in batches]
+            while (found := self._next_phase(phases)) is not None:
+                if not self._optimisers.move(found.total, found.gradients, found.trains, index, stage.steps):
+                    skipped.append(found.name)
+                values |= found.values
+                values[f"total {found.name}"] = found.total
         self._age += 1
         self._ema.update(self._age)
         return StepLosses(_numbers(values), tuple(skipped))
 
-    def _next_phase(self, phases: Iterator[Phase]) -> tuple[Phase, Tensor, dict[str, Tensor]] | None:
-        """The next phase, its weighted total and its terms' values; in the precision of the settings."""
+    def _next_phase(self, phases: list[Iterator[Phase]]) -> Evaluated | None:
+        """The next phase on the whole batch: the mean over the parts of all processes."""
+        found = []
+        for part, of_part in zip(self._parts, phases, strict=True):
+            # Layers draw for the whole batch and use their part of it: the generator starts alike for each part.
+            on_gpu = [torch.cuda.current_device()] if self._task.device.type == "cuda" else []
+            last = part is self._parts[-1]
+            with nullcontext() if last else torch.random.fork_rng(on_gpu), divided(part, self._task.group):
+                found.append(self._evaluate(of_part))
+        known = [each for each in found if each is not None]
+        return mean_of(known).over(self._task.group) if known else None
+
+    def _evaluate(self, phases: Iterator[Phase]) -> Evaluated | None:
+        """The next phase on a part of the batch; in the precision of the settings."""
         with self._autocast():
             phase = next(phases, None)
             if phase is None:
@@ -504,7 +541,15 @@ class Engine(Learner):
                 if term.weight:
                     value = values[term.name] = term.compute()
                     total = total + term.weight * value
-            return phase, total, values
+        # What a part kept for its gradient is freed before the next part is evaluated.
+        gradients = self._optimisers.gradients(total, phase.trains, keep_graph=len(self._parts) == 1)
+        values = {name: value.detach() for name, value in values.items()}
+        return Evaluated(phase.name, phase.trains, total.detach(), values, gradients)
+
+    @property
+    def remark(self) -> str:
+        """Which statistics are of a part of a batch, where parts are processed one after another."""
+        return remark_on(self._settings, self._method.division(), self._nets.modules.values())
 
     def _autocast(self) -> torch.autocast:
         enabled = self._settings.training.precision == "bfloat16"
