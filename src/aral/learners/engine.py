@@ -23,7 +23,7 @@ from torch.nn.functional import one_hot
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
-from aral.data.batches import LabelledBatches, UnlabelledBatches, gather
+from aral.data.batches import Ahead, LabelledBatches, UnlabelledBatches, gather
 from aral.errors import BadInput
 from aral.learners.division import Divisible, Evaluated, mean_of, parts_of, remark_on
 from aral.learners.ema import Ema
@@ -142,17 +142,19 @@ class Stage:
         trainable: ids of the images that may be trained on; ``None``: the whole pool.
         class_shares: the share of each class among the labels; ``None`` in pretraining.
         linear: weights and biases of logistic regression on the labels; ``None`` in pretraining.
+        part: which part of a step's batches these are; draws are those rows of the draws for all.
     """
 
     step: Callable[[Nets, Batch], Iterator[Phase]]
     steps: int
     stream: Stream
-    unlabelled: UnlabelledBatches
-    labelled: LabelledBatches | None = None
+    unlabelled: Callable[[int], UnlabelledBatch]
+    labelled: Callable[[int], LabelledBatch] | None = None
     propagated: Callable[[], PropagatedLabels] | None = None
     trainable: Ids | None = None
     class_shares: Float[np.ndarray, " K"] | None = None
     linear: Callable[[], tuple[Tensor, Tensor]] | None = None
+    part: Part = WHOLE
 
 
 class Batch:
@@ -165,7 +167,6 @@ class Batch:
         device: where to compute.
         graph: the neighbour graph of the pool; ``None`` where no pool was given.
         teach: class probabilities of images from the averaged classifier; ``None`` without one.
-        part: which images of the step's batches these are; draws are those rows of the draws for all.
     """
 
     def __init__(
@@ -176,11 +177,10 @@ class Batch:
         device: torch.device,
         graph: NeighbourGraph | None,
         teach: Callable[[Tensor], Tensor] | None,
-        part: Part = WHOLE,
     ) -> None:
         self.index = index
         self.age = age
-        self.part = part
+        self.part = stage.part
         self.stream = stage.stream.child("step", index)
         self.teach = teach
         self._stage = stage
@@ -196,12 +196,12 @@ class Batch:
         """
         if self._stage.labelled is None:
             raise ValueError("there are no labels in pretraining")
-        return self._stage.labelled(self.index, self.part).to(self._device)
+        return self._stage.labelled(self.index).to(self._device)
 
     @cached_property
     def unlabelled(self) -> UnlabelledBatch:
         """x_U."""
-        return self._stage.unlabelled(self.index, self.part).to(self._device)
+        return self._stage.unlabelled(self.index).to(self._device)
 
     def augmented(
         self, batch: LabelledBatch | UnlabelledBatch, by: Augmentation, name: str
@@ -217,7 +217,7 @@ class Batch:
         )
 
     def prior(
-        self, nets: Nets, shares: Float[Tensor, " K"] | None = None
+        self, nets: Nets, shares: Float[np.ndarray, " K"] | None = None
     ) -> tuple[Float[Tensor, "U Z"], Float[Tensor, "U K"]]:
         """z ~ N(0, I) and y, one-hot, for as many images as x_U has.
 
@@ -231,7 +231,8 @@ class Batch:
         def drawn(shape: tuple[int, ...]) -> Tensor:
             if shares is None:
                 return torch.randint(k, shape, generator=generator)
-            return torch.multinomial(shares.cpu(), shape[0], replacement=True, generator=generator)
+            known = torch.from_numpy(shares).float()
+            return torch.multinomial(known, shape[0], replacement=True, generator=generator)
 
         classes = self.part.drawn(drawn, (count,))
         return self.normal("prior", count, nets.latent_size), one_hot(classes, k).float().to(self._device)
@@ -287,11 +288,11 @@ class Batch:
         return self._stage.propagated()
 
     @property
-    def class_shares(self) -> Float[Tensor, " K"]:
+    def class_shares(self) -> Float[np.ndarray, " K"]:
         """The share of each class among the labels."""
         if self._stage.class_shares is None:
             raise ValueError("there are no labels in pretraining")
-        return torch.from_numpy(self._stage.class_shares).float().to(self._device)
+        return self._stage.class_shares
 
 
 # --- The learner -----------------------------------------------------------------------------------------------
@@ -404,11 +405,25 @@ class Engine(Learner):
     def _symmetric(self) -> bool:
         return self._settings.networks.pixel_range is PixelRange.SYMMETRIC
 
-    def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> UnlabelledBatches:
+    def _unlabelled_batches(
+        self, images: ImageSet, stream: Stream, part: Part
+    ) -> Callable[[int], UnlabelledBatch]:
         training = self._settings.training
         # A method that trains on labelled images alone never reads these batches.
         size = training.unlabelled_batch if isinstance(training, SemiSupervisedTraining) else 1
-        return UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
+        batches = UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"), part)
+        return batches if self._on_processor else Ahead(batches, self._task.device)
+
+    def _labelled_batches(
+        self, labelled: LabelledSet, stream: Stream, part: Part
+    ) -> Callable[[int], LabelledBatch]:
+        size = self._settings.training.labelled_batch
+        batches = LabelledBatches(labelled, size, self._symmetric, stream.child("labelled"), part)
+        return batches if self._on_processor else Ahead(batches, self._task.device)
+
+    @property
+    def _on_processor(self) -> bool:
+        return self._task.device.type == "cpu"
 
     # Training
 
@@ -419,12 +434,8 @@ class Engine(Learner):
         if self._pool is None:
             raise ValueError(f"'{self.name}' was given no pool")
         self._optimisers = NetOptimisers(self._nets, self._settings, self._optimisers.scale)
-        self._stage = Stage(
-            self._method.pretraining_step,
-            self.pretraining_steps,
-            stream,
-            self._unlabelled_batches(self._pool, stream),
-        )
+        batches = self._unlabelled_batches(self._pool, stream, WHOLE)
+        self._stages = [Stage(self._method.pretraining_step, self.pretraining_steps, stream, batches)]
 
     def start_round(
         self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
@@ -434,7 +445,7 @@ class Engine(Learner):
         Networks that start anew have their pretrained weights, where there was pretraining.
         """
         self._check_data(labelled)
-        training, cold = self._settings.training, not self._settings.training.warm_start
+        cold = not self._settings.training.warm_start
         if round_number == 0 and self.pretraining_steps and cold:
             self._pretrained = self._pretrained_state()
         if round_number > 0 and cold:
@@ -447,18 +458,24 @@ class Engine(Learner):
         self._optimisers = NetOptimisers(self._nets, self._settings, self._optimisers.scale)
         # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
         rest = unlabelled if len(unlabelled) else labelled.images
-        self._stage = Stage(
-            self._method.training_step,
-            self.steps_per_round,
-            stream,
-            self._unlabelled_batches(rest, stream),
-            LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
-            self._propagate(labelled),
-            # Images kept for validation are in neither set, and must not come back as neighbours.
-            np.union1d(labelled.ids, rest.ids),
-            labelled.class_shares,
-            cache(lambda: self._linear(labelled)),
-        )
+        propagated, linear = self._propagate(labelled), cache(lambda: self._linear(labelled))
+        # Images kept for validation are in neither set, and must not come back as neighbours.
+        usable = np.union1d(labelled.ids, rest.ids)
+        self._stages = [
+            Stage(
+                self._method.training_step,
+                self.steps_per_round,
+                stream,
+                self._unlabelled_batches(rest, stream, part),
+                self._labelled_batches(labelled, stream, part),
+                propagated,
+                usable,
+                labelled.class_shares,
+                linear,
+                part,
+            )
+            for part in self._parts
+        ]
 
     def _linear(self, labelled: LabelledSet) -> tuple[Tensor, Tensor]:
         """Weights and biases of logistic regression on labelled images, as networks see them."""
@@ -497,19 +514,21 @@ class Engine(Learner):
 
         With several parts a phase is evaluated on each before its networks move.
         """
-        stage, teach = self._stage, self._ema.teach if self._ema.modules else None
+        teach = self._ema.teach if self._ema.modules else None
         batches = [
-            Batch(stage, index, self._age, self._task.device, self._graph, teach, part)
-            for part in self._parts
+            Batch(stage, index, self._age, self._task.device, self._graph, teach) for stage in self._stages
         ]
+        steps = self._stages[0].steps
         for module in self._nets.modules.values():
             module.train()
         values: dict[str, Tensor] = {}
         skipped = []
         with batches[0].stream.child("layers").governs_torch():
-            phases = [stage.step(self._nets, batch) for batch in batches]
+            phases = [
+                stage.step(self._nets, batch) for stage, batch in zip(self._stages, batches, strict=True)
+            ]
             while (found := self._next_phase(phases)) is not None:
-                if not self._optimisers.move(found.total, found.gradients, found.trains, index, stage.steps):
+                if not self._optimisers.move(found.total, found.gradients, found.trains, index, steps):
                     skipped.append(found.name)
                 values |= found.values
                 values[f"total {found.name}"] = found.total
