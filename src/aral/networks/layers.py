@@ -56,8 +56,13 @@ class Dropout(nn.Dropout):
         if not self.training or self.p == 0 or part.count == 1:
             return super().forward(inputs)
 
+        # Numbers are drawn in the order of memory, as PyTorch draws its mask.
+        maps_last = inputs.ndim == 4 and not inputs.is_contiguous()
+        layout = torch.channels_last if maps_last else torch.contiguous_format
+
         def mask(shape: tuple[int, ...]) -> Tensor:
-            return torch.empty(shape, dtype=inputs.dtype, device=inputs.device).bernoulli_(1 - self.p)
+            empty = torch.empty(shape, dtype=inputs.dtype, device=inputs.device, memory_format=layout)
+            return empty.bernoulli_(1 - self.p)
 
         return inputs * part.drawn(mask, inputs.shape).div_(1 - self.p)
 
