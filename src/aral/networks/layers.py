@@ -40,7 +40,8 @@ class GaussianNoise(nn.Module):
             return inputs
         # In float32, which is drawn faster than bfloat16 on a processor.
         noise = current_part().drawn(lambda shape: torch.randn(shape, device=inputs.device), inputs.shape)
-        return torch.add(inputs, noise.to(inputs.dtype), alpha=self.std)
+        # In rows one after another, so that the sum has the memory format that it has without parts.
+        return torch.add(inputs, noise.contiguous().to(inputs.dtype), alpha=self.std)
 
     def extra_repr(self) -> str:
         """The standard deviation, for ``print(network)``."""
@@ -64,7 +65,8 @@ class Dropout(nn.Dropout):
             empty = torch.empty(shape, dtype=inputs.dtype, device=inputs.device, memory_format=layout)
             return empty.bernoulli_(1 - self.p)
 
-        return inputs * part.drawn(mask, inputs.shape).div_(1 - self.p)
+        kept = part.drawn(mask, inputs.shape).contiguous(memory_format=layout)
+        return inputs * kept.div_(1 - self.p)
 
 
 class BatchNorm(nn.BatchNorm2d):
