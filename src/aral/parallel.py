@@ -30,7 +30,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialise_tensors
 from torch import Tensor
 
-from aral.errors import BadInput, RunFailed
+from aral.errors import BadInput, RunFailed, Stopped
 
 STEP_SECONDS = 600.0
 """How long a process waits for the others within a training step before it ends."""
@@ -105,11 +105,13 @@ class Group:
         rank: of this process, from 0; that of rank 0 leads.
         size: how many there are.
         messages: PyTorch's process group for messages; ``None`` in a group of one.
+        lost: what PyTorch said of processes that have ended or did not answer; nothing is then sent any more.
     """
 
     rank: int = 0
     size: int = 1
     messages: Any = field(default=None, compare=False, repr=False)
+    lost: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def gathered(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "R ..."]:
         """The tensors of all processes in order of rank; gradient flows back to each process's own.
@@ -147,7 +149,7 @@ class Group:
         tensors[_DOCUMENT] = torch.frombuffer(bytearray(document), dtype=torch.uint8)
         content = torch.frombuffer(bytearray(serialise_tensors(tensors)), dtype=torch.uint8)
         _, _, stop = self._exchange(content.numel(), 0, False)
-        with _together():
+        with self._together():
             dist.broadcast(content, 0, group=self.messages)
         return stop
 
@@ -166,29 +168,47 @@ class Group:
         if not size:
             return number
         content = torch.empty(size, dtype=torch.uint8)
-        with _together():
+        with self._together():
             dist.broadcast(content, 0, group=self.messages)
         tensors = parse_tensors(content.numpy().tobytes())
         name, document = json.loads(tensors.pop(_DOCUMENT).numpy().tobytes())
         return Message(name, document, tensors)
 
+    def end(self) -> None:
+        """Send :data:`END` from rank 0, unless a process is lost already; nothing in the others."""
+        if self.rank == 0 and not self.lost:
+            with suppress(RunFailed):
+                self.send(Message(END))
+
     def _exchange(self, size: int, number: int, stop: bool) -> tuple[int, int, bool]:
         """The largest of all processes' numbers: those of rank 0, since the others give zeros, and any stop."""
         numbers = torch.tensor([size, number, stop], dtype=torch.int64)
-        with _together():
+        with self._together():
             dist.all_reduce(numbers, dist.ReduceOp.MAX, group=self.messages)
         size, number, asked = numbers.tolist()
         return size, number, bool(asked)
 
     def _reduce(self, tensor: Tensor) -> None:
-        with _together():
+        with self._together():
             dist.all_reduce(tensor)
 
     def _gather(self, tensor: Tensor) -> Tensor:
         found = [torch.empty_like(tensor) for _ in range(self.size)]
-        with _together():
+        with self._together():
             dist.all_gather(found, tensor)
         return torch.stack(found)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """PyTorch's error for a process that ended, or did not answer in time, becomes a message."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.lost.append(str(error).splitlines()[0][:200])
+            raise RunFailed(
+                f"Another process of this run has ended or does not answer: {self.lost[-1]}",
+                "See what that process printed. Run the same command again to continue from the last checkpoint.",
+            ) from error
 
 
 ALONE = Group()
@@ -211,22 +231,11 @@ class _Gathered(torch.autograd.Function):
 
 
 @contextmanager
-def _together() -> Iterator[None]:
-    """PyTorch's error for a process that ended, or did not answer in time, becomes a message."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise RunFailed(
-            f"Another process of this run has ended or does not answer: {str(error).splitlines()[0][:200]}",
-            "See what that process printed. Run the same command again to continue from the last checkpoint.",
-        ) from error
-
-
-@contextmanager
 def joined(seconds: float = STEP_SECONDS) -> Iterator[Group]:
     """The group that the environment describes, as ``torchrun`` sets it; a group of one without it.
 
-    When the block of rank 0 ends in any way, the others are sent :data:`END`.
+    When the block of rank 0 is done, stopped or refused, the others are sent :data:`END`. They may be in a step when
+    another error ends it: they then find the connection closed.
 
     Args:
         seconds: how long to wait for other processes, at the start and within a step.
@@ -257,11 +266,13 @@ def joined(seconds: float = STEP_SECONDS) -> Iterator[Group]:
         ) from error
     group = Group(rank, size, messages)
     try:
-        yield group
+        try:
+            yield group
+        except (BadInput, Stopped):
+            group.end()
+            raise
+        group.end()
     finally:
-        if rank == 0:
-            with suppress(RunFailed):
-                group.send(Message(END))
         dist.destroy_process_group()
 
 
