@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aral.benchmarking.workers import Report
+from aral.benchmarking.jobs import Report
 from aral.errors import BadInput, Stopped
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from aral.benchmarking.end_metrics import EndRow, end_rows
+from aral.benchmarking.jobs import State
 from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
 from aral.benchmarking.records import (
@@ -48,7 +49,6 @@ from aral.benchmarking.statistics import (
 )
 from aral.benchmarking.two_way import PairTest, corrected, pair_test, two_way
 from aral.benchmarking.variations import MARK
-from aral.benchmarking.workers import State
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS
 
