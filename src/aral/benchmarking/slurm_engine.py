@@ -1,8 +1,8 @@
 """Units as jobs of SLURM, through submitit; or as processes of this machine through submitit's local executor.
 
 A job calls :func:`run_slurm_job` with a text. It has a fork server of its own, so environment and logs are those of
-local workers. Preemption and the time limit are announced by signals: the unit saves and its job ends, and the coordinator
-submits another one, which resumes it. Requeuing by SLURM and submitit's own checkpoints are not used.
+local workers. Preemption and the time limit are announced by signals: the unit saves and its job ends, and the
+coordinator submits another one, which resumes it. Requeuing by SLURM and submitit's own checkpoints are not used.
 """
 
 from __future__ import annotations
