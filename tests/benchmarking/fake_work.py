@@ -11,6 +11,7 @@ from typing import Any
 
 from aral.benchmarking.jobs import Report
 from aral.errors import BadInput, Stopped
+from aral.loop.lock import FolderLock
 
 
 def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:
@@ -27,6 +28,23 @@ def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool
             raise RuntimeError("an unexpected error")
         case "bad input":
             raise BadInput("The request is wrong.", "Ask for something else.")
+        case "stopped by its machine" if starts <= request["times"]:
+            if starts == 1:
+                report({"round": 0, "step": 1})
+            for process in (os.getppid(), os.getpid()):  # as SLURM does, to all processes of a job
+                os.kill(process, signal.SIGUSR2)
+            while not stopping():
+                time.sleep(0.01)
+            raise Stopped("Stopped; saved.", "Go on.")
+        case "alone":
+            lock = FolderLock(starts_file.parent, "alone.lock", seconds=30.0)
+            with starts_file.with_suffix(".order").open("a") as file:
+                file.write(f"begin {starts}\n")
+                file.flush()
+                while starts == 1 and not stopping():
+                    time.sleep(0.01)
+                file.write(f"end {starts}\n")
+            lock.release()
         case "wait":
             while not stopping():
                 time.sleep(0.01)

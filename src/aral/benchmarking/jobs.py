@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 RETRIES = 3
 """How often a job is started again after its worker died."""
@@ -129,6 +129,7 @@ def log_path(folder: Path, name: str) -> Path:
 # The coordinator
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Starts workers and passes on their messages; use it in a ``with`` block.
 
@@ -141,7 +142,7 @@ class Engine(Protocol):
     def ended(self) -> bool:
         """Whether no more messages can follow: all running workers are lost, and no more can be started."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Engine: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

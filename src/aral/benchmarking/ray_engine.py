@@ -148,7 +148,7 @@ class RayTasks:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(all(node.get(name, 0) >= needed for name, needed in self._demand.items()) for node in nodes):
             return ""
-        return f"waits for a node: none of the {len(nodes)} of the Ray cluster has {self._unit}"
+        return f"waits for a node with {self._unit}: the Ray cluster has none now"
 
     def cancel(self, handle: Handle) -> None:
         """Take a task out of the queue, or kill its worker process."""

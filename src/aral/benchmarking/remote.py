@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aral.benchmarking.jobs import Job
 from aral.benchmarking.workers import LocalEngine
@@ -70,6 +70,7 @@ class UnitResources:
         return f"{processors}, {self.bytes / 1e9:.1f} GB of memory{cards}"
 
 
+@runtime_checkable
 class Scheduler(Protocol):
     """Calls :func:`run_job` on a machine that has the resources."""
 

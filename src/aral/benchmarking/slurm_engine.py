@@ -206,6 +206,9 @@ class SlurmJobs:
                 self.cancel(job)
         if self._is_local:
             self._wait()
+        for job in self._jobs:
+            for path in (job.paths.submitted_pickle, job.paths.result_pickle):
+                path.unlink(missing_ok=True)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + END_SECONDS

@@ -156,17 +156,26 @@ class ForkServer:
         self._death_notice, self._held_open = os.pipe()
 
     def serve(self) -> None:
-        """Start workers until the requests end or a signal comes, then ask the remaining ones to stop, and wait."""
+        """Start workers until the requests end, then ask the remaining ones to stop, and wait for them.
+
+        A signal is passed on: the workers that run now save and end.
+        """
         requests = _Messages(self._requests)
-        while not requests.ended and not self._signals:
+        while not requests.ended:
             for request in requests.read(self.POLL_SECONDS):
                 self._fork(request)
+            if self._signals:
+                self._signals.clear()
+                self._ask_to_stop()
             self._reap()
-        for worker in self._workers:
-            os.kill(worker, signal.SIGTERM)
+        self._ask_to_stop()
         while self._workers:
             time.sleep(self.POLL_SECONDS)
             self._reap()
+
+    def _ask_to_stop(self) -> None:
+        for worker in self._workers:
+            os.kill(worker, signal.SIGTERM)
 
     def _fork(self, request: Mapping[str, Any]) -> None:
         worker = os.fork()
