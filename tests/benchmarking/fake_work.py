@@ -45,7 +45,7 @@ def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool
                     time.sleep(0.01)
                 file.write(f"end {starts}\n")
             lock.release()
-        case "wait":
+        case "wait" | "wait once" if starts == 1 or request["action"] == "wait":
             while not stopping():
                 time.sleep(0.01)
             starts_file.with_suffix(".saved").write_text("saved")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,19 +10,32 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aral.benchmarking import (
     EngineSettings,
+    GridObserver,
     GridSpec,
     Job,
+    Resources,
     State,
+    grid_toml,
+    run_grid,
 )
+from aral.benchmarking.engines import resources_of
 from aral.benchmarking.jobs import execute
-from aral.benchmarking.remote import UnitResources
+from aral.benchmarking.methods import Method
+from aral.benchmarking.ray_engine import RayTasks
+from aral.benchmarking.remote import RemoteEngine, UnitResources, run_job
+from aral.benchmarking.slurm_engine import SlurmJobs, parsed
+from aral.benchmarking.spec import resolve
+from aral.errors import BadInput
+from aral.loop.lock import FolderLock
+from aral.loop.reading import store_reading
 from aral.testing import make_slurm_commands
 
 FAKE = "tests.benchmarking.fake_work:work"
@@ -32,14 +46,17 @@ SLURM = EngineSettings("slurm", slurm=("partition=short", "time=7", "mem=3G", "r
 GRID = GridSpec(
     name="engines",
     data="digits",
-    methods=("supervised+random", "linear+entropy"),
+    methods=("random",),
     seeds=(0, 1),
     settings=(
         "pool_size=100",
         "test_size=60",
-        "rounds.budget=20",
+        "rounds.budget=30",
         "rounds.query_size=10",
+        'rounds.first_query="random"',
         "learner.training.steps=20",
+        "learner.training.labelled_batch=8",
+        "learner.networks.discriminator_sizes=[16, 16]",
     ),
 )
 
@@ -216,3 +233,352 @@ def test_a_worker_that_its_machine_stopped_goes_on_and_is_not_dead_if_it_did_a_s
     execute(jobs, 1, engine.opener(FAKE, UNIT, tmp_path))
     # The first start did a step, the second none.
     assert (jobs[0].state, jobs[0].deaths, jobs[0].progress.accuracy) == (State.DONE, 1, 0.3)
+
+
+# Grids
+
+
+def results(folder: Path) -> dict[str, object]:
+    """All results of a unit without durations, and its last weights."""
+    with store_reading(folder) as store:
+        found: dict[str, object] = {
+            "metrics": [
+                (row.round, row.step, row.name, row.value)
+                for row in store.metrics()
+                if not row.name.endswith("seconds")
+            ],
+            "queries": [store.query(row.round).ids.tolist() for row in store.rounds()],  # type: ignore[union-attr]
+            "labels": store.labels.answers(),
+        }
+    last = sorted((folder / "checkpoints").iterdir())[-1]
+    return found | {"checkpoint": last.name, "weights": (last / "tensors.safetensors").read_bytes()}
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the grid, run on this machine without a disturbance."""
+    folder = tmp_path_factory.mktemp("calm")
+    result = run_grid(GRID, folder, Resources(workers=2))
+    assert [unit.state for unit in result.units] == [State.DONE] * 2
+    return folder
+
+
+def assert_same_results(folder: Path, calm: Path) -> None:
+    names = sorted(path.name for path in calm.glob("*-seed*"))
+    assert len(names) == 2
+    for name in names:
+        assert results(folder / name) == results(calm / name), name
+
+
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Killer(GridObserver):
+    """Kills a worker, a fork server, and what the scheduler started, each after a round of some unit."""
+
+    def __init__(self) -> None:
+        self.left = [2, 1, 0]  # generations above the worker
+        self.said = ""
+
+    def engine(self, description: str) -> None:
+        self.said = description
+
+    def changed(self, job: Job, news: str) -> None:
+        if news == "evaluated" and job.progress.round < 2 and self.left and job.process is not None:
+            process = job.process
+            try:
+                for _ in range(self.left[0]):
+                    process = parent(process)
+                os.kill(process, signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                return  # it was killed a moment ago
+            self.left.pop(0)
+
+
+@pytest.mark.parametrize("name", ["ray", "submitit"])
+def test_results_are_those_of_local_workers_whatever_is_killed(
+    tmp_path: Path, calm: Path, name: str, request: pytest.FixtureRequest
+) -> None:
+    ray = name == "ray"
+    engine = EngineSettings("ray", request.getfixturevalue("cluster").address) if ray else SUBMITIT
+    killer = Killer()
+    result = run_grid(GRID, tmp_path, Resources(workers=2, engine=engine), killer)
+    assert [unit.state for unit in result.units] == [State.DONE] * 2
+    assert not killer.left and sum(unit.deaths for unit in result.units) == 3
+    assert_same_results(tmp_path, calm)
+    assert "each unit takes 1 CPU, 0." in killer.said and "GB of memory" in killer.said
+    # One place for logs and progress; nothing of the engine is left but what SLURM's jobs printed.
+    left = {path.name for path in (tmp_path / "logs").iterdir() if path.suffix != ".log"}
+    assert left == (set() if ray else {"slurm"})
+    assert not list(tmp_path.glob("logs/**/*.pkl"))
+
+
+def processes_with(mark: str) -> set[int]:
+    """Processes that inherited a mark in their environment."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes():
+                found.add(int(path.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+def kill_the_coordinator(grid: Path, folder: Path, *options: str) -> None:
+    """Start the grid as a user does, and kill the command while units run; everything that it started ends."""
+    mark = f"aral-test-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "aral", "compare", "--grid", str(grid), "--folder", str(folder)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    coordinator = subprocess.Popen(
+        [*command, "--workers=2", *options],
+        env=environment | {"MARK": mark},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 100
+        while not any((path / "checkpoints").exists() for path in unfinished(folder)):
+            assert coordinator.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        coordinator.kill()
+        coordinator.wait()
+    deadline = time.monotonic() + 60
+    while left := processes_with(mark):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*-seed*") if not finished(path)]
+
+
+def finished(folder: Path) -> bool:
+    try:
+        with store_reading(folder) as store:
+            return store.setting("budget spent") is True
+    except BadInput:
+        return False
+
+
+def test_a_killed_coordinator_leaves_no_process_and_another_engine_finishes(
+    tmp_path: Path, calm: Path
+) -> None:
+    file = tmp_path / "grid.toml"
+    file.write_text(grid_toml(GRID))
+    folder = tmp_path / "grid"
+    kill_the_coordinator(file, folder, "--engine=ray")
+    assert unfinished(folder) or len(list(folder.glob("*-seed*"))) < 2
+    kill_the_coordinator(file, folder, "--engine=slurm", "--slurm=cluster=local")
+    result = run_grid(GRID, folder, Resources(workers=2))
+    assert [unit.state for unit in result.units] == [State.DONE] * 2
+    assert_same_results(folder, calm)
+
+
+# Ray
+
+
+class Finder(GridObserver):
+    """Notes what was said of the jobs."""
+
+    def __init__(self) -> None:
+        self.news: list[str] = []
+
+    def changed(self, job: Job, news: str) -> None:
+        self.news.append(news)
+
+
+def test_a_job_of_a_node_that_vanishes_goes_on_elsewhere(tmp_path: Path, cluster: Cluster) -> None:
+    node = cluster.start(f"--address={cluster.address}", "--num-cpus=3")
+    job, finder, vanished = fake(tmp_path, "one", "wait once"), Finder(), []
+
+    def stopping() -> bool:
+        if not vanished and (tmp_path / "one").exists():
+            vanished.append(node)
+            cluster.vanish(node)
+            cluster.start(f"--address={cluster.address}", "--num-cpus=3")
+        return False
+
+    unit = UnitResources(threads=3, bytes=UNIT.bytes, gpus=0)  # more than the head has
+    engine = EngineSettings("ray", cluster.address)
+    execute([job], 1, engine.opener(FAKE, unit, tmp_path), finder, stopping)
+    assert (job.state, job.deaths, job.progress.accuracy) == (State.DONE, 1, 0.2)
+    assert (tmp_path / "one.saved").exists()  # the first worker saw that it was alone
+
+
+def test_a_cluster_of_its_own_refuses_a_wrong_token_and_has_no_dashboard(cluster: Cluster) -> None:
+    tasks = RayTasks(None, UNIT)
+    try:
+        import ray
+
+        address = ray.get_runtime_context().gcs_address
+        assert ray.cluster_resources()["memory"] >= UNIT.bytes and not tasks.obstacle()
+        assert not ray._private.worker._global_node.webui_url
+        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+        refused = subprocess.run(
+            [sys.executable, "-c", "import sys, ray; ray.init(address=sys.argv[1])", address],
+            env=os.environ | {"RAY_AUTH_TOKEN": "cd" * 32, "RAY_NUM_REDIS_GET_RETRIES": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert refused.returncode != 0 and "InvalidAuthToken" in refused.stderr
+    finally:
+        tasks.close()
+
+
+def test_a_task_that_fits_no_node_is_named(tmp_path: Path, cluster: Cluster) -> None:
+    unit = UnitResources(threads=1, bytes=UNIT.bytes, gpus=1)
+    tasks = RayTasks(cluster.address, unit)
+    with RemoteEngine(tasks, tmp_path, FAKE, 1) as engine:
+        engine.start(fake(tmp_path, "one", "report"))
+        (message,) = engine.messages(5.0)
+        assert "1 GPU" in message["event"]
+        engine.stop()
+        (message,) = engine.messages(5.0)
+        assert "out of the queue" in message["died"]
+    assert not (tmp_path / "one").exists()
+
+
+# SLURM
+
+
+def test_what_a_unit_needs_and_the_options_are_in_the_script(
+    tmp_path: Path, slurm: EngineSettings, slurm_commands: Path
+) -> None:
+    unit = UnitResources(threads=2, bytes=1_500_000_000, gpus=1)
+    jobs = [fake(tmp_path, "one", "report")]
+    execute(jobs, 1, slurm.opener(FAKE, unit, tmp_path))
+    assert jobs[0].state is State.DONE
+    newest = max(slurm_commands.glob("*.script"), key=lambda path: int(path.stem))
+    lines = set(newest.read_text().splitlines())
+    asked = {
+        "cpus-per-task=2",
+        "gpus-per-node=1",
+        "job-name=one",
+        "mem=3G",
+        "nodes=1",
+        "partition=short",
+        "reservation=ours",
+        "time=7",
+    }
+    assert {f"#SBATCH --{each}" for each in asked} <= lines
+    jobs = [fake(tmp_path, "two", "report")]
+    plain = EngineSettings("slurm")
+    execute(jobs, 1, plain.opener(FAKE, UnitResources(1, 1_500_000_000, 0), tmp_path))
+    newest = max(slurm_commands.glob("*.script"), key=lambda path: int(path.stem))
+    text = newest.read_text()
+    assert "#SBATCH --mem=2GB" in text and "#SBATCH --time=60" in text and "gpus" not in text
+
+
+def test_a_refused_submission_is_the_reason_of_a_unit(
+    tmp_path: Path, slurm: EngineSettings, slurm_commands: Path
+) -> None:
+    jobs = [fake(tmp_path, "one", "report"), fake(tmp_path, "two", "report")]
+    refusing = slurm_commands / "refusing"
+    refusing.touch()
+    try:
+        execute(jobs[:1], 1, slurm.opener(FAKE, UNIT, tmp_path))
+    finally:
+        refusing.unlink()
+    assert jobs[0].state is State.FAILED and jobs[0].failure.code == 1
+    assert "QOSMaxSubmitJobPerUserLimit" in jobs[0].failure.problem
+    assert "--workers" in jobs[0].failure.problem
+
+
+def test_options_are_parsed() -> None:
+    options = ["time=120", "--mail-user=a@b.c", "exclusive=true", "setup=module load a", "setup=source b"]
+    assert parsed(options) == {
+        "time": 120,
+        "mail_user": "a@b.c",
+        "exclusive": True,
+        "setup": ["module load a", "source b"],
+    }
+    for wrong in ("time", "time=2:00:00", "nodes=2", "cpus-per-task=4", "cluster=other"):
+        with pytest.raises(BadInput, match=wrong.partition("=")[0].replace("-", ".")):
+            parsed([wrong])
+    with pytest.raises(BadInput, match="twice"):
+        parsed(["qos=a", "qos=b"])
+
+
+# Files and locks
+
+
+class Processes:
+    """A scheduler whose jobs are processes of this machine; it can be made to believe that one has ended."""
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.believed_dead: set[int] = set()
+
+    def submit(self, name: str, text: str) -> Any:
+        code = "import sys; from aral.benchmarking.remote import run_job; run_job(sys.argv[1])"
+        self.processes.append(subprocess.Popen([sys.executable, "-c", code, text]))
+        return len(self.processes) - 1
+
+    def ended(self, handles: list[Any]) -> Mapping[Any, Mapping[str, Any]]:
+        dead = {one: {"died": "the node does not answer"} for one in handles if one in self.believed_dead}
+        gone = {one: {} for one in handles if self.processes[one].poll() is not None}
+        return gone | dead
+
+    def obstacle(self) -> str:
+        return ""
+
+    def cancel(self, handle: Any) -> None:
+        """The node cannot be reached."""
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.wait(30)
+
+
+def test_a_unit_never_runs_twice_at_once_on_a_node_that_is_only_cut_off(tmp_path: Path) -> None:
+    scheduler = Processes()
+    job = fake(tmp_path, "one", "alone")
+    order = tmp_path / "one.order"
+
+    def stopping() -> bool:
+        if order.exists() and order.read_text():
+            scheduler.believed_dead.add(0)
+        return False
+
+    execute([job], 1, lambda: RemoteEngine(scheduler, tmp_path, FAKE, 1), None, stopping)
+    assert (job.state, job.deaths, job.progress.accuracy) == (State.DONE, 1, 0.2)
+    assert order.read_text().splitlines() == ["begin 1", "end 1", "begin 2", "end 2"]
+
+
+def test_machines_that_do_not_share_files_or_locks_run_nothing(tmp_path: Path) -> None:
+    job = fake(tmp_path, "one", "report")
+    task = {
+        "job": "one",
+        "request": job.request,
+        "messages": str(tmp_path / "messages-1" / "one.1.jsonl"),
+        "work": FAKE,
+        "threads": 1,
+        "folder": str(tmp_path),
+        "coordinator": "login7",
+    }
+    answer = json.loads(run_job(json.dumps(task)))
+    assert answer["failed"] == 2 and "does not see the folder" in answer["problem"]
+    messages = tmp_path / "messages-1"
+    messages.mkdir()
+    assert run_job(json.dumps(task)) == ""  # the lock of the coordinator looks free
+    first, last = map(json.loads, (messages / "one.1.jsonl").read_text().splitlines())
+    assert first["failed"] == 2 and "two machines could run one unit" in first["problem"]
+    assert last == {"job": "one", "exit": 2}
+    assert not (tmp_path / "one").exists()
+    lock = FolderLock(messages, "coordinator.lock")
+    assert run_job(json.dumps(task)) == ""
+    lock.release()
+    assert starts(tmp_path, "one") == 1
+    assert json.loads((messages / "one.1.jsonl").read_text().splitlines()[-1]) == {"job": "one", "exit": 0}
+
+
+def test_resources_are_the_threads_and_a_graphics_card_where_one_is_used() -> None:
+    spec = resolve("digits", Method.parse("random"))
+    assert resources_of([spec], 2, 10) == UnitResources(2, 10, 0)
+    card = spec.model_copy(update={"device": "cuda"})
+    assert resources_of([spec, card], 1, 10) == UnitResources(1, 10, 1)
+    assert str(UnitResources(2, 1_500_000_000, 1)) == "2 CPUs, 1.5 GB of memory, 1 GPU"

@@ -17,6 +17,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -96,6 +97,8 @@ class RayTasks:
             import ray  # reads the environment
 
             self._ray = ray
+            # Ray prints errors of the cluster to the standard output, which is for results.
+            closing.enter_context(contextlib.redirect_stdout(sys.stderr))
             closing.callback(ray.shutdown)
             try:
                 with _handler_kept(), warnings.catch_warnings():
