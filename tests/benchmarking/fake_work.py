@@ -33,21 +33,31 @@ def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool
                 report({"round": 0, "step": 1})
             for process in (os.getppid(), os.getpid()):  # as SLURM does, to all processes of a job
                 os.kill(process, signal.SIGUSR2)
-            while not stopping():
-                time.sleep(0.01)
-            raise Stopped("Stopped; saved.", "Go on.")
+            wait(starts_file, stopping)
         case "alone":
-            lock = FolderLock(starts_file.parent, "alone.lock", seconds=30.0)
-            with starts_file.with_suffix(".order").open("a") as file:
-                file.write(f"begin {starts}\n")
-                file.flush()
-                while starts == 1 and not stopping():
-                    time.sleep(0.01)
-                file.write(f"end {starts}\n")
-            lock.release()
-        case "wait" | "wait once" if starts == 1 or request["action"] == "wait":
-            while not stopping():
-                time.sleep(0.01)
-            starts_file.with_suffix(".saved").write_text("saved")
-            raise Stopped("Stopped; saved.", "Go on.")
+            alone(starts_file, starts, stopping)
+        case "wait":
+            wait(starts_file, stopping)
+        case "wait once" if starts == 1:
+            wait(starts_file, stopping)
     report({"round": 0, "labelled": 1, "accuracy": starts / 10})
+
+
+def wait(starts_file: Path, stopping: Callable[[], bool]) -> None:
+    """Until it is asked to stop; then save."""
+    while not stopping():
+        time.sleep(0.01)
+    starts_file.with_suffix(".saved").write_text("saved")
+    raise Stopped("Stopped; saved.", "Go on.")
+
+
+def alone(starts_file: Path, starts: int, stopping: Callable[[], bool]) -> None:
+    """Hold a lock, as a unit does that of its run folder; the first start holds it until it is asked to stop."""
+    lock = FolderLock(starts_file.parent, "alone.lock", seconds=30.0)
+    with starts_file.with_suffix(".order").open("a") as file:
+        file.write(f"begin {starts}\n")
+        file.flush()
+        while starts == 1 and not stopping():
+            time.sleep(0.01)
+        file.write(f"end {starts}\n")
+    lock.release()

@@ -31,7 +31,7 @@ from aral.benchmarking.jobs import execute
 from aral.benchmarking.methods import Method
 from aral.benchmarking.ray_engine import RayTasks
 from aral.benchmarking.remote import RemoteEngine, UnitResources, run_job
-from aral.benchmarking.slurm_engine import SlurmJobs, parsed
+from aral.benchmarking.slurm_engine import parsed
 from aral.benchmarking.spec import resolve
 from aral.errors import BadInput
 from aral.loop.lock import FolderLock
@@ -409,9 +409,12 @@ def test_a_job_of_a_node_that_vanishes_goes_on_elsewhere(tmp_path: Path, cluster
 
 
 def test_a_cluster_of_its_own_refuses_a_wrong_token_and_has_no_dashboard(cluster: Cluster) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     tasks = RayTasks(None, UNIT)
     try:
         import ray
+
+        assert signal.getsignal(signal.SIGTERM) is handler  # Ray has its own, which saves nothing
 
         address = ray.get_runtime_context().gcs_address
         assert ray.cluster_resources()["memory"] >= UNIT.bytes and not tasks.obstacle()
@@ -486,6 +489,26 @@ def test_a_refused_submission_is_the_reason_of_a_unit(
     assert jobs[0].state is State.FAILED and jobs[0].failure.code == 1
     assert "QOSMaxSubmitJobPerUserLimit" in jobs[0].failure.problem
     assert "--workers" in jobs[0].failure.problem
+
+
+def test_control_c_in_the_terminal_reaches_no_job(tmp_path: Path) -> None:
+    job, sent = fake(tmp_path, "one", "wait"), []
+
+    class Terminal(GridObserver):
+        def changed(self, job: Job, news: str) -> None:
+            if news == "started":
+                process = job.process or 0
+                for _ in range(3):  # fork server, job, submitit's controller
+                    process = parent(process)
+                    os.kill(process, signal.SIGINT)
+                sent.append(time.monotonic())
+
+    def stopping() -> bool:
+        return bool(sent) and time.monotonic() - sent[0] > 0.5
+
+    execute([job], 1, SUBMITIT.opener(FAKE, UNIT, tmp_path), Terminal(), stopping)
+    assert (job.state, job.deaths) == (State.STOPPED, 0)
+    assert (tmp_path / "one.saved").exists()
 
 
 def test_options_are_parsed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class EngineSettings:
 
     Attributes:
         name: ``local``: processes of this machine; ``ray``: tasks of a Ray cluster; ``slurm``: jobs of SLURM.
-        address: of a running Ray cluster; None starts one on this machine.
+        address: of a running Ray cluster; None: ``RAY_ADDRESS``, and without it a new cluster of this machine.
         slurm: options of sbatch as ``KEY=VALUE``; ``cluster=local`` runs the jobs on this machine.
     """
 
@@ -53,7 +54,7 @@ class EngineSettings:
                     f"Add --engine {engine}, or leave out {option}.",
                 )
         if self.name == RAY:
-            check_ray(self.address)
+            check_ray(self._cluster)
         elif self.name == SLURM:
             check_slurm(self.slurm)
 
@@ -70,14 +71,19 @@ class EngineSettings:
             logs: the folder of logs of the grid.
         """
         if self.name == RAY:
-            return lambda: RemoteEngine(RayTasks(self.address, unit), logs, work, unit.threads)
+            return lambda: RemoteEngine(RayTasks(self._cluster, unit), logs, work, unit.threads)
         if self.name == SLURM:
             return lambda: RemoteEngine(SlurmJobs(self.slurm, unit, logs), logs, work, unit.threads)
         return lambda: LocalEngine(work, unit.threads)
 
+    @property
+    def _cluster(self) -> str | None:
+        address = self.address or os.environ.get("RAY_ADDRESS") or LOCAL
+        return None if address == LOCAL else address
+
     def __str__(self) -> str:
         if self.name == RAY:
-            where = f"the cluster {self.address}" if self.address else "a cluster of this machine"
+            where = f"the cluster {self._cluster}" if self._cluster else "a cluster of this machine"
             return f"ray, {where}"
         if self.name == SLURM:
             return "slurm, on this machine" if parsed(self.slurm).get("cluster") == LOCAL else "slurm"

@@ -11,10 +11,12 @@ import contextlib
 import importlib.util
 import logging
 import math
+import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +166,8 @@ class SlurmJobs:
         """
         self._executor.update_parameters(name=name)
         try:
-            job = self._executor.submit(run_slurm_job, text)
+            with _without_interrupts():
+                job = self._executor.submit(run_slurm_job, text)
         except self._refused as error:
             reason = " ".join(str(error).split())[-500:]
             raise RunFailed(
@@ -195,7 +198,11 @@ class SlurmJobs:
     def cancel(self, handle: Handle) -> None:
         """Take a job out of the queue, or end it."""
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            handle.cancel(check=False)
+            if self._is_local:
+                if not handle.done():
+                    os.kill(int(handle.job_id), signal.SIGTERM)
+            else:
+                handle.cancel(check=False)
 
     def close(self) -> None:
         """Cancel the jobs that are left."""
@@ -214,6 +221,16 @@ class SlurmJobs:
         deadline = time.monotonic() + END_SECONDS
         while time.monotonic() < deadline and not all(job.done() for job in self._jobs):
             time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started in this block do not get Ctrl+C, which is meant for the coordinator alone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_slurm_job(text: str) -> str:

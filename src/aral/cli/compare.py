@@ -68,7 +68,7 @@ EngineName = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="The Ray cluster: HOST:PORT, ray://HOST:PORT or auto. Default: a new one on this machine."
+        help="The Ray cluster: HOST:PORT, ray://HOST:PORT or auto. Default: RAY_ADDRESS, or a new one."
     ),
 ]
 SlurmOption = Annotated[
