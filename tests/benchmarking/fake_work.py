@@ -29,23 +29,30 @@ def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool
         case "bad input":
             raise BadInput("The request is wrong.", "Ask for something else.")
         case "stopped by its machine" if starts <= request["times"]:
-            if starts == 1:
-                report({"round": 0, "step": 1})
-            for process in (os.getppid(), os.getpid()):  # as SLURM does, to all processes of a job
-                os.kill(process, signal.SIGUSR2)
+            preempted(starts, report)
             wait(starts_file, stopping)
         case "alone":
             alone(starts_file, starts, stopping)
         case "wait":
             wait(starts_file, stopping)
-        case "wait once" if starts == 1:
-            wait(starts_file, stopping)
+        case "wait for another" if starts == 1:
+            wait(starts_file, stopping, lambda: any(starts_file.parent.glob("*.saved")))
     report({"round": 0, "labelled": 1, "accuracy": starts / 10})
 
 
-def wait(starts_file: Path, stopping: Callable[[], bool]) -> None:
-    """Until it is asked to stop; then save."""
+def preempted(starts: int, report: Report) -> None:
+    """Be asked to stop as SLURM does, by a signal to all processes of a job; the first start has done a step."""
+    if starts == 1:
+        report({"round": 0, "step": 1})
+    for process in (os.getppid(), os.getpid()):
+        os.kill(process, signal.SIGUSR2)
+
+
+def wait(starts_file: Path, stopping: Callable[[], bool], over: Callable[[], bool] = lambda: False) -> None:
+    """Until it is asked to stop, then save; or until something else has happened."""
     while not stopping():
+        if over():
+            return
         time.sleep(0.01)
     starts_file.with_suffix(".saved").write_text("saved")
     raise Stopped("Stopped; saved.", "Go on.")
