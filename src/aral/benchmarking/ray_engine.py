@@ -97,6 +97,10 @@ class RayTasks:
             import ray  # reads the environment
 
             self._ray = ray
+            if ray.is_initialized():
+                raise BadInput(
+                    "This process is connected to a Ray cluster already.", "Call ray.shutdown() before."
+                )
             # Ray prints errors of the cluster to the standard output, which is for results.
             closing.enter_context(contextlib.redirect_stdout(sys.stderr))
             closing.callback(ray.shutdown)
@@ -142,7 +146,7 @@ class RayTasks:
         try:
             text = self._ray.get(handle)
         except self._ray.exceptions.RayError as error:
-            return {"died": _first_line(error)}
+            return {"died": _first_line(error).partition(". ")[0]}
         message: Mapping[str, Any] = json.loads(text) if text else {}
         return message
 
