@@ -461,6 +461,10 @@ def test_a_task_that_fits_no_node_is_named(tmp_path: Path, cluster: Cluster) -> 
 # SLURM
 
 
+def newest_script(folder: Path) -> str:
+    return max(folder.glob("*.script"), key=lambda path: int(path.stem)).read_text()
+
+
 def test_what_a_unit_needs_and_the_options_are_in_the_script(
     tmp_path: Path, slurm: EngineSettings, slurm_commands: Path
 ) -> None:
@@ -468,8 +472,7 @@ def test_what_a_unit_needs_and_the_options_are_in_the_script(
     jobs = [fake(tmp_path, "one", "report")]
     execute(jobs, 1, slurm.opener(FAKE, unit, tmp_path))
     assert jobs[0].state is State.DONE
-    newest = max(slurm_commands.glob("*.script"), key=lambda path: int(path.stem))
-    lines = set(newest.read_text().splitlines())
+    lines = set(newest_script(slurm_commands).splitlines())
     asked = {
         "cpus-per-task=2",
         "gpus-per-node=1",
@@ -484,9 +487,14 @@ def test_what_a_unit_needs_and_the_options_are_in_the_script(
     jobs = [fake(tmp_path, "two", "report")]
     plain = EngineSettings("slurm")
     execute(jobs, 1, plain.opener(FAKE, UnitResources(1, 1_500_000_000, 0), tmp_path))
-    newest = max(slurm_commands.glob("*.script"), key=lambda path: int(path.stem))
-    text = newest.read_text()
+    text = newest_script(slurm_commands)
     assert "#SBATCH --mem=2GB" in text and "#SBATCH --time=60" in text and "gpus" not in text
+    jobs = [fake(tmp_path, "three", "report")]
+    special = EngineSettings("slurm", slurm=("mem-per-cpu=2G", "gres=gpu:a100:1"))
+    execute(jobs, 1, special.opener(FAKE, unit, tmp_path))
+    text = newest_script(slurm_commands)
+    assert "--mem-per-cpu=2G" in text and "--gres=gpu:a100:1" in text
+    assert "--mem=" not in text and "--gpus" not in text
 
 
 def test_a_refused_submission_is_the_reason_of_a_unit(
@@ -585,31 +593,66 @@ def test_a_unit_never_runs_twice_at_once_on_a_node_that_is_only_cut_off(tmp_path
     assert order.read_text().splitlines() == ["begin 1", "end 1", "begin 2", "end 2"]
 
 
+def task_of(job: Job, messages: Path) -> str:
+    """What the engine gives to a scheduler."""
+    return json.dumps(
+        {
+            "job": job.name,
+            "request": job.request,
+            "messages": str(messages / "one.1.jsonl"),
+            "work": FAKE,
+            "threads": 1,
+            "folder": str(messages.parent),
+            "coordinator": "login7",
+        }
+    )
+
+
 def test_machines_that_do_not_share_files_or_locks_run_nothing(tmp_path: Path) -> None:
     job = fake(tmp_path, "one", "report")
-    task = {
-        "job": "one",
-        "request": job.request,
-        "messages": str(tmp_path / "messages-1" / "one.1.jsonl"),
-        "work": FAKE,
-        "threads": 1,
-        "folder": str(tmp_path),
-        "coordinator": "login7",
-    }
-    answer = json.loads(run_job(json.dumps(task)))
+    task = task_of(job, messages := tmp_path / "messages-1")
+    answer = json.loads(run_job(task))
     assert answer["failed"] == 2 and "does not see the folder" in answer["problem"]
-    messages = tmp_path / "messages-1"
     messages.mkdir()
-    assert run_job(json.dumps(task)) == ""  # the lock of the coordinator looks free
+    assert run_job(task) == ""  # the lock of the coordinator looks free
     first, last = map(json.loads, (messages / "one.1.jsonl").read_text().splitlines())
     assert first["failed"] == 2 and "two machines could run one unit" in first["problem"]
     assert last == {"job": "one", "exit": 2}
     assert not (tmp_path / "one").exists()
     lock = FolderLock(messages, "coordinator.lock")
-    assert run_job(json.dumps(task)) == ""
+    assert run_job(task) == ""
     lock.release()
     assert starts(tmp_path, "one") == 1
     assert json.loads((messages / "one.1.jsonl").read_text().splitlines()[-1]) == {"job": "one", "exit": 0}
+
+
+def test_a_job_ends_when_it_is_asked_to_or_its_coordinator_is_gone(tmp_path: Path) -> None:
+    code = "import sys; from aral.benchmarking.remote import run_job; run_job(sys.argv[1])"
+    messages = {name: tmp_path / f"messages-{name}" for name in ("asked", "dead", "replaced")}
+    locks, processes = {}, {}
+    for name, folder in messages.items():
+        folder.mkdir()
+        locks[name] = FolderLock(folder, "coordinator.lock")
+        task = task_of(fake(tmp_path, name, "wait"), folder)
+        processes[name] = subprocess.Popen([sys.executable, "-c", code, task])
+    try:
+        deadline = time.monotonic() + 60
+        while not all((tmp_path / name).exists() for name in messages):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert not list(tmp_path.glob("*.saved"))
+        (messages["asked"] / "one.1.stop").touch()
+        locks["dead"].release()
+        shutil.rmtree(messages["replaced"])
+        for name, process in processes.items():
+            assert process.wait(30) == 0, name
+            assert (tmp_path / f"{name}.saved").exists()
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+        for lock in locks.values():
+            lock.release()
 
 
 def test_resources_are_the_threads_and_a_graphics_card_where_one_is_used() -> None:

@@ -225,12 +225,15 @@ class RemoteEngine:
             with attempt.messages.open("rb") as file:
                 file.seek(attempt.read)
                 lines = file.read()
-        except FileNotFoundError:
+        except OSError:  # not there yet, or the file server has a moment of trouble
             return False
         whole = lines[: lines.rfind(b"\n") + 1]
         attempt.read += len(whole)
         for line in whole.splitlines():
-            message = {"job": attempt.job} | json.loads(line)
+            try:
+                message = {"job": attempt.job} | json.loads(line)
+            except ValueError:  # half a line of a machine that went down
+                message = {"job": attempt.job, "event": f"an unreadable message of {attempt.host}"}
             if "died" in message:
                 self._lost(attempt, message["died"])
                 break
@@ -353,7 +356,7 @@ class _Asked:
         if now - self._looked < LOOK_SECONDS:
             return False
         self._looked = now
-        if self._messages.with_suffix(".stop").exists() or not self._messages.parent.is_dir():
+        if self._messages.with_suffix(".stop").exists():
             return True
         if now - self._looked_at_lock < LOCK_LOOK_SECONDS:
             return False

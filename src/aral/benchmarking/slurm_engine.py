@@ -140,16 +140,17 @@ class SlurmJobs:
         self._folder = (logs / SUBMIT_FOLDER).absolute()
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._executor = submitit.AutoExecutor(self._folder, LOCAL if self._is_local else "slurm")
-        minutes = table.pop("time", DEFAULT_MINUTES)
-        gpus = {"gpus_per_node": unit.gpus} if unit.gpus else {}
-        self._executor.update_parameters(
-            timeout_min=minutes,
-            nodes=1,
-            tasks_per_node=1,
-            cpus_per_task=unit.threads,
-            mem_gb=math.ceil(unit.bytes / 1e9),
-            **gpus,
-        )
+        own = {
+            "timeout_min": table.pop("time", DEFAULT_MINUTES),
+            "nodes": 1,
+            "tasks_per_node": 1,
+            "cpus_per_task": unit.threads,
+        }
+        if not table.keys() & {"mem_per_cpu", "mem_per_gpu"}:  # sbatch takes one of them
+            own["mem_gb"] = math.ceil(unit.bytes / 1e9)
+        if unit.gpus and not table.keys() & {"gres", "gpus", "gpus_per_node", "gpus_per_task"}:
+            own["gpus_per_node"] = unit.gpus
+        self._executor.update_parameters(**own)
         if not self._is_local:
             known = set(submitit.SlurmExecutor._valid_parameters())
             ours = {f"slurm_{key}": value for key, value in table.items() if key in known}
