@@ -18,7 +18,18 @@ from .cost import DefaultSeeds, default_seeds
 from .end_metrics import EndRow
 from .engines import EngineSettings
 from .figures import Scaled, figure_names, read_figure, scaled
-from .grid import FullTraining, GridSpec, Unit, expanded, full_units, grid_of, grid_toml, read_grid, units
+from .grid import (
+    FullTraining,
+    GridSpec,
+    Unit,
+    expanded,
+    full_learner,
+    full_units,
+    grid_of,
+    grid_toml,
+    read_grid,
+    units,
+)
 from .grid_run import Resources, run_grid
 from .hardware import Hardware, measured, processors
 from .jobs import Failure, GridObserver, Job, Progress, State
@@ -138,6 +149,7 @@ __all__ = [
     "estimate_time",
     "expanded",
     "figure_names",
+    "full_learner",
     "full_units",
     "grid_of",
     "grid_toml",
