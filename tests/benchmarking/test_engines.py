@@ -308,6 +308,7 @@ class Killer(GridObserver):
             self.left.pop(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ray", "submitit"])
 def test_results_are_those_of_local_workers_whatever_is_killed(
     tmp_path: Path, calm: Path, name: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
@@ -385,6 +386,7 @@ def finished(folder: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_killed_coordinator_leaves_no_process_and_another_engine_finishes(
     tmp_path: Path, calm: Path
 ) -> None:

@@ -147,9 +147,8 @@ def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: 
         "root": None if resources.data_root is None else str(resources.data_root.absolute()),
     }
     job = Job(unit.name, request, spec.round_count(pool_size), spec.learner.training.steps)
-    if is_held(
-        folder / unit.name
-    ):  # unfinished, and a store that another machine writes cannot be read safely
+    # Held: unfinished, and a store that another machine writes cannot be read safely.
+    if is_held(folder / unit.name):
         return job
     accuracy = finished_accuracy(unit, folder, pool_size, fingerprint)
     if accuracy is not None:
