@@ -203,7 +203,7 @@ def follow_run(group: Group, root: Path | None = None, stopping: Callable[[], bo
 
     Raises:
         BadInput: the data are missing here, or differ from those of the leading process.
-        RunFailed: the leading process has ended without a word, or memory is too small.
+        RunFailed: the leading process has ended unexpectedly, or memory is too small.
     """
     message = group.receive()
     assert isinstance(message, Message)

@@ -147,7 +147,7 @@ def follow(
         stopping: true asks the leading process to stop.
 
     Raises:
-        RunFailed: the leading process has ended without a word, or memory is too small.
+        RunFailed: the leading process has ended unexpectedly, or memory is too small.
     """
     while True:
         message = group.receive(stopping())
