@@ -43,15 +43,18 @@ from jaxtyping import Float64, Int64
 from aral.acquisition.geometry import (
     Centres,
     Features,
+    Vectors,
     count_within,
-    features_of,
     k_means,
     labelled_features,
+    lowered,
     nearest_squared_distances,
     row_blocks,
     squared_distances,
+    vectors_of,
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.lazy import LazyMaximum
 from aral.randomness import Stream
 from aral.types import Ids
 
@@ -68,35 +71,61 @@ class KCentre:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with its distance to the nearest centre at the time."""
-        features = features_of(pool.unlabelled)
+        features = vectors_of(pool.unlabelled, Need.FEATURES)
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
         nearest = nearest_squared_distances(features, labelled_features(pool, features.shape[1]))
+        first_is_random = not np.isfinite(nearest[0])
         rows: list[int] = []
         reached: list[float] = []
-        for _ in range(n):
-            row = argmax_with_ties(self._without_outliers(nearest), ties)
+        if first_is_random:
+            rows.append(int(ties.argmin()))
+            nearest = squared_distances(features, features[np.array(rows)])
+            # Without a centre there is no distance: the first image gets the score of the second.
+            reached.append(max(0.0, float(nearest.max())))
+            nearest[rows] = -np.inf
+        distances = _Distances(features, len(nearest))
+        lazy = LazyMaximum(nearest, distances.lowered, ties)
+        while len(rows) < n:
+            outliers = min(ceil(self.outliers * nearest.size), nearest.size - len(rows) - 1)
+            row = lazy.highest(outliers)
             rows.append(row)
             reached.append(float(nearest[row]))
-            nearest = np.minimum(nearest, squared_distances(features, features[[row]]))
-            nearest[rows] = -np.inf
-        first_is_random = not np.isfinite(reached[0])
-        if first_is_random:
-            # Without a centre there is no distance: the first image gets the score of the second.
-            reached[0] = reached[1] if n > 1 else max(0.0, float(nearest.max()))
+            nearest[row] = -np.inf
+            distances.add(row)
+        if first_is_random and n > 1:
+            reached[0] = reached[1]
         scores = np.sqrt(np.array(reached))
         reasons = [f"distance {score:.3g} to the nearest labelled or chosen image" for score in scores]
         if first_is_random:
             reasons[0] = "first centre, drawn at random"
         return Choice(np.array(rows, dtype=np.int64), scores, tuple(reasons))
 
-    def _without_outliers(self, nearest: np.ndarray) -> np.ndarray:
-        """The squared distances, those of the z farthest set to −∞; at least one row is left."""
-        left = int((nearest > -np.inf).sum())
-        outliers = min(ceil(self.outliers * nearest.size), left - 1)
-        if outliers == 0:
-            return nearest
-        limit = np.partition(nearest, nearest.size - 1 - outliers)[nearest.size - 1 - outliers]
-        return np.where(nearest > limit, -np.inf, nearest)
+
+class _Distances:
+    """Squared distances to the nearest chosen image, of the rows for which they are asked for."""
+
+    def __init__(self, features: Vectors, rows: int) -> None:
+        self._features = features
+        self._nearest = np.full(rows, np.inf)
+        self._seen = np.zeros(rows, dtype=np.int64)
+        self._centres = np.empty((64, features.shape[1]))
+        self._count = 0
+
+    def add(self, row: int) -> None:
+        """One more chosen image."""
+        if self._count == len(self._centres):
+            self._centres = np.concatenate([self._centres, np.empty_like(self._centres)])
+        self._centres[self._count] = self._features[np.array([row])]
+        self._count += 1
+
+    def lowered(self, rows: Int64[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
+        """Of some rows; ∞ before the first image. What was chosen since a row was asked for last is compared."""
+        since = int(self._seen[rows].min(initial=self._count))
+        if since < self._count:
+            centres = self._centres[since : self._count]
+            self._nearest[rows] = lowered(self._nearest[rows], self._features[rows], centres)
+            self._seen[rows] = self._count
+        return self._nearest[rows]
 
 
 @dataclass(frozen=True)
@@ -117,7 +146,7 @@ class ProbCover:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the number of images that its ball adds."""
-        features = features_of(pool.unlabelled)
+        features = vectors_of(pool.unlabelled, Need.FEATURES)
         kept = sample_rows(pool.unlabelled.ids, max(n, self.most_images), stream.child("thin"))
         candidates = features[kept]
         labelled = labelled_features(pool, features.shape[1])

@@ -22,19 +22,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from aral.acquisition.geometry import (
-    Features,
+    MOST_FITTED,
+    Stacked,
+    Vectors,
     cluster_medoids,
-    features_of,
-    k_means,
+    clusters_of,
+    filled_up,
+    fitted_note,
     labelled_features,
+    mean_of,
+    row_blocks,
+    rows_by_cluster,
     squared_distances,
-    unit_length,
+    vectors_of,
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, Scores
 from aral.acquisition.uncertainty import entropy_scores, graph_margin_scores
@@ -45,25 +52,6 @@ Ranked: TypeAlias = tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]
 """Rows of one cluster and the score of each, the highest first."""
 
 # typiclust and centroids
-
-
-def clusters_of(
-    points: Features, clusters: int, most_fitted: int, stream: Stream
-) -> tuple[Int64[np.ndarray, " P"], int]:
-    """The cluster of each point by k-means, and from how many points the centres were computed.
-
-    With more points than ``most_fitted`` the centres are computed from so many random ones, and each point belongs to
-    the nearest centre.
-    """
-    if len(points) <= most_fitted:
-        return k_means(points, clusters, stream), len(points)
-    from sklearn.metrics import pairwise_distances_argmin
-
-    fitted = np.sort(stream.child("fitted").numpy().permutation(len(points))[:most_fitted])
-    part = points[fitted].astype(np.float32)
-    found = k_means(part, clusters, stream)
-    centres = np.stack([part[found == cluster].mean(axis=0) for cluster in np.unique(found)])
-    return pairwise_distances_argmin(points.astype(np.float32), centres).astype(np.int64), len(fitted)
 
 
 def fewest_labels_first(
@@ -82,21 +70,22 @@ def fewest_labels_first(
         n: how many.
         ranked: the rows of a cluster by their score, given the cluster and its rows.
     """
-    size = np.bincount(members, minlength=int(max(members.max(), labelled_members.max(initial=0))) + 1)
-    labels = np.bincount(labelled_members, minlength=size.size)
-    free = size.copy()
+    inside = rows_by_cluster(members)
+    labels = np.bincount(labelled_members, minlength=len(inside))
+    turns = [
+        (int(labels[cluster]), -rows.size, cluster, 0) for cluster, rows in enumerate(inside) if rows.size
+    ]
+    heapify(turns)
     found: dict[int, Ranked] = {}
     chosen, scores = [], []
     for _ in range(n):
-        # A cluster with nothing left comes last.
-        cluster = min(range(size.size), key=lambda c: (free[c] == 0, labels[c], -size[c], c))
+        count, size, cluster, place = heappop(turns)
         if cluster not in found:
-            found[cluster] = ranked(cluster, np.flatnonzero(members == cluster))
-        place = size[cluster] - free[cluster]
+            found[cluster] = ranked(cluster, inside[cluster])
         chosen.append(int(found[cluster][0][place]))
         scores.append(float(found[cluster][1][place]))
-        labels[cluster] += 1
-        free[cluster] -= 1
+        if place + 1 < -size:
+            heappush(turns, (count + 1, size, cluster, place + 1))
     return chosen, scores
 
 
@@ -117,22 +106,21 @@ class TypiClust:
 
     neighbours: int = 20
     most_clusters: int = 500
-    most_fitted: int = 20_000
+    most_fitted: int = MOST_FITTED
     most_compared: int = 5000
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows of different clusters, as long as there are enough."""
-        unlabelled = features_of(pool.unlabelled)
+        unlabelled = vectors_of(pool.unlabelled, Need.FEATURES)
         labelled = labelled_features(pool, unlabelled.shape[1])
         clusters = min(n + len(labelled), self.most_clusters, len(unlabelled))
-        members, fitted = clusters_of(
-            np.concatenate([unlabelled, labelled]), clusters, self.most_fitted, stream
-        )
-        order = np.argsort(stream.child("compared").uniform(pool.unlabelled.ids))
+        points = Stacked(unlabelled, labelled)
+        members, fitted = clusters_of(points, clusters, self.most_fitted, stream)
+        drawn = stream.child("compared").uniform(pool.unlabelled.ids)
         count = len(unlabelled)
 
         def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
-            compared = order[members[order] == cluster][: self.most_compared]
+            compared = inside[np.argsort(drawn[inside])[: self.most_compared]]
             return self._by_typicality(unlabelled, inside, np.sort(compared))
 
         rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
@@ -143,7 +131,7 @@ class TypiClust:
         return Choice.of(rows, scores, lambda score: f"typical of its cluster ({score:.2f}){note}")
 
     def _by_typicality(
-        self, features: Features, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
+        self, features: Vectors, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
     ) -> Ranked:
         """Rows of one cluster and their typicality, highest first; neighbours are among the rows ``compared``."""
         if rows.size == 1:
@@ -152,7 +140,12 @@ class TypiClust:
 
         count = min(self.neighbours, compared.size - 1)
         finder = NearestNeighbors(n_neighbors=count + 1).fit(features[compared])
-        distances, _ = finder.kneighbors(features[rows])
+        distances = np.concatenate(
+            [
+                finder.kneighbors(features[rows[block]])[0]
+                for block in row_blocks(rows.size, features.shape[1])
+            ]
+        )
         # The first neighbour of a compared image is the image itself; the others have none to leave out.
         own = np.isin(rows, compared)[:, None]
         nearest = np.where(own, distances[:, 1:], distances[:, :-1])
@@ -174,26 +167,27 @@ class Centroids:
             belongs to the nearest centre.
     """
 
-    most_fitted: int = 20_000
+    most_fitted: int = MOST_FITTED
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows of different clusters, as long as there are enough."""
-        unlabelled = features_of(pool.unlabelled, Need.REPRESENTATION)
+        unlabelled = vectors_of(pool.unlabelled, Need.REPRESENTATION)
         labelled = labelled_features(pool, unlabelled.shape[1], Need.REPRESENTATION)
-        points, count = np.concatenate([unlabelled, labelled]), len(unlabelled)
+        points, count = Stacked(unlabelled, labelled), len(unlabelled)
         clusters = min(n + len(labelled), len(points), self.most_fitted)
         members, fitted = clusters_of(points, clusters, self.most_fitted, stream)
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
+        with_labelled = rows_by_cluster(members)
 
         def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
-            centre = points[members == cluster].mean(axis=0, keepdims=True)
-            distances = np.sqrt(squared_distances(points[inside], centre))
+            centre = mean_of(points, with_labelled[cluster])
+            distances = np.sqrt(squared_distances(unlabelled.subset(inside), centre))
             best = np.lexsort((ties[inside], distances))
             return inside[best], -distances[best]
 
         rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
         sizes = np.bincount(members)[members[rows]]
-        note = f"; centres from {fitted:,} random images" if fitted < len(points) else ""
+        note = fitted_note(fitted, len(points))
         reasons = tuple(
             f"near the centre of a cluster of {counted(int(size), 'image')}{note}" for size in sizes
         )
@@ -212,7 +206,7 @@ def typical_of_clusters(pool: PoolView, n: int, stream: Stream) -> Choice:
     """
     probabilities = pool.unlabelled.get(Need.CLUSTERS).double().numpy()
     clusters, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    features = unit_length(features_of(pool.unlabelled))
+    features = vectors_of(pool.unlabelled, Need.FEATURES, unit=True)
     ties = stream.child("ties").uniform(pool.unlabelled.ids)
     sizes = np.bincount(clusters, minlength=probabilities.shape[1]).astype(np.int64)
     chosen = {
@@ -223,37 +217,40 @@ def typical_of_clusters(pool: PoolView, n: int, stream: Stream) -> Choice:
         if quota
     }
     turns = [
-        (turn, -sizes[cluster], cluster) for cluster, rows in chosen.items() for turn in range(len(rows))
+        (turn, -sizes[cluster], cluster) for cluster, (rows, _) in chosen.items() for turn in range(len(rows))
     ]
-    rows = np.array([chosen[cluster][turn] for turn, _, cluster in sorted(turns)], dtype=np.int64)
-    reasons = tuple(_reason(int(sizes[clusters[row]])) for row in rows)
+    rows = np.array([chosen[cluster][0][turn] for turn, _, cluster in sorted(turns)], dtype=np.int64)
+    reasons = tuple(_reason(int(sizes[clusters[row]])) + chosen[int(clusters[row])][1] for row in rows)
     return Choice(rows, confidence[rows], reasons)
 
 
 def quotas(sizes: Int64[np.ndarray, " G"], n: int) -> Int64[np.ndarray, " G"]:
     """How many of n queries each cluster gets: equal numbers as far as it has images, larger clusters first."""
     found = np.zeros_like(sizes)
+    turns = [(0, -int(size), cluster) for cluster, size in enumerate(sizes) if size]
+    heapify(turns)
     for _ in range(n):
-        found[min(range(sizes.size), key=lambda g: (found[g] >= sizes[g], found[g], -sizes[g], g))] += 1
+        count, size, cluster = heappop(turns)
+        found[cluster] = count + 1
+        if count + 1 < -size:
+            heappush(turns, (count + 1, size, cluster))
     return found
 
 
 def _typical_of_one(
-    features: Features,
+    features: Vectors,
     confidence: Float[np.ndarray, " N"],
     ties: Float[np.ndarray, " N"],
     members: Int64[np.ndarray, " m"],
     count: int,
     stream: Stream,
-) -> list[int]:
-    """``count`` rows of one cluster, that of the largest part first."""
+) -> tuple[list[int], str]:
+    """``count`` rows of one cluster, that of the largest part first, and what reasons say of the clustering."""
     order = np.lexsort((ties[members], -confidence[members]))
     kept = members[np.sort(order[: max(count, members.size // 2)])]
-    medoids, _ = cluster_medoids(features[kept], count, ties[kept], stream)
-    rows = [int(kept[row]) for row in medoids]
+    medoids, _, note = cluster_medoids(features.subset(kept), count, ties[kept], stream)
     # Duplicates make fewer parts than were asked for; other images of the cluster fill up.
-    others = [int(row) for row in members[order] if row not in rows]
-    return rows + others[: count - len(rows)]
+    return filled_up(kept[medoids], members[order], count), note
 
 
 def _reason(size: int) -> str:
@@ -304,15 +301,13 @@ class TypicalUncertain:
         count = min(len(scores), max(n, round(candidates.share * len(scores))))
         order = np.lexsort((ties, -scores))[:count]
         uncertain = np.sort(order)
-        vectors = [unit_length(features_of(pool.unlabelled, space)[uncertain]) for space in candidates.spaces]
-        medoids, sizes = cluster_medoids(np.hstack(vectors), n, ties[uncertain], stream.child("clusters"))
-        rows = [int(uncertain[row]) for row in medoids]
+        vectors = vectors_of(pool.unlabelled, *candidates.spaces, unit=True).subset(uncertain)
+        medoids, sizes, note = cluster_medoids(vectors, n, ties[uncertain], stream.child("clusters"))
         # Duplicates make fewer clusters than were asked for; the most uncertain of the rest fill up.
-        others = [int(row) for row in order if row not in rows]
         return Choice.of(
-            (rows + others)[:n],
+            filled_up(uncertain[medoids], order, n),
             ([float(size) for size in sizes] + [1.0] * n)[:n],
-            lambda size: f"represents {counted(round(size), 'uncertain image')}",
+            lambda size: f"represents {counted(round(size), 'uncertain image')}{note}",
         )
 
     def _candidates(self, pool: PoolView) -> Candidates:
