@@ -187,11 +187,16 @@ def within(
     # [−2p, ‖p‖², 1]·[c, 1, ‖c‖²] = ‖p − c‖², so one product gives the squared distances.
     ones = np.ones((len(centres), 1))
     right = np.hstack([centres, ones, np.einsum("cf,cf->c", centres, centres)[:, None]]).T
-    limit = radius**2 * (1 + ROUNDING) + 1e-13 * scale
+    limit = radius_limit(radius, scale)
     for block in row_blocks(len(points), len(centres)):
         part = points[block]
         norms = np.einsum("nf,nf->n", part, part)[:, None]
         yield block, np.hstack([-2 * part, norms, np.ones_like(norms)]) @ right <= limit
+
+
+def radius_limit(radius: float, scale: float) -> float:
+    """The largest squared distance that counts as within the radius, with an allowance for rounding errors."""
+    return radius**2 * (1 + ROUNDING) + 1e-13 * scale
 
 
 def count_within(points: Points, centres: Centres, radius: float) -> Int64[np.ndarray, " N"]:

@@ -168,7 +168,9 @@ def herd(
     for block in row_blocks(len(labelled), len(target.points)):
         covered = np.maximum(covered, target.similarities(labelled[block]).max(axis=0))
     bounds = target.upper_limits(candidates, covered)
-    lazy = LazyMaximum(bounds, lambda rows: target.gains(candidates[rows], covered), ties, EQUAL, EQUAL)
+    lazy = LazyMaximum(
+        bounds, lambda rows: target.gains(candidates[rows], covered), ties, EQUAL, EQUAL, block=8
+    )
     rows: list[int] = []
     gains: list[float] = []
     for _ in range(n):

@@ -14,7 +14,6 @@ from jaxtyping import Float64, Int64
 
 from aral.acquisition.interface import argmax_with_ties
 
-_FIRST_BLOCK = 64
 _LEADERS = 4096
 
 
@@ -29,6 +28,7 @@ class LazyMaximum:
         ties: a random number of each row, which decides between equal values.
         tolerance: values this close are equal.
         nothing: rows with a bound of at most this are not computed any more.
+        block: how many values are computed first; then twice as many, and so on.
     """
 
     def __init__(
@@ -38,12 +38,14 @@ class LazyMaximum:
         ties: Float64[np.ndarray, " N"],
         tolerance: float = 0.0,
         nothing: float = -np.inf,
+        block: int = 64,
     ) -> None:
         self.bounds = bounds
         self._compute = compute
         self._ties = ties
         self._tolerance = tolerance
         self._nothing = nothing
+        self._block = block
         self._choose_leaders(1)
 
     def highest(self, passed_over: int = 0) -> int:
@@ -65,7 +67,7 @@ class LazyMaximum:
     def _settle(self, rows: Int64[np.ndarray, " m"], rank: int) -> float:
         """Compute until the ``rank`` highest values of these rows are known; the last of them."""
         order = rows[np.argsort(-self.bounds[rows], kind="stable")]
-        start, size = 0, _FIRST_BLOCK + rank
+        start, size = 0, self._block + rank - 1
         limit = -np.inf
         while start < order.size and self.bounds[order[start]] > self._nothing:
             if start >= rank and self.bounds[order[start]] < limit - self._tolerance:
