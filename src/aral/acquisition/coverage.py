@@ -220,11 +220,12 @@ class BallBits:
         limit = radius_limit(radius, float(np.einsum("nf,nf->n", points, points).max(initial=0.0)))
         error = (width + 8) * float(np.finfo(np.float32).eps) * (scale + limit)
         single, squares = moved.astype(np.float32), norms.astype(np.float32)
-        step = max(8, BLOCK // max(1, count) * 8)
+        twice = -2 * single
+        step = max(8, BLOCK // max(1, count) * 16)
         for start in range(0, count, step):
             rows = slice(start, min(start + step, count))
             # The matrix is symmetric: only pairs from the diagonal on are computed.
-            squared = single[rows] @ (-2 * single[start:].T)
+            squared = single[rows] @ twice[start:].T
             squared += squares[rows, None]
             squared += squares[start:]
             within = squared <= limit - error

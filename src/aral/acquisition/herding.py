@@ -35,6 +35,7 @@ less for each further image; memory for one block, never N×R.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64
@@ -123,9 +124,13 @@ class _Weighted:
     weights: Float64[np.ndarray, " R"]
     width: float
 
+    @cached_property
+    def _squares(self) -> Float64[np.ndarray, " R"]:
+        return (self.points**2).sum(axis=1)
+
     def similarities(self, others: Features) -> Float64[np.ndarray, "m R"]:
         """k of each of some images with each point."""
-        squared = (others**2).sum(axis=1)[:, None] + (self.points**2).sum(axis=1) - 2 * others @ self.points.T
+        squared = (others**2).sum(axis=1)[:, None] + self._squares - 2 * others @ self.points.T
         # The product leaves rounding errors where the exact distance is 0.
         squared[squared < COPY**2] = 0.0
         with np.errstate(under="ignore"):
