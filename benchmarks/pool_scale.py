@@ -4,16 +4,18 @@
     python benchmarks/pool_scale.py --images 1000000 --only core-set,badge --seconds 3000
     python benchmarks/pool_scale.py --table
 
-Each case is a process of its own on one thread with a limit of memory and of time; a case that exceeds one of them is
-kept as such, and one that is kept already is not run again (``--again`` runs it). The outputs of the learner are planted
-and nothing is trained: images of ten classes in ten groups each, on 64 directions of falling variance among 512 features
-and a little noise; probabilities and ten Monte-Carlo passes of linear classifiers on them; 100 more images are labelled.
-All outputs are files that are mapped into memory, the features in float16. They are written once, to ``--folder``.
+Each case is a process of its own on one thread with a limit of memory and of time; a case that exceeds one of them
+is kept as such, and one that is kept already is not run again (``--again`` runs it). The outputs of the learner are
+planted and nothing is trained: images of ten classes in ten groups each, on 64 directions of falling variance among 512
+features and a little noise; probabilities and ten Monte-Carlo passes of linear classifiers on them; 100 more images are
+labelled. All outputs are files that are mapped into memory, the features in float16; they are written once, to
+``--folder``.
 
-Rows go to results/pool-scale.json. A row names the commit of the package that was measured, which may be another one than
-this script's: ``PYTHONPATH=OTHER/src python benchmarks/pool_scale.py --package NAME``. ``peak`` is the largest resident
-memory of the process, the pages of mapped files that were read included; ``added`` is what of it is not backed by a
-file and was not there before the query. ``--table`` prints the rows of a package as Markdown, with the exponents of growth.
+Rows go to results/pool-scale.json. A row names the commit of the package that was measured, which may be another one
+than this script's: ``PYTHONPATH=OTHER/src python benchmarks/pool_scale.py --package NAME``. ``peak`` is the largest
+resident memory of the process, the pages of mapped files that were read included; ``added`` is what of it is not backed
+by a file and was not there before the query. ``--table`` prints the rows of a package as Markdown, with the exponents
+of growth.
 """
 
 from __future__ import annotations

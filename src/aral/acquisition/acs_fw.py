@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from aral.acquisition.interface import BLOCK, Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties, blocks_of
 from aral.acquisition.uncertainty import MC_PASSES
 from aral.randomness import Stream
 
@@ -40,7 +40,7 @@ Vectors = Float64[np.ndarray, "N M"]
 def log_likelihood_vectors(passes: Float[Tensor, "N M K"]) -> Vectors:
     """L_i of every image, N×M: never positive, zero where all passes agree."""
     found = []
-    for block in passes.split(max(1, BLOCK // max(1, passes[:1].numel()))):
+    for block in blocks_of(passes):
         part = block.double()
         mean = part.mean(dim=1, keepdim=True)
         divergence = (mean * (mean.clamp_min(SMALLEST).log() - part.clamp_min(SMALLEST).log())).sum(dim=2)

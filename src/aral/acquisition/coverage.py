@@ -61,7 +61,6 @@ from aral.acquisition.lazy import LazyMaximum
 from aral.randomness import Stream
 from aral.types import Ids
 
-
 MOST_BITS = 1 << 16
 """With more candidates ProbCover counts its balls again instead of keeping N² bits (512 MB for so many)."""
 

@@ -19,7 +19,6 @@ from aral.acquisition.geometry import Vectors, features_of, row_blocks, squared_
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
 from aral.randomness import Stream
 
-
 _MOST_DISTANCES = 1 << 27
 """Distances held at a time (512 MB)."""
 

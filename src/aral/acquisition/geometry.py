@@ -34,7 +34,8 @@ class Vectors:
     Args:
         parts: tensors and which of their rows are meant (``None``: all), one row an image; a file that is mapped into
             memory will do. Several are read side by side.
-        unit: each part of a row is divided by its Euclidean norm, so that Euclidean distances order pairs as cosines do.
+        unit: each part of a row is divided by its Euclidean norm, so that Euclidean distances order pairs as cosines
+            do.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ def lowered(
 
 
 def within(
-    points: Points, centres: Centres, radius: float, scale: float
+    points: Features, centres: Centres, radius: float, scale: float
 ) -> Iterator[tuple[slice, Bool[np.ndarray, "n C"]]]:
     """Which centres lie within ``radius`` of which points, some rows at a time.
 
@@ -199,7 +200,7 @@ def radius_limit(radius: float, scale: float) -> float:
     return radius**2 * (1 + ROUNDING) + 1e-13 * scale
 
 
-def count_within(points: Points, centres: Centres, radius: float) -> Int64[np.ndarray, " N"]:
+def count_within(points: Features, centres: Centres, radius: float) -> Int64[np.ndarray, " N"]:
     """How many centres lie within ``radius`` of each point, N.
 
     Cost N·C·F multiplications; memory for the points and one block, not for N×C.
@@ -287,7 +288,8 @@ def cluster_medoids(
     """The point nearest to the centre of each k-means cluster, and the size of the cluster, the largest first.
 
     Args:
-        points: at least ``clusters`` of them; of more than :data:`MOST_FITTED` a part is clustered (:func:`clusters_of`).
+        points: at least ``clusters`` of them; of more than :data:`MOST_FITTED` a part is clustered
+            (:func:`clusters_of`).
         clusters: how many; duplicates may give fewer.
         ties: a random number of each point's id, for points that are equally near.
         stream: decides the start of k-means.

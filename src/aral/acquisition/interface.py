@@ -9,7 +9,7 @@ batch together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -307,6 +307,12 @@ def scores_by_block(values: Tensor, score: Callable[[Tensor], Float[Tensor, " n"
         values: N×…, of any precision; may be mapped from a file.
         score: some rows in float64 to one number each.
     """
-    rows = max(1, BLOCK // max(1, values[:1].numel()))
-    parts = [as_scores(score(part.detach().double())) for part in values.split(rows)]
+    parts = [as_scores(score(part.detach().double())) for part in blocks_of(values)]
     return np.concatenate(parts) if parts else np.empty(0)
+
+
+def blocks_of(values: Tensor) -> Iterator[Tensor]:
+    """All rows of a tensor, :data:`BLOCK` numbers at a time."""
+    rows = max(1, BLOCK // max(1, values[:1].numel()))
+    for start in range(0, len(values), rows):
+        yield values[start : start + rows]

@@ -1,8 +1,8 @@
 """The highest of many values that are costly to compute and can only fall: lazy greedy evaluation (Minoux 1978).
 
-In a greedy algorithm that adds one image at a time, what another image would add, or its distance to the nearest one that
-was added, can only become smaller. So a value that was computed earlier is an upper bound of the present one, and a value
-has to be computed again only while its bound is among the highest. The result is that of computing all of them.
+In a greedy algorithm that adds one image at a time, what another image would add, or its distance to the nearest one
+that was added, can only become smaller. So a value that was computed earlier is an upper bound of the present one, and
+a value has to be computed again only while its bound is among the highest. The result is that of computing all of them.
 """
 
 from __future__ import annotations
