@@ -110,6 +110,8 @@ NAN = np.where(np.arange(200).reshape(40, 5) == 3, np.nan, FEATURES)
         ({"labelled": [1], "labelled_classes": [3], "probabilities": PROBABILITIES}, "3 classes"),
         ({"strategy": "maxherdin"}, "Did you mean 'maxherding'"),
         ({"strategy": "probcover"}, "needs the number of classes"),
+        ({"recall": 0.9}, "'maxherding' searches no nearest neighbours"),
+        ({"recall": 1.5, "strategy": "typiclust"}, "above 0 and at most 1"),
         ({"n": 41}, "41 images but only 40"),
         ({"n": 38, "labelled": LABELLED}, "38 images but only 37"),
         ({"n": 0}, "at least one image"),

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from aral.acquisition.catalogue import ACQUISITIONS, make_acquisition
 from aral.acquisition.interface import BLOCK, Acquisition, Need, PoolView, Predictions, blocks_of
+from aral.acquisition.typicality import typiclust
 from aral.errors import BadInput
+from aral.neighbours import require_index
 from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import Selection
@@ -34,6 +36,7 @@ def select(
     labelled_classes: Numbers | None = None,
     strategy: str | Acquisition = "maxherding",
     seed: int = 0,
+    recall: float = 1.0,
 ) -> Selection:
     """The rows to label next; ``ids`` of the result are rows of ``features``, the most useful first.
 
@@ -58,10 +61,14 @@ def select(
         labelled_classes: their classes 0..K−1, in the order of ``labelled``; of a mask in the order of rows.
         strategy: a name out of :data:`ACQUISITIONS`, or an acquisition.
         seed: decides everything random.
+        recall: of ``typiclust`` only. Below 1, neighbours in clusters of more than 5,000 rows are searched among all
+            rows of the cluster, by an index that finds at least this share of them, instead of among 5,000 random
+            rows; needs ``aral[neighbours]``. The reasons state the recall that was reached.
 
     Raises:
         BadInput: an array has another shape or forbidden values, the strategy is unknown or needs something that was
-            not given, or there are fewer than n rows without a label.
+            not given, there are fewer than n rows without a label, or ``recall`` is out of range, without use for the
+            strategy, or needs a package that is not installed.
     """
     vectors = _features(features)
     count = len(vectors)
@@ -82,6 +89,8 @@ def select(
         if found.ndim == 3:
             outputs[Need.MC_PROBABILITIES] = found
     acquisition = make_acquisition(strategy) if isinstance(strategy, str) else strategy
+    if recall != 1.0:
+        acquisition = _with_recall(acquisition, recall)
     _check_needs(acquisition, frozenset(outputs), class_count)
     everything = Predictions(np.arange(count, dtype=np.int64), outputs)
     order = np.argsort(rows)
@@ -92,6 +101,18 @@ def select(
         max(class_count, 2),
     )
     return acquisition(view, n, Stream.root(seed).child("select"))
+
+
+def _with_recall(acquisition: Acquisition, recall: float) -> Acquisition:
+    if not 0 < recall <= 1:
+        raise BadInput(f"recall must be above 0 and at most 1, not {recall}.", "Leave it out, or try 0.95.")
+    if acquisition is not ACQUISITIONS["typiclust"]:
+        raise BadInput(
+            f"Strategy '{acquisition.name}' searches no nearest neighbours, so recall has no use for it.",
+            "Leave recall out, or take the strategy 'typiclust'.",
+        )
+    require_index()
+    return typiclust(recall)
 
 
 def _check_needs(acquisition: Acquisition, supplied: frozenset[Need], class_count: int) -> None:

@@ -26,6 +26,7 @@ from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 
 from aral.acquisition.geometry import (
@@ -45,6 +46,7 @@ from aral.acquisition.geometry import (
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, Scores
 from aral.acquisition.uncertainty import entropy_scores, graph_margin_scores
+from aral.neighbours import find_neighbours
 from aral.plural import counted
 from aral.randomness import Stream
 
@@ -102,12 +104,15 @@ class TypiClust:
         most_fitted: with more images than this, the centres are computed from so many random ones, and each image
             belongs to the nearest centre.
         most_compared: in a cluster of more images, neighbours are searched among so many random ones of them.
+        recall: below 1, neighbours in such a cluster are searched among all its images instead, by an index that finds
+            at least this share of them (:func:`aral.neighbours.find_neighbours`).
     """
 
     neighbours: int = 20
     most_clusters: int = 500
     most_fitted: int = MOST_FITTED
     most_compared: int = 5000
+    recall: float = 1.0
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows of different clusters, as long as there are enough."""
@@ -119,14 +124,24 @@ class TypiClust:
         drawn = stream.child("compared").uniform(pool.unlabelled.ids)
         count = len(unlabelled)
 
+        recalls: list[float] = []
+
         def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
+            if inside.size > self.most_compared and self.recall < 1:
+                single = torch.from_numpy(unlabelled.single(inside))
+                near = find_neighbours(single, self.neighbours, self.recall, stream.child("search", cluster))
+                recalls.append(near.recall)
+                return _most_typical_first(inside, near.distances)
             compared = inside[np.argsort(drawn[inside])[: self.most_compared]]
             return self._by_typicality(unlabelled, inside, np.sort(compared))
 
         rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
         compared = int(np.bincount(members[:count])[members[rows]].max()) > self.most_compared
         parts = [f"centres from {fitted:,} random images"] if fitted < len(members) else []
-        parts += [f"neighbours among {self.most_compared:,} random images"] if compared else []
+        if recalls:
+            parts += [f"neighbours by an index with a recall of {min(recalls):.2f}"]
+        elif compared:
+            parts += [f"neighbours among {self.most_compared:,} random images"]
         note = f"; {', '.join(parts)}" if parts else ""
         return Choice.of(rows, scores, lambda score: f"typical of its cluster ({score:.2f}){note}")
 
@@ -148,10 +163,14 @@ class TypiClust:
         )
         # The first neighbour of a compared image is the image itself; the others have none to leave out.
         own = np.isin(rows, compared)[:, None]
-        nearest = np.where(own, distances[:, 1:], distances[:, :-1])
-        typicality = 1.0 / np.maximum(nearest.mean(axis=1), 1e-12)
-        best = np.argsort(-typicality, kind="stable")
-        return rows[best], typicality[best]
+        return _most_typical_first(rows, np.where(own, distances[:, 1:], distances[:, :-1]))
+
+
+def _most_typical_first(rows: Int64[np.ndarray, " m"], distances: Float[np.ndarray, "m k"]) -> Ranked:
+    """Rows by their typicality, given the distances of their neighbours."""
+    typicality = 1.0 / np.maximum(distances.mean(axis=1), 1e-12)
+    best = np.argsort(-typicality, kind="stable")
+    return rows[best], typicality[best]
 
 
 @dataclass(frozen=True)
@@ -315,9 +334,14 @@ class TypicalUncertain:
         return self.with_few_labels if few and self.with_few_labels is not None else self.candidates
 
 
+def typiclust(recall: float) -> JointBatch:
+    """TypiClust whose neighbours in large clusters are searched with at least this recall; 1: as by its name."""
+    return JointBatch("typiclust", frozenset({Need.FEATURES}), TypiClust(recall=recall))
+
+
 ENTROPY_NEEDS = frozenset({Need.PROBABILITIES, Need.FEATURES})
 GRAPH_NEEDS = ENTROPY_NEEDS | {Need.PROPAGATED, Need.REPRESENTATION}
-TYPICLUST = JointBatch("typiclust", frozenset({Need.FEATURES}), TypiClust())
+TYPICLUST = typiclust(recall=1.0)
 CENTROIDS = JointBatch("centroids", frozenset({Need.REPRESENTATION}), Centroids())
 TYPICAL_CLUSTERS = JointBatch(
     "typical-clusters", frozenset({Need.CLUSTERS, Need.FEATURES}), typical_of_clusters
