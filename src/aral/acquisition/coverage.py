@@ -220,7 +220,7 @@ class BallBits:
         error = (width + 8) * float(np.finfo(np.float32).eps) * (scale + limit)
         single, squares = moved.astype(np.float32), norms.astype(np.float32)
         twice = -2 * single
-        step = max(8, BLOCK // max(1, count) * 16)
+        step = max(8, BLOCK // max(1, count) * 8)
         for start in range(0, count, step):
             rows = slice(start, min(start + step, count))
             # The matrix is symmetric: only pairs from the diagonal on are computed.

@@ -152,7 +152,7 @@ class _Weighted:
         weights, limit = self.weights.astype(np.float32), covered.astype(np.float32)
         shift = np.float32(factor * (2.0 - SINGLE))
         found = np.empty(len(others))
-        for block in row_blocks(*others.shape):
+        for block in row_blocks(len(others), len(self.points) // 8):
             similar = others.single(block) @ points
             similar *= np.float32(-2.0 * factor)
             similar += shift
