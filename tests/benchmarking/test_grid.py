@@ -13,6 +13,7 @@ from aral.benchmarking import (
     FullTraining,
     GridSpec,
     RunSpec,
+    full_learner,
     full_units,
     grid_of,
     grid_toml,
@@ -91,6 +92,25 @@ def test_full_training_has_all_labels_in_one_round_and_as_many_steps_as_all_roun
     assert (unit.spec.learner.title, unit.spec.learner.training.steps) == ("aral:released", 99)
 
 
+@pytest.mark.parametrize(
+    ("methods", "backbone", "learner"),
+    [
+        (("aral:released:no-sampler", "random"), "pixels", "aral:released:no-sampler"),
+        (("random", "aral"), "pixels", "supervised"),
+        (("auto+random", "aral"), "pixels", "graph-ssl"),
+        (("auto",), "gradients", "pseudo-label"),
+    ],
+)
+def test_full_training_is_of_the_first_method_s_learner(
+    methods: tuple[str, ...], backbone: str, learner: str
+) -> None:
+    settings = (f'representation.backbone="{backbone}"',)
+    grid = GridSpec(name="g", data="digits", methods=methods, settings=settings, full=FullTraining())
+    (unit,) = full_units(grid, 10)
+    assert full_learner(grid) == unit.spec.learner.title == learner
+    assert unit.name == f"full-{learner}-seed0"
+
+
 def test_full_training_of_and_beside_a_learner_without_training_steps() -> None:
     """Logistic regression has none, so the steps of full training are those of the first unit that has some."""
     table = {
@@ -103,10 +123,11 @@ def test_full_training_of_and_beside_a_learner_without_training_steps() -> None:
     (unit,) = full_units(grid_of(table | {"methods": ("linear",), "full": settings}), 10)
     assert unit.spec.learner.name == "linear" and unit.spec.rounds.budget == 10
     mixed = table | {"methods": ("linear", "supervised+random"), "full": {}}
-    (unit,) = full_units(grid_of(mixed), 10)
+    (unit,) = full_units(grid_of(mixed | {"full": {"learner": "supervised"}}), 10)
     compared = units(grid_of(mixed))[1].spec
     assert unit.spec.learner.training.steps == compared.learner.training.steps * compared.rounds.count()
-    (unit,) = full_units(grid_of(table | {"methods": ("linear",), "full": {}}), 10)
+    other = table | {"methods": ("linear",), "full": {"learner": "supervised"}}
+    (unit,) = full_units(grid_of(other), 10)
     assert unit.spec.learner.training.steps == compared.learner.training.steps, "the preset's"
 
 

@@ -116,6 +116,29 @@ def test_vaal_encodes_without_classes(one_step) -> None:
     assert found["vaal", 0.0] == found["vaal", 9.0] and found["aral", 0.0] != found["aral", 9.0]
 
 
+def test_vaal_scaled_as_in_its_released_code(one_step) -> None:
+    """By NumPy: squared error a pixel, divergence summed over all images, and eq. 2 without a factor."""
+    settings = tiny_settings("vaal", scaling="authors", networks=QUIET, training={"unlabelled_batch": 30})
+    assert settings.title == "vaal:authors"
+    step = one_step(settings)
+    nets, batch = step.nets, step.batch
+    x_l, x_u = batch.labelled.images, batch.unlabelled.images
+    with torch.no_grad():
+        mean, log_variance = nets.encode(torch.cat([x_l, x_u]), torch.zeros(38, 0))
+        noise = batch.normal("codes", *mean.shape)
+        made = nets.decode(mean + (log_variance / 2).exp() * noise, torch.zeros(38, 0)).numpy()
+    (phase,) = [phase for phase in step.stage.step(nets, batch) if phase.name == "E+G"]
+    logits = nets.sampler(mean).detach().numpy()
+    mean, log_variance, x_l, x_u = (each.numpy() for each in (mean, log_variance, x_l, x_u))
+    expected = {
+        "reconstruction": np.mean((made[:8] - x_l) ** 2) + np.mean((made[8:] - x_u) ** 2),
+        "divergence": 0.5 * np.sum(mean**2 + np.exp(log_variance) - 1 - log_variance),
+        "encoder against S": np.mean(np.log1p(np.exp(-logits[:8]))) + np.mean(np.log1p(np.exp(-logits[8:]))),
+    }
+    assert step.values(phase) == pytest.approx(expected, rel=1e-4)
+    assert all(term.weight == 1 for term in phase.terms)
+
+
 def test_bgadl_trains_on_reconstructions_with_their_labels(one_step) -> None:
     step = one_step(tiny_settings("bgadl", networks=QUIET))
     nets, batch = step.nets, step.batch

@@ -125,8 +125,7 @@ def publish(run: TrainingRun, model: Trained) -> int:
     project.predictions.replace(
         model_number, everything.ids, list(run.class_ids), classifier.probabilities(everything)
     )
-    if not everything.is_features:
-        _add_generated_images(run, classifier, model.learner, model_number)
+    _add_generated_images(run, classifier, model.learner, model_number)
     update_advice(project, run.query_size)
     _prune(project)
     return model_number
@@ -135,7 +134,13 @@ def publish(run: TrainingRun, model: Trained) -> int:
 def _add_generated_images(
     run: TrainingRun, classifier: Classifier, learner: Learner, model_number: int
 ) -> None:
+    """Store a picture of what the generator makes, or the reason why it shows nothing."""
     project, everything = run.project, run.images.everything
+    signs = run.session.generator_signs() if learner is run.session.learner else ""
+    if everything.is_features:  # these are no images: only a generator of no use is worth a word
+        if signs:
+            project.models.hide_generated_images(model_number, _of_no_use("features", signs))
+        return
     gallery = learner.gallery(
         run.images.pool.subset(run.images.pool.ids[:1]),
         GENERATED_PER_CLASS,
@@ -144,10 +149,15 @@ def _add_generated_images(
     if gallery is None:
         return
     hidden = why_hidden(gallery, classifier, gather(everything, everything.ids[:COMPARED_PHOTOS], False))
+    hidden = hidden or (_of_no_use("images", signs) if signs else "")
     if hidden:
         project.models.hide_generated_images(model_number, hidden)
     else:
         project.models.set_generated_images(model_number, picture(gallery))
+
+
+def _of_no_use(what: str, signs: str) -> str:
+    return f"Generated {what} teach the classifier little: {signs}."
 
 
 def update_estimate(run: TrainingRun) -> bool:

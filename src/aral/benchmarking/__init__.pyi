@@ -17,7 +17,18 @@ from .comparison import (
 from .cost import DefaultSeeds, default_seeds
 from .end_metrics import EndRow
 from .figures import Scaled, figure_names, read_figure, scaled
-from .grid import FullTraining, GridSpec, Unit, expanded, full_units, grid_of, grid_toml, read_grid, units
+from .grid import (
+    FullTraining,
+    GridSpec,
+    Unit,
+    expanded,
+    full_learner,
+    full_units,
+    grid_of,
+    grid_toml,
+    read_grid,
+    units,
+)
 from .grid_run import Resources, run_grid
 from .hardware import Hardware, measured, processors
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
@@ -136,6 +147,7 @@ __all__ = [
     "estimate_time",
     "expanded",
     "figure_names",
+    "full_learner",
     "full_units",
     "grid_of",
     "grid_toml",

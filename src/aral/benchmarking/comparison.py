@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from aral.benchmarking.end_metrics import EndRow, end_rows
+from aral.benchmarking.grid import full_learner
 from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
 from aral.benchmarking.records import (
@@ -399,7 +400,8 @@ def _full_training(result: GridResult, metric: str) -> FullTrainingResult | None
     full = result.grid.full
     if full is None:
         return None
-    name = Method.parse(full.learner).learner_name
+    learner = full_learner(result.grid)
+    name = Method.parse(learner).learner_name
     in_steps = "training" not in LEARNERS[name].model_validate({"name": name}).unused
     steps = full.steps if in_steps else 0
     value = None
@@ -408,7 +410,7 @@ def _full_training(result: GridResult, metric: str) -> FullTrainingResult | None
         values = [end.metric(metric) for end in ends if end is not None]
         known = [each for each in values if each is not None]
         value = sum(known) / len(known) if len(known) == len(result.full) else None
-    return FullTrainingResult(full.learner, steps, result.full, result.reference, value)
+    return FullTrainingResult(learner, steps, result.full, result.reference, value)
 
 
 def check_comparable(records: Sequence[RunRecord]) -> None:

@@ -10,7 +10,7 @@ from importlib import resources
 
 from pydantic import Field, ValidationError
 
-from aral.benchmarking.grid import FullTraining, GridSpec, units
+from aral.benchmarking.grid import FullTraining, GridSpec, full_learner, units
 from aral.benchmarking.methods import Method
 from aral.benchmarking.ramps import PlacedRamp, ramps_of
 from aral.benchmarking.results import Difference
@@ -164,7 +164,7 @@ def _with_ramps(panel: Panel, grid: GridSpec, extra: Sequence[str]) -> GridSpec:
         return (*found, *extra) if found else ()
 
     own = {name: (*grid.method_settings.get(name, ()), *placed(name)) for name in grid.methods}
-    full = grid.full and grid.full.model_copy(update={"settings": placed(grid.full.learner)})
+    full = grid.full and grid.full.model_copy(update={"settings": placed(full_learner(grid))})
     return grid.model_copy(
         update={"method_settings": {name: found for name, found in own.items() if found}, "full": full}
     )

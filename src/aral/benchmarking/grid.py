@@ -23,7 +23,7 @@ from aral.settings import Settings
 class FullTraining(Settings):
     """Training on all labels of the pool in one round: the upper line of a comparison."""
 
-    learner: str = "supervised"
+    learner: str | None = None  # None: that of the first method, as the paper's line is of its own model
     steps: int | None = Field(None, ge=1)  # None: as many as a compared run takes in all rounds
     seeds: int = Field(1, ge=1)  # number of the grid's seeds, from the first; the line is their mean
     settings: tuple[str, ...] = ()  # override the grid's
@@ -159,6 +159,17 @@ def _fitting(
     return list(fitting), list(refused.values())
 
 
+def full_learner(grid: GridSpec) -> str:
+    """The learner of full training, with its variants.
+
+    Raises:
+        ValueError: the grid has no full training.
+    """
+    if grid.full is None:
+        raise ValueError("this grid has no full training")
+    return grid.full.learner or units(grid)[0].spec.method.learner
+
+
 def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     """The units of full training: all labels of the pool in one round, by an exact oracle.
 
@@ -172,7 +183,8 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     if grid.full is None:
         return ()
     made = []
-    method = Method.parse(f"{grid.full.learner}+random")
+    learner = full_learner(grid)
+    method = Method.parse(f"{learner}+random")
     shared = [setting for setting in grid.settings if not setting.strip().startswith("oracle.")]
     settings = (
         *usable(grid.data, method, shared, grid.arrays),
@@ -184,7 +196,7 @@ def full_units(grid: GridSpec, pool_size: int) -> tuple[Unit, ...]:
     )
     for seed in grid.seeds[: grid.full.seeds]:
         spec = _resolved(grid, method, settings, seed)
-        made.append(Unit(f"{FULL_PREFIX}{grid.full.learner}-seed{seed}", spec))
+        made.append(Unit(f"{FULL_PREFIX}{learner}-seed{seed}", spec))
     return tuple(made)
 
 

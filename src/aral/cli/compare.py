@@ -106,7 +106,7 @@ def compare_command(
         bool, typer.Option("--full", help="Also train on all labels, as the upper line.")
     ] = False,
     full_learner: Annotated[
-        str | None, typer.Option(help="The learner of --full. Default: supervised.")
+        str | None, typer.Option(help="The learner of --full. Default: that of the first method.")
     ] = None,
     baseline: Baseline = None,
     accuracy: Accuracy = None,
@@ -172,7 +172,7 @@ def compare_command(
             ),
             vary=tuple(vary or ()),
             threads=1 if threads is None else threads,
-            full=benchmarking.FullTraining(learner=full_learner or "supervised") if full else None,
+            full=benchmarking.FullTraining(learner=full_learner) if full else None,
         )
         spec, backbone = _settled(
             spec,

@@ -135,5 +135,5 @@ def plan_lines(plan: benchmarking.Scaled) -> list[str]:
     lines = difference_lines(plan)
     lines += [f"  unit {unit.name}" for unit in made]
     if plan.grid.full is not None:
-        lines.append(f"  and full training of {plan.grid.full.learner} on all labels")
+        lines.append(f"  and full training of {benchmarking.full_learner(plan.grid)} on all labels")
     return [*lines, f"  {counted(len(made), 'unit')}, {plan.steps:,} training steps in all"]

@@ -5,11 +5,12 @@ Eq. 1 to 4 of Mottaghi and Yeung (2019). The two halves share nothing but the la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
+from torch.nn.functional import mse_loss
 
 from aral.learners.aral import (
     Codes,
@@ -20,7 +21,7 @@ from aral.learners.aral import (
     sampler_phase,
     vae_terms,
 )
-from aral.learners.engine import Batch, Engine, Method, Phase
+from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
 from aral.learners.settings import (
@@ -31,6 +32,7 @@ from aral.learners.settings import (
     SemiSupervisedTraining,
 )
 from aral.learners.supervised import classifier_phase
+from aral.losses import gaussian, sampler
 
 
 class VaalWeights(VaeWeights):
@@ -48,6 +50,11 @@ class VaalSettings(LearnerSettings):
     prediction: GenerativePrediction = GenerativePrediction()
     weights: VaalWeights = VaalWeights()
     sampler_sees: SamplerSees = "mean"  # of q(z|x), for both sets alike
+    scaling: Literal["eq3", "authors"] = (
+        "eq3"  # of the autoencoder's terms: eq. 3 with its λ, or VAAL's released code
+    )
+
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"authors": {"scaling": "authors"}}
 
     @property
     def nets(self) -> frozenset[Net]:
@@ -73,8 +80,40 @@ class Vaal(Method):
         yield classifier_phase(nets, batch, s.weights.cls)
         codes = encode_unconditionally(nets, batch)
         yield sampler_phase(nets, codes, s.sampler_sees)
-        terms = vae_terms(nets, codes, s.weights, s.networks.pixel_range, s.sampler_sees)
+        if s.scaling == "authors":
+            terms = authors_terms(nets, codes, s.sampler_sees)
+        else:
+            terms = vae_terms(nets, codes, s.weights, s.networks.pixel_range, s.sampler_sees)
         yield encoder_generator_phase(nets, terms)
+
+
+def authors_terms(nets: Nets, codes: Codes, sees: SamplerSees) -> list[Term]:
+    """Eq. 3 as VAAL's released code scales it: every weight is 1, and each term is reduced in its own way.
+
+    Reconstruction is the squared error, mean over pixels and images, of the labelled plus that of the unlabelled set.
+    The divergence is summed over latent dimensions *and images*, so it outweighs the reconstruction by several
+    thousand times, and the posterior tends to collapse. The adversarial term is that of eq. 2.
+    """
+    sizes = [codes.labelled_count, len(codes.images) - codes.labelled_count]
+
+    def squared_error() -> torch.Tensor:
+        made = nets.decode(codes.sample, codes.class_probs)
+        halves = zip(torch.split(made, sizes), torch.split(codes.images, sizes), strict=True)
+        return torch.stack([mse_loss(mean, image) for mean, image in halves]).sum()
+
+    return [
+        Term("reconstruction", 1.0, squared_error),
+        Term(
+            "divergence",
+            1.0,
+            lambda: gaussian.divergence_from_standard_normal(codes.mean, codes.log_variance).sum(),
+        ),
+        Term(
+            "encoder against S",
+            1.0,
+            lambda: sampler.encoder_loss(*torch.split(nets.sampler(codes.seen_by_sampler(sees)), sizes)),
+        ),
+    ]
 
 
 def encode_unconditionally(nets: Nets, batch: Batch) -> Codes:

@@ -226,13 +226,11 @@ class Session:
             np.argsort(self._stream.child("diagnosed").uniform(unlabelled.ids))[:DIAGNOSED_IMAGES]
         ]
         numbers = result.numbers | self.learner.diagnose(labelled.images, unlabelled.subset(diagnosed))
-        numbers |= self.learner.check_generated(labelled, self._stream.child("generated", number))
-        numbers["classes seen"] = float(np.unique(labelled.classes).size)
+        numbers |= self._generator_numbers(number, labelled)
         spent = len(labelled)
         if self._validator is not None:
             numbers |= self._validator.metrics(number, test)
             spent += len(self._validator.images(number))
-        numbers |= self._adversarial_loss(number)
         self._warn(number, numbers)
         if not self.pool.is_features:
             save_pictures(self.store, number, self.pool, self.learner, self._stream.child("pictures"))
@@ -243,6 +241,17 @@ class Session:
         of_classes = {f"recall {index}": value for index, value in recalls if not math.isnan(value)}
         self._observer.evaluated(number, spent, numbers | of_classes)
         return result
+
+    def generator_signs(self) -> str:
+        """What shows that the generator of the last trained round is of no use; empty where nothing does.
+
+        For a session without a test set: no picture is saved and nothing is recorded.
+        """
+        number = self.round_number - 1
+        if number < 0:
+            return ""
+        found = read_training_set(self.store, number, self.pool, self.class_count)
+        return generator_warning(self._generator_numbers(number, found.labelled))
 
     def repair(self) -> None:
         """Bring the learner to the end of the last trained round; steps of lost checkpoints are trained again."""
@@ -322,11 +331,16 @@ class Session:
     def _record(self, number: int, values: dict[str, float]) -> None:
         self.store.record_metrics(number, self.learner.steps_per_round, values)
 
-    def _adversarial_loss(self, number: int) -> dict[str, float]:
-        """D's loss against generated images in the last third of a round; nothing where there is none."""
+    def _generator_numbers(self, number: int, labelled: LabelledSet) -> dict[str, float]:
+        """See :meth:`aral.learners.interface.Learner.check_generated`, and D's loss against generated images.
+
+        The loss is the mean over the last third of the round; nothing where there is none.
+        """
+        numbers = self.learner.check_generated(labelled, self._stream.child("generated", number))
+        numbers["classes seen"] = float(np.unique(labelled.classes).size)
         rows = [row for row in self.store.metrics(f"loss {AGAINST_G}") if row.round == number]
         last = [row.value for row in rows if 3 * row.step >= 2 * self.learner.steps_per_round]
-        return {D_LOSS: math.fsum(last) / len(last)} if last else {}
+        return numbers | ({D_LOSS: math.fsum(last) / len(last)} if last else {})
 
     def _warn(self, number: int, numbers: dict[str, float]) -> None:
         """Say what is wrong with the codes, and once in a run what is wrong with G; the report has every round."""

@@ -24,6 +24,7 @@ from aral.annotation import (
 from aral.annotation.refinement import Comparison, Refinement
 from aral.annotation.training_run import POOL
 from aral.errors import RunFailed
+from aral.learners.linear import Linear
 from aral.testing import answer_event, digit_class, save_digits
 from tests.annotation.training.conftest import PATIENCE_SECONDS, MakeProject, settle
 
@@ -87,6 +88,31 @@ def test_the_first_query_covers_the_folder_and_a_few_answers_give_a_model(make_p
     assert len(reserve) >= 15 and all(card.round is not None for card in reserve)
     suggested = project.predictions.get(int(project.images.labelable_ids()[0]))
     assert suggested is not None and suggested.class_id in {each.id for each in project.classes.all()}
+
+
+@pytest.mark.parametrize(
+    ("checked", "sign"),
+    [
+        ({}, ""),
+        ({"generated recognised": 0.9, "generated spread": 0.8}, ""),
+        ({"generated recognised": 0.9, "generated spread": 0.01}, "nearly all the same"),
+        ({"generated recognised": 0.3, "generated spread": 0.8}, "33 % is chance"),
+    ],
+)
+def test_a_generator_of_no_use_is_named_in_the_progress_view(
+    checked: dict[str, float], sign: str, make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Linear, "check_generated", lambda *_: dict(checked), raising=False)
+    project = make_project()
+    worker = Trainer(project, OPTIONS)
+    settle(worker, project)
+    answer(project, 8)
+    settle(worker, project)
+    worker.close()
+    newest = project.models.newest()
+    assert newest is not None
+    said = project.models.hidden_generated_images(newest.number)
+    assert sign in said and bool(said) == bool(sign)
 
 
 def test_the_slower_learner_replaces_the_quick_one_and_stands_while_labels_are_few(

@@ -16,11 +16,13 @@ from aral.annotation import (
     TrainingOptions,
     changed_options,
     session_folders,
+    trained_models,
     training_run,
 )
 from aral.annotation.training_run import TrainingRun, identity_of
 from aral.benchmarking import Hardware, read_run
 from aral.errors import BadInput, RunFailed
+from aral.learners.engine import Engine
 from aral.loop import Observer, Store
 from aral.loop.reading import store_reading
 from aral.testing import TINY_TRAINING, answer_cards, answer_event, digit_class, run_trainer
@@ -62,6 +64,22 @@ def test_it_asks_before_the_first_label_and_trains_when_they_are_in(project: Pro
     assert "not shown" in project.models.hidden_generated_images(model.number)
     trainer.close()
     assert project.models.training_state().phase == "off"
+
+
+def test_a_generator_that_makes_one_image_of_each_class_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained_models, "why_hidden", lambda *_: "")
+    monkeypatch.setattr(Engine, "check_generated", lambda *_: {"generated spread": 0.01})
+    trainer = Trainer(project, TINY_TRAINING)
+    run_trainer(trainer)
+    while project.queue.remaining():
+        answer_cards(project, 2)
+    run_trainer(trainer)
+    trainer.close()
+    (model,) = project.models.all()
+    assert "nearly all the same" in project.models.hidden_generated_images(model.number)
+    assert project.models.generated_images() is None
 
 
 def test_the_last_labels_of_the_budget_are_trained_on(make_project: MakeProject) -> None:
