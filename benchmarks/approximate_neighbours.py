@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,6 +70,23 @@ def measure(place: Path, recall: float) -> dict[str, object]:
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line for each search."""
+    lines = [
+        "| images | recall asked for | seconds | GiB | recall reached | of 500 other images |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in sorted(rows, key=lambda each: (each["images"], -each["recall"])):
+        asked = "1 (exact)" if row["recall"] == 1 else f"{row['recall']:g}"
+        head = f"| {row['images']:,} | {asked} |"
+        if row["outcome"] != "done":
+            lines.append(f"{head} {row['outcome']} | – | – | – |")
+            continue
+        figures = f"{row['processor_seconds']:.3g} | {row['added_gib']:.2f} | {row['reached']:.3f}"
+        lines.append(f"{head} {figures} | {row['checked']:.3f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure the searches that are not kept yet."""
     parser = argparse.ArgumentParser(
@@ -79,6 +97,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="limit of a search")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "aral-pools")
     parser.add_argument("--out", default="approximate-neighbours", help="name of the file of rows, or a path")
+    parser.add_argument("--table", action="store_true", help="print the rows as Markdown")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
@@ -86,6 +105,9 @@ def main() -> None:
         print(json.dumps(measure(Path(place), recall)))
         return
     kept = KeptRows(arguments.out)
+    if arguments.table:
+        print(table(kept.rows))
+        return
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     for images in map(int, arguments.images.split(",")):
         place = write_pool(arguments.folder, images, 512)
