@@ -17,6 +17,7 @@ from .projects import (
     save_noise,
 )
 from .records import run_record, runs_with_gains
+from .slurm import make_slurm_commands
 from .trackers import FakeMlflow, FakeTensorBoard, FakeWandb, FakeWandbRun, FakeWriter
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "answer_event",
     "check_acquisition",
     "digit_class",
+    "make_slurm_commands",
     "noise_image",
     "planted_data",
     "planted_pool",
