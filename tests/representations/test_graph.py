@@ -83,6 +83,20 @@ def test_every_neighbour_is_drawn_equally_often() -> None:
     assert set(drawn.tolist()) == {2, 4} and 153 < (drawn == 2).sum() < 247
 
 
+def test_a_recall_below_one_searches_approximately_and_is_measured() -> None:
+    """Exact neighbours by default; with a recall of a half some are missed in a pool without structure."""
+    pixels = torch.from_numpy(Stream.root(1).numpy().integers(0, 256, (1500, 1, 3, 3), dtype=np.uint8))
+    pool = ImageSet.of(pixels)
+    exact, rough = (
+        NeighbourGraph(pool, "pixels", 9, 5, False, STREAM, recall=recall) for recall in (1.0, 0.5)
+    )
+    same = np.mean(
+        [np.isin(a, b).mean() for a, b in zip(rough.neighbour_ids, exact.neighbour_ids, strict=True)]
+    )
+    assert exact.recall == 1.0 and 0.5 <= rough.recall < 1.0
+    assert same == pytest.approx(rough.recall, abs=0.08)
+
+
 def test_clusters_are_of_images_and_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dark and light images, whatever their ids; half as many links as there are images of each."""
     values = [*range(0, 40, 4), *range(200, 240, 4)]
