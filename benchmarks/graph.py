@@ -25,9 +25,10 @@ from aral.acquisition.interface import PoolView, Predictions
 from aral.acquisition.typicality import TypicalUncertain
 from aral.acquisition.uncertainty import margin_scores
 from aral.data import DataSet
+from aral.neighbours import nearest_neighbours
 from aral.representations.components import half_whitened, leading_components, principal_components
 from aral.representations.gradients import gradient_features
-from aral.representations.graph import affinity_matrix, nearest_neighbours, propagate_labels
+from aral.representations.graph import affinity_matrix, propagate_labels
 from kept_rows import KeptRows
 
 POOLS = {"mnist": 50_000, "cifar10": 10_000}

@@ -30,7 +30,14 @@ def calibrated_probabilities(
         inverse_penalty: C of scikit-learn.
     """
     weights, bias = calibrated_logistic(features, classes, class_count, inverse_penalty)
-    logits = others @ weights.T + bias
+    return class_probabilities(others, weights, bias)
+
+
+def class_probabilities(
+    features: Float64[np.ndarray, "N F"], weights: Float64[np.ndarray, "K F"], bias: Float64[np.ndarray, " K"]
+) -> Float64[np.ndarray, "N K"]:
+    """Softmax of the logits of a logistic regression."""
+    logits = features @ weights.T + bias
     found = np.exp(logits - logits.max(axis=1, keepdims=True))
     return found / found.sum(axis=1, keepdims=True)
 

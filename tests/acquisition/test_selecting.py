@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(40, 5))
 PASSES = RANDOM.dirichlet(np.ones(3), size=(40, 4))
 PROBABILITIES = PASSES.mean(axis=1)
+MANY = np.random.default_rng(1)
+RANDOM_FEATURES, PASSES_OF_MANY = MANY.normal(size=(300, 8)), MANY.dirichlet(np.ones(3), size=(300, 4))
 LABELLED, CLASSES = [7, 2, 30], [1, 0, 2]
 FROM_FEATURES = {Need.FEATURES, Need.REPRESENTATION}
 FROM_ALL = FROM_FEATURES | {Need.PROBABILITIES, Need.MC_PROBABILITIES}
@@ -66,6 +69,27 @@ def test_the_seed_decides() -> None:
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.parametrize(
+    "name", sorted(name for name in ACQUISITIONS if ACQUISITIONS[name].needs <= FROM_ALL)
+)
+@pytest.mark.parametrize("labelled", [[], LABELLED])
+def test_a_mapped_file_in_half_precision_gives_the_same_rows(
+    name: str, labelled: list[int], tmp_path: Path
+) -> None:
+    """As float32 and as float64 of the same values; the file is only read."""
+    half = RANDOM_FEATURES.astype(np.float16)
+    np.save(tmp_path / "features.npy", half)
+    given: dict[str, Any] = {"probabilities": PASSES_OF_MANY, "strategy": name, "labelled": labelled}
+    if labelled:
+        given["labelled_classes"] = CLASSES
+    mapped = aral.select(np.load(tmp_path / "features.npy", mmap_mode="r"), 20, **given)
+    for dtype in (np.float32, np.float64):
+        other = aral.select(half.astype(dtype), 20, **given)
+        assert mapped.ids.tolist() == other.ids.tolist()
+        np.testing.assert_array_equal(mapped.scores, other.scores)
+    assert (np.load(tmp_path / "features.npy") == half).all()
+
+
 NAN = np.where(np.arange(200).reshape(40, 5) == 3, np.nan, FEATURES)
 
 
@@ -86,6 +110,8 @@ NAN = np.where(np.arange(200).reshape(40, 5) == 3, np.nan, FEATURES)
         ({"labelled": [1], "labelled_classes": [3], "probabilities": PROBABILITIES}, "3 classes"),
         ({"strategy": "maxherdin"}, "Did you mean 'maxherding'"),
         ({"strategy": "probcover"}, "needs the number of classes"),
+        ({"recall": 0.9}, "'maxherding' searches no nearest neighbours"),
+        ({"recall": 1.5, "strategy": "typiclust"}, "above 0 and at most 1"),
         ({"n": 41}, "41 images but only 40"),
         ({"n": 38, "labelled": LABELLED}, "38 images but only 37"),
         ({"n": 0}, "at least one image"),

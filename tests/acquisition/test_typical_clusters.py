@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.acquisition import PoolView, Predictions
-from aral.acquisition.typicality import TYPICAL_CLUSTERS, quotas, unit_length
+from aral.acquisition.geometry import unit_length
+from aral.acquisition.typicality import TYPICAL_CLUSTERS, quotas
 from aral.randomness import Stream
 
 from .pools import id_array, view

@@ -138,3 +138,17 @@ def test_the_part_does_not_depend_on_the_order_of_the_pool() -> None:
     again = limited(pool(order=shuffled), 7, STREAM)
     assert found.ids.tolist() == again.ids.tolist()
     assert found.scores.tolist() == again.scores.tolist()
+
+
+def test_an_index_searches_all_images_of_a_large_cluster_and_the_reasons_state_its_recall() -> None:
+    """One cluster of 2,000 images, a tenth of which may be compared: the most typical of all is found by the index."""
+    points = np.random.default_rng(5).normal(size=(2000, 6))
+    pool = view(Predictions(np.arange(2000), features=torch.from_numpy(points)))
+    limited = {"most_compared": 200, "most_clusters": 1}
+    exact = JointBatch("exact", TYPICLUST.needs, TypiClust(most_clusters=1))(pool, 5, STREAM)
+    by_index = JointBatch("index", TYPICLUST.needs, TypiClust(recall=0.99, **limited))(pool, 5, STREAM)
+    by_part = JointBatch("part", TYPICLUST.needs, TypiClust(**limited))(pool, 5, STREAM)
+    assert set(by_index.ids) == set(exact.ids) != set(by_part.ids)
+    np.testing.assert_allclose(by_index.scores, exact.scores, rtol=1e-2)
+    assert all("by an index with a recall of 0.99" in why or "of 1.00" in why for why in by_index.reasons)
+    assert all("among 200 random images" in why for why in by_part.reasons)

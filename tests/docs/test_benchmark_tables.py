@@ -218,3 +218,13 @@ def test_the_times_of_queries_are_those_of_the_rows() -> None:
         cells = (f"`{name}`", f"{images:,}", query_size, labelled, *seconds, ", ".join(scores))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     assert lines and not_in_docs(lines) == []
+
+
+def test_the_tables_of_large_pools_are_those_of_their_rows(script: Script) -> None:
+    rows = kept("pool-scale")["rows"]
+    scale = script("pool_scale")
+    for package in {row["package"] for row in rows}:
+        assert not not_in_docs(scale.table(rows, package).splitlines(), "scaling.md")
+    peers = script("pool_peers").table(kept("pool-peers")["rows"])
+    neighbours = script("approximate_neighbours").table(kept("approximate-neighbours")["rows"])
+    assert not not_in_docs([*peers.splitlines(), *neighbours.splitlines()], "scaling.md")

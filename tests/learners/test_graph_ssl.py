@@ -17,11 +17,12 @@ from aral.data.mixing import Mixture
 from aral.learners import GraphSslSettings, Net, Task, evaluate
 from aral.learners.engine import FirstLabels
 from aral.learners.graph_ssl import UNSEEN_CLASS, classifier_from_clusters
+from aral.neighbours import nearest_neighbours
 from aral.networks import ClusterHeads, RealnessHead
 from aral.networks.layers import weight_normalised
 from aral.networks.parts import TrunkDiscriminator
 from aral.randomness import Stream
-from aral.representations.graph import NeighbourGraph, PropagatedLabels, nearest_neighbours
+from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.testing import planted_pool, tiny_settings
 from aral.types import NO_IDS, Ids, UnlabelledBatch
 

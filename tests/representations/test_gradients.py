@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from aral.neighbours import nearest_neighbours
 from aral.randomness import Stream
 from aral.representations.components import leading_components
 from aral.representations.gradients import DIRECTIONS, FEW_DIRECTIONS, gradient_features, oriented_gradients
-from aral.representations.graph import nearest_neighbours
 from aral.types import ImageSet
 
 

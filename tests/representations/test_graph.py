@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
+from aral.neighbours import nearest_neighbours
 from aral.randomness import Stream
 from aral.representations import graph as module
 from aral.representations.graph import (
@@ -17,65 +18,12 @@ from aral.representations.graph import (
     NeighbourGraph,
     Representation,
     affinity_matrix,
-    nearest_neighbours,
     propagate_labels,
     spectral_clusters,
 )
 from aral.types import ImageSet, LabelledSet
 
 STREAM = Stream.root(0)
-
-
-def points(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(Stream.root(seed).numpy().normal(size=(rows, columns))).float()
-
-
-def all_distances(features: torch.Tensor) -> np.ndarray:
-    """N×N in float64, infinity on the diagonal."""
-    array = features.double().numpy()
-    distances = np.linalg.norm(array[:, None] - array[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
-    return distances
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(2, 40), st.integers(1, 5), st.integers(1, 12), st.integers(0, 9))
-def test_the_same_as_all_distances(rows: int, columns: int, count: int, seed: int) -> None:
-    features = points(rows, columns, seed)
-    found, lengths = nearest_neighbours(features, count)
-    expected = all_distances(features)
-    assert found.shape == lengths.shape == (rows, min(count, rows - 1))
-    taken = np.take_along_axis(expected, found, axis=1)
-    # Two rows at nearly one distance may change places; the distances may not.
-    np.testing.assert_allclose(taken, np.sort(expected, axis=1)[:, : found.shape[1]], atol=2e-3)
-    np.testing.assert_allclose(lengths, taken, atol=5e-3)
-    assert all(len(set(row)) == len(row) for row in found.tolist())
-
-
-def test_a_line_by_hand() -> None:
-    features = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
-    found, lengths = nearest_neighbours(features, 2)
-    assert found.tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]
-    np.testing.assert_allclose(lengths, [[1, 3], [1, 2], [2, 3], [4, 6]], atol=1e-5)
-
-
-def test_a_row_is_not_its_own_neighbour_but_its_copies_are() -> None:
-    features = torch.tensor([[5.0, 1.0], [5.0, 1.0], [9.0, 1.0], [5.0, 1.0]])
-    found, lengths = nearest_neighbours(features, 3)
-    assert [sorted(found[row, :2].tolist()) for row in (0, 1, 3)] == [[1, 3], [0, 3], [0, 1]]
-    assert found[[0, 1, 3], 2].tolist() == [2, 2, 2] and sorted(found[2].tolist()) == [0, 1, 3]
-    np.testing.assert_allclose(lengths[[0, 1, 3]], [[0, 0, 4]] * 3, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 4 * 23 * 2, 4 * 23 * 7, 4 * 23 * 23])
-def test_blocks_change_nothing(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row at a time, two, seven with a rest of two, and all 23 at once."""
-    features = points(23, 3)
-    expected = nearest_neighbours(features, 4)
-    monkeypatch.setattr(module, "_CHUNK_BYTES", size)
-    found = nearest_neighbours(features, 4)
-    assert (found[0] == expected[0]).all()
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
 
 
 def shaded(values: list[int]) -> ImageSet:
@@ -133,6 +81,20 @@ def test_every_neighbour_is_drawn_equally_often() -> None:
     """400 copies of an id are 400 draws from its two neighbours: 200 ± 4.7 standard deviations."""
     drawn = neighbour_graph().neighbour_batch(np.zeros(400, dtype=np.int64), STREAM.child("draw")).ids
     assert set(drawn.tolist()) == {2, 4} and 153 < (drawn == 2).sum() < 247
+
+
+def test_a_recall_below_one_searches_approximately_and_is_measured() -> None:
+    """Exact neighbours by default; with a recall of a half some are missed in a pool without structure."""
+    pixels = torch.from_numpy(Stream.root(1).numpy().integers(0, 256, (1500, 1, 3, 3), dtype=np.uint8))
+    pool = ImageSet.of(pixels)
+    exact, rough = (
+        NeighbourGraph(pool, "pixels", 9, 5, False, STREAM, recall=recall) for recall in (1.0, 0.5)
+    )
+    same = np.mean(
+        [np.isin(a, b).mean() for a, b in zip(rough.neighbour_ids, exact.neighbour_ids, strict=True)]
+    )
+    assert exact.recall == 1.0 and 0.5 <= rough.recall < 1.0
+    assert same == pytest.approx(rough.recall, abs=0.08)
 
 
 def test_clusters_are_of_images_and_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ A step may return to an image that it already holds, so n steps can give fewer t
 nears M, the rank of the L). Then further steps are taken towards images not yet held, until there are n.
 
 Passes are N×M×K; a score is the alignment ⟨L − L(w), L_i/σ_i⟩ when an image was first chosen, higher = label first.
-Probabilities below 10⁻¹² count as 10⁻¹², or one pass could make a vector infinite. Cost N·M·(K + 2n), memory N·M·K.
+Probabilities below 10⁻¹² count as 10⁻¹², or one pass could make a vector infinite. Cost N·M·(K + 2n), memory 2·N·M.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
+import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties, blocks_of
 from aral.acquisition.uncertainty import MC_PASSES
 from aral.randomness import Stream
 
@@ -36,11 +37,15 @@ SMALLEST = 1e-12
 Vectors = Float64[np.ndarray, "N M"]
 
 
-def log_likelihood_vectors(passes: Float64[Tensor, "N M K"]) -> Vectors:
+def log_likelihood_vectors(passes: Float[Tensor, "N M K"]) -> Vectors:
     """L_i of every image, N×M: never positive, zero where all passes agree."""
-    mean = passes.mean(dim=1, keepdim=True)
-    divergence = (mean * (mean.clamp_min(SMALLEST).log() - passes.clamp_min(SMALLEST).log())).sum(dim=2)
-    return (-divergence / passes.shape[1] ** 0.5).numpy()
+    found = []
+    for block in blocks_of(passes):
+        part = block.double()
+        mean = part.mean(dim=1, keepdim=True)
+        divergence = (mean * (mean.clamp_min(SMALLEST).log() - part.clamp_min(SMALLEST).log())).sum(dim=2)
+        found.append(-divergence / part.shape[1] ** 0.5)
+    return torch.cat(found).numpy()
 
 
 @dataclass
@@ -91,7 +96,7 @@ class FrankWolfe:
 
 def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
     """n rows in the order in which Frank-Wolfe first took them."""
-    vectors = log_likelihood_vectors(pool.unlabelled.get(Need.MC_PROBABILITIES).detach().double())
+    vectors = log_likelihood_vectors(pool.unlabelled.get(Need.MC_PROBABILITIES).detach())
     search = FrankWolfe(vectors, stream.child("ties").uniform(pool.unlabelled.ids))
     for _ in range(n):
         search.step(only_new=False)

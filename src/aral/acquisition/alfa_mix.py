@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aral.acquisition.geometry import cluster_medoids, features_of, unit_length
+from aral.acquisition.geometry import cluster_medoids, filled_up, vectors_of
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
 from aral.randomness import Stream
 
@@ -26,25 +26,24 @@ from aral.randomness import Stream
 def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
     """n rows: medoids of the candidates, then random images."""
     changes = pool.unlabelled.get(Need.MIXING_CHANGES).numpy()
-    vectors = unit_length(features_of(pool.unlabelled))
+    vectors = vectors_of(pool.unlabelled, Need.FEATURES, unit=True)
     ties = stream.child("ties").uniform(pool.unlabelled.ids)
     changed = np.logical_or.accumulate(changes > 0, axis=1)  # once a candidate, always a candidate
     enough = np.flatnonzero(changed.sum(axis=0) > n)
     level = int(enough[0]) if enough.size else changes.shape[1] - 1
     candidates = np.flatnonzero(changed[:, level])
-    rows: list[int] = []
+    medoids, note = candidates[:0], ""
     if candidates.size:
         clusters = min(n, candidates.size)
-        medoids, _ = cluster_medoids(
-            vectors[candidates], clusters, ties[candidates], stream.child("clusters")
+        found, _, note = cluster_medoids(
+            vectors.subset(candidates), clusters, ties[candidates], stream.child("clusters")
         )
-        rows = [int(candidates[row]) for row in medoids]
+        medoids = candidates[found]
     # Candidates that are left over come first: where there are copies there are fewer clusters than were asked for.
     order = np.lexsort((ties, ~changed[:, level]))
-    taken = set(rows)
-    rows = (rows + [int(row) for row in order if row not in taken])[:n]
+    rows = filled_up(medoids, order, n)
     reasons = tuple(
-        f"class changed when its features were mixed with those of {counts.max()} of the labelled classes"
+        f"class changed when its features were mixed with those of {counts.max()} of the labelled classes{note}"
         if counts.any()
         else f"drawn at random: only {candidates.size} changed their class when their features were mixed"
         for counts in changes[rows, : level + 1]

@@ -40,7 +40,7 @@ In a large pool the batch is chosen among the ``candidates`` images with the hig
 bound of every gain; the reasons of the selection say so.
 
 Cost of the scores N·M·K. Cost of BatchBALD N·M·K + at most n·S·K·C·M for S candidates; see
-``benchmarks/acquisition_speed.py``. Memory N·M·K.
+``benchmarks/acquisition_speed.py``. Beside the passes themselves, memory for one block of them.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ from aral.acquisition.interface import (
     TopScores,
     argmax_with_ties,
     as_scores,
+    scores_by_block,
 )
 from aral.acquisition.uncertainty import MC_PASSES, entropy
 from aral.randomness import Stream
@@ -79,8 +80,9 @@ BLOCK = 1 << 21
 
 def bald_scores(pool: PoolView, stream: Stream) -> Scores:
     """H[p̄] − mean over the passes of H[p_m], nats: 0 where all passes agree, however uncertain each is."""
-    passes = pool.unlabelled.get(Need.MC_PROBABILITIES).double()
-    return as_scores(entropy(passes.mean(dim=1)) - entropy(passes).mean(dim=1))
+    return scores_by_block(
+        pool.unlabelled.get(Need.MC_PROBABILITIES), lambda p: entropy(p.mean(dim=1)) - entropy(p).mean(dim=1)
+    )
 
 
 class Perturbation(StrEnum):
@@ -206,7 +208,7 @@ class BatchBald:
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
         bald = bald_scores(pool, stream)
         kept = np.sort(np.lexsort((ties, -bald))[: max(self.candidates, 4 * n)])
-        passes = pool.unlabelled.get(Need.MC_PROBABILITIES).detach()[torch.from_numpy(kept)].double()
+        passes = pool.unlabelled.rows(kept).get(Need.MC_PROBABILITIES).detach().double()
         rows, scores = self._greedy(passes, bald[kept], ties[kept], n, stream)
         among = f", of the {kept.size:,} images with the highest BALD" if kept.size < bald.size else ""
         return Choice.of(

@@ -9,7 +9,7 @@ clusters the candidates only, into a tenth as many clusters: the rule for the si
 are finer where the candidates are dense. As in the paper, the labelled images are not used.
 
 Probabilities are N×K and features N×F; a score is −(p₁ − p₂), higher = label first; it does not descend
-along the batch. Cost C²·F for C = min(N, 10·n, max(n, 5000)) candidates, memory 8·C² bytes and N·F.
+along the batch. Cost C²·F for C = min(N, 10·n, max(n, 5000)) candidates, memory 4·C² bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from aral.acquisition.geometry import Features, features_of
+from aral.acquisition.geometry import Features, vectors_of
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
 from aral.acquisition.uncertainty import margin_scores
 from aral.randomness import Stream
@@ -46,7 +46,7 @@ class ClusterMargin:
         count = min(ids.size, self.candidates_each * n, max(n, self.most_candidates))
         uncertain = np.sort(np.lexsort((stream.child("ties").uniform(ids), -margins))[:count])
         clusters = -(-count // self.cluster_size)
-        members = average_linkage(features_of(pool.unlabelled)[uncertain], clusters)
+        members = average_linkage(vectors_of(pool.unlabelled, Need.FEATURES)[uncertain], clusters)
         order = round_robin(members, np.argsort(stream.child("order").uniform(ids[uncertain])))
         rows = uncertain[order[:n]]
         reasons = tuple(

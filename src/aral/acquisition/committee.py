@@ -11,15 +11,15 @@ for its most probable class; v is the share of the votes of each class.
 
 Each score is one number an image, higher = label first; entropies and divergences are in nats, from 0 to
 log min(M, K). All members have equal weight in p̄, so committee-divergence equals BALD; it is listed for those who
-know it by this name. Cost and memory N·M·K.
+know it by this name. Cost N·M·K.
 """
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
+from aral.acquisition.interface import Need, PoolView, Scores, TopScores, scores_by_block
 from aral.acquisition.uncertainty import MC_PASSES, entropy
 from aral.randomness import Stream
 
@@ -35,28 +35,31 @@ def votes(passes: Float[Tensor, "N M K"]) -> Float[Tensor, "N K"]:
 
 def vote_entropy_scores(pool: PoolView, stream: Stream) -> Scores:
     """H[v] in nats: 0 when all passes vote for one class, however uncertain each is."""
-    return as_scores(entropy(votes(pool.unlabelled.get(Need.MC_PROBABILITIES))))
+    return scores_by_block(pool.unlabelled.get(Need.MC_PROBABILITIES), lambda p: entropy(votes(p)))
 
 
 def consensus_divergence_scores(pool: PoolView, stream: Stream) -> Scores:
     """Mean over the passes of KL(p_m ‖ p̄) in nats; 0·log 0 = 0."""
-    passes = pool.unlabelled.get(Need.MC_PROBABILITIES).double()
+    return scores_by_block(pool.unlabelled.get(Need.MC_PROBABILITIES), _consensus_divergence)
+
+
+def _consensus_divergence(passes: Float64[Tensor, "n M K"]) -> Float64[Tensor, " n"]:
     consensus = passes.mean(dim=1, keepdim=True)
     # Where the consensus is zero so is every member: the term is zero, and the clamp only avoids 0 · ∞.
     log_consensus = consensus.clamp_min(1e-300).log()
     divergence = (passes.xlogy(passes) - passes * log_consensus).sum(dim=2)
-    return as_scores(divergence.mean(dim=1))
+    return divergence.mean(dim=1)
 
 
 def vote_variation_ratio_scores(pool: PoolView, stream: Stream) -> Scores:
     """1 − max v, between 0 and 1 − 1/K; ``variation-ratio`` takes mean probabilities instead."""
-    return as_scores(1 - votes(pool.unlabelled.get(Need.MC_PROBABILITIES)).amax(dim=1))
+    return scores_by_block(pool.unlabelled.get(Need.MC_PROBABILITIES), lambda p: 1 - votes(p).amax(dim=1))
 
 
 def mean_std_scores(pool: PoolView, stream: Stream) -> Scores:
     """Mean over classes of √(E[p²] − E[p]²) over the passes (divided by M, not M − 1), 0 to ½."""
-    passes = pool.unlabelled.get(Need.MC_PROBABILITIES).double()
-    return as_scores(passes.std(dim=1, correction=0).mean(dim=1))
+    passes = pool.unlabelled.get(Need.MC_PROBABILITIES)
+    return scores_by_block(passes, lambda p: p.std(dim=1, correction=0).mean(dim=1))
 
 
 COMMITTEE = TopScores("committee", MC_PASSES, vote_entropy_scores, "entropy of the votes {:.2f} nats".format)

@@ -27,9 +27,10 @@ pure. A ball becomes impure at the distance to the nearest image of another clus
 distances; they are computed from a random sample of centres to the whole pool.
 
 Features are N×F, as they come (ProbCover's are normalised; scale does not matter to the rule for δ). Scores are
-higher = label first. Core-set costs N·F·(n + L) for L labels. ProbCover keeps no neighbour graph: neighbours are
-counted in blocks, once at the start and once more when they become covered; cost at most 2·N²·F multiplications,
-whatever n (about a minute for 60,000 × 250 on one core). Larger pools are thinned to ``most_images``. Memory N·F.
+higher = label first. Core-set costs N·F·(L + 1) for L labels and less for the batch: a distance is computed again
+only while the last one is among the highest. ProbCover compares all pairs of images once, N²·F/2 multiplications
+whatever n, and keeps one bit a pair. Larger pools are thinned to ``most_images``, which the reasons say, so this is at
+most 450 MB.
 """
 
 from __future__ import annotations
@@ -38,22 +39,30 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from aral.acquisition.geometry import (
+    BLOCK,
     Centres,
     Features,
+    Vectors,
     count_within,
-    features_of,
     k_means,
     labelled_features,
+    lowered,
     nearest_squared_distances,
+    radius_limit,
     row_blocks,
     squared_distances,
+    vectors_of,
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.lazy import LazyMaximum
 from aral.randomness import Stream
 from aral.types import Ids
+
+MOST_BITS = 1 << 16
+"""With more candidates ProbCover counts its balls again instead of keeping N² bits (512 MB for so many)."""
 
 
 @dataclass(frozen=True)
@@ -68,35 +77,61 @@ class KCentre:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with its distance to the nearest centre at the time."""
-        features = features_of(pool.unlabelled)
+        features = vectors_of(pool.unlabelled, Need.FEATURES)
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
         nearest = nearest_squared_distances(features, labelled_features(pool, features.shape[1]))
+        first_is_random = not np.isfinite(nearest[0])
         rows: list[int] = []
         reached: list[float] = []
-        for _ in range(n):
-            row = argmax_with_ties(self._without_outliers(nearest), ties)
+        if first_is_random:
+            rows.append(int(ties.argmin()))
+            nearest = squared_distances(features, features[np.array(rows)])
+            # Without a centre there is no distance: the first image gets the score of the second.
+            reached.append(max(0.0, float(nearest.max())))
+            nearest[rows] = -np.inf
+        distances = _Distances(features, len(nearest))
+        lazy = LazyMaximum(nearest, distances.lowered, ties)
+        while len(rows) < n:
+            outliers = min(ceil(self.outliers * nearest.size), nearest.size - len(rows) - 1)
+            row = lazy.highest(outliers)
             rows.append(row)
             reached.append(float(nearest[row]))
-            nearest = np.minimum(nearest, squared_distances(features, features[[row]]))
-            nearest[rows] = -np.inf
-        first_is_random = not np.isfinite(reached[0])
-        if first_is_random:
-            # Without a centre there is no distance: the first image gets the score of the second.
-            reached[0] = reached[1] if n > 1 else max(0.0, float(nearest.max()))
+            nearest[row] = -np.inf
+            distances.add(row)
+        if first_is_random and n > 1:
+            reached[0] = reached[1]
         scores = np.sqrt(np.array(reached))
         reasons = [f"distance {score:.3g} to the nearest labelled or chosen image" for score in scores]
         if first_is_random:
             reasons[0] = "first centre, drawn at random"
         return Choice(np.array(rows, dtype=np.int64), scores, tuple(reasons))
 
-    def _without_outliers(self, nearest: np.ndarray) -> np.ndarray:
-        """The squared distances, those of the z farthest set to −∞; at least one row is left."""
-        left = int((nearest > -np.inf).sum())
-        outliers = min(ceil(self.outliers * nearest.size), left - 1)
-        if outliers == 0:
-            return nearest
-        limit = np.partition(nearest, nearest.size - 1 - outliers)[nearest.size - 1 - outliers]
-        return np.where(nearest > limit, -np.inf, nearest)
+
+class _Distances:
+    """Squared distances to the nearest chosen image, of the rows for which they are asked for."""
+
+    def __init__(self, features: Vectors, rows: int) -> None:
+        self._features = features
+        self._nearest = np.full(rows, np.inf)
+        self._seen = np.zeros(rows, dtype=np.int64)
+        self._centres = np.empty((64, features.shape[1]))
+        self._count = 0
+
+    def add(self, row: int) -> None:
+        """One more chosen image."""
+        if self._count == len(self._centres):
+            self._centres = np.concatenate([self._centres, np.empty_like(self._centres)])
+        self._centres[self._count] = self._features[np.array([row])]
+        self._count += 1
+
+    def lowered(self, rows: Int64[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
+        """Of some rows; ∞ before the first image. What was chosen since a row was asked for last is compared."""
+        since = int(self._seen[rows].min(initial=self._count))
+        if since < self._count:
+            centres = self._centres[since : self._count]
+            self._nearest[rows] = lowered(self._nearest[rows], self._features[rows], centres)
+            self._seen[rows] = self._count
+        return self._nearest[rows]
 
 
 @dataclass(frozen=True)
@@ -117,7 +152,7 @@ class ProbCover:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the number of images that its ball adds."""
-        features = features_of(pool.unlabelled)
+        features = vectors_of(pool.unlabelled, Need.FEATURES)
         kept = sample_rows(pool.unlabelled.ids, max(n, self.most_images), stream.child("thin"))
         candidates = features[kept]
         labelled = labelled_features(pool, features.shape[1])
@@ -128,7 +163,8 @@ class ProbCover:
             delta = pure_radius(points, centres, pool.class_count, self.purity, stream.child("clusters"))
         ties = stream.child("ties").uniform(pool.unlabelled.ids[kept])
         rows, counts = cover(candidates, labelled, delta, n, ties)
-        choice = Choice.of(rows, counts, f"covers {{:.0f}} more images within {delta:.3g}".format)
+        note = f"; of {kept.size:,} random images" if kept.size < len(features) else ""
+        choice = Choice.of(rows, counts, f"covers {{:.0f}} more images within {delta:.3g}{note}".format)
         return Choice(kept[choice.rows], choice.scores, choice.reasons)
 
 
@@ -137,18 +173,81 @@ def cover(
 ) -> tuple[list[int], list[float]]:
     """Greedy maximum coverage: n rows of the candidates and how many candidates each newly covers."""
     covered = count_within(candidates, labelled, delta) > 0
-    gains = count_within(candidates, candidates[~covered], delta).astype(np.float64)
+    balls = BallBits(candidates, delta) if len(candidates) <= MOST_BITS else Balls(candidates, delta)
+    gains = balls.count(np.flatnonzero(~covered)).astype(np.float64)
     rows: list[int] = []
     counts: list[float] = []
     for _ in range(n):
         row = argmax_with_ties(gains, ties)
         rows.append(row)
         counts.append(float(gains[row]))
-        new = (count_within(candidates, candidates[[row]], delta) > 0) & ~covered
-        gains -= count_within(candidates, candidates[new], delta)
+        new = balls.inside(row) & ~covered
+        gains -= balls.count(np.flatnonzero(new))
         covered |= new
         gains[rows] = -np.inf
     return rows, counts
+
+
+class Balls:
+    """Which points lie within a radius of which, computed when it is needed."""
+
+    def __init__(self, points: Features, radius: float) -> None:
+        self._points, self._radius = points, radius
+
+    def inside(self, row: int) -> Bool[np.ndarray, " N"]:
+        """Whether each point lies in the ball of one of them."""
+        return count_within(self._points, self._points[[row]], self._radius) > 0
+
+    def count(self, centres: Int64[np.ndarray, " C"]) -> Int64[np.ndarray, " N"]:
+        """In how many of these balls each point lies."""
+        return count_within(self._points, self._points[centres], self._radius)
+
+
+class BallBits:
+    """The same, computed once and kept as N² bits.
+
+    Products in float32 decide all pairs but those at nearly the radius, whose distances are computed in float64.
+    """
+
+    def __init__(self, points: Features, radius: float) -> None:
+        count, width = points.shape
+        self._count = count
+        self._bits = np.zeros((count, -(-count // 8)), dtype=np.uint8)
+        moved = points - points.mean(axis=0)
+        norms = np.einsum("nf,nf->n", moved, moved)
+        scale = float(norms.max(initial=0.0))
+        limit = radius_limit(radius, float(np.einsum("nf,nf->n", points, points).max(initial=0.0)))
+        error = (width + 8) * float(np.finfo(np.float32).eps) * (scale + limit)
+        single, squares = moved.astype(np.float32), norms.astype(np.float32)
+        twice = -2 * single
+        step = max(8, BLOCK // max(1, count) * 8)
+        for start in range(0, count, step):
+            rows = slice(start, min(start + step, count))
+            # The matrix is symmetric: only pairs from the diagonal on are computed.
+            squared = single[rows] @ twice[start:].T
+            squared += squares[rows, None]
+            squared += squares[start:]
+            within = squared <= limit - error
+            one, other = np.nonzero((squared <= limit + error) & ~within)
+            for pairs in row_blocks(one.size, width):
+                difference = points[start + one[pairs]] - points[start + other[pairs]]
+                near = np.einsum("nf,nf->n", difference, difference) <= limit
+                within[one[pairs], other[pairs]] = near
+            self._bits[rows, start // 8 :] = np.packbits(within, axis=1)
+            below = np.packbits(within.T, axis=1)
+            self._bits[start:, start // 8 : start // 8 + below.shape[1]] |= below
+
+    def inside(self, row: int) -> Bool[np.ndarray, " N"]:
+        """Whether each point lies in the ball of one of them."""
+        return np.unpackbits(self._bits[row], count=self._count).astype(bool)
+
+    def count(self, centres: Int64[np.ndarray, " C"]) -> Int64[np.ndarray, " N"]:
+        """In how many of these balls each point lies."""
+        counts = np.zeros(self._count, dtype=np.int64)
+        for block in row_blocks(centres.size, self._count):
+            bits = np.unpackbits(self._bits[centres[block]], axis=1, count=self._count)
+            counts += bits.sum(axis=0, dtype=np.int32)
+        return counts
 
 
 def pure_radius(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-from aral.acquisition.geometry import cluster_medoids, features_of
+from aral.acquisition.geometry import cluster_medoids, filled_up, vectors_of
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
 from aral.acquisition.uncertainty import margin_scores
 from aral.randomness import Stream
@@ -33,24 +33,24 @@ def changed_shares(pool: PoolView) -> Float64[np.ndarray, " N"]:
 def choose(pool: PoolView, n: int, stream: Stream) -> Choice:
     """n rows: medoids of the candidates, then images with a small margin."""
     changed, margins = changed_shares(pool), margin_scores(pool, stream)
-    vectors = features_of(pool.unlabelled, Need.REPRESENTATION)
+    vectors = vectors_of(pool.unlabelled, Need.REPRESENTATION)
     ties = stream.child("ties").uniform(pool.unlabelled.ids)
     candidates = np.flatnonzero(changed > 0.5)
-    rows: list[int] = []
+    medoids, note = candidates[:0], ""
     if candidates.size:
         clusters = min(n, candidates.size)
-        medoids, _ = cluster_medoids(
-            vectors[candidates], clusters, ties[candidates], stream.child("clusters")
+        found, _, note = cluster_medoids(
+            vectors.subset(candidates), clusters, ties[candidates], stream.child("clusters")
         )
-        rows = [int(candidates[row]) for row in medoids]
+        medoids = candidates[found]
     # Candidates that are left over come first: where there are copies there are fewer clusters than were asked for.
     order = np.lexsort((ties, -margins, changed <= 0.5))
-    rows = (rows + [int(row) for row in order if row not in set(rows)])[:n]
+    rows = filled_up(medoids, order, n)
     is_candidate = changed[rows] > 0.5
     scores = np.where(is_candidate, 1 + changed[rows], margins[rows])
     passes = pool.unlabelled.get(Need.DROPPED_CLASSES).shape[1]
     reasons = tuple(
-        f"class changed in {round(changed[row] * passes)} of {passes} passes without most features"
+        f"class changed in {round(changed[row] * passes)} of {passes} passes without most features{note}"
         if chosen
         else f"margin between the two best classes {-margins[row]:.3f}; only {candidates.size} changed their class"
         for row, chosen in zip(rows, is_candidate, strict=True)

@@ -29,28 +29,32 @@ The mean is over the unlabelled images: what is added for labelled ones is 0 in 
 candidate. A score is the increase of C or U when the image was chosen, between 0 and 1, higher = label first; scores
 descend along the batch. Gains only shrink along the batch, so an image is compared again only while its last known gain
 is above the best one (lazy greedy, Minoux 1978), which changes no result. Cost N·R·F for R images compared with, and
-less for each further image; memory N·F and one block, never N×R.
+less for each further image; memory for one block, never N×R.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from aral.acquisition.coverage import sample_rows
 from aral.acquisition.geometry import (
     Centres,
     Features,
-    features_of,
+    Vectors,
     labelled_features,
+    mean_and_spread,
     row_blocks,
     unit_length,
+    vectors_of,
 )
-from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, argmax_with_ties
+from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
+from aral.acquisition.lazy import LazyMaximum
 from aral.acquisition.uncertainty import margin_scores
-from aral.logistic import calibrated_probabilities
+from aral.logistic import calibrated_logistic, class_probabilities
 from aral.randomness import Stream
 
 COPY = 1e-4
@@ -59,7 +63,8 @@ COPY = 1e-4
 EQUAL = 1e-12
 """Gains that differ by less are equal."""
 
-_FIRST_BLOCK = 64
+SINGLE = 1e-5
+"""More than the rounding error of a squared distance of vectors of length 1, and of a mean, in float32."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,10 @@ class Herding:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the increase of the coverage when it was chosen."""
-        vectors = features_of(pool.unlabelled, Need.REPRESENTATION)
+        vectors = vectors_of(pool.unlabelled, Need.REPRESENTATION)
         known = labelled_features(pool, vectors.shape[1], Need.REPRESENTATION)
-        candidates, labelled = unit_length(vectors), unit_length(known)
+        candidates = vectors_of(pool.unlabelled, Need.REPRESENTATION, unit=True)
+        labelled = unit_length(known)
         ids = pool.unlabelled.ids
         weights = self._weights(pool, vectors, known, stream)
         width = labelled_width(labelled) if self.weighted else 1.0
@@ -92,19 +98,22 @@ class Herding:
         return Choice.of(rows, gains, lambda gain: f"adds {gain:.2g} to the coverage of {what}{note}")
 
     def _weights(
-        self, pool: PoolView, vectors: Features, known: Float64[np.ndarray, "L F"], stream: Stream
+        self, pool: PoolView, vectors: Vectors, known: Float64[np.ndarray, "L F"], stream: Stream
     ) -> Float64[np.ndarray, " N"]:
         if not self.weighted or (self.linear and np.unique(pool.labelled_classes).size < 2):
             return np.ones(len(vectors))
         if not self.linear:
             return 1 + margin_scores(pool, stream)
         # So that the penalty of the regression does not depend on the unit of the representation.
-        mean, scale = vectors.mean(axis=0), max(float(vectors.std(axis=0).mean()), 1e-12)
-        found = calibrated_probabilities(
-            (known - mean) / scale, pool.labelled_classes, pool.class_count, (vectors - mean) / scale
-        )
-        highest = np.sort(found, axis=1)[:, -2:]
-        return 1 - (highest[:, 1] - highest[:, 0])
+        mean, spread = mean_and_spread(vectors)
+        scale = max(float(spread.mean()), 1e-12)
+        weights, bias = calibrated_logistic((known - mean) / scale, pool.labelled_classes, pool.class_count)
+        found = np.empty(len(vectors))
+        for block in row_blocks(*vectors.shape):
+            probabilities = class_probabilities((vectors[block] - mean) / scale, weights, bias)
+            highest = np.sort(probabilities, axis=1)[:, -2:]
+            found[block] = 1 - (highest[:, 1] - highest[:, 0])
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +124,13 @@ class _Weighted:
     weights: Float64[np.ndarray, " R"]
     width: float
 
+    @cached_property
+    def _squares(self) -> Float64[np.ndarray, " R"]:
+        return (self.points**2).sum(axis=1)
+
     def similarities(self, others: Features) -> Float64[np.ndarray, "m R"]:
         """k of each of some images with each point."""
-        squared = (others**2).sum(axis=1)[:, None] + (self.points**2).sum(axis=1) - 2 * others @ self.points.T
+        squared = (others**2).sum(axis=1)[:, None] + self._squares - 2 * others @ self.points.T
         # The product leaves rounding errors where the exact distance is 0.
         squared[squared < COPY**2] = 0.0
         with np.errstate(under="ignore"):
@@ -130,44 +143,48 @@ class _Weighted:
             found[block] = np.maximum(self.similarities(others[block]) - covered, 0.0) @ self.weights
         return found
 
+    def upper_limits(self, others: Vectors, covered: Float64[np.ndarray, " R"]) -> Float64[np.ndarray, " N"]:
+        """Upper limits of the gains of all images, by products in float32; at most a little above them.
+
+        The squared distance of vectors of length 1 is wrong by at most :data:`SINGLE`, which is subtracted from it.
+        """
+        factor, points = -1.0 / self.width**2, self.points.astype(np.float32).T
+        weights, limit = self.weights.astype(np.float32), covered.astype(np.float32)
+        shift = np.float32(factor * (2.0 - SINGLE))
+        found = np.empty(len(others))
+        for block in row_blocks(len(others), len(self.points) // 8):
+            similar = others.single(block) @ points
+            similar *= np.float32(-2.0 * factor)
+            similar += shift
+            np.minimum(similar, 0.0, out=similar)
+            with np.errstate(under="ignore"):
+                np.exp(similar, out=similar)
+            similar -= limit
+            np.maximum(similar, 0.0, out=similar)
+            found[block] = similar @ weights
+        return found + SINGLE * float(self.weights.sum())
+
 
 def herd(
-    candidates: Features, labelled: Centres, target: _Weighted, n: int, ties: Float64[np.ndarray, " N"]
+    candidates: Vectors, labelled: Centres, target: _Weighted, n: int, ties: Float64[np.ndarray, " N"]
 ) -> tuple[list[int], list[float]]:
     """n rows of the candidates by lazy greedy maximisation, and the increase of each."""
     covered = np.zeros(len(target.points))
     for block in row_blocks(len(labelled), len(target.points)):
         covered = np.maximum(covered, target.similarities(labelled[block]).max(axis=0))
-    bounds = target.gains(candidates, covered)
+    bounds = target.upper_limits(candidates, covered)
+    lazy = LazyMaximum(
+        bounds, lambda rows: target.gains(candidates[rows], covered), ties, EQUAL, EQUAL, block=8
+    )
     rows: list[int] = []
     gains: list[float] = []
     for _ in range(n):
-        row = _best(candidates, target, covered, bounds, ties, exact=not rows)
+        row = lazy.highest()
         rows.append(row)
         gains.append(max(0.0, float(bounds[row])))
-        covered = np.maximum(covered, target.similarities(candidates[[row]])[0])
+        covered = np.maximum(covered, target.similarities(candidates[np.array([row])])[0])
         bounds[row] = -np.inf
     return rows, gains
-
-
-def _best(
-    candidates: Features,
-    target: _Weighted,
-    covered: Float64[np.ndarray, " R"],
-    bounds: Float64[np.ndarray, " N"],
-    ties: Float64[np.ndarray, " N"],
-    exact: bool,
-) -> int:
-    """The row with the largest gain; ``bounds``, upper limits of the gains, are lowered to those computed."""
-    order = np.argsort(-bounds, kind="stable")
-    start, size, best = 0, _FIRST_BLOCK, -np.inf
-    while not exact and start < order.size and bounds[order[start]] > max(EQUAL, best - EQUAL):
-        block: Int64[np.ndarray, " m"] = order[start : start + size]
-        block = block[bounds[block] > -np.inf]
-        bounds[block] = np.minimum(bounds[block], target.gains(candidates[block], covered))
-        best = max(best, float(bounds[block].max()))
-        start, size = start + size, 2 * size
-    return argmax_with_ties(bounds, ties, EQUAL)
 
 
 def labelled_width(labelled: Centres) -> float:

@@ -9,7 +9,7 @@ batch together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -72,6 +72,7 @@ class Predictions:
         for need, value in self._outputs.items():
             if need is not Need.SYNTHESISED and len(value) != len(ids):
                 raise ValueError(f"{need} has {len(value)} rows for {len(ids)} images")
+        self._at: Int64[np.ndarray, " N"] | None = None
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -79,22 +80,33 @@ class Predictions:
         return frozenset(self._outputs)
 
     def get(self, need: Need) -> Tensor:
-        """One output; raises ``ValueError`` when it was not computed."""
+        """One output of all images, in memory; raises ``ValueError`` when it was not computed."""
+        value, at = self.source(need)
+        return value if at is None else value[torch.from_numpy(at)]
+
+    def source(self, need: Need) -> tuple[Tensor, Int64[np.ndarray, " N"] | None]:
+        """A tensor that holds one output, and the row of each image in it; ``None``: the images are its rows.
+
+        Nothing is copied, so this also serves for a file that is mapped into memory. Raises ``ValueError`` when the
+        output was not computed.
+        """
         if need not in self._outputs:
             raise ValueError(f"{need} was not computed; the acquisition must declare it in `needs`")
-        return self._outputs[need]
+        return self._outputs[need], None if need is Need.SYNTHESISED else self._at
 
     def rows(self, rows: Int64[np.ndarray, " n"]) -> Predictions:
-        """The outputs of some of the images, in the order of the given rows; synthesised ones stay as they are."""
-        at = torch.from_numpy(rows)
-        outputs = {
-            need: value if need is Need.SYNTHESISED else value[at] for need, value in self._outputs.items()
-        }
-        return Predictions(self.ids[rows], outputs)
+        """The outputs of some of the images, in the order of the given rows; synthesised ones stay as they are.
+
+        They share the memory of these.
+        """
+        found = Predictions(self.ids[rows])
+        found._outputs = self._outputs
+        found._at = rows if self._at is None else self._at[rows]
+        return found
 
     def joined(self, outputs: Mapping[Need, Tensor]) -> Predictions:
         """These outputs and others of the same images."""
-        return Predictions(self.ids, {**self._outputs, **outputs})
+        return Predictions(self.ids, {**{need: self.get(need) for need in self._outputs}, **outputs})
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +148,9 @@ class Acquisition(Protocol):
         ...
 
 
+BLOCK = 1 << 22
+"""Numbers of an output that are converted to float64 at a time (32 MB)."""
+
 Scores = Float[np.ndarray, " N"]
 Describe = Callable[[float], str]
 
@@ -175,7 +190,9 @@ def top_scores(ids: Ids, scores: Scores, n: int, name: str, stream: Stream, desc
     check_query_size(n, ids.size)
     if not np.isfinite(scores).all():
         raise ValueError(f"{name}: {(~np.isfinite(scores)).sum()} of {scores.size} scores are not finite")
-    order = np.lexsort((stream.uniform(ids), -scores))[:n]
+    # Only the n highest are sorted, and what equals the last of them.
+    high = np.flatnonzero(scores >= np.partition(scores, scores.size - n)[scores.size - n])
+    order = high[np.lexsort((stream.uniform(ids[high]), -scores[high]))[:n]]
     chosen = scores[order].astype(np.float64)
     return Selection(ids[order], chosen, name, tuple(describe(float(value)) for value in chosen))
 
@@ -281,3 +298,21 @@ def check_query_size(n: int, available: int) -> None:
 def as_scores(values: Float[Tensor, " N"]) -> Scores:
     """A tensor of scores as NumPy float64."""
     return values.detach().to(torch.float64).numpy()
+
+
+def scores_by_block(values: Tensor, score: Callable[[Tensor], Float[Tensor, " n"]]) -> Scores:
+    """The score of each row of an output, computed in float64 for :data:`BLOCK` numbers at a time.
+
+    Args:
+        values: N×…, of any precision; may be mapped from a file.
+        score: some rows in float64 to one number each.
+    """
+    parts = [as_scores(score(part.detach().double())) for part in blocks_of(values)]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def blocks_of(values: Tensor) -> Iterator[Tensor]:
+    """All rows of a tensor, :data:`BLOCK` numbers at a time."""
+    rows = max(1, BLOCK // max(1, values[:1].numel()))
+    for start in range(0, len(values), rows):
+        yield values[start : start + rows]

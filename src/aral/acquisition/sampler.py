@@ -14,7 +14,8 @@ uncertainty, as ranks r(v) = share of the pool whose value is at most v, because
 during training. They are this package's own; Ash et al. 2020 and Citovsky et al. 2021 combine uncertainty and
 diversity likewise.
 
-Sampler logits N, probabilities N×K, features N×F. Cost of aral-diverse n·N·F, memory N·F.
+Sampler logits N, probabilities N×K, features N×F. Cost of aral-diverse n²·F and what near-duplicates
+add to it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import sigmoid, tensor
 
-from aral.acquisition.geometry import Features, features_of, squared_distances
+from aral.acquisition.geometry import Points, Vectors, filled_up, lowered, squared_distances, vectors_of
 from aral.acquisition.interface import (
     Choice,
     JointBatch,
@@ -34,7 +35,6 @@ from aral.acquisition.interface import (
     PoolView,
     Scores,
     TopScores,
-    argmax_with_ties,
     as_scores,
 )
 from aral.acquisition.typicality import ENTROPY_NEEDS, FEW_LABELS, GRAPH_NEEDS, TypicalUncertain
@@ -83,32 +83,42 @@ class WithoutNearDuplicates:
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, highest score first."""
         ids = pool.unlabelled.ids
-        points = features_of(pool.unlabelled, self.space)
+        points = vectors_of(pool.unlabelled, self.space)
         radius = self.radius
         if radius is None:
             radius = self.share * median_distance(points, ids, self.pairs, stream.child("pairs"))
         scores = with_sampler(entropy_scores)(pool, stream)
         ties = stream.child("ties").uniform(ids)
-        # Scores lie in (0, 1]: with 1 added, all images that are no near-duplicates stay ahead of those that are.
-        priorities = scores + 1.0
-        rows: list[int] = []
-        reasons = []
-        for _ in range(n):
-            row = argmax_with_ties(priorities, ties)
-            reasons.append(
-                "looks unlabelled to the sampler and is uncertain"
-                if priorities[row] >= 1
-                else "near-duplicate of another image of the batch"
-            )
-            rows.append(row)
-            near = squared_distances(points, points[[row]]) <= radius**2
-            priorities[near] = scores[near] - 1.0
-            priorities[rows] = -np.inf
-        chosen = np.array(rows, dtype=np.int64)
+        rows = self._apart(points, np.lexsort((ties, -(scores + 1.0))), radius, n)
+        reasons = ["looks unlabelled to the sampler and is uncertain"] * len(rows)
+        reasons += ["near-duplicate of another image of the batch"] * (n - len(rows))
+        chosen = np.array(filled_up(np.array(rows), np.lexsort((ties, -(scores - 1.0))), n), dtype=np.int64)
         return Choice(chosen, scores[chosen], tuple(reasons))
 
+    def _apart(self, points: Vectors, order: Int64[np.ndarray, " N"], radius: float, n: int) -> list[int]:
+        """Up to n rows in this order, passing over those within the radius of one that is taken."""
+        rows: list[int] = []
+        for start in range(0, order.size, _EXAMINED):
+            block = order[start : start + _EXAMINED]
+            part = points[block]
+            nearest = np.full(block.size, np.inf)
+            if rows:
+                nearest = lowered(nearest, part, points[np.array(rows)])
+            for place in range(block.size):
+                if nearest[place] <= radius**2:
+                    continue
+                rows.append(int(block[place]))
+                if len(rows) == n:
+                    return rows
+                nearest = np.minimum(nearest, squared_distances(part, part[[place]]))
+        return rows
 
-def median_distance(points: Features, ids: Ids, pairs: int, stream: Stream) -> float:
+
+_EXAMINED = 256
+"""Images whose distances are computed at a time."""
+
+
+def median_distance(points: Points, ids: Ids, pairs: int, stream: Stream) -> float:
     """The median distance between two different rows, over random pairs; 0 for a single row."""
     if len(points) < 2:
         return 0.0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from aral.acquisition.catalogue import ACQUISITIONS, make_acquisition
-from aral.acquisition.interface import Acquisition, Need, PoolView, Predictions
+from aral.acquisition.interface import BLOCK, Acquisition, Need, PoolView, Predictions, blocks_of
+from aral.acquisition.typicality import typiclust
 from aral.errors import BadInput
+from aral.neighbours import require_index
 from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import Selection
@@ -33,6 +36,7 @@ def select(
     labelled_classes: Numbers | None = None,
     strategy: str | Acquisition = "maxherding",
     seed: int = 0,
+    recall: float = 1.0,
 ) -> Selection:
     """The rows to label next; ``ids`` of the result are rows of ``features``, the most useful first.
 
@@ -47,7 +51,8 @@ def select(
 
     Args:
         features: N×F, any finite numbers, NumPy or PyTorch; of all images, labelled or not. Serves as features and as
-            representation.
+            representation. Floating-point numbers stay in their precision and place and are converted where they are
+            read, so an array of float16 that is mapped from a file (``np.load(…, mmap_mode="r")``) will do.
         n: how many rows.
         probabilities: class probabilities of all images, N×K with rows that sum to one, or N×M×K of M passes of the
             learner (dropout, members of an ensemble), whose mean is then the prediction. Uncertainty Herding expects
@@ -56,10 +61,14 @@ def select(
         labelled_classes: their classes 0..K−1, in the order of ``labelled``; of a mask in the order of rows.
         strategy: a name out of :data:`ACQUISITIONS`, or an acquisition.
         seed: decides everything random.
+        recall: of ``typiclust`` only. Below 1, neighbours in clusters of more than 5,000 rows are searched among all
+            rows of the cluster, by an index that finds at least this share of them, instead of among 5,000 random
+            rows; needs ``aral[neighbours]``. The reasons state the recall that was reached.
 
     Raises:
         BadInput: an array has another shape or forbidden values, the strategy is unknown or needs something that was
-            not given, or there are fewer than n rows without a label.
+            not given, there are fewer than n rows without a label, or ``recall`` is out of range, without use for the
+            strategy, or needs a package that is not installed.
     """
     vectors = _features(features)
     count = len(vectors)
@@ -76,20 +85,34 @@ def select(
                 "Number the classes from 0, in the order of the columns.",
             )
         class_count = found.shape[-1]
-        outputs[Need.PROBABILITIES] = found if found.ndim == 2 else found.mean(dim=1)
+        outputs[Need.PROBABILITIES] = found if found.ndim == 2 else _mean_of_passes(found)
         if found.ndim == 3:
             outputs[Need.MC_PROBABILITIES] = found
     acquisition = make_acquisition(strategy) if isinstance(strategy, str) else strategy
+    if recall != 1.0:
+        acquisition = _with_recall(acquisition, recall)
     _check_needs(acquisition, frozenset(outputs), class_count)
     everything = Predictions(np.arange(count, dtype=np.int64), outputs)
     order = np.argsort(rows)
     view = PoolView(
-        everything.rows(np.setdiff1d(everything.ids, rows)),
+        everything.rows(np.setdiff1d(everything.ids, rows)) if rows.size else everything,
         everything.rows(rows[order]),
         classes[order] if classes.size else np.zeros(rows.size, dtype=np.int64),
         max(class_count, 2),
     )
     return acquisition(view, n, Stream.root(seed).child("select"))
+
+
+def _with_recall(acquisition: Acquisition, recall: float) -> Acquisition:
+    if not 0 < recall <= 1:
+        raise BadInput(f"recall must be above 0 and at most 1, not {recall}.", "Leave it out, or try 0.95.")
+    if acquisition is not ACQUISITIONS["typiclust"]:
+        raise BadInput(
+            f"Strategy '{acquisition.name}' searches no nearest neighbours, so recall has no use for it.",
+            "Leave recall out, or take the strategy 'typiclust'.",
+        )
+    require_index()
+    return typiclust(recall)
 
 
 def _check_needs(acquisition: Acquisition, supplied: frozenset[Need], class_count: int) -> None:
@@ -123,17 +146,28 @@ def _array(values: object, what: str) -> Shaped[np.ndarray, ...]:
     return found
 
 
-def _finite(values: object, what: str) -> Float64[Tensor, ...]:
-    found = _array(values, what).astype(np.float64)
-    bad = int((~np.isfinite(found)).sum())
+def _finite(values: object, what: str) -> Float[Tensor, ...]:
+    """Numbers as a tensor that shares their memory where it can; integers become float64."""
+    found = _array(values, what)
+    if found.dtype not in (np.float16, np.float32, np.float64) or not found.dtype.isnative:
+        found = found.astype(np.float64)
+    blocks = np.array_split(found, 1 + found.size // BLOCK) if found.ndim else [found]
+    bad = sum(int((~np.isfinite(block)).sum()) for block in blocks)
     if bad:
         raise BadInput(
             f"{counted(bad, 'number')} of {what} is NaN or infinite.", "Replace or leave out these rows."
         )
-    return torch.from_numpy(found)
+    with warnings.catch_warnings():
+        # A file that is mapped for reading only; nothing is written to it.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(found if min(found.strides, default=0) >= 0 else found.copy())
 
 
-def _features(values: object) -> Float64[Tensor, "N F"]:
+def _mean_of_passes(passes: Float[Tensor, "N M K"]) -> Float64[Tensor, "N K"]:
+    return torch.cat([part.double().mean(dim=1) for part in blocks_of(passes)])
+
+
+def _features(values: object) -> Float[Tensor, "N F"]:
     found = _finite(values, "features")
     if found.ndim != 2 or 0 in found.shape:
         raise BadInput(
@@ -143,7 +177,7 @@ def _features(values: object) -> Float64[Tensor, "N F"]:
     return found
 
 
-def _probabilities(values: object, count: int) -> Float64[Tensor, "N *M K"]:
+def _probabilities(values: object, count: int) -> Float[Tensor, "N *M K"]:
     found = _finite(values, "probabilities")
     if found.ndim not in (2, 3) or len(found) != count or found.shape[-1] < 2 or 0 in found.shape:
         raise BadInput(
@@ -151,7 +185,8 @@ def _probabilities(values: object, count: int) -> Float64[Tensor, "N *M K"]:
             f"{tuple(found.shape)}.",
             "Give one row an image, labelled images too.",
         )
-    sums = found.sum(dim=-1)
+    # float64: a sum in float16 is wrong by more than the rounding that is allowed.
+    sums = torch.cat([part.double().sum(dim=-1) for part in blocks_of(found)])
     if found.min() < 0 or (sums - 1).abs().max() > _ROUNDING:
         raise BadInput(
             f"Rows of probabilities must be non-negative and sum to one; found {float(found.min()):.3g} as the lowest "

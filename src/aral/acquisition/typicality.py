@@ -22,22 +22,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 
 from aral.acquisition.geometry import (
-    Features,
+    MOST_FITTED,
+    Stacked,
+    Vectors,
     cluster_medoids,
-    features_of,
-    k_means,
+    clusters_of,
+    filled_up,
+    fitted_note,
     labelled_features,
+    mean_of,
+    row_blocks,
+    rows_by_cluster,
     squared_distances,
-    unit_length,
+    vectors_of,
 )
 from aral.acquisition.interface import Choice, JointBatch, Need, PoolView, Scores
 from aral.acquisition.uncertainty import entropy_scores, graph_margin_scores
+from aral.neighbours import find_neighbours
 from aral.plural import counted
 from aral.randomness import Stream
 
@@ -45,25 +54,6 @@ Ranked: TypeAlias = tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]
 """Rows of one cluster and the score of each, the highest first."""
 
 # typiclust and centroids
-
-
-def clusters_of(
-    points: Features, clusters: int, most_fitted: int, stream: Stream
-) -> tuple[Int64[np.ndarray, " P"], int]:
-    """The cluster of each point by k-means, and from how many points the centres were computed.
-
-    With more points than ``most_fitted`` the centres are computed from so many random ones, and each point belongs to
-    the nearest centre.
-    """
-    if len(points) <= most_fitted:
-        return k_means(points, clusters, stream), len(points)
-    from sklearn.metrics import pairwise_distances_argmin
-
-    fitted = np.sort(stream.child("fitted").numpy().permutation(len(points))[:most_fitted])
-    part = points[fitted].astype(np.float32)
-    found = k_means(part, clusters, stream)
-    centres = np.stack([part[found == cluster].mean(axis=0) for cluster in np.unique(found)])
-    return pairwise_distances_argmin(points.astype(np.float32), centres).astype(np.int64), len(fitted)
 
 
 def fewest_labels_first(
@@ -82,21 +72,22 @@ def fewest_labels_first(
         n: how many.
         ranked: the rows of a cluster by their score, given the cluster and its rows.
     """
-    size = np.bincount(members, minlength=int(max(members.max(), labelled_members.max(initial=0))) + 1)
-    labels = np.bincount(labelled_members, minlength=size.size)
-    free = size.copy()
+    inside = rows_by_cluster(members)
+    labels = np.bincount(labelled_members, minlength=len(inside))
+    turns = [
+        (int(labels[cluster]), -rows.size, cluster, 0) for cluster, rows in enumerate(inside) if rows.size
+    ]
+    heapify(turns)
     found: dict[int, Ranked] = {}
     chosen, scores = [], []
     for _ in range(n):
-        # A cluster with nothing left comes last.
-        cluster = min(range(size.size), key=lambda c: (free[c] == 0, labels[c], -size[c], c))
+        count, size, cluster, place = heappop(turns)
         if cluster not in found:
-            found[cluster] = ranked(cluster, np.flatnonzero(members == cluster))
-        place = size[cluster] - free[cluster]
+            found[cluster] = ranked(cluster, inside[cluster])
         chosen.append(int(found[cluster][0][place]))
         scores.append(float(found[cluster][1][place]))
-        labels[cluster] += 1
-        free[cluster] -= 1
+        if place + 1 < -size:
+            heappush(turns, (count + 1, size, cluster, place + 1))
     return chosen, scores
 
 
@@ -113,37 +104,49 @@ class TypiClust:
         most_fitted: with more images than this, the centres are computed from so many random ones, and each image
             belongs to the nearest centre.
         most_compared: in a cluster of more images, neighbours are searched among so many random ones of them.
+        recall: below 1, neighbours in such a cluster are searched among all its images instead, by an index that finds
+            at least this share of them (:func:`aral.neighbours.find_neighbours`).
     """
 
     neighbours: int = 20
     most_clusters: int = 500
-    most_fitted: int = 20_000
+    most_fitted: int = MOST_FITTED
     most_compared: int = 5000
+    recall: float = 1.0
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows of different clusters, as long as there are enough."""
-        unlabelled = features_of(pool.unlabelled)
+        unlabelled = vectors_of(pool.unlabelled, Need.FEATURES)
         labelled = labelled_features(pool, unlabelled.shape[1])
         clusters = min(n + len(labelled), self.most_clusters, len(unlabelled))
-        members, fitted = clusters_of(
-            np.concatenate([unlabelled, labelled]), clusters, self.most_fitted, stream
-        )
-        order = np.argsort(stream.child("compared").uniform(pool.unlabelled.ids))
+        points = Stacked(unlabelled, labelled)
+        members, fitted = clusters_of(points, clusters, self.most_fitted, stream)
+        drawn = stream.child("compared").uniform(pool.unlabelled.ids)
         count = len(unlabelled)
 
+        recalls: list[float] = []
+
         def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
-            compared = order[members[order] == cluster][: self.most_compared]
+            if inside.size > self.most_compared and self.recall < 1:
+                single = torch.from_numpy(unlabelled.single(inside))
+                near = find_neighbours(single, self.neighbours, self.recall, stream.child("search", cluster))
+                recalls.append(near.recall)
+                return _most_typical_first(inside, near.distances)
+            compared = inside[np.argsort(drawn[inside])[: self.most_compared]]
             return self._by_typicality(unlabelled, inside, np.sort(compared))
 
         rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
         compared = int(np.bincount(members[:count])[members[rows]].max()) > self.most_compared
         parts = [f"centres from {fitted:,} random images"] if fitted < len(members) else []
-        parts += [f"neighbours among {self.most_compared:,} random images"] if compared else []
+        if recalls:
+            parts += [f"neighbours by an index with a recall of {min(recalls):.2f}"]
+        elif compared:
+            parts += [f"neighbours among {self.most_compared:,} random images"]
         note = f"; {', '.join(parts)}" if parts else ""
         return Choice.of(rows, scores, lambda score: f"typical of its cluster ({score:.2f}){note}")
 
     def _by_typicality(
-        self, features: Features, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
+        self, features: Vectors, rows: Int64[np.ndarray, " m"], compared: Int64[np.ndarray, " c"]
     ) -> Ranked:
         """Rows of one cluster and their typicality, highest first; neighbours are among the rows ``compared``."""
         if rows.size == 1:
@@ -152,13 +155,22 @@ class TypiClust:
 
         count = min(self.neighbours, compared.size - 1)
         finder = NearestNeighbors(n_neighbors=count + 1).fit(features[compared])
-        distances, _ = finder.kneighbors(features[rows])
+        distances = np.concatenate(
+            [
+                finder.kneighbors(features[rows[block]])[0]
+                for block in row_blocks(rows.size, features.shape[1])
+            ]
+        )
         # The first neighbour of a compared image is the image itself; the others have none to leave out.
         own = np.isin(rows, compared)[:, None]
-        nearest = np.where(own, distances[:, 1:], distances[:, :-1])
-        typicality = 1.0 / np.maximum(nearest.mean(axis=1), 1e-12)
-        best = np.argsort(-typicality, kind="stable")
-        return rows[best], typicality[best]
+        return _most_typical_first(rows, np.where(own, distances[:, 1:], distances[:, :-1]))
+
+
+def _most_typical_first(rows: Int64[np.ndarray, " m"], distances: Float[np.ndarray, "m k"]) -> Ranked:
+    """Rows by their typicality, given the distances of their neighbours."""
+    typicality = 1.0 / np.maximum(distances.mean(axis=1), 1e-12)
+    best = np.argsort(-typicality, kind="stable")
+    return rows[best], typicality[best]
 
 
 @dataclass(frozen=True)
@@ -174,26 +186,27 @@ class Centroids:
             belongs to the nearest centre.
     """
 
-    most_fitted: int = 20_000
+    most_fitted: int = MOST_FITTED
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows of different clusters, as long as there are enough."""
-        unlabelled = features_of(pool.unlabelled, Need.REPRESENTATION)
+        unlabelled = vectors_of(pool.unlabelled, Need.REPRESENTATION)
         labelled = labelled_features(pool, unlabelled.shape[1], Need.REPRESENTATION)
-        points, count = np.concatenate([unlabelled, labelled]), len(unlabelled)
+        points, count = Stacked(unlabelled, labelled), len(unlabelled)
         clusters = min(n + len(labelled), len(points), self.most_fitted)
         members, fitted = clusters_of(points, clusters, self.most_fitted, stream)
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
+        with_labelled = rows_by_cluster(members)
 
         def ranked(cluster: int, inside: Int64[np.ndarray, " m"]) -> Ranked:
-            centre = points[members == cluster].mean(axis=0, keepdims=True)
-            distances = np.sqrt(squared_distances(points[inside], centre))
+            centre = mean_of(points, with_labelled[cluster])
+            distances = np.sqrt(squared_distances(unlabelled.subset(inside), centre))
             best = np.lexsort((ties[inside], distances))
             return inside[best], -distances[best]
 
         rows, scores = fewest_labels_first(members[:count], members[count:], n, ranked)
         sizes = np.bincount(members)[members[rows]]
-        note = f"; centres from {fitted:,} random images" if fitted < len(points) else ""
+        note = fitted_note(fitted, len(points))
         reasons = tuple(
             f"near the centre of a cluster of {counted(int(size), 'image')}{note}" for size in sizes
         )
@@ -212,7 +225,7 @@ def typical_of_clusters(pool: PoolView, n: int, stream: Stream) -> Choice:
     """
     probabilities = pool.unlabelled.get(Need.CLUSTERS).double().numpy()
     clusters, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    features = unit_length(features_of(pool.unlabelled))
+    features = vectors_of(pool.unlabelled, Need.FEATURES, unit=True)
     ties = stream.child("ties").uniform(pool.unlabelled.ids)
     sizes = np.bincount(clusters, minlength=probabilities.shape[1]).astype(np.int64)
     chosen = {
@@ -223,37 +236,40 @@ def typical_of_clusters(pool: PoolView, n: int, stream: Stream) -> Choice:
         if quota
     }
     turns = [
-        (turn, -sizes[cluster], cluster) for cluster, rows in chosen.items() for turn in range(len(rows))
+        (turn, -sizes[cluster], cluster) for cluster, (rows, _) in chosen.items() for turn in range(len(rows))
     ]
-    rows = np.array([chosen[cluster][turn] for turn, _, cluster in sorted(turns)], dtype=np.int64)
-    reasons = tuple(_reason(int(sizes[clusters[row]])) for row in rows)
+    rows = np.array([chosen[cluster][0][turn] for turn, _, cluster in sorted(turns)], dtype=np.int64)
+    reasons = tuple(_reason(int(sizes[clusters[row]])) + chosen[int(clusters[row])][1] for row in rows)
     return Choice(rows, confidence[rows], reasons)
 
 
 def quotas(sizes: Int64[np.ndarray, " G"], n: int) -> Int64[np.ndarray, " G"]:
     """How many of n queries each cluster gets: equal numbers as far as it has images, larger clusters first."""
     found = np.zeros_like(sizes)
+    turns = [(0, -int(size), cluster) for cluster, size in enumerate(sizes) if size]
+    heapify(turns)
     for _ in range(n):
-        found[min(range(sizes.size), key=lambda g: (found[g] >= sizes[g], found[g], -sizes[g], g))] += 1
+        count, size, cluster = heappop(turns)
+        found[cluster] = count + 1
+        if count + 1 < -size:
+            heappush(turns, (count + 1, size, cluster))
     return found
 
 
 def _typical_of_one(
-    features: Features,
+    features: Vectors,
     confidence: Float[np.ndarray, " N"],
     ties: Float[np.ndarray, " N"],
     members: Int64[np.ndarray, " m"],
     count: int,
     stream: Stream,
-) -> list[int]:
-    """``count`` rows of one cluster, that of the largest part first."""
+) -> tuple[list[int], str]:
+    """``count`` rows of one cluster, that of the largest part first, and what reasons say of the clustering."""
     order = np.lexsort((ties[members], -confidence[members]))
     kept = members[np.sort(order[: max(count, members.size // 2)])]
-    medoids, _ = cluster_medoids(features[kept], count, ties[kept], stream)
-    rows = [int(kept[row]) for row in medoids]
+    medoids, _, note = cluster_medoids(features.subset(kept), count, ties[kept], stream)
     # Duplicates make fewer parts than were asked for; other images of the cluster fill up.
-    others = [int(row) for row in members[order] if row not in rows]
-    return rows + others[: count - len(rows)]
+    return filled_up(kept[medoids], members[order], count), note
 
 
 def _reason(size: int) -> str:
@@ -304,15 +320,13 @@ class TypicalUncertain:
         count = min(len(scores), max(n, round(candidates.share * len(scores))))
         order = np.lexsort((ties, -scores))[:count]
         uncertain = np.sort(order)
-        vectors = [unit_length(features_of(pool.unlabelled, space)[uncertain]) for space in candidates.spaces]
-        medoids, sizes = cluster_medoids(np.hstack(vectors), n, ties[uncertain], stream.child("clusters"))
-        rows = [int(uncertain[row]) for row in medoids]
+        vectors = vectors_of(pool.unlabelled, *candidates.spaces, unit=True).subset(uncertain)
+        medoids, sizes, note = cluster_medoids(vectors, n, ties[uncertain], stream.child("clusters"))
         # Duplicates make fewer clusters than were asked for; the most uncertain of the rest fill up.
-        others = [int(row) for row in order if row not in rows]
         return Choice.of(
-            (rows + others)[:n],
+            filled_up(uncertain[medoids], order, n),
             ([float(size) for size in sizes] + [1.0] * n)[:n],
-            lambda size: f"represents {counted(round(size), 'uncertain image')}",
+            lambda size: f"represents {counted(round(size), 'uncertain image')}{note}",
         )
 
     def _candidates(self, pool: PoolView) -> Candidates:
@@ -320,9 +334,14 @@ class TypicalUncertain:
         return self.with_few_labels if few and self.with_few_labels is not None else self.candidates
 
 
+def typiclust(recall: float) -> JointBatch:
+    """TypiClust whose neighbours in large clusters are searched with at least this recall; 1: as by its name."""
+    return JointBatch("typiclust", frozenset({Need.FEATURES}), TypiClust(recall=recall))
+
+
 ENTROPY_NEEDS = frozenset({Need.PROBABILITIES, Need.FEATURES})
 GRAPH_NEEDS = ENTROPY_NEEDS | {Need.PROPAGATED, Need.REPRESENTATION}
-TYPICLUST = JointBatch("typiclust", frozenset({Need.FEATURES}), TypiClust())
+TYPICLUST = typiclust(recall=1.0)
 CENTROIDS = JointBatch("centroids", frozenset({Need.REPRESENTATION}), Centroids())
 TYPICAL_CLUSTERS = JointBatch(
     "typical-clusters", frozenset({Need.CLUSTERS, Need.FEATURES}), typical_of_clusters

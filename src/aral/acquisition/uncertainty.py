@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from aral.acquisition.interface import Need, PoolView, Scores, TopScores, as_scores
+from aral.acquisition.interface import Need, PoolView, Scores, TopScores, scores_by_block
 from aral.margins import CONFIDENT_MARGIN, MIN_CONFIDENT_SHARE, margin_of
 from aral.randomness import Stream
 
@@ -34,18 +34,18 @@ def entropy(probabilities: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch"]
 
 def least_confidence_scores(pool: PoolView, stream: Stream) -> Scores:
     """1 − max p, between 0 and 1 − 1/K."""
-    return as_scores(1 - pool.unlabelled.get(Need.PROBABILITIES).double().amax(dim=1))
+    return scores_by_block(pool.unlabelled.get(Need.PROBABILITIES), lambda p: 1 - p.amax(dim=1))
 
 
 def margin_scores(pool: PoolView, stream: Stream) -> Scores:
     """Second highest minus highest probability, between −1 (confident) and 0 (two classes are equal)."""
-    best = pool.unlabelled.get(Need.PROBABILITIES).double().topk(2, dim=1).values
-    return as_scores(best[:, 1] - best[:, 0])
+    best = pool.unlabelled.get(Need.PROBABILITIES)
+    return scores_by_block(best, lambda p: p.topk(2, dim=1).values.diff(dim=1)[:, 0])
 
 
 def entropy_scores(pool: PoolView, stream: Stream) -> Scores:
     """H[p] of the one pass in nats, between 0 and log K; ``max-entropy`` averages over passes first."""
-    return as_scores(entropy(pool.unlabelled.get(Need.PROBABILITIES).double()))
+    return scores_by_block(pool.unlabelled.get(Need.PROBABILITIES), entropy)
 
 
 def graph_margin_scores(pool: PoolView, stream: Stream) -> Scores:
@@ -60,7 +60,7 @@ def graph_margin_scores(pool: PoolView, stream: Stream) -> Scores:
     used alone.
     """
     of_classifier = margin_scores(pool, stream)
-    propagated = as_scores(margin_of(pool.unlabelled.get(Need.PROPAGATED).double()))
+    propagated = scores_by_block(pool.unlabelled.get(Need.PROPAGATED), margin_of)
     if np.mean(np.abs(propagated) >= CONFIDENT_MARGIN) < MIN_CONFIDENT_SHARE:
         return of_classifier
     out_of_distribution = propagated <= -CONFIDENT_MARGIN
@@ -69,12 +69,14 @@ def graph_margin_scores(pool: PoolView, stream: Stream) -> Scores:
 
 def max_entropy_scores(pool: PoolView, stream: Stream) -> Scores:
     """H[p̄], nats, between 0 and log K."""
-    return as_scores(entropy(pool.unlabelled.get(Need.MC_PROBABILITIES).double().mean(dim=1)))
+    return scores_by_block(pool.unlabelled.get(Need.MC_PROBABILITIES), lambda p: entropy(p.mean(dim=1)))
 
 
 def variation_ratio_scores(pool: PoolView, stream: Stream) -> Scores:
     """1 − max p̄, between 0 and 1 − 1/K; ``vote-variation-ratio`` counts votes instead."""
-    return as_scores(1 - pool.unlabelled.get(Need.MC_PROBABILITIES).double().mean(dim=1).amax(dim=1))
+    return scores_by_block(
+        pool.unlabelled.get(Need.MC_PROBABILITIES), lambda p: 1 - p.mean(dim=1).amax(dim=1)
+    )
 
 
 ONE_PASS = frozenset({Need.PROBABILITIES})

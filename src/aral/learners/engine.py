@@ -383,6 +383,7 @@ class Engine(Learner):
             self._settings.neighbours,
             self._symmetric,
             stream.child("neighbours"),
+            recall=graph.recall,
         )
 
     def set_labels(self, labelled: LabelledSet, ood: Ids = NO_IDS) -> None:

@@ -109,6 +109,7 @@ class Graph(Settings):
 
     compare: Representation = "gradients"  # neighbours are nearest in oriented gradients, or in pixels
     components: int = Field(50, ge=1)  # … after reduction to this many principal components
+    recall: float = Field(1.0, gt=0, le=1)  # 1: exact search; below, approximate with at least this recall
 
 
 class Ramp(Settings):

@@ -20,6 +20,7 @@ from torch import Tensor
 from aral.data.augmentation import occurrences
 from aral.data.batches import gather
 from aral.margins import margin_of
+from aral.neighbours import Neighbours, find_neighbours
 from aral.randomness import Stream
 from aral.representations.components import half_whitened, leading_components, principal_components
 from aral.representations.gradients import gradient_features
@@ -37,7 +38,6 @@ ALPHA = 0.99
 ITERATIONS = 100
 """Iterations of label propagation; what takes more has lost all but a hundredth of its weight."""
 
-_CHUNK_BYTES = 2**28
 _EIGENVECTOR_TOLERANCE = 1e-4
 _SMALLEST_FOR_LANCZOS = 200
 
@@ -53,6 +53,8 @@ class NeighbourGraph:
         symmetric: the range of its batches, [-1, 1] or [0, 1].
         stream: decides the randomised decompositions and k-means.
         links: how many neighbours an image is linked to for clustering and label propagation.
+        recall: 1: neighbours are searched exactly; below 1 approximately, so many of them being found
+            (:func:`aral.neighbours.find_neighbours`).
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class NeighbourGraph:
         symmetric: bool,
         stream: Stream,
         links: int = 10,
+        recall: float = 1.0,
     ) -> None:
         self._pool = pool
         self._representation: Representation = representation
@@ -72,6 +75,7 @@ class NeighbourGraph:
         self._symmetric = symmetric
         self._stream = stream
         self._links = links
+        self._recall = recall
         self._cluster = lru_cache(maxsize=1)(self._cluster_uncached)
         self._propagate = lru_cache(maxsize=1)(self._propagate_uncached)
 
@@ -82,7 +86,12 @@ class NeighbourGraph:
     @cached_property
     def neighbour_ids(self) -> Int64[np.ndarray, "N k"]:
         """Ids of the neighbours of each image of the pool, in order of id, the nearest first."""
-        return self._pool.ids[self._nearest[0][:, : self._neighbours]]
+        return self._pool.ids[self._nearest.rows[:, : self._neighbours]]
+
+    @property
+    def recall(self) -> float:
+        """The share of the true neighbours that were found; 1 of an exact search."""
+        return self._nearest.recall
 
     def neighbour_batch(self, ids: Ids, stream: Stream) -> UnlabelledBatch:
         """For each image one of its neighbours, all with equal probability.
@@ -125,15 +134,16 @@ class NeighbourGraph:
         return half_whitened(found)
 
     @cached_property
-    def _nearest(self) -> tuple[Int64[np.ndarray, "N k"], Float64[np.ndarray, "N k"]]:
+    def _nearest(self) -> Neighbours:
         if len(self._pool) == 1:
-            return np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1))
-        return nearest_neighbours(self._vectors, max(self._neighbours, self._links))
+            return Neighbours(np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1)), 1.0)
+        count = max(self._neighbours, self._links)
+        return find_neighbours(self._vectors, count, self._recall, self._stream.child("search"))
 
     @cached_property
     def _affinity(self) -> sparse.csr_matrix:
-        rows, distances = (part[:, : self._links] for part in self._nearest)
-        return affinity_matrix(rows, distances)
+        nearest = self._nearest
+        return affinity_matrix(nearest.rows[:, : self._links], nearest.distances[:, : self._links])
 
     def _cluster_uncached(self, count: int) -> Int64[np.ndarray, " N"]:
         return spectral_clusters(self._affinity, count, self._stream.child("communities"))
@@ -171,36 +181,6 @@ class PropagatedLabels:
     def share_confident(self, margin: float) -> float:
         """The share of the pool whose :func:`aral.margins.margin_of` is at least ``margin``."""
         return float((self._margins >= margin).double().mean())
-
-
-def nearest_neighbours(
-    features: Float[Tensor, "N F"], count: int
-) -> tuple[Int64[np.ndarray, "N k"], Float64[np.ndarray, "N k"]]:
-    """The rows of each row's nearest other rows, and their Euclidean distances, the nearest first.
-
-    Exact, by blocks of distances that fit into a quarter of a gigabyte: about half a minute for 60,000 images
-    on one core, four times as long for twice as many. A row is never its own neighbour; its exact duplicates
-    are.
-
-    Args:
-        features: finite numbers, at least two rows.
-        count: k; fewer when there are fewer other rows.
-    """
-    total = len(features)
-    count = min(count, total - 1)
-    squares = (features * features).sum(dim=1)
-    rows = max(1, _CHUNK_BYTES // (4 * total))
-    found, lengths = [], []
-    for start in range(0, total, rows):
-        block = features[start : start + rows]
-        # |a − b|² without |a|², which does not change the order of a row.
-        distances = torch.addmm(squares[None], block, features.T, alpha=-2.0)
-        own = torch.arange(len(block))
-        distances[own, start + own] = torch.inf
-        nearest = distances.topk(count, dim=1, largest=False)
-        found.append(nearest.indices)
-        lengths.append((nearest.values + squares[start : start + rows, None]).clamp(min=0).sqrt())
-    return torch.cat(found).numpy(), torch.cat(lengths).double().numpy()
 
 
 def affinity_matrix(
