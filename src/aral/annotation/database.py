@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from aral.annotation.database_address import Address
 from aral.annotation.layout import SCHEMA
 from aral.loop.database import Database, is_read_only
 
@@ -81,10 +82,12 @@ class ProjectDatabase:
     Args:
         writer: executes transactions.
         reader: executes queries; the same one where nothing can be written.
+        address: of a database on a server; None for a file.
     """
 
-    def __init__(self, writer: Session, reader: Session) -> None:
+    def __init__(self, writer: Session, reader: Session, address: Address | None = None) -> None:
         self.read_only = writer.read_only
+        self.address = address
         self._write_lock, self._read_lock = RLock(), RLock()
         self._writer, self._reader = writer, reader
 

@@ -1,7 +1,6 @@
-"""The tables of a project on a Postgres server: the address, the connection, and what its errors mean.
+"""The tables of a project on a Postgres server: the connection, its locks, and what its errors mean.
 
-Each project has a schema of its own, named after the project's identity; its folder remembers the address and the
-identity in ``database.json``. Passwords are never stored: libpq reads them from ``PGPASSWORD`` or ``~/.pgpass``.
+Each project has a schema of its own, named after the project's identity.
 
 Transactions that write hold one advisory lock of the project, so that one of them runs at a time, as in SQLite. A
 lost connection is made again: by the next transaction, or at once where only a query was lost.
@@ -9,31 +8,32 @@ lost connection is made again: by the next transaction, or at once where only a 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aral.annotation.database import PATIENCE_SECONDS, Connection, Cursor, ProjectDatabase, Values
+from aral.annotation.database_address import (
+    ADDRESS_NAME,
+    Address,
+    load_driver,
+    message_of,
+    remember,
+    remembered_address,
+)
 from aral.annotation.layout import MIGRATIONS as FILE_MIGRATIONS
 from aral.annotation.layout import SCHEMA
 from aral.annotation.postgres_layout import FIRST_LAYOUT, MIGRATIONS
-from aral.durable import write_file
 from aral.errors import BadInput, RunFailed
 
 if TYPE_CHECKING:
     import psycopg
-
-ADDRESS_NAME = "database.json"
-"""In the project's folder, where its database is on a server."""
 
 LAYOUT = len(FILE_MIGRATIONS)
 OLDEST_SERVER = 120000
@@ -43,90 +43,12 @@ CONNECT_SECONDS = 10
 GONE_SECONDS = 30
 """After so long without a sign of a client the server ends its connection, with its transaction and its locks."""
 
-_SECRETS = ("password", "sslpassword")
 _PARTS = re.compile(r"'[^']*'|\?(\d*)|:([a-z_]+)")
 _T = TypeVar("_T")
 
 
 class ConnectionLost(RunFailed):
     """The connection to the server was lost, or it cannot be reached; it is made again when it is needed."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a project's database is on a server.
-
-    Attributes:
-        parameters: of libpq, such as ``host`` and ``dbname``, without any password.
-        identity: of the project, 16 hexadecimal digits; empty in an address that a user has given.
-    """
-
-    parameters: Mapping[str, str]
-    identity: str = ""
-
-    def __str__(self) -> str:
-        given = self.parameters
-        user = f"{given['user']}@" if "user" in given else ""
-        port = f":{given['port']}" if "port" in given else ""
-        host = given.get("host", given.get("service", "localhost"))
-        return f"{user}{host}{port}/{given.get('dbname', given.get('user', ''))}"
-
-    @property
-    def schema(self) -> str:
-        """The schema with the project's tables."""
-        return f"aral_{self.identity}"
-
-    def lock(self, name: str) -> int:
-        """The number of one of the project's advisory locks, 64 bits with a sign."""
-        digest = hashlib.sha256(f"{self.identity} {name}".encode()).digest()
-        return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def parse_address(text: str) -> Address:
-    """An address that a user has given: ``postgresql://user@host:port/name``, or another form that libpq knows.
-
-    Raises:
-        BadInput: it is none, it holds a password, or psycopg is missing.
-    """
-    driver = _driver()
-    if "://" not in text and "=" not in text:
-        raise BadInput(f"'{text}' is no address of a database.", "Give postgresql://USER@HOST/NAME.")
-    try:
-        found = driver.conninfo.conninfo_to_dict(text)
-    except driver.Error as error:
-        raise BadInput(
-            f"The address of the database cannot be read: {_message(error)}",
-            "Give postgresql://USER@HOST/NAME.",
-        ) from error
-    if any(name in found for name in _SECRETS):
-        raise BadInput(
-            "The address of the database holds a password, which other users of this machine could see.",
-            "Leave it out, and put it into ~/.pgpass or PGPASSWORD.",
-        )
-    return Address({name: str(value) for name, value in found.items() if value is not None})
-
-
-def remembered_address(folder: Path) -> Address | None:
-    """The address that a project's folder remembers; None for one with an SQLite file.
-
-    Raises:
-        BadInput: the file with the address is damaged.
-    """
-    path = folder / ADDRESS_NAME
-    try:
-        stored = json.loads(path.read_bytes())
-        return Address(
-            {str(name): str(value) for name, value in stored["address"].items()}, stored["identity"]
-        )
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error}.", "Check its permissions.") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadInput(
-            f"{path} is damaged: it holds no address of a database.",
-            "Put back a copy of it. It is an object with 'address' and 'identity': the schema is aral_IDENTITY.",
-        ) from error
 
 
 def open_schema(folder: Path, given: Address | None, create: bool) -> ProjectDatabase:
@@ -156,23 +78,18 @@ def open_schema(folder: Path, given: Address | None, create: bool) -> ProjectDat
         )
     server = _Server(address)
     if remembered is None:
-        _remember(folder, address)  # first: a schema whose folder does not know it could not be found again
+        remember(folder, address)  # first: a schema whose folder does not know it could not be found again
     try:
         _prepare(server, create and trace is None)
         if remembered is not None and remembered != address and create:
-            _remember(folder, address)
+            remember(folder, address)
     except BaseException:
         server.close()
         if remembered is None:
             (folder / ADDRESS_NAME).unlink(missing_ok=True)
         raise
     server.read_only = not (os.access(folder, os.W_OK) and server.may_write())
-    return ProjectDatabase(server, _Server(address, server.read_only))
-
-
-def _remember(folder: Path, address: Address) -> None:
-    stored = {"address": dict(address.parameters), "identity": address.identity}
-    write_file(folder / ADDRESS_NAME, json.dumps(stored, indent=2).encode(), private=True)
+    return ProjectDatabase(server, _Server(address, server.read_only), address)
 
 
 class _Statements:
@@ -217,7 +134,7 @@ def in_postgres_notation(statement: str) -> tuple[str, tuple[str | int, ...]]:
 
 
 def _ordered(names: Sequence[str | int], values: Values) -> list[Any]:
-    return [values[name] for name in names]  # type: ignore[call-overload,index]
+    return [values[name] for name in names]  # type: ignore[index]
 
 
 class _Server:
@@ -231,7 +148,7 @@ class _Server:
     def __init__(self, address: Address, read_only: bool = False) -> None:
         self.address = address
         self.read_only = read_only
-        self._driver = _driver()
+        self._driver = load_driver()
         self._process = os.getpid()
         self._closed = False
         self._statements: _Statements | None = None
@@ -372,6 +289,14 @@ class _Server:
         idle = self._driver.pq.TransactionStatus.IDLE
         return not self._connection.closed and self._connection.info.transaction_status != idle
 
+    def answers(self) -> bool:
+        """Whether the connection that was made first still lasts."""
+        try:
+            self._connection.execute("SELECT 1")
+        except self._driver.Error:
+            return False
+        return True
+
     def may_write(self) -> bool:
         """Whether the user may change the project's tables."""
         statement = """SELECT has_table_privilege('answers', 'INSERT') AND has_table_privilege('images', 'UPDATE')
@@ -391,9 +316,9 @@ class _Server:
             driver.DataError,
             driver.errors.ProgramLimitExceeded,
         ) as error:
-            raise BadInput(f"A value cannot be stored: {_message(error)}.") from error
+            raise BadInput(f"A value cannot be stored: {message_of(error)}.") from error
         except driver.IntegrityError as error:
-            raise BadInput(f"The database {self.address} refuses a value: {_message(error)}.") from error
+            raise BadInput(f"The database {self.address} refuses a value: {message_of(error)}.") from error
         except driver.Error as error:
             raise self._failure(error) from error
 
@@ -417,16 +342,58 @@ class _Server:
             )
         if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
             return BadInput(
-                f"The database {address} refuses: {_message(error)}.", "Ask its owner for the missing right."
+                f"The database {address} refuses: {message_of(error)}.",
+                "Ask its owner for the missing right.",
             )
         if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
             return RunFailed(
-                f"The tables of the project are gone from the database {address}: {_message(error)}.",
+                f"The tables of the project are gone from the database {address}: {message_of(error)}.",
                 f"Put back a backup of its schema {address.schema}.",
             )
         if isinstance(error, self._driver.ProgrammingError | self._driver.InterfaceError):
             return error  # of this program
-        return RunFailed(f"The database {address} cannot be used: {_message(error)}.", "Send it again.")
+        return RunFailed(f"The database {address} cannot be used: {message_of(error)}.", "Send it again.")
+
+
+# Locks
+
+
+class ServerLock:
+    """One process at a time, on all machines: an advisory lock that the server releases when its holder is gone.
+
+    Args:
+        address: of the project.
+        name: locks of different names are independent.
+    """
+
+    def __init__(self, address: Address, name: str) -> None:
+        self._number = address.lock(name)
+        self._server = _Server(address)
+
+    def take(self) -> bool:
+        """Take the lock if nobody holds it; whether this lock holds it now."""
+        return bool(self._server.rows(f"SELECT pg_try_advisory_lock({self._number})")[0][0])
+
+    def is_held(self) -> bool:
+        """Whether this lock still is held: its connection lasts."""
+        return self._server.answers()
+
+    def release(self) -> None:
+        """Release the lock; a second call does nothing."""
+        self._server.close()
+
+
+def is_locked(database: ProjectDatabase, name: str) -> bool:
+    """Whether a process holds a lock of a project on a server."""
+    assert database.address is not None
+    number = database.address.lock(name) % 2**64
+    (count,) = database.row(
+        """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND CAST(classid AS BIGINT) = ? AND CAST(objid AS BIGINT) = ?""",
+        (number >> 32, number % 2**32),
+    )
+    return bool(count)
 
 
 # Opening
@@ -486,23 +453,6 @@ def _layout(connection: Connection, address: Address) -> int:
     return layout
 
 
-def _driver() -> Any:
-    """psycopg.
-
-    Raises:
-        BadInput: it is not installed.
-    """
-    try:
-        import psycopg
-        import psycopg.conninfo
-    except ImportError as error:
-        raise BadInput(
-            "Projects on a Postgres server need psycopg, which cannot be loaded.",
-            "Install it: pip install 'aral[postgres]'",
-        ) from error
-    return psycopg
-
-
 def _adapt(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     """Store and read values as SQLite does: truth as 0 and 1, sums of integers as integers."""
     from psycopg.adapt import Loader
@@ -534,7 +484,7 @@ def _adapt(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
 def _refusal(address: Address, error: Exception) -> BadInput | ConnectionLost:
     """Why a connection was not made."""
-    said = _message(error)
+    said = message_of(error)
     if "password" in said:
         return BadInput(
             f"The server of the database {address} refuses the password: {said}.",
@@ -551,10 +501,3 @@ def _refusal(address: Address, error: Exception) -> BadInput | ConnectionLost:
         f"The server of the database {address} cannot be reached: {said}.",
         "Check that it runs and run the same command again.",
     )
-
-
-def _message(error: BaseException) -> str:
-    """What the server said, as one line."""
-    diagnosis = getattr(error, "diag", None)
-    said = getattr(diagnosis, "message_primary", None) or str(error)
-    return " ".join(said.split()).rstrip(".")

@@ -20,13 +20,14 @@ from aral.annotation.database import (
     read_setting,
     write_setting,
 )
+from aral.annotation.database_address import ADDRESS_NAME, Address, parse_address, remembered_address
 from aral.annotation.estimate import EstimateSet, set_seed
 from aral.annotation.grid import Grid
 from aral.annotation.images import Images
 from aral.annotation.import_units import LabelImports
 from aral.annotation.labels import LabelCounts, Labels
 from aral.annotation.models import ModelRecord, Models
-from aral.annotation.postgres import ADDRESS_NAME, Address, open_schema, parse_address, remembered_address
+from aral.annotation.postgres import open_schema
 from aral.annotation.predictions import Predictions
 from aral.annotation.queue import Queue
 from aral.annotation.searches import Searches
@@ -38,6 +39,7 @@ from aral.annotation.settings import (
     read_settings,
     write_settings,
 )
+from aral.annotation.worker_lock import WorkerLock
 from aral.errors import BadInput
 
 FOLDER_NAME = ".aral"
@@ -104,6 +106,7 @@ class Project:
         label_imports: the imports of labels, and their undo.
         models: the trained models and the state of the training worker.
         searches: searches of images by words.
+        worker: which process is the training worker.
     """
 
     def __init__(self, folder: Path, photos: Path, database: ProjectDatabase) -> None:
@@ -122,6 +125,7 @@ class Project:
         self.label_imports = LabelImports(database, self.predictions)
         self.models = Models(database)
         self.searches = Searches(database)
+        self.worker = WorkerLock(database, folder)
         self._database = database
 
     @staticmethod
@@ -224,6 +228,11 @@ class Project:
     def read_only(self) -> bool:
         """Whether nothing can be changed, because there is no write access to the folder or its disk."""
         return self._database.read_only
+
+    @property
+    def server(self) -> str:
+        """The database on a server, for messages; empty for a project with an SQLite file."""
+        return "" if self._database.address is None else str(self._database.address)
 
     def changes(self) -> int:
         """A counter of all changes but those of leases and predictions; pages and the trainer poll it."""

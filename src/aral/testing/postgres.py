@@ -138,7 +138,7 @@ class PostgresServer:
         )
 
     def _answers(self) -> bool:
-        asked = [self._programs / "pg_isready", "-q", "-h", self._folder]
+        asked = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder)]
         return subprocess.run(asked, check=False, timeout=START_SECONDS).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> str:
