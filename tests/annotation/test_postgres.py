@@ -167,7 +167,7 @@ def test_another_database_or_folder_is_never_written_to(
 def test_a_project_with_a_file_stays_with_it(photos: Path, database: str) -> None:
     save_pictures(photos, 1)
     Project.create_or_open(photos).close()
-    with pytest.raises(BadInput, match="is in project.sqlite"):
+    with pytest.raises(BadInput, match=r"is in project\.sqlite"):
         Project.create_or_open(photos, database=database)
     remembered(photos).write_text("{}")
     with pytest.raises(BadInput, match="ambiguous"):
@@ -337,7 +337,7 @@ def test_a_server_that_is_down_is_named_until_it_is_back(own_server: PostgresSer
         project.images.sync()
         own_server.stop()
         for _ in range(2):
-            with pytest.raises(ConnectionLost, match="cannot be reached|was lost"):
+            with pytest.raises(ConnectionLost, match=r"cannot be reached|was lost"):
                 project.annotations.append(answer_event(1, 0, key="kept"))
             with pytest.raises(ConnectionLost):
                 project.labels.counts()

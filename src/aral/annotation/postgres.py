@@ -31,6 +31,7 @@ from aral.annotation.layout import MIGRATIONS as FILE_MIGRATIONS
 from aral.annotation.layout import SCHEMA
 from aral.annotation.postgres_layout import FIRST_LAYOUT, MIGRATIONS
 from aral.errors import BadInput, RunFailed
+from aral.loop.lock import FolderLock
 
 if TYPE_CHECKING:
     import psycopg
@@ -63,33 +64,57 @@ def open_schema(folder: Path, given: Address | None, create: bool) -> ProjectDat
         BadInput: the server refuses, the database is not that of the project, or it has a newer layout.
         RunFailed: the server cannot be reached.
     """
-    remembered = remembered_address(folder)
-    if remembered is None and given is None:
+    if remembered_address(folder) is not None:
+        return _open_remembered(folder, given, create)
+    if given is None:
         raise BadInput(f"{folder} remembers no database.", "Give one with --database.")
-    identity = secrets.token_hex(8) if remembered is None else remembered.identity
-    chosen = given if given is not None else remembered
-    assert chosen is not None
-    address = Address(chosen.parameters, identity)
-    trace = next((file for pattern in SCHEMA.traces for file in folder.glob(pattern)), None)
-    if remembered is None and trace is not None:
+    # One process starts a project; a second one would start another schema.
+    lock = FolderLock(folder, "database.lock", "The project in", seconds=PATIENCE_SECONDS)
+    try:
+        started = remembered_address(folder) is None
+        if started:
+            _start(folder, given)
+        try:
+            return _open_remembered(folder, given, create)
+        except BaseException:
+            if started:
+                (folder / ADDRESS_NAME).unlink(missing_ok=True)
+            raise
+    finally:
+        lock.release()
+
+
+def _start(folder: Path, given: Address) -> None:
+    """Remember the address of a new project, before there is a schema that could not be found again without it."""
+    trace = _trace(folder)
+    if trace is not None:
         raise BadInput(
             f"{folder / ADDRESS_NAME} is missing, but {trace} is there: the project is not started again over it.",
             f"Put back a copy of {ADDRESS_NAME}.",
         )
-    server = _Server(address)
-    if remembered is None:
-        remember(folder, address)  # first: a schema whose folder does not know it could not be found again
+    remember(folder, Address(given.parameters, secrets.token_hex(8)))
+
+
+def _trace(folder: Path) -> Path | None:
+    """A file that shows that the database of a folder held something; None if there is none."""
+    return next((file for pattern in SCHEMA.traces for file in folder.glob(pattern)), None)
+
+
+def _open_remembered(folder: Path, given: Address | None, create: bool) -> ProjectDatabase:
+    """Open the remembered database, or the same project at the given address, which is remembered then."""
+    remembered = remembered_address(folder)
+    assert remembered is not None
+    address = remembered if given is None else Address(given.parameters, remembered.identity)
+    writer = _Server(address)
     try:
-        _prepare(server, create and trace is None)
-        if remembered is not None and remembered != address and create:
+        _prepare(writer, create and _trace(folder) is None)
+        if create and address != remembered:
             remember(folder, address)
+        writer.read_only = not (os.access(folder, os.W_OK) and writer.may_write())
+        return ProjectDatabase(writer, _Server(address, writer.read_only), address)
     except BaseException:
-        server.close()
-        if remembered is None:
-            (folder / ADDRESS_NAME).unlink(missing_ok=True)
+        writer.close()
         raise
-    server.read_only = not (os.access(folder, os.W_OK) and server.may_write())
-    return ProjectDatabase(server, _Server(address, server.read_only), address)
 
 
 class _Statements:
@@ -412,19 +437,19 @@ def _prepare(server: _Server, create: bool) -> None:
             f"The database {address} has the encoding {encoding}.",
             "Create one with UTF8: createdb --encoding UTF8 --template template0 NAME",
         )
-    (exists,) = server.rows("SELECT count(*) FROM pg_namespace WHERE nspname = ?", (address.schema,))[0]
-    if not exists and not create:
+    with server.reading() as connection:
+        layout = _layout(connection, address)
+    if layout == LAYOUT:
+        return
+    if not layout and not create:
         raise BadInput(
             f"The database {address} has no schema {address.schema}: the project is not there.",
             "Check the address, or put back a backup of the schema.",
         )
-    with server.transaction() as connection:  # two processes may come here at once
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {address.schema}")
-        (tables,) = connection.execute(
-            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ?",
-            (address.schema,),
-        ).fetchone()
-        layout = _layout(connection, address) if tables else 0
+    with server.transaction() as connection:
+        if not layout:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {address.schema}")
+        layout = _layout(connection, address)  # again: two processes may come here at once
         for number in range(max(layout + 1, FIRST_LAYOUT), LAYOUT + 1):
             for statement in MIGRATIONS[number - FIRST_LAYOUT]:
                 connection.execute(statement)
@@ -435,7 +460,13 @@ def _prepare(server: _Server, create: bool) -> None:
 
 
 def _layout(connection: Connection, address: Address) -> int:
-    """The layout of a schema that holds this project."""
+    """The layout of a schema that holds this project; 0 where it is missing or empty."""
+    (tables,) = connection.execute(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ?",
+        (address.schema,),
+    ).fetchone()
+    if not tables:
+        return 0
     known = connection.execute("SELECT to_regclass(?)", (f"{address.schema}.project",)).fetchone()[0]
     rows = connection.execute("SELECT identity, layout FROM project").fetchall() if known else []
     if [identity for identity, _ in rows] != [address.identity]:

@@ -23,11 +23,13 @@ _SETTINGS = """
 listen_addresses = ''
 max_connections = 60
 shared_buffers = 16MB
+wal_level = minimal
+max_wal_senders = 0
+"""
+_WITHOUT_FLUSH = """
 fsync = off
 full_page_writes = off
 autovacuum = off
-wal_level = minimal
-max_wal_senders = 0
 """
 _ACCESS = f"""
 local all {STRICT_USER} scram-sha-256
@@ -47,15 +49,17 @@ def find_programs() -> Path | None:
 class PostgresServer:
     """A server with one empty database; started when the context is entered, deleted when it is left.
 
-    Postgres refuses to run as root, so for root it runs as another user. Nothing is flushed to the disk: what a killed
-    process has written is kept by the operating system.
+    Postgres refuses to run as root, so for root it runs as another user.
 
     Args:
         programs: of :func:`find_programs`.
+        flush: flush every commit to the disk, against a power failure. What a killed process has written is kept by
+            the operating system either way.
     """
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, flush: bool = False) -> None:
         self._programs = programs
+        self._settings = _SETTINGS if flush else _SETTINGS + _WITHOUT_FLUSH
         self._user = _other_user() if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="aral-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +70,7 @@ class PostgresServer:
         data = self._folder / "data"
         self._run("initdb", "-D", str(data), "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
         with (data / "postgresql.conf").open("a") as file:
-            file.write(f"{_SETTINGS}unix_socket_directories = '{self._folder}'\n")
+            file.write(f"{self._settings}unix_socket_directories = '{self._folder}'\n")
         (data / "pg_hba.conf").write_text(_ACCESS)
         self.start()
         self.execute(f"CREATE ROLE {STRICT_USER} LOGIN PASSWORD '{STRICT_PASSWORD}'")
