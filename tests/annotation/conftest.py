@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from aral.annotation import ModelRecord, Project
-from aral.testing import PostgresServer, find_programs, save_noise
+from aral.testing import PostgresServer, save_noise
 
 MakeProject = Callable[..., Project]
 
@@ -35,25 +34,11 @@ ON_BOTH = (
 )
 """Modules whose tests run on SQLite and on Postgres, but for those with the mark ``sqlite``."""
 
-MISSING = (
-    "Tests of projects on a Postgres server need its programs. Debian and Ubuntu as root: apt-get install postgresql. "
-    "Without them they are skipped, but where CI=true is set they fail."
-)
-
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
     if both and "database" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("sqlite"):
         metafunc.parametrize("database", ["sqlite", "postgres"], indirect=True)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    programs = find_programs()
-    if programs is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
-    with PostgresServer(programs) as server:
-        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import shutil
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,12 @@ from aral.testing import (
     PostgresServer,
     answer_cards,
     answer_event,
-    find_programs,
     project_database,
     project_rows,
     save_digits,
 )
 from aral.testing.postgres import STRICT_PASSWORD, STRICT_USER
-from tests.annotation.conftest import MISSING, label_map, save_pictures
+from tests.annotation.conftest import label_map, save_pictures
 from tests.annotation.test_concurrency import assert_views_agree, end, forked
 
 
@@ -39,16 +37,6 @@ from tests.annotation.test_concurrency import assert_views_agree, end, forked
 def database(postgres: PostgresServer) -> str:
     """The address of the database of new projects: on the server."""
     return postgres.address()
-
-
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    """A server that a test may kill."""
-    programs = find_programs()
-    if programs is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
-    with PostgresServer(programs) as server:
-        yield server
 
 
 def remembered(photos: Path) -> Path:
