@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import struct
 import time
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aral.annotation import Project, examine, status, write_options
+from aral.annotation import ImportedLabel, Project, Provenance, examine, status, write_options
 from aral.annotation.database_address import ADDRESS_NAME
 from aral.annotation.layout import MIGRATIONS
+from aral.annotation.moving import TABLES, move_to_file, move_to_server
 from aral.annotation.postgres import ConnectionLost, in_postgres_notation
 from aral.annotation.postgres_layout import FIRST_LAYOUT
 from aral.annotation.postgres_layout import MIGRATIONS as SERVER_MIGRATIONS
 from aral.annotation.training_worker import train
 from aral.errors import BadInput, RunFailed, Stopped
+from aral.loop.database import migrate
 from aral.testing import (
     TINY_TRAINING,
     PostgresServer,
@@ -29,7 +34,7 @@ from aral.testing import (
     save_digits,
 )
 from aral.testing.postgres import STRICT_PASSWORD, STRICT_USER
-from tests.annotation.conftest import label_map, save_pictures
+from tests.annotation.conftest import label_map, predict, save_pictures
 from tests.annotation.test_concurrency import assert_views_agree, end, forked
 
 
@@ -421,3 +426,75 @@ def test_a_worker_of_another_machine_trains(
         assert newest is not None and (project.folder / newest.folder).is_dir()
         assert project.models.training_state().phase == "off"
         assert project.predictions.get(1) is not None
+
+
+# Moving
+
+
+def dump(project: Project) -> dict[str, list[tuple[object, ...]]]:
+    """All rows that a move copies."""
+    with project_database(project) as opened:
+        return {
+            table: sorted(opened.rows(f"SELECT {', '.join(columns_of(table))} FROM {table}"), key=repr)
+            for table in TABLES
+            if table != "settings"
+        }
+
+
+def columns_of(table: str) -> list[str]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        migrate(connection, MIGRATIONS)
+        return [column[0] for column in connection.execute(f"SELECT * FROM {table}").description]
+
+
+def test_a_project_moves_to_a_server_and_back(photos: Path, database: str) -> None:
+    save_pictures(photos, 12)
+    (photos / "copy.png").write_bytes((photos / "000.png").read_bytes())
+    (photos / "bad.png").write_bytes(b"no image")
+    with Project.create_or_open(photos, class_names=("cat", "dog", "owl"), budget=9) as project:
+        project.images.sync()
+        for number in range(6):
+            project.annotations.append(answer_event(number, number % 3))
+        project.annotations.append(answer_event(2, "undo"))
+        project.classes.merge(0, 2, "Ann")
+        predict(project, {number: number / 12 for number in range(12)})
+        project.models.set_generated_images(1, b"\xff\xd8 picture")
+        project.queue.replace(0, np.arange(5), np.ones(5), ["why"] * 5, "margin", np.arange(7, 9))
+        project.queue.next_cards("Bob", 3)
+        imported = Provenance(None, "import", None)
+        project.label_imports.record("x.csv", [ImportedLabel(8, "Zoe", "class", "fox", imported)])
+        project.label_imports.undo()
+        before, labels, settings = dump(project), label_map(project), project.settings.get()
+        with (
+            pytest.raises(BadInput, match="training worker of the project"),
+            project.worker.hold(lambda: True),
+        ):
+            move_to_server(photos, database)
+    done = move_to_server(photos, database)
+    assert done.answers == 9 and Path(done.kept).is_file()
+    with Project.create_or_open(photos) as project:
+        assert project.server
+        assert (dump(project), label_map(project), project.settings.get()) == (
+            {**before, "counters": dump(project)["counters"]},
+            labels,
+            settings,
+        )
+        with pytest.raises(BadInput, match="already"):
+            move_to_server(photos, database)
+        assert project.annotations.append(answer_event(7, 1)).seq == 10
+    assert move_to_file(photos).answers == 10
+    with Project.create_or_open(photos) as project:
+        assert not project.server and label_map(project) == {**labels, 7: 1}
+        assert project.annotations.append(answer_event(8, 1)).seq == 11
+
+
+def test_a_move_that_fails_leaves_the_project_where_it_is(photos: Path, database: str) -> None:
+    save_pictures(photos, 1)
+    with Project.create_or_open(photos, class_names=("nul\0inside",)) as project:
+        project.images.sync()
+    with pytest.raises(BadInput, match="cannot be stored"):
+        move_to_server(photos, database)
+    with pytest.raises(BadInput, match="already"):
+        move_to_file(photos)
+    with Project.open(photos) as project:
+        assert not project.server and project.classes.all()[0].name == "nul\0inside"

@@ -37,6 +37,10 @@ class Cursor(Protocol):
     def rowcount(self) -> int:
         """How many rows the statement changed."""
 
+    @property
+    def description(self) -> Any:
+        """A tuple for each column, which begins with its name."""
+
     def fetchone(self) -> Any:
         """The next row as a tuple; None after the last."""
 

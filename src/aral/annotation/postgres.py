@@ -84,6 +84,22 @@ def open_schema(folder: Path, given: Address | None, create: bool) -> ProjectDat
         lock.release()
 
 
+def make_schema(address: Address) -> ProjectDatabase:
+    """Make the schema of a project and open it; no folder remembers it yet.
+
+    Raises:
+        BadInput: the server refuses.
+        RunFailed: it cannot be reached.
+    """
+    writer = _Server(address)
+    try:
+        _prepare(writer, create=True)
+        return ProjectDatabase(writer, _Server(address), address)
+    except BaseException:
+        writer.close()
+        raise
+
+
 def _start(folder: Path, given: Address) -> None:
     """Remember the address of a new project, before there is a schema that could not be found again without it."""
     trace = _trace(folder)

@@ -44,7 +44,7 @@ from aral.errors import BadInput
 
 FOLDER_NAME = ".aral"
 
-_FOLDER = "folder"
+FOLDER_SETTING = "folder"
 """Name of a setting: the project's folder, where the database is on a server."""
 
 
@@ -374,7 +374,7 @@ def _set_folder(connection: Connection, folder: Path) -> None:
     """Store the folder that belongs to a database on a server."""
     if (folder / ADDRESS_NAME).exists():
         _check_folder(connection, folder)
-        write_setting(connection, _FOLDER, os.fsencode(folder).hex())
+        write_setting(connection, FOLDER_SETTING, os.fsencode(folder).hex())
 
 
 def _check_folder(connection: Connection, folder: Path) -> None:
@@ -385,7 +385,7 @@ def _check_folder(connection: Connection, folder: Path) -> None:
     Raises:
         BadInput: the folder that belongs to the database is another one.
     """
-    stored = read_setting(connection, _FOLDER, None)
+    stored = read_setting(connection, FOLDER_SETTING, None)
     if stored is None:
         return
     before = Path(os.fsdecode(bytes.fromhex(stored)))

@@ -78,6 +78,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "project",
         "Check versions, disk, memory, permissions and, with a folder, the files of its project.",
     ),
+    "move": (
+        "project",
+        "Move a project's database from its SQLite file to a Postgres server, or back; what it replaces is kept.",
+    ),
     "export": (
         "exchange",
         "Write labels (CSV, JSONL, Label Studio, ImageFolder), classifier, model card and report to a folder.",
