@@ -44,7 +44,7 @@ CONNECT_SECONDS = 10
 GONE_SECONDS = 30
 """After so long without a sign of a client the server ends its connection, with its transaction and its locks."""
 
-_PARTS = re.compile(r"'[^']*'|\?(\d*)|:([a-z_]+)")
+_PARTS = re.compile(r"'[^']*'|\?(\d*)|:([a-z_]\w*)")
 _T = TypeVar("_T")
 
 

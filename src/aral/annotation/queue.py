@@ -35,6 +35,9 @@ MOST_CARDS = 200
 MOST_RESERVED = 2000
 """Maximum length of the reserve, the images of several rounds; after it, images are drawn at random."""
 
+_IMAGES_AT_ONCE = 500
+"""In one query; databases limit the number of values in one."""
+
 LEASE_SECONDS = 600.0
 RENEWED_AFTER = 60.0
 """Seconds. Pages report every two seconds what they show; a lease is renewed at most once in this time."""
@@ -112,7 +115,7 @@ class Holder:
 _Row: TypeAlias = tuple[int, Purpose, float | None, str]
 """Image, purpose, score and reason."""
 
-# SQL: which images may be given to :annotator. Named values: overlap, spent; purpose, count or image.
+# SQL: which images may be given to :annotator. Named values: overlap, spent; purpose, count or images (a list).
 
 _FREE = """i.verdicts + (SELECT count(*) FROM leases l
         WHERE l.image_id = i.id AND l.annotator_id <> :annotator) < :overlap
@@ -143,13 +146,13 @@ WITH_QUERY = """images i LEFT JOIN asked a ON a.image_id = i.id
 """SQL: images ``i``, each with the newest query ``a`` that it was in, if any."""
 
 _THIS = f"""SELECT i.id, {PROVENANCE}, coalesce(a.reason, '') FROM {WITH_QUERY}
-    WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
+    WHERE i.id IN (:images) AND i.open = 1 AND {_NEW}"""
 _WAS_POSTPONED = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
     FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
         LEFT JOIN asked a ON a.image_id = i.id AND a.round = e.round
     WHERE o.annotator_id = :annotator AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}"""
 _POSTPONED = f"{_WAS_POSTPONED} AND {_BEGUN} ORDER BY o.seq LIMIT :count"
-_THIS_POSTPONED = f"{_WAS_POSTPONED} AND i.id = :image"
+_THIS_POSTPONED = f"{_WAS_POSTPONED} AND i.id IN (:images)"
 
 
 class Queue:
@@ -585,13 +588,17 @@ def _available(
     connection: Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
 ) -> list[Assignment]:
     """Those of the images that may be leased to the annotator and are not leased yet, each with its newest query."""
-    values = {"annotator": holder.annotator_id, "overlap": holder.overlap}
-    return [
-        _assignment(*row)
-        for image_id in image_ids
-        for statement in statements
-        for row in connection.execute(statement, {**values, "image": image_id})
-    ]
+    found: dict[int, Assignment] = {}
+    for start in range(0, len(image_ids), _IMAGES_AT_ONCE):
+        part = {
+            f"image{number}": image_id for number, image_id in enumerate(image_ids[start:][:_IMAGES_AT_ONCE])
+        }
+        places = ", ".join(f":{name}" for name in part)
+        values = {"annotator": holder.annotator_id, "overlap": holder.overlap, **part}
+        for statement in statements:
+            for row in connection.execute(statement.replace(":images", places), values):
+                found[row[0]] = _assignment(*row)
+    return [found[image_id] for image_id in dict.fromkeys(image_ids) if image_id in found]
 
 
 def _own_leases(
