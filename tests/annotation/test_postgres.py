@@ -88,6 +88,7 @@ def test_projects_of_one_database_are_apart(project: Project, tmp_path: Path, da
         ("postgresql://server/labels?colour=red", "cannot be read"),
     ],
 )
+@pytest.mark.usefixtures("postgres")
 def test_an_address_that_cannot_be_used_is_refused(photos: Path, address: str, said: str) -> None:
     with pytest.raises(BadInput, match=said) as refused:
         Project.create_or_open(photos, database=address)

@@ -23,6 +23,7 @@ def photos(here: Path) -> Path:
     return here / "photos"
 
 
+@pytest.mark.usefixtures("postgres")
 def test_mistakes_name_what_to_do(
     aral, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

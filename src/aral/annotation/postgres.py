@@ -44,6 +44,10 @@ CONNECT_SECONDS = 10
 GONE_SECONDS = 30
 """After so long without a sign of a client the server ends its connection, with its transaction and its locks."""
 
+STILL_SECONDS = 120
+"""After so long without a statement the server ends a transaction that writes, so that a process that stands still does
+not stop all others."""
+
 _PARTS = re.compile(r"'[^']*'|\?(\d*)|:([a-z_]\w*)")
 _T = TypeVar("_T")
 
@@ -225,7 +229,6 @@ class _Server:
         try:
             connection.execute(
                 f"""SET search_path = {address.schema}; SET lock_timeout = '{int(PATIENCE_SECONDS)}s';
-                SET idle_in_transaction_session_timeout = '{2 * GONE_SECONDS}s';
                 SET tcp_keepalives_idle = {GONE_SECONDS // 2}; SET tcp_keepalives_interval = {GONE_SECONDS // 6};
                 SET tcp_keepalives_count = 3; SET default_transaction_isolation = 'read committed'"""
             )
@@ -312,10 +315,12 @@ class _Server:
                 f"The project in the database {self.address} is read only: nothing can be changed.",
                 "Ask for write access to its folder and its tables.",
             )
-        flush = "" if durable else "SET LOCAL synchronous_commit = off; "
+        first = f"SET LOCAL idle_in_transaction_session_timeout = '{STILL_SECONDS}s'"
+        if not durable:
+            first += "; SET LOCAL synchronous_commit = off"
         with self._explained():
             connection = self._begin(
-                f"BEGIN; {flush}SELECT pg_advisory_xact_lock({self.address.lock('writing')})"
+                f"BEGIN; {first}; SELECT pg_advisory_xact_lock({self.address.lock('writing')})"
             )
             try:
                 yield connection
