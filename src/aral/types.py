@@ -133,7 +133,7 @@ class LabelledBatch:
 
     def to(self, device: torch.device) -> LabelledBatch:
         """The same batch on a device."""
-        return LabelledBatch(self.ids, self.images.to(device), self.class_probs.to(device))
+        return LabelledBatch(self.ids, _sent(self.images, device), _sent(self.class_probs, device))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,14 @@ class UnlabelledBatch:
 
     def to(self, device: torch.device) -> UnlabelledBatch:
         """The same batch on a device."""
-        return UnlabelledBatch(self.ids, self.images.to(device))
+        return UnlabelledBatch(self.ids, _sent(self.images, device))
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """On a device; from pinned memory to a GPU, so that the copy does not wait for what is computed there."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 class NoClass(StrEnum):

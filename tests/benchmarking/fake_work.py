@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aral.benchmarking.workers import Report
+from aral.benchmarking.jobs import Report
 from aral.errors import BadInput, Stopped
+from aral.loop.lock import FolderLock
 
 
 def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:
@@ -27,9 +28,43 @@ def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool
             raise RuntimeError("an unexpected error")
         case "bad input":
             raise BadInput("The request is wrong.", "Ask for something else.")
+        case "stopped by its machine" if starts <= request["times"]:
+            preempted(starts, report)
+            wait(starts_file, stopping)
+        case "alone":
+            alone(starts_file, starts, stopping)
         case "wait":
-            while not stopping():
-                time.sleep(0.01)
-            starts_file.with_suffix(".saved").write_text("saved")
-            raise Stopped("Stopped; saved.", "Go on.")
+            wait(starts_file, stopping)
+        case "wait for another" if starts == 1:
+            wait(starts_file, stopping, lambda: any(starts_file.parent.glob("*.saved")))
     report({"round": 0, "labelled": 1, "accuracy": starts / 10})
+
+
+def preempted(starts: int, report: Report) -> None:
+    """Be asked to stop as SLURM does, by a signal to all processes of a job; the first start has done a step."""
+    if starts == 1:
+        report({"round": 0, "step": 1})
+    for process in (os.getppid(), os.getpid()):
+        os.kill(process, signal.SIGUSR2)
+
+
+def wait(starts_file: Path, stopping: Callable[[], bool], over: Callable[[], bool] = lambda: False) -> None:
+    """Until it is asked to stop, then save; or until something else has happened."""
+    while not stopping():
+        if over():
+            return
+        time.sleep(0.01)
+    starts_file.with_suffix(".saved").write_text("saved")
+    raise Stopped("Stopped; saved.", "Go on.")
+
+
+def alone(starts_file: Path, starts: int, stopping: Callable[[], bool]) -> None:
+    """Hold a lock, as a unit does that of its run folder; the first start holds it until it is asked to stop."""
+    lock = FolderLock(starts_file.parent, "alone.lock", seconds=30.0)
+    with starts_file.with_suffix(".order").open("a") as file:
+        file.write(f"begin {starts}\n")
+        file.flush()
+        while starts == 1 and not stopping():
+            time.sleep(0.01)
+        file.write(f"end {starts}\n")
+    lock.release()

@@ -22,10 +22,11 @@ from aral.benchmarking.capacity import (
     worker_count,
 )
 from aral.benchmarking.grid_run import wait_for_folder
+from aral.benchmarking.jobs import execute
 from aral.benchmarking.methods import Method
 from aral.benchmarking.runs import load_data
 from aral.benchmarking.spec import resolve
-from aral.benchmarking.workers import execute
+from aral.benchmarking.workers import LocalEngine
 from aral.data.named import digits
 from aral.errors import BadInput, Stopped
 from aral.loop.lock import FolderLock
@@ -67,37 +68,6 @@ def starts(folder: Path, name: str) -> int:
     return len((folder / name).read_text().splitlines())
 
 
-def test_a_dead_worker_is_replaced_at_most_three_times_and_a_failure_with_a_reason_is_not(
-    tmp_path: Path,
-) -> None:
-    jobs = [
-        fake(tmp_path, "fine", "report"),
-        fake(tmp_path, "killed three times", "killed", 3),
-        fake(tmp_path, "killed four times", "killed", 4),
-        fake(tmp_path, "broken once", "error", 1),
-        fake(tmp_path, "refused", "bad input"),
-        fake(tmp_path, "last", "report"),
-    ]
-    execute(jobs, workers=2, threads=1, work=FAKE)
-    found = {job.name: (job.state, job.deaths, job.failure.code) for job in jobs}
-    assert found == {
-        "fine": (State.DONE, 0, 0),
-        "killed three times": (State.DONE, 3, 0),
-        "killed four times": (State.FAILED, 4, 1),
-        "broken once": (State.DONE, 1, 0),
-        "refused": (State.FAILED, 0, 2),
-        "last": (State.DONE, 0, 0),
-    }
-    assert [starts(tmp_path, job.name) for job in jobs] == [1, 4, 4, 2, 1, 1]
-    accuracies = [job.progress.accuracy for job in jobs]
-    assert accuracies == [0.1, 0.4, None, 0.2, None, 0.1]
-    assert jobs[4].failure.problem == "The request is wrong.\nAsk for something else."
-    assert "4 times" in jobs[2].failure.problem and "signal 9" in jobs[2].failure.problem
-    assert "an unexpected error" in (tmp_path / "broken once.log").read_text()
-    assert (tmp_path / "fine").read_text().split()[1] == "1"  # OMP_NUM_THREADS
-    assert (tmp_path / "fine.log").read_text() == "printed by the worker\n"
-
-
 def test_a_dead_fork_server_is_replaced_and_a_stop_lets_workers_save_and_starts_no_more(
     tmp_path: Path,
 ) -> None:
@@ -112,7 +82,13 @@ def test_a_dead_fork_server_is_replaced_and_a_stop_lets_workers_save_and_starts_
                 killed.append(parent(job.process))
                 os.kill(killed[0], signal.SIGKILL)
 
-    execute(jobs, 1, 3, FAKE, Killer(), lambda: saved[0].exists() and (tmp_path / "two").exists())
+    execute(
+        jobs,
+        1,
+        lambda: LocalEngine(FAKE, 3),
+        Killer(),
+        lambda: saved[0].exists() and (tmp_path / "two").exists(),
+    )
     assert parent(os.getpid()) != killed[0]
     assert [job.state for job in jobs] == [State.STOPPED, State.STOPPED]
     assert [job.deaths for job in jobs] == [1, 0]
@@ -152,7 +128,8 @@ def alive(process: int) -> bool:
 def holder(folder: Path) -> int | None:
     """The process that holds a run folder now."""
     text = (folder / "lock").read_text() if (folder / "lock").exists() else ""
-    return int(text) if text and alive(int(text)) else None
+    process = int(text.split()[0]) if text else 0
+    return process if process and alive(process) else None
 
 
 def kill_the_coordinator(grid: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import Counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aral.data.batches import (
+    Ahead,
     EpochOrder,
     LabelledBatches,
     UnlabelledBatches,
@@ -192,3 +194,32 @@ def test_no_label_travels_with_an_unlabelled_batch() -> None:
     assert type(batch) is UnlabelledBatch
     assert {field.name for field in dataclasses.fields(batch)} == {"ids", "images"}
     assert set(vars(batch)) == {"ids", "images"}
+
+
+def test_batches_ahead_are_the_same_and_the_next_one_is_begun_early() -> None:
+    images = ImageSet.of(torch.arange(40, dtype=torch.uint8).reshape(10, 1, 2, 2))
+    plain = UnlabelledBatches(images, 3, False, Stream.root(0))
+    made: list[int] = []
+    begun = threading.Event()
+
+    def noted(step: int) -> UnlabelledBatch:
+        made.append(step)
+        if step == 1:
+            begun.set()
+        return plain(step)
+
+    ahead = Ahead(noted, torch.device("cpu"))
+    for step in (0, 1, 2, 7, 8):  # 7: a run that was resumed
+        found, expected = ahead(step), plain(step)
+        assert found.ids.tolist() == expected.ids.tolist() and torch.equal(found.images, expected.images)
+        if step == 0:
+            assert begun.wait(5), "the batch of the next step is made without being asked for"
+    assert made[:8] == [0, 1, 2, 3, 7, 8, 9][: len(made[:8])]
+
+
+def test_an_error_of_a_batch_ahead_arrives_at_its_step() -> None:
+    def broken(step: int) -> UnlabelledBatch:
+        raise MemoryError(f"step {step}")
+
+    with pytest.raises(MemoryError, match="step 4"):
+        Ahead(broken, torch.device("cpu"))(4)

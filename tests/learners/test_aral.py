@@ -5,6 +5,7 @@ Written with softplus as docs/maths.md has the equations, without the package's 
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -265,7 +266,7 @@ def test_confident_predictions_are_labels_of_the_variant_alone(
 
 def test_generated_classes_can_have_the_labels_shares(one_step) -> None:
     step = one_step(tiny_settings("aral", training={"unlabelled_batch": 60}))
-    shares = torch.tensor([0.0, 0.9, 0.1])
+    shares = np.array([0.0, 0.9, 0.1])
     _, classes = step.batch.prior(step.nets, shares)
     assert classes.sum(dim=0)[0] == 0 and classes.sum(dim=0)[1] > 40
     _, uniform = step.batch.prior(step.nets)

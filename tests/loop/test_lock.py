@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_a_second_process_is_refused_at_once_and_told_the_holder(tmp_path: Path)
     child = holder(tmp_path, lambda store: time.sleep(60))
     try:
         start = time.monotonic()
-        with pytest.raises(BadInput, match=f"is in use by process {child}\\."):
+        with pytest.raises(BadInput, match=f"is in use by process {child} on {socket.gethostname()}\\."):
             Store.open(tmp_path, create=False)
         assert time.monotonic() - start < 1
     finally:

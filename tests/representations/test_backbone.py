@@ -5,7 +5,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from aral.errors import BadInput
-from aral.representations import Fit, Framing
+from aral.representations import Fit, Framing, RepresentationSettings, make_backbone
+from aral.representations.settings import EMBEDDED
 from aral.testing import tiny_backbone
 
 
@@ -72,3 +73,25 @@ class Infinite(nn.Module):
 def test_features_that_are_not_finite_are_refused() -> None:
     with pytest.raises(BadInput, match="'broken' gives features that are NaN"):
         tiny_backbone("broken", trunk=Infinite()).features(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_the_embedded_backbone_is_moved_whole() -> None:
+    """On ``meta``, a weight or a mean that stayed behind is an error."""
+    backbone = make_backbone(RepresentationSettings(backbone=EMBEDDED)).on("meta")
+    module = backbone.module().to(backbone.device)
+    found = module(torch.zeros((2, 3, 64, 64), dtype=torch.uint8, device="meta"))
+    assert found.is_meta and found.shape == (2, backbone.feature_size)
+
+
+def test_features_of_a_device_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device by another name, with larger batches: the images go there, and the features return."""
+    backbone = tiny_backbone()
+    images = torch.arange(21 * 3 * 64, dtype=torch.int64).remainder(256).to(torch.uint8).view(21, 3, 8, 8)
+    expected, seen = backbone.features(images), []
+    monkeypatch.setattr("aral.representations.backbone.BATCH", 8)
+    forward = backbone.trunk.forward
+    monkeypatch.setattr(backbone.trunk, "forward", lambda x: seen.append(len(x)) or forward(x))
+    moved = backbone.on("cpu")
+    assert moved.key == backbone.key and torch.allclose(moved.features(images), expected, atol=1e-6)
+    assert seen == [8, 8, 5]
+    assert backbone.on("meta").batch > moved.batch

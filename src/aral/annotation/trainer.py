@@ -23,7 +23,7 @@ from aral.annotation.trained_models import (
     refined_folder,
     update_estimate,
 )
-from aral.annotation.training_options import TrainingOptions
+from aral.annotation.training_options import TrainingOptions, device_of
 from aral.annotation.training_run import (
     RunIdentity,
     TrainingRun,
@@ -223,9 +223,9 @@ class Trainer:
         if self._features is None:
             self._reporter.report("reading", "Loading the backbone.")
             settings = representation_of(self._project, identity)
-            self._features = ProjectFeatures(self._project, make_backbone(settings), settings.precision)
+            backbone = make_backbone(settings).on(device_of(self._options))
+            self._features = ProjectFeatures(self._project, backbone, settings.precision)
             self._features.start()
-            backbone = self._features.backbone
             self._project.searches.set_representation(backbone.name if backbone.text else "")
             self._zero_shot = ZeroShotSuggestions(self._project, self._features)
         return self._features

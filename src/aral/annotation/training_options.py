@@ -37,6 +37,15 @@ class TrainingOptions(Settings):
     settings: tuple[str, ...] = ()  # single settings, such as learner.training.steps=500
 
 
+def device_of(options: TrainingOptions) -> str:
+    """Where the networks of a project are computed, as PyTorch names it."""
+    import torch  # which a server does not need
+
+    if options.device != "auto":
+        return options.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def read_options(folder: Path) -> TrainingOptions:
     """The options of a project; the defaults when none were written yet.
 

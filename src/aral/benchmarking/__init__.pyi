@@ -16,6 +16,7 @@ from .comparison import (
 )
 from .cost import DefaultSeeds, default_seeds
 from .end_metrics import EndRow
+from .engines import EngineSettings
 from .figures import Scaled, figure_names, read_figure, scaled
 from .grid import (
     FullTraining,
@@ -31,6 +32,7 @@ from .grid import (
 )
 from .grid_run import Resources, run_grid
 from .hardware import Hardware, measured, processors
+from .jobs import Failure, GridObserver, Job, Progress, State
 from .methods import SHORT_NAMES, Method, learner_titles, make_learner
 from .pairing import check_pairings
 from .parity import Parity, parity_hash, parity_table, unequal, verify
@@ -77,7 +79,6 @@ from .statistics import (
 )
 from .time_estimate import TimeEstimate, estimate_time
 from .variations import Refused
-from .workers import Failure, GridObserver, Job, Progress, State
 
 __all__ = [
     "ACCURACY",
@@ -98,6 +99,7 @@ __all__ = [
     "DefaultSeeds",
     "Difference",
     "EndRow",
+    "EngineSettings",
     "Failure",
     "FullTraining",
     "FullTrainingResult",

@@ -18,6 +18,7 @@ from jaxtyping import Float64
 
 from aral.benchmarking.end_metrics import EndRow, end_rows
 from aral.benchmarking.grid import full_learner
+from aral.benchmarking.jobs import State
 from aral.benchmarking.methods import Method
 from aral.benchmarking.parity import Parity
 from aral.benchmarking.records import (
@@ -49,7 +50,6 @@ from aral.benchmarking.statistics import (
 )
 from aral.benchmarking.two_way import PairTest, corrected, pair_test, two_way
 from aral.benchmarking.variations import MARK
-from aral.benchmarking.workers import State
 from aral.errors import BadInput, unknown_name
 from aral.learners import LEARNERS
 

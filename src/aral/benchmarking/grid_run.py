@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aral.benchmarking.capacity import free_bytes, most_bytes_needed, worker_count
+from aral.benchmarking.engines import EngineSettings, resources_of
 from aral.benchmarking.grid import GridSpec, Unit, full_units, units
 from aral.benchmarking.hardware import AUTO, measured, processors
+from aral.benchmarking.jobs import GridObserver, Job, Progress, Report, State, execute, log_path
 from aral.benchmarking.pairing import check_pairings
 from aral.benchmarking.parity import check_equal, verify
 from aral.benchmarking.results import Difference, GridResult, UnitResult, write_result
 from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, recorded_hardware, run
 from aral.benchmarking.spec import differences, validated
 from aral.benchmarking.spending import BUDGET_SPENT
-from aral.benchmarking.workers import GridObserver, Job, Progress, Report, State, execute, log_path
 from aral.errors import BadInput, RunFailed
 from aral.loop import Observer, Stage
-from aral.loop.lock import FolderLock
+from aral.loop.lock import FolderLock, is_held
 from aral.loop.reading import store_reading
 
 WORK = "aral.benchmarking.grid_run:run_unit"
@@ -29,7 +30,7 @@ WORK = "aral.benchmarking.grid_run:run_unit"
 
 LOCK_SECONDS = 600.0
 """How long to wait for a run folder that a worker of a killed grid still holds: it exits after the step, query or
-evaluation it is in."""
+evaluation it is in. Also longer than a file server keeps the locks of a machine that is gone."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,18 @@ class Resources:
     """Where to run, and on what data; nothing here changes a result.
 
     Attributes:
-        workers: units at once; None: as many as cores and memory allow.
+        workers: units at once; None: as many as cores and memory allow, on a cluster all that it takes.
         data_root: folder with data sets; None: as for :func:`aral.data.load`.
         download: whether missing data may be downloaded.
         work: what a worker does, as ``module:function``.
+        engine: what starts the workers.
     """
 
     workers: int | None = None
     data_root: Path | None = None
     download: bool = False
     work: str = WORK
+    engine: EngineSettings = field(default_factory=EngineSettings)
 
 
 def run_grid(
@@ -72,10 +75,11 @@ def run_grid(
 
     Raises:
         BadInput: the grid is wrong or unfair, a learner cannot answer its acquisition, the data are missing,
-            or another process runs it.
-        RunFailed: the folder cannot be written.
+            the engine is not installed or does not answer, or another process runs the grid.
+        RunFailed: the folder cannot be written, or the cluster is gone.
     """
     resources, observer = resources or Resources(), observer or GridObserver()
+    resources.engine.check()
     grid = with_precision(grid, folder)
     compared = units(grid)
     check_equal(compared, grid.allow_unequal)
@@ -94,10 +98,15 @@ def run_grid(
         write_result(grid, folder, differences, None)
         observer.planned(list(jobs.values()))
         unfinished = [job for job in jobs.values() if job.state is not State.DONE]
-        largest = most_bytes_needed([unit.spec for unit in (*compared, *full)], data)
-        fitting = worker_count(len(unfinished), grid.threads, largest, processors(), free_bytes())
-        workers = resources.workers or fitting
-        execute(unfinished, workers, grid.threads, resources.work, observer, stopping)
+        specs = [unit.spec for unit in (*compared, *full)]
+        needed = resources_of(specs, grid.threads, most_bytes_needed(specs, data))
+        if resources.engine.is_local:
+            workers = worker_count(len(unfinished), needed.threads, needed.bytes, processors(), free_bytes())
+        else:
+            workers = resources.engine.jobs_at_once(len(unfinished))
+            observer.engine(f"Engine: {resources.engine}; each unit takes {needed}")
+        opener = resources.engine.opener(resources.work, needed, folder / "logs")
+        execute(unfinished, resources.workers or workers, opener, observer, stopping)
         parity = verify(compared, folder)
         result = GridResult(
             grid,
@@ -133,11 +142,14 @@ def _job(unit: Unit, folder: Path, pool_size: int, fingerprint: str, resources: 
     spec = unit.spec
     request = {
         "spec": json.loads(spec.model_dump_json()),
-        "folder": str(folder / unit.name),
-        "log": str(log_path(folder, unit.name)),
+        "folder": str((folder / unit.name).absolute()),
+        "log": str(log_path(folder.absolute(), unit.name)),
         "root": None if resources.data_root is None else str(resources.data_root.absolute()),
     }
     job = Job(unit.name, request, spec.round_count(pool_size), spec.learner.training.steps)
+    # Held: unfinished, and a store that another machine writes cannot be read safely.
+    if is_held(folder / unit.name):
+        return job
     accuracy = finished_accuracy(unit, folder, pool_size, fingerprint)
     if accuracy is not None:
         job.state, job.progress = State.DONE, Progress(accuracy=accuracy)

@@ -127,7 +127,7 @@ def choose_representation(
     Raises:
         BadInput: the data are missing or cannot be used.
     """
-    backbone = make_backbone(spec.representation, download)
+    backbone = make_backbone(spec.representation, download).on(spec.device)
     images = pool_images(spec, root, download)
     with FeatureCache.of(backbone, precision=spec.representation.precision) as cache:
         return choose_backbone(images, backbone, cache, SAMPLED, progress)

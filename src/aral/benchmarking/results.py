@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aral.benchmarking.grid import FULL_PREFIX, GridSpec, Unit, grid_of, units
+from aral.benchmarking.jobs import State
 from aral.benchmarking.parity import Parity, verify
-from aral.benchmarking.workers import State
 from aral.durable import Json, write_file
 from aral.errors import AralError, BadInput, RunFailed
 from aral.loop.reading import store_reading

@@ -99,7 +99,7 @@ def load_data(
         return projected(given, given.features_of, chosen.components)[0]
     if chosen.is_pixels:
         return read_images(spec, root, download)
-    backbone = make_backbone(chosen, download)
+    backbone = make_backbone(chosen, download).on(spec.device)
     with FeatureCache.of(backbone, precision=chosen.precision) as cache:
         reader = FeatureReader(backbone, cache, progress)
         data = with_features(read_images(spec, root, download, reader), reader)

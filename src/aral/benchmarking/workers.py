@@ -1,9 +1,8 @@
-"""Jobs on local worker processes that survive kills: the coordinator, a fork server, and the workers.
+"""Jobs on worker processes of this machine that survive kills: a fork server and its workers.
 
-The coordinator (:func:`execute`) starts a fork server (:class:`ForkServer`): a process that imports everything
-once and forks one worker for each job. They speak one JSON object a line: requests ``{"job": name, "log": file,
-...}`` go to the server's standard input; the reports of the workers, and how each ended, come from its standard
-output.
+The engine (:class:`LocalEngine`) starts a fork server (:class:`ForkServer`): a process that imports everything once and
+forks one worker for each job. They speak one JSON object a line: requests ``{"job": name, "log": file, ...}`` go to the
+server's standard input; the reports of the workers, and how each ended, come from its standard output.
 
 No process outlives the one it works for by more than one training step:
 
@@ -31,166 +30,45 @@ import sys
 import time
 import traceback
 import warnings
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, BinaryIO, NoReturn
 
+from aral.benchmarking.jobs import CRASHED, Job, Work
 from aral.errors import AralError
 
-RETRIES = 3
-"""How often a job is started again after its worker died."""
-
-STOPPED = 130
-"""Exit code of a worker that was asked to stop and has saved."""
-
-CRASHED = 70
-"""Exit code of a worker that ended with an unexpected exception."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Ask a fork server or a worker to stop. SLURM sends one of the last two to all processes of a job before its end."""
 
 SERVER_COMMAND = "from aral.benchmarking.workers import main; main()"
 LONGEST_TEXT = 1000
 """Of a message, in characters: a line stays below 4096 bytes and thus arrives in one piece (PIPE_BUF)."""
 
-Report: TypeAlias = Callable[[Mapping[str, Any]], None]
-"""Sends one message to the coordinator."""
 
-Work: TypeAlias = Callable[[Mapping[str, Any], Report, Callable[[], bool]], None]
-"""What a worker does: takes the request, a way to report, and whether it is asked to stop."""
+# The coordinator's side
 
 
-# Jobs
-
-
-class State(StrEnum):
-    """State of a job."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is.
-
-    Attributes:
-        round: the current round, from 0; −1 during pretraining.
-        step: steps done in this round.
-        stage: what it does in this round.
-        accuracy: of the last evaluated round, on the test set, in [0, 1]; None before.
-    """
-
-    round: int = 0
-    step: int = 0
-    stage: str = ""
-    accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed, and the exit code for it; empty and 0 for a job that has not failed."""
-
-    problem: str = ""
-    code: int = 0
-
-
-@dataclass
-class Job:
-    """A job and its progress; a grid has one job per unit.
-
-    Attributes:
-        name: of the unit.
-        request: the request to its worker.
-        rounds: number of rounds.
-        steps: training steps of each round.
-        state: see :class:`State`.
-        progress: as its worker last reported.
-        deaths: how often its worker died.
-        process: the worker's process id while it runs.
-        failure: why it failed.
-    """
-
-    name: str
-    request: Mapping[str, Any]
-    rounds: int = 1
-    steps: int = 1
-    state: State = State.WAITING
-    progress: Progress = Progress()
-    deaths: int = 0
-    process: int | None = None
-    failure: Failure = Failure()
-
-    @property
-    def steps_done(self) -> int:
-        """Training steps done so far in all rounds, without pretraining."""
-        total, done = self.rounds * self.steps, self.progress
-        if done.round < 0:
-            return 0
-        return total if self.state is State.DONE else min(total, done.round * self.steps + done.step)
-
-
-class GridObserver:
-    """Receives every change of a job; the methods here do nothing. Override those that are to show something."""
-
-    def reading(self, done: int, total: int) -> None:
-        """Images whose features are there, and all that are being read, before the jobs are planned."""
-
-    def planned(self, jobs: list[Job]) -> None:
-        """All jobs of a grid, finished ones too, before the first starts; they change in place."""
-
-    def changed(self, job: Job, news: str) -> None:
-        """What is new: ``started``, ``stage``, ``step``, ``evaluated``, ``ended``, or a warning as text."""
-
-
-def log_path(folder: Path, name: str) -> Path:
-    """The file that gets what the worker of a unit prints."""
-    return folder / "logs" / f"{name}.log"
-
-
-# The coordinator
-
-
-def execute(
-    jobs: Sequence[Job],
-    workers: int,
-    threads: int,
-    work: str,
-    observer: GridObserver | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Run jobs on worker processes; the jobs change in place.
-
-    A job whose worker dies is started again, at most :data:`RETRIES` times, and resumes from its last
-    checkpoint. A job that fails with a reason is not: the reason is kept, and the others go on.
+class LocalEngine:
+    """Runs jobs on workers of a fork server.
 
     Args:
-        jobs: in the order of starting.
-        workers: jobs at once, at least 1.
+        work: what a worker does, as ``module:function``; see :data:`aral.benchmarking.jobs.Work`.
         threads: OpenMP threads of each worker.
-        work: what a worker does, as ``module:function``; see :data:`Work`.
-        observer: is told of progress.
-        stopping: asked a few times a second; true lets workers save and exit, and starts no more.
+        folder: where the workers run; None: where this process does.
+        errors: file for what the fork server itself prints; None: as for this process.
     """
-    coordinator = _Coordinator(jobs, observer or GridObserver())
-    while coordinator.waiting:  # again if the fork server died
-        with _Workers(work, threads) as connection:
-            coordinator.run(connection, workers, stopping)
 
-
-class _Workers:
-    """The coordinator's connection to a fork server and its workers. Use it in a ``with`` block."""
-
-    def __init__(self, work: str, threads: int) -> None:
+    def __init__(
+        self, work: str, threads: int, folder: Path | None = None, errors: BinaryIO | None = None
+    ) -> None:
         # A session of its own: Ctrl+C reaches only this process, which asks the workers to stop.
         self._process = subprocess.Popen(
             [sys.executable, "-c", SERVER_COMMAND, work],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=folder,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             start_new_session=True,
         )
@@ -203,7 +81,7 @@ class _Workers:
         """Whether no more messages can follow."""
         return self._messages.ended
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> LocalEngine:
         return self
 
     def __exit__(
@@ -254,92 +132,6 @@ class _Messages:
         return [json.loads(line) for line in lines]
 
 
-class _Coordinator:
-    """Starts jobs as workers become free, and keeps their states."""
-
-    def __init__(self, jobs: Sequence[Job], observer: GridObserver) -> None:
-        self._jobs = {job.name: job for job in jobs}
-        self.waiting = deque(jobs)
-        self._running: set[str] = set()
-        self._observer = observer
-        self._stopping = False
-
-    def run(self, connection: _Workers, workers: int, stopping: Callable[[], bool]) -> None:
-        """Until all jobs have ended, or the fork server has died."""
-        self._stopping = False
-        while not connection.ended and (self.waiting or self._running):
-            if not self._stopping and stopping():
-                self._stopping = True
-                connection.stop()
-                self._drop_waiting()
-            while self.waiting and len(self._running) < workers:
-                job = self.waiting.popleft()
-                job.state = State.RUNNING
-                self._running.add(job.name)
-                connection.start(job)
-            for message in connection.messages(0.2):
-                self._receive(self._jobs[message["job"]], message)
-        for name in sorted(self._running):
-            self._died(self._jobs[name], "the fork server died")
-        self._running.clear()
-
-    def _drop_waiting(self) -> None:
-        for job in self.waiting:
-            job.state = State.STOPPED
-        self.waiting.clear()
-
-    def _receive(self, job: Job, message: Mapping[str, Any]) -> None:
-        match message:
-            case {"exit": code}:
-                self._end(job, code)
-            case {"process": process}:
-                job.process = process
-                self._observer.changed(job, "started")
-            case {"failed": code, "problem": problem, "hint": hint}:
-                job.failure = Failure(f"{problem}\n{hint}".strip(), code)
-            case {"round": round_number, "accuracy": accuracy}:
-                job.progress = replace(job.progress, round=round_number, accuracy=accuracy)
-                self._observer.changed(job, "evaluated")
-            case {"round": round_number, "stage": stage}:
-                job.progress = replace(job.progress, round=round_number, stage=stage)
-                self._observer.changed(job, "stage")
-            case {"round": round_number, "step": step}:
-                job.progress = replace(job.progress, round=round_number, step=step)
-                self._observer.changed(job, "step")
-            case {"event": event}:
-                self._observer.changed(job, event)
-
-    def _end(self, job: Job, code: int) -> None:
-        self._running.discard(job.name)
-        job.process = None
-        if code == 0:
-            job.state = State.DONE
-        elif job.failure.problem and code == STOPPED:
-            job.state, job.failure = State.STOPPED, Failure()
-        elif job.failure.problem and code > 0:
-            job.state = State.FAILED
-        else:
-            how = f"killed by signal {-code}" if code < 0 else f"an unexpected error, exit code {code}"
-            self._died(job, how)
-            return
-        self._observer.changed(job, "ended")
-
-    def _died(self, job: Job, how: str) -> None:
-        job.deaths += 1
-        job.process = None
-        if self._stopping:
-            job.state = State.STOPPED
-        elif job.deaths <= RETRIES:
-            job.state, job.failure = State.WAITING, Failure()
-            self.waiting.append(job)
-            self._observer.changed(job, f"worker died ({how}); resuming from the last checkpoint")
-            return
-        else:
-            problem = f"Its worker died {job.deaths} times, the last time: {how}. See {job.request['log']}"
-            job.state, job.failure = State.FAILED, Failure(problem, 1)
-        self._observer.changed(job, "ended")
-
-
 # The fork server and its workers
 
 
@@ -359,21 +151,31 @@ class ForkServer:
         self._requests = requests
         self._reports = reports
         self._workers: dict[int, str] = {}
+        self._signals = note_signals()
         # Nothing is ever written: the reading end becomes readable when this process dies.
         self._death_notice, self._held_open = os.pipe()
 
     def serve(self) -> None:
-        """Start workers until the requests end, then ask the remaining ones to stop, and wait for them."""
+        """Start workers until the requests end, then ask the remaining ones to stop, and wait for them.
+
+        A signal is passed on: the workers that run now save and end.
+        """
         requests = _Messages(self._requests)
         while not requests.ended:
             for request in requests.read(self.POLL_SECONDS):
                 self._fork(request)
+            if self._signals:
+                self._signals.clear()
+                self._ask_to_stop()
             self._reap()
-        for worker in self._workers:
-            os.kill(worker, signal.SIGTERM)
+        self._ask_to_stop()
         while self._workers:
             time.sleep(self.POLL_SECONDS)
             self._reap()
+
+    def _ask_to_stop(self) -> None:
+        for worker in self._workers:
+            os.kill(worker, signal.SIGTERM)
 
     def _fork(self, request: Mapping[str, Any]) -> None:
         worker = os.fork()
@@ -393,8 +195,7 @@ class ForkServer:
     def _become_worker(self, request: Mapping[str, Any]) -> NoReturn:
         code = CRASHED
         try:
-            received: list[int] = []
-            signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+            received = note_signals()
             os.close(self._held_open)
             os.close(self._requests)
             log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -421,6 +222,14 @@ class ForkServer:
             send(self._reports, {"job": job, "failed": error.exit_code, **texts})
             return error.exit_code
         return 0
+
+
+def note_signals() -> list[int]:
+    """Handle the signals that ask this process to stop; those received are appended to the list."""
+    received: list[int] = []
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda number, frame: received.append(number))
+    return received
 
 
 def send(descriptor: int, message: Mapping[str, Any]) -> None:

@@ -54,7 +54,28 @@ METHODS = "auto+random,auto"
 """One learner with random queries and with its own acquisition: only the queries differ."""
 
 Workers = Annotated[
-    int | None, typer.Option(help="Units at once. Default: as many as cores and free memory allow.")
+    int | None,
+    typer.Option(
+        help="Units at once. Default: as many as cores and free memory allow, or the cluster takes."
+    ),
+]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        help="Where units run: local (processes of this machine), ray or slurm. Machines must share --folder and data."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The Ray cluster: HOST:PORT, ray://HOST:PORT or auto. Default: RAY_ADDRESS, or a new one."
+    ),
+]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm", help="KEY=VALUE for sbatch, repeatable: partition=gpu, time=240 (minutes), mem=16G."
+    ),
 ]
 CsvFile = Annotated[
     Path | None,
@@ -99,6 +120,9 @@ def compare_command(
         ),
     ] = None,
     workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    slurm: SlurmOption = None,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each unit; they affect the result. Default: 1.")
     ] = None,
@@ -131,6 +155,9 @@ def compare_command(
     """
     trackers = reports.check_trackers(tracker) if tracker else ()
     check_metric(metric)
+    engine_settings = benchmarking.EngineSettings(engine, address, tuple(slurm or ()))
+    if not dry_run:
+        engine_settings.check()
     arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
     if [dataset, grid, arrays].count(None) != 2:
         raise BadInput(
@@ -200,7 +227,7 @@ def compare_command(
     if seeds_reason:
         say(seeds_reason, err=True)
     _warn_if_too_few_seeds(spec)
-    resources = benchmarking.Resources(workers, data_root, download)
+    resources = benchmarking.Resources(workers, data_root, download, engine=engine_settings)
     result = grid_on_screen(spec, folder or RUNS / spec.name, resources)
     comparison, page = report_grid(result, baseline, targets, csv_file, metric)
     track_units(result, trackers, tracker_folder)

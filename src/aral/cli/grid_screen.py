@@ -49,6 +49,10 @@ class GridScreen(GridObserver):
         """Print it every few seconds."""
         self._reading(done, total)
 
+    def engine(self, description: str) -> None:
+        """Print it."""
+        self._console.print(description, highlight=False, markup=False, soft_wrap=True)
+
     def planned(self, jobs: list[Job]) -> None:
         """All units, before the first starts."""
         self._planned = jobs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +14,8 @@ from torch import Tensor
 
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch, one_hot
+
+_Batch = TypeVar("_Batch", LabelledBatch, UnlabelledBatch)
 
 
 class EpochOrder:
@@ -115,3 +119,31 @@ class UnlabelledBatches:
         """The batch of a training step, counted from 0."""
         ids = self._order.take(step * self._size, self._size)
         return UnlabelledBatch(ids, gather(self._unlabelled, ids, self._symmetric))
+
+
+class Ahead(Generic[_Batch]):
+    """Batches on a device, each made and sent by a thread while the step before it is computed.
+
+    For GPUs: on a processor the thread would take a core from the step. The batches are the same.
+
+    Args:
+        batches: a batch as a function of the step.
+        device: where they go.
+    """
+
+    def __init__(self, batches: Callable[[int], _Batch], device: torch.device) -> None:
+        self._batches: Callable[[int], _Batch] = batches
+        self._device = device
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._next: tuple[int, Future[_Batch]] | None = None
+
+    def __call__(self, step: int) -> _Batch:
+        """The batch of a training step; that of the next step is begun."""
+        begun = self._next
+        found = begun[1] if begun is not None and begun[0] == step else self._begin(step)
+        batch = found.result()
+        self._next = (step + 1, self._begin(step + 1))
+        return batch
+
+    def _begin(self, step: int) -> Future[_Batch]:
+        return self._thread.submit(lambda: self._batches(step).to(self._device))

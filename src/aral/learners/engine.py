@@ -22,7 +22,7 @@ from torch.nn.functional import one_hot
 
 from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
-from aral.data.batches import LabelledBatches, UnlabelledBatches, gather
+from aral.data.batches import Ahead, LabelledBatches, UnlabelledBatches, gather
 from aral.errors import BadInput
 from aral.learners.ema import Ema
 from aral.learners.interface import Gallery, Learner, StepLosses, Task
@@ -136,8 +136,8 @@ class Stage:
     step: Callable[[Nets, Batch], Iterator[Phase]]
     steps: int
     stream: Stream
-    unlabelled: UnlabelledBatches
-    labelled: LabelledBatches | None = None
+    unlabelled: Callable[[int], UnlabelledBatch]
+    labelled: Callable[[int], LabelledBatch] | None = None
     propagated: Callable[[], PropagatedLabels] | None = None
     trainable: Ids | None = None
     class_shares: Float[np.ndarray, " K"] | None = None
@@ -201,7 +201,7 @@ class Batch:
         return noise.to(self._device)
 
     def prior(
-        self, nets: Nets, shares: Float[Tensor, " K"] | None = None
+        self, nets: Nets, shares: Float[np.ndarray, " K"] | None = None
     ) -> tuple[Float[Tensor, "U Z"], Float[Tensor, "U K"]]:
         """z ~ N(0, I) and y, one-hot, for as many images as x_U has.
 
@@ -214,7 +214,8 @@ class Batch:
         if shares is None:
             classes = torch.randint(k, (count,), generator=generator)
         else:
-            classes = torch.multinomial(shares.cpu(), count, replacement=True, generator=generator)
+            known = torch.from_numpy(shares).float()
+            classes = torch.multinomial(known, count, replacement=True, generator=generator)
         return self.normal("prior", count, nets.latent_size), one_hot(classes, k).float().to(self._device)
 
     @property
@@ -268,11 +269,11 @@ class Batch:
         return self._stage.propagated()
 
     @property
-    def class_shares(self) -> Float[Tensor, " K"]:
+    def class_shares(self) -> Float[np.ndarray, " K"]:
         """The share of each class among the labels."""
         if self._stage.class_shares is None:
             raise ValueError("there are no labels in pretraining")
-        return torch.from_numpy(self._stage.class_shares).float().to(self._device)
+        return self._stage.class_shares
 
 
 # --- The learner -----------------------------------------------------------------------------------------------
@@ -384,11 +385,21 @@ class Engine(Learner):
     def _symmetric(self) -> bool:
         return self._settings.networks.pixel_range is PixelRange.SYMMETRIC
 
-    def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> UnlabelledBatches:
+    def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> Callable[[int], UnlabelledBatch]:
         training = self._settings.training
         # A method that trains on labelled images alone never reads these batches.
         size = training.unlabelled_batch if isinstance(training, SemiSupervisedTraining) else 1
-        return UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
+        batches = UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
+        return batches if self._on_processor else Ahead(batches, self._task.device)
+
+    def _labelled_batches(self, labelled: LabelledSet, stream: Stream) -> Callable[[int], LabelledBatch]:
+        size = self._settings.training.labelled_batch
+        batches = LabelledBatches(labelled, size, self._symmetric, stream.child("labelled"))
+        return batches if self._on_processor else Ahead(batches, self._task.device)
+
+    @property
+    def _on_processor(self) -> bool:
+        return self._task.device.type == "cpu"
 
     # Training
 
@@ -414,7 +425,7 @@ class Engine(Learner):
         Networks that start anew have their pretrained weights, where there was pretraining.
         """
         self._check_data(labelled)
-        training, cold = self._settings.training, not self._settings.training.warm_start
+        cold = not self._settings.training.warm_start
         if round_number == 0 and self.pretraining_steps and cold:
             self._pretrained = self._pretrained_state()
         if round_number > 0 and cold:
@@ -432,7 +443,7 @@ class Engine(Learner):
             self.steps_per_round,
             stream,
             self._unlabelled_batches(rest, stream),
-            LabelledBatches(labelled, training.labelled_batch, self._symmetric, stream.child("labelled")),
+            self._labelled_batches(labelled, stream),
             self._propagate(labelled),
             # Images kept for validation are in neither set, and must not come back as neighbours.
             np.union1d(labelled.ids, rest.ids),

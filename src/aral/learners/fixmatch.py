@@ -109,4 +109,6 @@ def pseudo_labels(nets: Nets, batch: Batch, settings: PseudoLabelling) -> Float[
     """The teacher's prediction on weakly augmented x_U, aligned to the labels' class shares if that is set."""
     weak = batch.augmented(batch.unlabelled, settings.weak, "weak unlabelled")
     found = predict_with_teacher(nets, batch, settings, weak)
-    return aligned(found, batch.class_shares) if settings.align else found
+    if not settings.align:
+        return found
+    return aligned(found, torch.from_numpy(batch.class_shares).to(found))

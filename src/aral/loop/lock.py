@@ -1,9 +1,15 @@
-"""One process at a time: an advisory lock on a folder that ends with the process that holds it."""
+"""One process at a time: an advisory lock on a folder that ends with the process that holds it.
+
+On a file system that several machines share, the lock is only as good as the file system's ``flock``: it must
+exclude processes of other machines, and be released some time after the holder's machine is gone (NFS 4: after its
+lease, 90 seconds by default). No lock is ever broken here: a machine that only seems to be gone would still write.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 import weakref
 from collections.abc import Callable
@@ -16,7 +22,7 @@ PATIENCE_SECONDS = 0.3
 
 
 class FolderLock:
-    """An exclusive lock on a file in a folder; the file contains the process id of the holder.
+    """An exclusive lock on a file in a folder; the file contains the holder's process id and the name of its machine.
 
     The kernel releases the lock when the holder ends in any way, SIGKILL included; a file left behind means
     nothing. A second lock is refused even within one process. Forked children close their copy at once, so a
@@ -52,7 +58,7 @@ class FolderLock:
         try:
             _acquire(descriptor, f"{noun} {folder}", seconds, stopping)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
         except OSError as error:
             os.close(descriptor)
             raise _unlockable(noun, folder, error) from error
@@ -69,6 +75,23 @@ class FolderLock:
             self._descriptor = -1
 
 
+def is_held(folder: Path, name: str = "lock") -> bool:
+    """Whether a process holds the lock of this name in a folder now; False if the file is missing or unreadable."""
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(
+            descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB
+        )  # shared: two that ask at once do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _unlockable(noun: str, folder: Path, error: OSError) -> BadInput:
     return BadInput(f"{noun} {folder} cannot be locked: {error}.", "Check its permissions and free space.")
 
@@ -83,7 +106,7 @@ def _acquire(descriptor: int, locked: str, seconds: float, stopping: Callable[[]
             if stopping():
                 raise Stopped(f"{locked} is still in use.", "Run the same command again.") from error
             if time.monotonic() > deadline:
-                holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
+                holder = os.pread(descriptor, 300, 0).decode(errors="replace") or "unknown"
                 raise BadInput(
                     f"{locked} is in use by process {holder}.",
                     "Wait until it ends, stop it, or give another folder.",

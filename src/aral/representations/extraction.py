@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 from aral.data.image_file import MAX_PIXELS, Opened, open_image, read_image_bytes
 from aral.data.unreadable import Reason, Refused, Unreadable
 from aral.errors import BadInput
-from aral.representations.backbone import BATCH, Backbone
+from aral.representations.backbone import Backbone
 from aral.representations.feature_cache import Cached, FeatureCache, Key, NewFeatures
 
 ORIGINAL = "original"
@@ -222,12 +222,12 @@ def features_in_order(
         BadInput: features are not finite.
     """
     workers = workers or os.cpu_count() or 1
-    starts = iter(range(0, len(images), BATCH))
+    starts = iter(range(0, len(images), backbone.batch))
     with _workers(workers) as pool:
         waiting: deque[Future[list[Float32[np.ndarray, " F"] | Unreadable]]] = deque()
         while True:
             while len(waiting) < 2 * workers and (start := next(starts, None)) is not None:
-                positions = range(start, min(start + BATCH, len(images)))
+                positions = range(start, min(start + backbone.batch, len(images)))
                 waiting.append(pool.submit(_read, images, backbone, positions))
             if not waiting:
                 return
@@ -327,11 +327,11 @@ class _Work:
     committed: float = field(default_factory=time.monotonic)
 
     def batches(self, order: Iterable[int], pool: ThreadPoolExecutor) -> Iterator[list[_Wanted]]:
-        """The views that are missing, about :data:`BATCH` at a time, in order."""
+        """The views that are missing, a forward pass at a time, in order."""
         batch: list[_Wanted] = []
         for wanted in self._missing(iter(order), pool):
             batch.append(wanted)
-            if sum(len(each.views) for each in batch) >= BATCH:
+            if sum(len(each.views) for each in batch) >= self.backbone.batch:
                 yield batch
                 batch = []
         if batch:

@@ -78,10 +78,10 @@ class OnnxTrunk(nn.Module):
 
     def forward(self, images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N F"]:
         """Features of normalised images."""
-        given = np.ascontiguousarray(images.numpy())
+        given = np.ascontiguousarray(images.cpu().numpy())
         parts = np.split(given, len(given)) if self._one_by_one else [given]
         found = [self._session.run(None, {self._input: part})[0] for part in parts]
-        return torch.from_numpy(np.concatenate(found)).flatten(1)
+        return torch.from_numpy(np.concatenate(found)).flatten(1).to(images.device)
 
 
 def _about(path: Path, side: int | None) -> tuple[str, Framing]:

@@ -18,6 +18,7 @@ from .projects import (
     save_noise,
 )
 from .records import run_record, runs_with_gains
+from .slurm import make_slurm_commands
 from .trackers import FakeMlflow, FakeTensorBoard, FakeWandb, FakeWandbRun, FakeWriter
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "check_acquisition",
     "digit_class",
     "find_programs",
+    "make_slurm_commands",
     "noise_image",
     "planted_data",
     "planted_pool",

@@ -1,0 +1,138 @@
+"""One folder of very many small images: imported, labelled, trained on and exported; seconds and memory of each part.
+
+    python benchmarks/million_files.py --images 1000000 --folder /data/million
+
+The folder is written once, with a thousand images a sub-folder: varied 8×8 digits as JPEG files of 28×28 pixels. Each
+part is a process of its own, whose most resident memory is kept: ``import`` reads the files, ``train`` gives answers as
+a person does and trains the project beside them, until the budget is spent (representation ``gradients``: a pretrained
+backbone would need hours of a processor), ``export`` writes labels, predictions and classifier. A part that is done is
+not repeated. Rows go to results/million-files.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from PIL import Image
+
+from kept_rows import KeptRows
+from photo_folders import varied_digits
+
+PARTS = ("import", "train", "export")
+A_FOLDER = 1000
+CLASSES = tuple(str(digit) for digit in range(10))
+
+
+def write_folder(folder: Path, images: int) -> None:
+    """The images that are missing; the class is the last character of a file's stem."""
+    done = folder / "written.json"
+    if done.exists():
+        return
+    place = folder / "photos"
+    for number, (image, digit) in enumerate(varied_digits(images, 0)):
+        inner = place / f"{number // A_FOLDER:04d}"
+        if number % A_FOLDER == 0:
+            inner.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(inner / f"{number:07d}-{digit}.jpg", quality=90)
+    done.write_text(json.dumps({"images": images}))
+
+
+def import_files(photos: Path, budget: int) -> dict[str, object]:
+    """Make the project and read every file."""
+    from aral.annotation import Project
+
+    with Project.create_or_open(photos, class_names=CLASSES, budget=budget) as project:
+        project.images.sync()
+        return {"images": project.images.count(), "unreadable": len(project.images.unreadable())}
+
+
+def train(photos: Path, budget: int) -> dict[str, object]:
+    """Answer what is asked, as soon as it is asked, and train after it, until the budget is spent."""
+    from aral.annotation import Project, Trainer, TrainingOptions
+    from aral.testing import answer_event
+
+    with Project.open(photos) as project:
+        trainer = Trainer(project, TrainingOptions(representation="gradients", threads=1))
+        begun, first_model, answered = time.monotonic(), None, 0
+        for _ in count():
+            busy = trainer.turn()
+            if first_model is None and project.models.newest_number():
+                first_model = time.monotonic() - begun
+            cards = project.queue.next_cards("Ann", 10, fresh=True) if project.queue.remaining() else []
+            cards = cards[: budget - answered]
+            if cards:
+                events = [answer_event(each.image_id, int(Path(each.name).stem[-1]), "Ann") for each in cards]
+                project.annotations.append_many(events)
+                answered += len(events)
+            reading = project.models.training_state().phase == "reading"
+            if not busy and not cards and not reading:
+                break
+            if not busy:
+                time.sleep(0.1)
+        trainer.close()
+        newest = project.models.newest()
+        assert newest is not None
+        return {
+            "answers": answered,
+            "models": newest.number,
+            "first model, seconds": None if first_model is None else round(first_model, 1),
+            "accuracy": None if newest.estimate is None else newest.estimate.accuracy,
+        }
+
+
+def export(photos: Path, budget: int) -> dict[str, object]:
+    """``aral export`` of everything."""
+    target = photos.parent / "out"
+    subprocess.run([sys.executable, "-m", "aral", "export", str(photos), str(target)], check=True)
+    return {"megabytes": round(sum(path.stat().st_size for path in target.rglob("*")) / 2**20, 1)}
+
+
+def run_part(part: str, photos: Path, budget: int) -> None:
+    """In a process of its own: do it, and print its figures as JSON."""
+    begun = time.monotonic()
+    found = {"import": import_files, "train": train, "export": export}[part](photos, budget)
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    values = {
+        "seconds": round(time.monotonic() - begun, 1),
+        "processor seconds": round(sum(each.ru_utime + each.ru_stime for each in (own, children)), 1),
+        "megabytes resident": round(max(own.ru_maxrss, children.ru_maxrss) / 1024),
+    }
+    print(json.dumps({**values, **found}))
+
+
+def main() -> None:
+    """Write the folder, then each part that has no row."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, required=True, help="gets the images and the project")
+    parser.add_argument("--budget", type=int, default=60)
+    parser.add_argument("--kept", default="million-files", help="name of the file of rows, or a .json path")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    photos = given.folder / "photos"
+    if given.part:
+        run_part(given.part, photos, given.budget)
+        return
+    rows = KeptRows(given.kept)
+    write_folder(given.folder, given.images)
+    for part in PARTS:
+        key = {"images": given.images, "part": part}
+        if not rows.has(key):
+            words = [sys.executable, __file__, "--part", part, "--folder", str(given.folder)]
+            found = subprocess.run(
+                [*words, f"--budget={given.budget}"], check=True, stdout=subprocess.PIPE, text=True
+            )
+            rows.keep(key, json.loads(found.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()
