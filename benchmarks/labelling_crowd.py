@@ -1,7 +1,8 @@
 """Many people at once while the trainer trains: answers lost or doubled, errors of the server, waits.
 
     python benchmarks/labelling_crowd.py --annotators 8 --answers 500
-    python benchmarks/labelling_crowd.py --annotators 40 --answers 100 --pause 1 --postgres --kept labelling-crowd-postgres
+    python benchmarks/labelling_crowd.py --annotators 40 --answers 60 --pause 0 --postgres \\
+        --kept labelling-crowd-postgres
 
 Every person has a tab with its cards ahead and its status line, as the page has; each answer is a request of
 its own. They begin when the trainer's first training is under way. No image may be answered by two of them. The

@@ -335,10 +335,10 @@ class _Server:
         idle = self._driver.pq.TransactionStatus.IDLE
         return not self._connection.closed and self._connection.info.transaction_status != idle
 
-    def answers(self) -> bool:
-        """Whether the connection that was made first still lasts."""
+    def lasts(self, statement: str = "SELECT 1") -> bool:
+        """Execute a statement on the connection as it is; False if it was lost."""
         try:
-            self._connection.execute("SELECT 1")
+            self._connection.execute(statement)
         except self._driver.Error:
             return False
         return True
@@ -422,10 +422,13 @@ class ServerLock:
 
     def is_held(self) -> bool:
         """Whether this lock still is held: its connection lasts."""
-        return self._server.answers()
+        return self._server.lasts()
 
     def release(self) -> None:
         """Release the lock; a second call does nothing."""
+        self._server.lasts(
+            f"SELECT pg_advisory_unlock({self._number})"
+        )  # at once, before the server ends the session
         self._server.close()
 
 
