@@ -307,6 +307,7 @@ def test_a_killed_server_has_lost_nothing_that_was_acknowledged(
                 number += 1
 
     child = forked(work)
+    os.close(write_end)  # so that a process that has failed ends the waiting
     acknowledged = 0
     with os.fdopen(read_end, "rb") as pipe:
         try:
@@ -318,7 +319,6 @@ def test_a_killed_server_has_lost_nothing_that_was_acknowledged(
             (acknowledged,) = struct.unpack("<q", pipe.read(8))
         finally:
             end(child)
-    os.close(write_end)
     with Project.open(photos) as after:
         keys = [int(key) for (key,) in project_rows(after, "SELECT key FROM answers ORDER BY seq")]
         assert keys == list(range(len(keys))) and len(keys) > acknowledged >= 60
@@ -351,14 +351,14 @@ def test_processes_never_give_an_image_to_two_annotators(project: Project, photo
             for _ in range(10):
                 (card,) = opened.queue.next_cards(name, 1, tab=str(_))
                 os.write(write_end, struct.pack("<q", card.image_id))
-        time.sleep(60)
+        time.sleep(20)
 
     children = [forked(lambda name=name: work(name)) for name in ("Ann", "Bob", "Cyd")]  # type: ignore[misc]
+    os.close(write_end)  # so that a process that has failed ends the waiting
     with os.fdopen(read_end, "rb") as pipe:
         given = [struct.unpack("<q", pipe.read(8))[0] for _ in range(30)]
     for child in children:
         end(child)
-    os.close(write_end)
     assert sorted(given) == list(range(30))
 
 
