@@ -357,7 +357,7 @@ def test_the_regression_of_a_round_is_that_of_its_labels() -> None:
     learner.start_round(0, labelled, data.pool.without(ids), stream.child("round"))
     vectors = gather(labelled.images, labelled.images.ids, False).flatten(1)
     regression = LogisticRegression(C=1.0, max_iter=1000).fit(vectors.numpy(), labelled.classes)
-    batch = Batch(learner._stage, 0, 0, torch.device("cpu"), None, None)  # type: ignore[attr-defined]
+    batch = Batch(learner._stages[0], 0, 0, torch.device("cpu"), None, None)  # type: ignore[attr-defined]
     others = gather(data.pool, data.pool.ids, False)
     found = batch.linear_classes(others)
     assert found.tolist() == regression.predict(others.flatten(1).numpy()).tolist()

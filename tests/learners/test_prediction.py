@@ -48,6 +48,7 @@ SUPPLIES: dict[str, set[Need]] = {
     "aral:released:no-sampler": CODES | GENERATOR,
     "aral:released:no-encoder": GENERATOR,
     "vaal": SAMPLER | CODES | GENERATOR,
+    "vaal:authors": SAMPLER | CODES | GENERATOR,
     "aral:pseudo-labels": SAMPLER | CODES | GENERATOR,
     "aral:printed": SAMPLER | CODES | GENERATOR,
     "linear": {Need.DROPPED_CLASSES},

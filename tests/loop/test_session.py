@@ -269,3 +269,16 @@ def test_an_acquisition_that_chooses_a_labelled_image_is_refused(store: Store, a
     with pytest.raises(BadInput, match="'stubborn' chose image"):
         session.ask(5)
     assert store.query(1) is None
+
+
+def test_what_the_learner_remarks_on_its_settings_is_recorded_once(store: Store, make_session) -> None:
+    def learner(accumulate: int) -> Learner:
+        settings = tiny_settings("aral", training={"accumulate": accumulate})
+        return settings.build(Task(DATA.pool.shape, 3, Stream.root(2), CPU))
+
+    make_session(store, learner(1))
+    assert store.events() == []
+    for _ in range(2):  # a run that is continued
+        make_session(store, learner(2))
+    (event,) = store.events()
+    assert event.kind == "settings" and "learner.training.accumulate" in event.message

@@ -49,7 +49,16 @@ from .records import (
 )
 from .representation_choice import Settled, choose_representation, pool_images, settle_representation
 from .results import Difference, GridResult, UnitResult, is_grid, read_result, run_folders
-from .runs import drive, load_data, read_images, read_projection, read_spec, recorded_hardware, run
+from .runs import (
+    drive,
+    follow_run,
+    load_data,
+    read_images,
+    read_projection,
+    read_spec,
+    recorded_hardware,
+    run,
+)
 from .spec import (
     Rounds,
     RunSpec,
@@ -149,6 +158,7 @@ __all__ = [
     "estimate_time",
     "expanded",
     "figure_names",
+    "follow_run",
     "full_learner",
     "full_units",
     "grid_of",

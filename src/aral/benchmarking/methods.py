@@ -19,6 +19,7 @@ from aral.benchmarking.variations import named
 from aral.errors import BadInput, unknown_name
 from aral.learners import DEFAULT_ACQUISITION, LEARNERS, Learner, LearnerSettings, Task, variant_settings
 from aral.networks import ImageShape
+from aral.parallel import ALONE, Group
 from aral.randomness import Stream
 from aral.representations.settings import PIXELS
 from aral.types import ImageSet
@@ -156,7 +157,12 @@ def _unknown(text: str) -> BadInput:
 
 
 def make_learner(
-    settings: LearnerSettings, pool: ImageSet, class_count: int, stream: Stream, device: str = "cpu"
+    settings: LearnerSettings,
+    pool: ImageSet,
+    class_count: int,
+    stream: Stream,
+    device: str = "cpu",
+    group: Group = ALONE,
 ) -> Learner:
     """A new learner.
 
@@ -166,11 +172,12 @@ def make_learner(
         class_count: K.
         stream: decides the initial weights.
         device: where to compute, as PyTorch names it.
+        group: the processes that train it together.
 
     Raises:
-        BadInput: the networks cannot take images of this shape.
+        BadInput: the networks cannot take images of this shape, or the learner cannot be trained by several processes.
     """
-    return settings.build(Task(pool.shape, class_count, stream, torch.device(device)))
+    return settings.build(Task(pool.shape, class_count, stream, torch.device(device), group))
 
 
 def make_learner_without_weights(settings: LearnerSettings, shape: ImageShape, class_count: int) -> Learner:

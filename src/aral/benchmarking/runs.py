@@ -36,6 +36,7 @@ from aral.data import (
 )
 from aral.durable import Json, write_file
 from aral.errors import BadInput
+from aral.learners import Learner
 from aral.loop import (
     GroundTruth,
     Observer,
@@ -51,7 +52,9 @@ from aral.loop import (
     check_strategy,
 )
 from aral.loop.embedding import EMBEDDING_FILE, save_embedding
+from aral.loop.followers import LeadingLearner, follow
 from aral.loop.reading import store_reading
+from aral.parallel import ALONE, END, Group, Message
 from aral.randomness import Stream
 from aral.representations import (
     FeatureCache,
@@ -69,6 +72,9 @@ PROJECTION_FILE = "projection.safetensors"
 
 _PROJECTION = "projection"
 """Setting of a run: SHA-256 of :data:`PROJECTION_FILE`."""
+
+_RUN = "run"
+"""The name of the message with the specification of a run by several processes."""
 
 _LIMITED = Stream.root(0).child("limited")
 """Decides which images a smaller pool keeps: the same for every seed and method."""
@@ -139,6 +145,7 @@ def run(
     stopping: Callable[[], bool] = lambda: False,
     pace: Pace | None = None,
     embedded: bool = False,
+    group: Group = ALONE,
 ) -> Path:
     """Run Algorithm 1 until the budget is spent, or resume a run that was stopped.
 
@@ -150,6 +157,7 @@ def run(
         stopping: called after every training step; true stops with everything saved.
         pace: how often to save checkpoints.
         embedded: whether to embed a sample of the pool in two dimensions at the end, for the report of the run.
+        group: the processes that train together; this one leads, the others call :func:`follow_run`.
 
     Returns:
         The run folder.
@@ -161,7 +169,7 @@ def run(
     """
     torch.set_num_threads(spec.threads)
     stream = Stream.root(spec.seed)
-    learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"), spec.device)
+    learner = _learner(spec, data, group)
     strategy = strategy_of(spec)
     check_strategy(strategy, learner)
     check_budget(spec, data)
@@ -169,6 +177,12 @@ def run(
     oracle, spending = oracle_of(spec, data), Spending.of(spec, data)
     with Store.open(folder, create=True) as store:
         record_spec(store, spec, data)
+        if group.size > 1:
+            store.record_setting("processes", group.size)
+            document = {"spec": spec.model_dump_json(), "pool": store.setting("pool fingerprint")}
+            group.send(Message(_RUN, document))
+            learner = leading = LeadingLearner(learner, group)
+            asked, stopping = stopping, lambda: asked() or leading.stop_requested
         options = SessionOptions(pace, observer or Observer(), validation_of(spec))
         session = Session(
             store, data.pool, data.class_count, learner, strategy, stream.child("session"), options
@@ -177,6 +191,38 @@ def run(
         if embedded and not (folder / EMBEDDING_FILE).is_file():
             save_embedding(session, stream.child("embedding"))
     return folder
+
+
+def follow_run(group: Group, root: Path | None = None, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Train with the process of rank 0, which calls :func:`run`; this process writes nothing.
+
+    Args:
+        group: the processes; this one's rank is above 0.
+        root: the folder with data sets; data and weights must be there.
+        stopping: true asks the leading process to stop.
+
+    Raises:
+        BadInput: the data are missing here, or differ from those of the leading process.
+        RunFailed: the leading process has ended unexpectedly, or memory is too small.
+    """
+    message = group.receive()
+    assert isinstance(message, Message)
+    if message.name == END:
+        return
+    spec = validated(json.loads(message.document["spec"]))
+    torch.set_num_threads(spec.threads)
+    data = load_data(spec, root)
+    if images_fingerprint(data.pool) != message.document["pool"]:
+        raise BadInput(
+            f"Process {group.rank} finds other images of '{data.name}' than process 0.",
+            "Give all machines the same files, for instance with --data-root on a shared disk.",
+        )
+    follow(group, _learner(spec, data, group), data.pool, stopping)
+
+
+def _learner(spec: RunSpec, data: DataSet, group: Group) -> Learner:
+    stream = Stream.root(spec.seed).child("learner")
+    return make_learner(spec.learner, data.pool, data.class_count, stream, spec.device, group)
 
 
 def strategy_of(spec: RunSpec) -> Strategy:

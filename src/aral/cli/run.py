@@ -40,6 +40,7 @@ from aral.cli.screen import FeatureLines, Screen
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.loop import Observer, Observers
+from aral.parallel import ALONE, Group, joined
 from aral.representations.settings import GIVEN
 
 RUNS = Path("runs")
@@ -89,67 +90,72 @@ def run_command(
 ) -> None:
     """Run active learning on a data set with known labels, from the first query to the report.
 
-    Run the same command to continue a run that was stopped or killed.
+    Run the same command to continue a run that was stopped or killed. Several processes train one run together:
+    torchrun --nproc-per-node 2 -m aral run …
     """
-    trackers = reports.check_trackers(tracker) if tracker else ()
-    arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
-    if (dataset is None) == (arrays is None):
-        raise BadInput(
-            "Give either a data set or --features with --labels.", "Try: aral run digits --method supervised"
+    with leading(data_root) as group:
+        if group is None:
+            return
+        trackers = reports.check_trackers(tracker) if tracker else ()
+        arrays, of_files = own_data(dataset, features, labels, test_share, test_features, test_labels)
+        if (dataset is None) == (arrays is None):
+            raise BadInput(
+                "Give either a data set or --features with --labels.",
+                "Try: aral run digits --method supervised",
+            )
+        settings = [*of_files, *short_settings(budget, query_size, steps, representation)]
+        if first_query is not None:
+            settings.append(f"rounds.first_query={json.dumps(first_query)}")
+        settings += setting or []
+        chosen = benchmarking.Method.parse(method)
+        sizes = {
+            "seed": seed,
+            "threads": threads,
+            "pool_size": pool_size,
+            "test_size": test_size,
+            "arrays": arrays,
+        }
+        data_name = whole_path(dataset or "")
+
+        def folder_of(name: str) -> Path:
+            return folder or RUNS / name
+
+        def recorded(settled: benchmarking.Settled) -> str:
+            with suppress(BadInput):
+                spec = benchmarking.resolve(data_name, chosen, settled.settings, None, **sizes)
+                spec = benchmarking.read_spec(folder_of(spec.folder_name))
+                if spec.representation.backbone == settled.backbone:
+                    return spec.representation_chosen
+            return ""
+
+        if arrays is not None:
+            settled = benchmarking.Settled(tuple(settings), GIVEN)
+        else:
+            settled = benchmarking.settle_representation(
+                data_name,
+                [chosen],
+                settings,
+                default=default_representation(data_name),
+                pool_size=pool_size,
+                root=data_root,
+                download=download,
+                recorded=recorded,
+                progress=FeatureLines(Console(stderr=True)),
+            )
+        spec, target = spec_and_folder(
+            folder_of, data_name, chosen, settled.settings, representation_chosen=settled.reason, **sizes
         )
-    settings = [*of_files, *short_settings(budget, query_size, steps, representation)]
-    if first_query is not None:
-        settings.append(f"rounds.first_query={json.dumps(first_query)}")
-    settings += setting or []
-    chosen = benchmarking.Method.parse(method)
-    sizes = {
-        "seed": seed,
-        "threads": threads,
-        "pool_size": pool_size,
-        "test_size": test_size,
-        "arrays": arrays,
-    }
-    data_name = whole_path(dataset or "")
-
-    def folder_of(name: str) -> Path:
-        return folder or RUNS / name
-
-    def recorded(settled: benchmarking.Settled) -> str:
-        with suppress(BadInput):
-            spec = benchmarking.resolve(data_name, chosen, settled.settings, None, **sizes)
-            spec = benchmarking.read_spec(folder_of(spec.folder_name))
-            if spec.representation.backbone == settled.backbone:
-                return spec.representation_chosen
-        return ""
-
-    if arrays is not None:
-        settled = benchmarking.Settled(tuple(settings), GIVEN)
-    else:
-        settled = benchmarking.settle_representation(
-            data_name,
-            [chosen],
-            settings,
-            default=default_representation(data_name),
-            pool_size=pool_size,
-            root=data_root,
-            download=download,
-            recorded=recorded,
-            progress=FeatureLines(Console(stderr=True)),
-        )
-    spec, target = spec_and_folder(
-        folder_of, data_name, chosen, settled.settings, representation_chosen=settled.reason, **sizes
-    )
-    if chosen_text := benchmarking.auto_text([spec]):
-        say(chosen_text, err=True)
-    if dry_run:
-        unit = benchmarking.Unit(spec.folder_name, spec)
-        estimate = benchmarking.estimate_time([unit], lambda _: target, 1, data_root)
-        table = json.loads(spec.model_dump_json())
-        say(estimate.in_words(), err=True)
-        say(json.dumps({"settings": table, "time": asdict(estimate)} if as_json else table, indent=2))
-        return
-    loaded = load_data(spec, data_root, download)
-    run_and_report(spec, loaded, target, as_json, trackers, tracker_folder)
+        if chosen_text := benchmarking.auto_text([spec]):
+            say(chosen_text, err=True)
+        if dry_run:
+            unit = benchmarking.Unit(spec.folder_name, spec)
+            estimate = benchmarking.estimate_time([unit], lambda _: target, 1, data_root)
+            table = json.loads(spec.model_dump_json())
+            say(estimate.in_words(), err=True)
+            say(json.dumps({"settings": table, "time": asdict(estimate)} if as_json else table, indent=2))
+            return
+        loaded = load_data(spec, data_root, download)
+        run_and_report(spec, loaded, target, as_json, trackers, tracker_folder, group)
 
 
 def spec_and_folder(
@@ -184,9 +190,27 @@ def resume_command(
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped or killed."""
-    trackers = reports.check_trackers(tracker) if tracker else ()
-    spec = benchmarking.read_spec(folder)
-    run_and_report(spec, load_data(spec, data_root), folder, as_json, trackers, tracker_folder)
+    with leading(data_root) as group:
+        if group is None:
+            return
+        trackers = reports.check_trackers(tracker) if tracker else ()
+        spec = benchmarking.read_spec(folder)
+        loaded = load_data(spec, data_root)
+        run_and_report(spec, loaded, folder, as_json, trackers, tracker_folder, group)
+
+
+@contextmanager
+def leading(data_root: Path | None) -> Iterator[Group | None]:
+    """The group of this process as ``torchrun`` describes it; ``None``, once the run has ended, if another leads.
+
+    Args:
+        data_root: the folder with data sets.
+    """
+    with joined() as group:
+        if group.rank:
+            with stopping_on_signals() as stopping:
+                benchmarking.follow_run(group, data_root, stopping)
+        yield None if group.rank else group
 
 
 def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
@@ -201,11 +225,12 @@ def run_and_report(
     as_json: bool,
     trackers: Sequence[reports.TrackerName] = (),
     tracker_folder: Path | None = None,
+    group: Group = ALONE,
 ) -> None:
     """Run with progress on the terminal, then write the report and print where it is."""
     console = Console(stderr=True)
     with _tracking(spec, dataset, folder, trackers, tracker_folder or folder.parent) as observers:
-        with_progress(spec, dataset, folder, console, *observers)
+        with_progress(spec, dataset, folder, console, *observers, group=group)
     record = benchmarking.read_run(folder)
     page = reports.write_report(record)
     if as_json:
@@ -243,11 +268,17 @@ def _tracking(
 
 
 def with_progress(
-    spec: benchmarking.RunSpec, dataset: data.DataSet, folder: Path, console: Console, *observers: Observer
+    spec: benchmarking.RunSpec,
+    dataset: data.DataSet,
+    folder: Path,
+    console: Console,
+    *observers: Observer,
+    group: Group = ALONE,
 ) -> None:
     """Run and show progress; Ctrl+C stops after the next training step with everything saved."""
     with (
         stopping_on_signals() as stopping,
         Screen(console, f"{dataset.name} {spec.method}", spec.round_count()) as screen,
     ):
-        benchmarking.run(spec, dataset, folder, Observers(screen, *observers), stopping, embedded=True)
+        seen = Observers(screen, *observers)
+        benchmarking.run(spec, dataset, folder, seen, stopping, embedded=True, group=group)

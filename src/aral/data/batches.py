@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from aral.parallel import WHOLE, Part
 from aral.randomness import Stream
 from aral.types import ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch, one_hot
 
@@ -90,17 +91,21 @@ class LabelledBatches:
         size: images a batch; a set smaller than this is repeated, each image equally often.
         symmetric: the range of the images, [-1, 1] or [0, 1].
         stream: decides the order.
+        part: which images of each batch are given.
     """
 
-    def __init__(self, labelled: LabelledSet, size: int, symmetric: bool, stream: Stream) -> None:
+    def __init__(
+        self, labelled: LabelledSet, size: int, symmetric: bool, stream: Stream, part: Part = WHOLE
+    ) -> None:
         self._labelled = labelled
         self._size = size
         self._symmetric = symmetric
+        self._part = part
         self._order = EpochOrder(labelled.ids, stream)
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of a training step, counted from 0."""
-        ids = self._order.take(step * self._size, self._size)
+        ids = self._order.take(step * self._size, self._size)[self._part.rows]
         rows = np.searchsorted(self._labelled.ids, ids)
         class_probs = one_hot(self._labelled.classes[rows], self._labelled.class_count)
         return LabelledBatch(ids, gather(self._labelled.images, ids, self._symmetric), class_probs)
@@ -109,15 +114,18 @@ class LabelledBatches:
 class UnlabelledBatches:
     """Unlabelled batches as a function of the step; arguments as for :class:`LabelledBatches`."""
 
-    def __init__(self, unlabelled: ImageSet, size: int, symmetric: bool, stream: Stream) -> None:
+    def __init__(
+        self, unlabelled: ImageSet, size: int, symmetric: bool, stream: Stream, part: Part = WHOLE
+    ) -> None:
         self._unlabelled = unlabelled
         self._size = size
         self._symmetric = symmetric
+        self._part = part
         self._order = EpochOrder(unlabelled.ids, stream)
 
     def __call__(self, step: int) -> UnlabelledBatch:
         """The batch of a training step, counted from 0."""
-        ids = self._order.take(step * self._size, self._size)
+        ids = self._order.take(step * self._size, self._size)[self._part.rows]
         return UnlabelledBatch(ids, gather(self._unlabelled, ids, self._symmetric))
 
 

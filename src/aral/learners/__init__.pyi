@@ -1,6 +1,7 @@
 from .aral import Aral, AralSettings
 from .bgadl import BgadlSettings
 from .catalogue import DEFAULT_ACQUISITION, LEARNERS, AnyLearner, variant_settings
+from .division import Divisible
 from .engine import Batch, Engine, Method, Phase, Term, classifier_state
 from .evaluation import Evaluation, evaluate, evaluate_probabilities
 from .fixmatch import FixMatchSettings
@@ -23,6 +24,7 @@ __all__ = [
     "AralSettings",
     "Batch",
     "BgadlSettings",
+    "Divisible",
     "Engine",
     "Evaluation",
     "FixMatchSettings",

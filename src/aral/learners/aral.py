@@ -20,6 +20,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from aral.learners.division import Divisible
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
@@ -131,6 +132,10 @@ class Aral(Method):
 
     def __init__(self, settings: AralSettings) -> None:
         self.settings = settings
+
+    def division(self) -> Divisible:
+        """Means over images, but for feature matching."""
+        return Divisible(statistics=("feature matching",) if self.settings.weights.feature_matching else ())
 
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """D, then S, then E and G."""

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from aral.learners.aral import VaeWeights, encode, vae_terms
+from aral.learners.division import Divisible
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
@@ -62,6 +63,10 @@ class Bgadl(Method):
 
     def __init__(self, settings: BgadlSettings) -> None:
         self.settings = settings
+
+    def division(self) -> Divisible:
+        """Means over images."""
+        return Divisible()
 
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """D and C, then E and G; x' is made once and shared."""

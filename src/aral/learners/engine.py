@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import cast
@@ -24,6 +25,7 @@ from aral.acquisition.interface import Need, Predictions
 from aral.data.augmentation import Augmentation, augment
 from aral.data.batches import Ahead, LabelledBatches, UnlabelledBatches, gather
 from aral.errors import BadInput
+from aral.learners.division import Divisible, Evaluated, mean_of, parts_of, remark_on
 from aral.learners.ema import Ema
 from aral.learners.interface import Gallery, Learner, StepLosses, Task
 from aral.learners.nets import Nets
@@ -32,6 +34,7 @@ from aral.learners.prediction import Predictor
 from aral.learners.settings import LearnerSettings, Net, SemiSupervisedTraining
 from aral.logistic import calibrated_logistic
 from aral.networks.interface import Discriminator, PixelRange
+from aral.parallel import WHOLE, Part, divided
 from aral.randomness import Stream
 from aral.representations.graph import NeighbourGraph, PropagatedLabels
 from aral.types import NO_IDS, Ids, ImageSet, LabelledBatch, LabelledSet, UnlabelledBatch
@@ -87,6 +90,14 @@ class Method(ABC):
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """The phases of one training step, in order."""
 
+    def division(self) -> Divisible | None:
+        """How a training step can be divided; ``None`` where it cannot.
+
+        A step can be divided if the mean of each term over the parts is the term of the whole batch, and its draws are
+        those of :class:`Batch`; no phase uses the gradient graph of an earlier phase's term.
+        """
+        return None
+
     def pretraining_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """The phases of one step before the first label; none for a method without pretraining."""
         return iter(())
@@ -131,6 +142,7 @@ class Stage:
         trainable: ids of the images that may be trained on; ``None``: the whole pool.
         class_shares: the share of each class among the labels; ``None`` in pretraining.
         linear: weights and biases of logistic regression on the labels; ``None`` in pretraining.
+        part: which part of a step's batches these are; draws are those rows of the draws for all.
     """
 
     step: Callable[[Nets, Batch], Iterator[Phase]]
@@ -142,6 +154,7 @@ class Stage:
     trainable: Ids | None = None
     class_shares: Float[np.ndarray, " K"] | None = None
     linear: Callable[[], tuple[Tensor, Tensor]] | None = None
+    part: Part = WHOLE
 
 
 class Batch:
@@ -167,6 +180,7 @@ class Batch:
     ) -> None:
         self.index = index
         self.age = age
+        self.part = stage.part
         self.stream = stage.stream.child("step", index)
         self.teach = teach
         self._stage = stage
@@ -197,8 +211,10 @@ class Batch:
 
     def normal(self, name: str, count: int, size: int) -> Float[Tensor, "count size"]:
         """Standard normal numbers; the name decides them."""
-        noise = torch.randn(count, size, generator=self.stream.child(name).torch())
-        return noise.to(self._device)
+        generator = self.stream.child(name).torch()
+        return self.part.drawn(lambda shape: torch.randn(shape, generator=generator), (count, size)).to(
+            self._device
+        )
 
     def prior(
         self, nets: Nets, shares: Float[np.ndarray, " K"] | None = None
@@ -211,11 +227,14 @@ class Batch:
         """
         count, k = len(self.unlabelled.images), nets.class_count
         generator = self.stream.child("prior classes").torch()
-        if shares is None:
-            classes = torch.randint(k, (count,), generator=generator)
-        else:
+
+        def drawn(shape: tuple[int, ...]) -> Tensor:
+            if shares is None:
+                return torch.randint(k, shape, generator=generator)
             known = torch.from_numpy(shares).float()
-            classes = torch.multinomial(known, count, replacement=True, generator=generator)
+            return torch.multinomial(known, shape[0], replacement=True, generator=generator)
+
+        classes = self.part.drawn(drawn, (count,))
         return self.normal("prior", count, nets.latent_size), one_hot(classes, k).float().to(self._device)
 
     @property
@@ -303,6 +322,7 @@ class Engine(Learner):
         self._propagated: Callable[[], PropagatedLabels] | None = None
         self._query_labels: LabelledSet | None = None
         self._pretrained: dict[str, Tensor] = {}
+        self._parts = parts_of(settings, method.division(), task.group)
         self._initialise(0)
 
     def _initialise(self, round_number: int) -> None:
@@ -385,16 +405,20 @@ class Engine(Learner):
     def _symmetric(self) -> bool:
         return self._settings.networks.pixel_range is PixelRange.SYMMETRIC
 
-    def _unlabelled_batches(self, images: ImageSet, stream: Stream) -> Callable[[int], UnlabelledBatch]:
+    def _unlabelled_batches(
+        self, images: ImageSet, stream: Stream, part: Part
+    ) -> Callable[[int], UnlabelledBatch]:
         training = self._settings.training
         # A method that trains on labelled images alone never reads these batches.
         size = training.unlabelled_batch if isinstance(training, SemiSupervisedTraining) else 1
-        batches = UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"))
+        batches = UnlabelledBatches(images, size, self._symmetric, stream.child("unlabelled"), part)
         return batches if self._on_processor else Ahead(batches, self._task.device)
 
-    def _labelled_batches(self, labelled: LabelledSet, stream: Stream) -> Callable[[int], LabelledBatch]:
+    def _labelled_batches(
+        self, labelled: LabelledSet, stream: Stream, part: Part
+    ) -> Callable[[int], LabelledBatch]:
         size = self._settings.training.labelled_batch
-        batches = LabelledBatches(labelled, size, self._symmetric, stream.child("labelled"))
+        batches = LabelledBatches(labelled, size, self._symmetric, stream.child("labelled"), part)
         return batches if self._on_processor else Ahead(batches, self._task.device)
 
     @property
@@ -410,12 +434,8 @@ class Engine(Learner):
         if self._pool is None:
             raise ValueError(f"'{self.name}' was given no pool")
         self._optimisers = NetOptimisers(self._nets, self._settings, self._optimisers.scale)
-        self._stage = Stage(
-            self._method.pretraining_step,
-            self.pretraining_steps,
-            stream,
-            self._unlabelled_batches(self._pool, stream),
-        )
+        batches = self._unlabelled_batches(self._pool, stream, WHOLE)
+        self._stages = [Stage(self._method.pretraining_step, self.pretraining_steps, stream, batches)]
 
     def start_round(
         self, round_number: int, labelled: LabelledSet, unlabelled: ImageSet, stream: Stream
@@ -438,18 +458,24 @@ class Engine(Learner):
         self._optimisers = NetOptimisers(self._nets, self._settings, self._optimisers.scale)
         # Once everything is labelled, the labelled images serve as unlabelled ones, without their labels.
         rest = unlabelled if len(unlabelled) else labelled.images
-        self._stage = Stage(
-            self._method.training_step,
-            self.steps_per_round,
-            stream,
-            self._unlabelled_batches(rest, stream),
-            self._labelled_batches(labelled, stream),
-            self._propagate(labelled),
-            # Images kept for validation are in neither set, and must not come back as neighbours.
-            np.union1d(labelled.ids, rest.ids),
-            labelled.class_shares,
-            cache(lambda: self._linear(labelled)),
-        )
+        propagated, linear = self._propagate(labelled), cache(lambda: self._linear(labelled))
+        # Images kept for validation are in neither set, and must not come back as neighbours.
+        usable = np.union1d(labelled.ids, rest.ids)
+        self._stages = [
+            Stage(
+                self._method.training_step,
+                self.steps_per_round,
+                stream,
+                self._unlabelled_batches(rest, stream, part),
+                self._labelled_batches(labelled, stream, part),
+                propagated,
+                usable,
+                labelled.class_shares,
+                linear,
+                part,
+            )
+            for part in self._parts
+        ]
 
     def _linear(self, labelled: LabelledSet) -> tuple[Tensor, Tensor]:
         """Weights and biases of logistic regression on labelled images, as networks see them."""
@@ -484,27 +510,46 @@ class Engine(Learner):
                 self._method.use_first_labels(modules[Net.DISCRIMINATOR], modules[Net.CLUSTERS], found)
 
     def step(self, index: int) -> StepLosses:
-        """Run every phase once; a phase whose loss or gradient is not finite is skipped."""
-        stage, teach = self._stage, self._ema.teach if self._ema.modules else None
-        batch = Batch(stage, index, self._age, self._task.device, self._graph, teach)
+        """Run every phase once; a phase whose loss or gradient is not finite is skipped.
+
+        With several parts a phase is evaluated on each before its networks move.
+        """
+        teach = self._ema.teach if self._ema.modules else None
+        batches = [
+            Batch(stage, index, self._age, self._task.device, self._graph, teach) for stage in self._stages
+        ]
+        steps = self._stages[0].steps
         for module in self._nets.modules.values():
             module.train()
         values: dict[str, Tensor] = {}
         skipped = []
-        with batch.stream.child("layers").governs_torch():
-            phases = stage.step(self._nets, batch)
-            while (evaluated := self._next_phase(phases)) is not None:
-                phase, total, terms = evaluated
-                if not self._optimisers.step(total, phase.trains, index, stage.steps):
-                    skipped.append(phase.name)
-                values |= {name: value.detach() for name, value in terms.items()}
-                values[f"total {phase.name}"] = total.detach()
+        with batches[0].stream.child("layers").governs_torch():
+            phases = [
+                stage.step(self._nets, batch) for stage, batch in zip(self._stages, batches, strict=True)
+            ]
+            while (found := self._next_phase(phases)) is not None:
+                if not self._optimisers.move(found.total, found.gradients, found.trains, index, steps):
+                    skipped.append(found.name)
+                values |= found.values
+                values[f"total {found.name}"] = found.total
         self._age += 1
         self._ema.update(self._age)
         return StepLosses(_numbers(values), tuple(skipped))
 
-    def _next_phase(self, phases: Iterator[Phase]) -> tuple[Phase, Tensor, dict[str, Tensor]] | None:
-        """The next phase, its weighted total and its terms' values; in the precision of the settings."""
+    def _next_phase(self, phases: list[Iterator[Phase]]) -> Evaluated | None:
+        """The next phase on the whole batch: the mean over the parts of all processes."""
+        found = []
+        for part, of_part in zip(self._parts, phases, strict=True):
+            # Layers draw for the whole batch and use their part of it: the generator starts alike for each part.
+            on_gpu = [torch.cuda.current_device()] if self._task.device.type == "cuda" else []
+            last = part is self._parts[-1]
+            with nullcontext() if last else torch.random.fork_rng(on_gpu), divided(part, self._task.group):
+                found.append(self._evaluate(of_part))
+        known = [each for each in found if each is not None]
+        return mean_of(known).over(self._task.group) if known else None
+
+    def _evaluate(self, phases: Iterator[Phase]) -> Evaluated | None:
+        """The next phase on a part of the batch; in the precision of the settings."""
         with self._autocast():
             phase = next(phases, None)
             if phase is None:
@@ -515,7 +560,15 @@ class Engine(Learner):
                 if term.weight:
                     value = values[term.name] = term.compute()
                     total = total + term.weight * value
-            return phase, total, values
+        # What a part kept for its gradient is freed before the next part is evaluated.
+        gradients = self._optimisers.gradients(total, phase.trains, keep_graph=len(self._parts) == 1)
+        values = {name: value.detach() for name, value in values.items()}
+        return Evaluated(phase.name, phase.trains, total.detach(), values, gradients)
+
+    @property
+    def remark(self) -> str:
+        """Which statistics are of a part of a batch, where parts are processed one after another."""
+        return remark_on(self._settings, self._method.division(), self._nets.modules.values())
 
     def _autocast(self) -> torch.autocast:
         enabled = self._settings.training.precision == "bfloat16"

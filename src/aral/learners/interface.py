@@ -12,6 +12,7 @@ from torch import Tensor
 
 from aral.acquisition.interface import Need, Predictions
 from aral.networks import ImageShape
+from aral.parallel import ALONE, Group
 from aral.randomness import Stream
 from aral.types import NO_IDS, Ids, ImageSet, LabelledSet
 
@@ -27,12 +28,14 @@ class Task:
         class_count: K.
         stream: decides the initial weights.
         device: where to compute.
+        group: the processes that train this learner together.
     """
 
     image_shape: ImageShape
     class_count: int
     stream: Stream
     device: torch.device = CPU
+    group: Group = ALONE
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class Learner(ABC):
     def pretraining_steps(self) -> int:
         """Training steps before the first query, on unlabelled images alone."""
         return 0
+
+    @property
+    def remark(self) -> str:
+        """What a user should know of how these settings are carried out; empty where there is nothing."""
+        return ""
 
     def set_pool(self, pool: ImageSet, stream: Stream) -> None:  # noqa: B027 most learners do not use it
         """Give the learner the whole pool, once, before anything else.

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from aral.learners.aral import SamplerSees, VaeWeights, sampler_phase, vae_terms
+from aral.learners.division import Divisible
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
@@ -109,6 +110,11 @@ class NoCoTraining(Method):
 
     def __init__(self, settings: NoCoTrainingSettings) -> None:
         self.settings = settings
+
+    def division(self) -> Divisible:
+        """Means over images; of the first quarter of the batch, where images are rotated."""
+        gan = self.settings.separate_gan
+        return Divisible(multiple=4 if gan.rotation or gan.rotation_of_generated else 1)
 
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """C, S, E with its decoder, the critic, G."""

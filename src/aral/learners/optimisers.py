@@ -146,10 +146,41 @@ class NetOptimisers:
         }
 
     def step(self, loss: Float[Tensor, ""], trains: frozenset[Net], index: int, steps: int) -> bool:
-        """One Adam step down ``loss`` for the networks in ``trains``; every other network is left alone.
+        """One Adam step down ``loss``: :meth:`gradients`, then :meth:`move`."""
+        return self.move(loss, self.gradients(loss, trains), trains, index, steps)
+
+    def gradients(
+        self, loss: Float[Tensor, ""], trains: frozenset[Net], keep_graph: bool = True
+    ) -> dict[nn.Parameter, Tensor]:
+        """The gradient of a phase's weighted total with respect to the weights of some networks.
+
+        Args:
+            loss: the total.
+            trains: the networks.
+            keep_graph: whether what the loss was computed from can be used for another gradient.
+
+        Returns:
+            Of each parameter that the loss depends on; empty where every weight of the phase is zero.
+        """
+        parameters = [parameter for net in sorted(trains) for parameter in self._parameters[net]]
+        if not loss.requires_grad:
+            return {}
+        found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=keep_graph)
+        return {p: gradient for p, gradient in zip(parameters, found, strict=True) if gradient is not None}
+
+    def move(
+        self,
+        loss: Float[Tensor, ""],
+        gradients: Mapping[nn.Parameter, Tensor],
+        trains: frozenset[Net],
+        index: int,
+        steps: int,
+    ) -> bool:
+        """One Adam step for the networks in ``trains``; every other network is left alone.
 
         Args:
             loss: a phase's weighted total.
+            gradients: of it, by parameter.
             trains: the networks that move.
             index: the training step, from 0.
             steps: how many there are in this round.
@@ -157,21 +188,16 @@ class NetOptimisers:
         Returns:
             Whether the step was taken: with a loss or gradient that is not finite, nothing moves.
         """
-        nets = sorted(trains)
-        parameters = [parameter for net in nets for parameter in self._parameters[net]]
-        if not loss.requires_grad:  # every weight of the phase is zero
+        if not gradients:
             return True
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
-        used = [gradient for gradient in gradients if gradient is not None]
-        norm = torch.nn.utils.get_total_norm(used, foreach=True)
+        norm = torch.nn.utils.get_total_norm(list(gradients.values()), foreach=True)
         if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
             return False
-        of = {p: gradient for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
         training = self._settings.training
         factor = rate_factor(index, steps, training) * self.scale
-        for net in nets:
+        for net in sorted(trains):
             rate = max(self._settings.optimisers.of(net).rate * factor, training.rate_floor)
-            self._optimisers[net].step(of, rate)
+            self._optimisers[net].step(gradients, rate)
         return True
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from aral.learners.division import Divisible
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets, eval_probabilities
@@ -56,6 +57,10 @@ class PseudoLabel(Method):
 
     def __init__(self, settings: PseudoLabelSettings) -> None:
         self.settings = settings
+
+    def division(self) -> Divisible:
+        """Means over images, whether their pseudo-labels are used or not."""
+        return Divisible()
 
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """Cross-entropy on labelled and on certain unlabelled images; to C."""

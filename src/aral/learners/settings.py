@@ -82,6 +82,7 @@ class Training(Settings):
     warm_start: bool = True  # networks continue from the previous round; otherwise they are initialised anew
     average_decay: float = Field(0.999, ge=0, lt=1)  # EMA of the classifier for evaluation; 0 = none
     precision: Literal["float32", "bfloat16"] = "float32"  # of forward passes; weights stay float32
+    accumulate: int = Field(1, ge=1)  # a step's batches are processed in so many parts, to need less memory
 
 
 class SemiSupervisedTraining(Training):

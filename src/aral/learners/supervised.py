@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from aral.learners.division import Divisible
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
@@ -35,6 +36,10 @@ class Supervised(Method):
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
+
+    def division(self) -> Divisible:
+        """A mean over images."""
+        return Divisible()
 
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """Cross-entropy on labelled images; to C."""

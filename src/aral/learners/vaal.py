@@ -21,6 +21,7 @@ from aral.learners.aral import (
     sampler_phase,
     vae_terms,
 )
+from aral.learners.division import Divisible
 from aral.learners.engine import Batch, Engine, Method, Phase, Term
 from aral.learners.interface import Task
 from aral.learners.nets import Nets
@@ -74,6 +75,10 @@ class Vaal(Method):
     def __init__(self, settings: VaalSettings) -> None:
         self.settings = settings
 
+    def division(self) -> Divisible:
+        """Means over images; the one sum over them is scaled by the number of parts."""
+        return Divisible()
+
     def training_step(self, nets: Nets, batch: Batch) -> Iterator[Phase]:
         """C, then S, then E and G."""
         s = self.settings
@@ -81,18 +86,25 @@ class Vaal(Method):
         codes = encode_unconditionally(nets, batch)
         yield sampler_phase(nets, codes, s.sampler_sees)
         if s.scaling == "authors":
-            terms = authors_terms(nets, codes, s.sampler_sees)
+            terms = authors_terms(nets, codes, s.sampler_sees, batch.part.count)
         else:
             terms = vae_terms(nets, codes, s.weights, s.networks.pixel_range, s.sampler_sees)
         yield encoder_generator_phase(nets, terms)
 
 
-def authors_terms(nets: Nets, codes: Codes, sees: SamplerSees) -> list[Term]:
+def authors_terms(nets: Nets, codes: Codes, sees: SamplerSees, parts: int = 1) -> list[Term]:
     """Eq. 3 as VAAL's released code scales it: every weight is 1, and each term is reduced in its own way.
 
     Reconstruction is the squared error, mean over pixels and images, of the labelled plus that of the unlabelled set.
     The divergence is summed over latent dimensions *and images*, so it outweighs the reconstruction by several
     thousand times, and the posterior tends to collapse. The adversarial term is that of eq. 2.
+
+    Args:
+        nets: with E and its decoder.
+        codes: of the images.
+        sees: what S reads of q(z|x).
+        parts: into how many the step's batches are divided; the divergence is that of all, whose mean over parts is
+            taken.
     """
     sizes = [codes.labelled_count, len(codes.images) - codes.labelled_count]
 
@@ -106,7 +118,7 @@ def authors_terms(nets: Nets, codes: Codes, sees: SamplerSees) -> list[Term]:
         Term(
             "divergence",
             1.0,
-            lambda: gaussian.divergence_from_standard_normal(codes.mean, codes.log_variance).sum(),
+            lambda: parts * gaussian.divergence_from_standard_normal(codes.mean, codes.log_variance).sum(),
         ),
         Term(
             "encoder against S",

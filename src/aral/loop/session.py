@@ -110,6 +110,8 @@ class Session:
         )
         learner.set_pool(pool, stream.child("pool"))
         self._training.restore()
+        if learner.remark and all(event.message != learner.remark for event in store.events()):
+            report_event(store, self._observer, "settings", learner.remark)
 
     @property
     def round_number(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,28 @@ class Position:
     def where(self) -> str:
         """The round, in words."""
         return "pretraining" if self.round_number == PRETRAINING else f"round {self.round_number}"
+
+
+@contextmanager
+def memory_failure(where: str) -> Iterator[None]:
+    """Turn the error of a training step that needs too much memory into one that says what to do.
+
+    Args:
+        where: the step is made, in words.
+
+    Raises:
+        RunFailed: there is not enough memory.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)):
+            raise
+        raise RunFailed(
+            f"There is not enough memory for a training step in {where}: {str(error)[:200]}",
+            "Halve a batch, for instance --set learner.training.unlabelled_batch=32, or make the networks or "
+            "images smaller.",
+        ) from error
 
 
 def report_event(store: Store, observer: Observer, kind: str, message: str) -> None:
@@ -208,16 +231,8 @@ class Training:
         Raises:
             RunFailed: there is not enough memory for it.
         """
-        try:
+        with memory_failure(self.position.where):
             return self._learner.step(self.position.step)
-        except (MemoryError, RuntimeError) as error:
-            if not (isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)):
-                raise
-            raise RunFailed(
-                f"There is not enough memory for a training step in {self.position.where}: {str(error)[:200]}",
-                "Halve a batch, for instance --set learner.training.unlabelled_batch=32, or make the networks or "
-                "images smaller.",
-            ) from error
 
     def _back_off(self) -> None:
         """Go back to the newest checkpoint and train on from there at half the learning rates."""

@@ -10,7 +10,14 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange, refuse_unless
-from aral.networks.layers import ChannelsLast, DropoutRate, GlobalSum, linear_map, spectrally_normalised
+from aral.networks.layers import (
+    BatchNorm,
+    ChannelsLast,
+    DropoutRate,
+    GlobalSum,
+    linear_map,
+    spectrally_normalised,
+)
 from aral.networks.parts import (
     ClassMapEncoder,
     FamilyWithSamplerMlp,
@@ -109,7 +116,7 @@ class BigganFamily(FamilyWithSamplerMlp):
             nn.Unflatten(1, (widths[0], _START_SIDE, _START_SIDE)),
         )
         output = nn.Sequential(
-            nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], image_channels, 3, padding=1)
+            BatchNorm(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], image_channels, 3, padding=1)
         )
         return ResidualGenerator(
             start=spectrally_normalised(start),

@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from aral.networks.interface import Discriminator, ImageShape, PixelRange
-from aral.networks.layers import ChannelsLast, GlobalMean
+from aral.networks.layers import BatchNorm, ChannelsLast, GlobalMean
 from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 from aral.networks.plain import PlainFamily
 
@@ -61,7 +61,7 @@ class CompactFamily(PlainFamily):
                     layers.append(
                         nn.MaxPool2d(2)
                     )  # first: batch norm and activation have a quarter of the work
-                layers += [nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE, inplace=True)]
+                layers += [BatchNorm(width), nn.LeakyReLU(_SLOPE, inplace=True)]
                 channels = width
         trunk = nn.Sequential(*layers, GlobalMean())
         return TrunkDiscriminator(

@@ -10,6 +10,7 @@ from torch import nn
 from aral.networks.interface import Discriminator, ImageShape, PixelRange
 from aral.networks.layers import (
     ChannelsLast,
+    Dropout,
     DropoutRate,
     GaussianNoise,
     GlobalMean,
@@ -75,11 +76,11 @@ class Conv32Family(PlainFamily):
         trunk = nn.Sequential(
             ChannelsLast(),
             GaussianNoise(self.input_noise),
-            nn.Dropout(self.input_dropout),
+            Dropout(self.input_dropout),
             *_three_convolutions(image_shape[0], width, last_stride=2),
-            nn.Dropout(self.block_dropout),
+            Dropout(self.block_dropout),
             *_three_convolutions(width, wide, last_stride=2),
-            nn.Dropout(self.block_dropout),
+            Dropout(self.block_dropout),
             *last_block,
             GlobalMean(),
         )

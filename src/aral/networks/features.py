@@ -19,7 +19,7 @@ from aral.networks.interface import (
     ImageShape,
     PixelRange,
 )
-from aral.networks.layers import GaussianNoise, he_initialised
+from aral.networks.layers import BatchNorm, GaussianNoise, he_initialised
 from aral.networks.mlp import MlpEncoder
 from aral.networks.parts import (
     FamilyWithSamplerMlp,
@@ -90,6 +90,6 @@ def _stack(in_size: int, hidden_sizes: Sequence[int], out_size: int) -> nn.Seque
     layers: list[nn.Module] = []
     for size in hidden_sizes:
         # No bias: batch norm would subtract it again.
-        layers += [nn.Linear(in_size, size, bias=False), nn.BatchNorm1d(size), nn.LeakyReLU(SLOPE)]
+        layers += [nn.Linear(in_size, size, bias=False), BatchNorm(size), nn.LeakyReLU(SLOPE)]
         in_size = size
     return nn.Sequential(*layers, nn.Linear(in_size, out_size))

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
+from aral.parallel import batch_moments, current_group, current_part
 from aral.randomness import Stream
 
 _Net = TypeVar("_Net", bound=nn.Module)
@@ -38,12 +39,64 @@ class GaussianNoise(nn.Module):
         if not self.training or self.std == 0:
             return inputs
         # In float32, which is drawn faster than bfloat16 on a processor.
-        noise = torch.randn(inputs.shape, device=inputs.device).to(inputs.dtype)
-        return torch.add(inputs, noise, alpha=self.std)
+        noise = current_part().drawn(lambda shape: torch.randn(shape, device=inputs.device), inputs.shape)
+        # In rows one after another, so that the sum has the memory format that it has without parts.
+        return torch.add(inputs, noise.contiguous().to(inputs.dtype), alpha=self.std)
 
     def extra_repr(self) -> str:
         """The standard deviation, for ``print(network)``."""
         return f"std={self.std}"
+
+
+class Dropout(nn.Dropout):
+    """PyTorch's; of a part of a batch, the mask is that part of the mask of the whole batch."""
+
+    def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The inputs, a share of them 0 and the others larger in training mode."""
+        part = current_part()
+        if not self.training or self.p == 0 or part.count == 1:
+            return super().forward(inputs)
+
+        # Numbers are drawn in the order of memory, as PyTorch draws its mask.
+        maps_last = inputs.ndim == 4 and not inputs.is_contiguous()
+        layout = torch.channels_last if maps_last else torch.contiguous_format
+
+        def mask(shape: tuple[int, ...]) -> Tensor:
+            empty = torch.empty(shape, dtype=inputs.dtype, device=inputs.device, memory_format=layout)
+            return empty.bernoulli_(1 - self.p)
+
+        kept = part.drawn(mask, inputs.shape).contiguous(memory_format=layout)
+        return inputs * kept.div_(1 - self.p)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm of rows or of maps; the statistics of a training step are those of all processes' parts.
+
+    The arguments are those of :class:`torch.nn.BatchNorm2d`. With one process it is that layer.
+    """
+
+    def forward(self, inputs: Float[Tensor, "N C *positions"]) -> Float[Tensor, "N C *positions"]:
+        """The inputs, normalised by channel."""
+        if not self.training or current_group().size == 1:
+            return super().forward(inputs)
+        values = inputs.float()
+        mean, variance, count = batch_moments(values)
+        with torch.no_grad():
+            assert self.momentum is not None
+            assert self.running_mean is not None and self.running_var is not None
+            assert self.num_batches_tracked is not None
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+            self.num_batches_tracked.add_(1)
+        scale, shape = torch.rsqrt(variance + self.eps), (1, -1, *[1] * (inputs.ndim - 2))
+        scale = scale if self.weight is None else scale * self.weight
+        normalised = (values - mean.view(shape)) * scale.view(shape)
+        normalised = normalised if self.bias is None else normalised + self.bias.view(shape)
+        return normalised.to(inputs.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"batch norm needs rows of channels, not a tensor of shape {tuple(input.shape)}")
 
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from aral.networks.interface import Discriminator, Encoder, Generator, ImageShape, PixelRange
-from aral.networks.layers import GaussianNoise, he_initialised, weight_normalised
+from aral.networks.layers import BatchNorm, GaussianNoise, he_initialised, weight_normalised
 from aral.networks.parts import (
     FamilyWithSamplerMlp,
     PlainGenerator,
@@ -45,7 +45,7 @@ def softplus_stack(in_size: int, hidden_sizes: Sequence[int], out_size: int) -> 
     layers: list[nn.Module] = []
     for size in hidden_sizes:
         # No bias: batch norm would subtract it again.
-        layers += [nn.Linear(in_size, size, bias=False), nn.BatchNorm1d(size), nn.Softplus()]
+        layers += [nn.Linear(in_size, size, bias=False), BatchNorm(size), nn.Softplus()]
         in_size = size
     return nn.Sequential(*layers, nn.Linear(in_size, out_size))
 

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from aral.networks.interface import Discriminator, Encoder, Family, Generator, ImageShape, Sampler
-from aral.networks.layers import ChannelsLast, Zeros, append_class_maps, he_initialised, linear_map
+from aral.networks.layers import (
+    BatchNorm,
+    ChannelsLast,
+    Zeros,
+    append_class_maps,
+    he_initialised,
+    linear_map,
+)
 from aral.networks.residual import ResidualUp
 
 # E
@@ -76,7 +83,7 @@ def strided_body(
     for out_channels in widths:
         # No bias: batch norm would subtract it again.
         convolution = nn.Conv2d(channels, out_channels, kernel_size, stride=2, padding=padding, bias=False)
-        layers += [convolution, nn.BatchNorm2d(out_channels), nn.ReLU()]
+        layers += [convolution, BatchNorm(out_channels), nn.ReLU()]
         channels = out_channels
         height, width = ((side + 2 * padding - kernel_size) // 2 + 1 for side in (height, width))
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, 2 * latent_size))

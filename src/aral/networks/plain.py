@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from aral.networks.interface import Encoder, Generator, ImageShape, PixelRange, refuse_unless
-from aral.networks.layers import ChannelsLast
+from aral.networks.layers import BatchNorm, ChannelsLast
 from aral.networks.parts import ClassMapEncoder, FamilyWithSamplerMlp, PlainGenerator, strided_body
 
 
@@ -44,7 +44,7 @@ def transposed_body(
         convolution = nn.ConvTranspose2d(
             in_width, out_width, 5, stride=2, padding=2, output_padding=paddings[depth], bias=is_last
         )
-        layers += [nn.BatchNorm2d(in_width), nn.ReLU(), convolution]
+        layers += [BatchNorm(in_width), nn.ReLU(), convolution]
     return nn.Sequential(*layers)
 
 

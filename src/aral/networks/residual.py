@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aral.networks.layers import linear_map
+from aral.networks.layers import BatchNorm, Dropout, linear_map
 
 
 class ResidualDown(nn.Module):
@@ -37,15 +37,15 @@ class ResidualDown(nn.Module):
     ) -> None:
         super().__init__()
         bias = not batch_norm
-        before: list[nn.Module] = [nn.BatchNorm2d(in_channels)] if batch_norm else []
+        before: list[nn.Module] = [BatchNorm(in_channels)] if batch_norm else []
         before += [activation] if activate_first else []
-        between: list[nn.Module] = [nn.BatchNorm2d(out_channels)] if batch_norm else []
+        between: list[nn.Module] = [BatchNorm(out_channels)] if batch_norm else []
         self.branch = nn.Sequential(
             *before,
             nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias),
             *between,
             activation,
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=bias),
         )
         same = in_channels == out_channels
@@ -71,7 +71,7 @@ class ConditionalBatchNorm(nn.Module):
 
     def __init__(self, channels: int, condition_size: int) -> None:
         super().__init__()
-        self.plain = nn.BatchNorm2d(channels, affine=False)
+        self.plain = BatchNorm(channels, affine=False)
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.from_condition = linear_map(condition_size, 2 * channels, std=0.02)

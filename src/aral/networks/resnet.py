@@ -9,7 +9,14 @@ from pydantic import PositiveInt
 from torch import nn
 
 from aral.networks.interface import Discriminator, Encoder, Generator, ImageShape, PixelRange, refuse_unless
-from aral.networks.layers import ChannelsLast, DropoutRate, GlobalMean, he_initialised, weight_normalised
+from aral.networks.layers import (
+    BatchNorm,
+    ChannelsLast,
+    DropoutRate,
+    GlobalMean,
+    he_initialised,
+    weight_normalised,
+)
 from aral.networks.parts import (
     ClassMapEncoder,
     FamilyWithSamplerMlp,
@@ -58,7 +65,7 @@ class ResnetFamily(FamilyWithSamplerMlp):
             ChannelsLast(),
             nn.Conv2d(channels + class_count, widths[0], 3, padding=1, bias=False),
             *(ResidualDown(i, o, activation=nn.ReLU(), batch_norm=True) for i, o in pairwise(widths)),
-            nn.BatchNorm2d(widths[-1]),
+            BatchNorm(widths[-1]),
             nn.ReLU(),
             nn.Flatten(),
             nn.Linear(last_size, 2 * latent_size),
@@ -79,7 +86,7 @@ class ResnetFamily(FamilyWithSamplerMlp):
             # Reversed, w occurs twice at the end; G doubles 8w first instead, where maps are smallest.
             blocks=[ResidualUp(i, o, 0) for i, o in pairwise((widths[0], *widths[:-1]))],
             output=nn.Sequential(
-                nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], channels, 3, padding=1)
+                BatchNorm(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], channels, 3, padding=1)
             ),
             class_embedding=nn.Identity(),
             conditioned=False,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from aral.networks.interface import ImageShape, refuse_unless
-from aral.networks.layers import DropoutRate
+from aral.networks.layers import BatchNorm, Dropout, DropoutRate
 from aral.networks.parts import RealnessHead, TrunkDiscriminator, class_head
 
 _SMALLEST_SIDE = 32
@@ -82,14 +82,14 @@ class VggFamily(BaseModel):
             out_channels = max(1, entry * self.width // _STANDARD_WIDTH)
             layers += [
                 nn.Conv2d(channels, out_channels, 3, padding=1),
-                nn.BatchNorm2d(out_channels),
+                BatchNorm(out_channels),
                 nn.ReLU(),
             ]
             channels = out_channels
         layers += [nn.AdaptiveAvgPool2d(self.pooled_side), nn.Flatten()]
         size = channels * self.pooled_side**2
         for _ in range(2):
-            layers += [nn.Linear(size, self.hidden_size), nn.ReLU(), nn.Dropout(self.dropout)]
+            layers += [nn.Linear(size, self.hidden_size), nn.ReLU(), Dropout(self.dropout)]
             size = self.hidden_size
         trunk, class_layer = nn.Sequential(*layers), class_head(size, class_count)
         for part in (trunk, class_layer):
