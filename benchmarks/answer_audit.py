@@ -6,7 +6,6 @@ The file is read by SQL, without the code that wrote it.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aral.annotation import Project
+from aral.annotation.project import open_database
 from page_client import Event, Page
 
 
@@ -55,11 +55,11 @@ def audit(folder: Path, pages: Sequence[Page]) -> Audit:
         folder: of the project, which nobody serves any more.
         pages: one for each person, nothing left in their outboxes.
     """
-    with closing(sqlite3.connect(f"file:{folder / 'project.sqlite'}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(
+    with closing(open_database(folder, create=False)) as database:
+        rows = database.rows(
             """SELECT a.key, a.image_id, i.name, p.name, a.action, a.class_id FROM answers a
             JOIN images i ON i.id = a.image_id JOIN annotators p ON p.id = a.annotator_id ORDER BY a.seq"""
-        ).fetchall()
+        )
     given = {event["key"]: (page, event) for page in pages for event in page.given}
     acknowledged = {key for page in pages for key in page.acknowledged}
     refused = {key for page in pages for key in page.refused}

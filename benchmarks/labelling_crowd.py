@@ -1,6 +1,8 @@
 """Many people at once while the trainer trains: answers lost or doubled, errors of the server, waits.
 
     python benchmarks/labelling_crowd.py --annotators 8 --answers 500
+    python benchmarks/labelling_crowd.py --annotators 40 --answers 60 --pause 0 --postgres \\
+        --kept labelling-crowd-postgres
 
 Every person has a tab with its cards ahead and its status line, as the page has; each answer is a request of
 its own. They begin when the trainer's first training is under way. No image may be answered by two of them. The
@@ -15,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ import numpy as np
 from answer_audit import audit
 from aral.annotation import Project
 from aral.annotation.training_worker import LOG
+from aral.testing import PostgresServer, find_programs
 from kept_rows import KeptRows
 from label_server import LabelServer
 from page_client import AHEAD, Browser, Page, Unreachable
@@ -96,14 +100,23 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=500, help="of each of them")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds between two answers of a person")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--postgres", action="store_true", help="on a Postgres server of its own, with flushes"
+    )
     parser.add_argument("--kept", default="labelling-crowd", help="name of the file of rows, or a .json path")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+        database = []
+        if chosen.postgres:
+            programs = find_programs()
+            if programs is None:
+                parser.error("there are no programs of Postgres on this machine")
+            database = ["--database", stack.enter_context(PostgresServer(programs, flush=True)).address()]
         photos = Path(folder) / "photos"
         images = chosen.annotators * (chosen.answers + 2 * AHEAD)
         truth = write_digits(photos, images, chosen.seed)
         settings = [part for each in SMALL for part in ("--set", each)]
-        server = LabelServer(photos, ["--classes", DIGITS, "--query-size", "50", *settings])
+        server = LabelServer(photos, ["--classes", DIGITS, "--query-size", "50", *settings, *database])
         server.start()
         assert server.browser is not None
         wait_for_training(server.browser)
@@ -115,6 +128,8 @@ def main() -> None:
         values["locked"] += sum("locked" in line for line in server.output)
         values["tracebacks"] = sum("Traceback" in line for line in server.output)
     key = {name: vars(chosen)[name] for name in ("annotators", "answers", "pause", "seed")}
+    if chosen.postgres:
+        key["database"] = "postgres"
     KeptRows(chosen.kept).keep(key, {"images": images, **values})
 
 

@@ -13,9 +13,41 @@ import numpy as np
 import pytest
 
 from aral.annotation import ModelRecord, Project
-from aral.testing import save_noise
+from aral.testing import PostgresServer, save_noise
 
 MakeProject = Callable[..., Project]
+
+ON_BOTH = (
+    "test_annotators",
+    "test_answers",
+    "test_classes",
+    "test_concurrency",
+    "test_estimate",
+    "test_grid",
+    "test_labels",
+    "test_leases",
+    "test_models",
+    "test_provenance",
+    "test_queue",
+    "test_searches",
+    "test_sync",
+)
+"""Modules whose tests run on SQLite and on Postgres, but for those with the mark ``sqlite``."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
+    if both and "database" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("sqlite"):
+        metafunc.parametrize("database", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str | None:
+    """The address of the database of new projects; None for a file."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.address()
 
 
 def save_pictures(folder: Path, count: int, first: int = 0) -> None:
@@ -47,13 +79,13 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_project(photos: Path) -> Iterator[MakeProject]:
+def make_project(photos: Path, database: str | None) -> Iterator[MakeProject]:
     """Makes a project with so many images and classes 0 ``cat`` and 1 ``dog``, imported."""
     opened: list[Project] = []
 
     def make(count: int = 30, budget: int | None = None, estimate_share: float = 0.0) -> Project:
         save_pictures(photos, count)
-        project = Project.create_or_open(photos, class_names=("cat", "dog"), budget=budget)
+        project = Project.create_or_open(photos, class_names=("cat", "dog"), budget=budget, database=database)
         opened.append(project)
         change_settings(project, estimate_share=estimate_share)
         project.images.sync()

@@ -114,22 +114,30 @@ def test_history_is_read_page_by_page(project: Project) -> None:
     assert first[0].name == "006.png" and first[0].annotator == "Ann"
 
 
-def test_answers_are_never_changed_in_the_file(project: Project) -> None:
-    project.annotations.append(answer_event(1, 0, key="a"))
-    for statement in (
-        "UPDATE answers SET class_id = 1",
-        "DELETE FROM answers",
-        "INSERT OR REPLACE INTO answers SELECT * FROM answers",
+def refuse(project: Project, statement: str) -> None:
+    with (
+        project_database(project) as database,
+        pytest.raises(BadInput, match="append-only"),
+        database.transaction() as connection,
     ):
-        with (
-            project_database(project) as database,
-            pytest.raises(BadInput, match="append-only"),
-            database.transaction() as connection,
-        ):
-            connection.execute(statement)
+        connection.execute(statement)
+
+
+def test_answers_are_never_changed_in_the_database(project: Project) -> None:
+    project.annotations.append(answer_event(1, 0, key="a"))
+    refuse(project, "UPDATE answers SET class_id = 1")
+    refuse(project, "DELETE FROM answers")
     assert label_map(project) == {1: 0}
 
 
+@pytest.mark.sqlite
+def test_answers_are_never_replaced_in_the_file(project: Project) -> None:
+    project.annotations.append(answer_event(1, 0, key="a"))
+    refuse(project, "INSERT OR REPLACE INTO answers SELECT * FROM answers")
+    assert label_map(project) == {1: 0}
+
+
+@pytest.mark.sqlite
 def test_a_full_disk_is_named_and_loses_nothing(
     connections: list[sqlite3.Connection], project: Project
 ) -> None:

@@ -72,6 +72,7 @@ def test_what_was_answered_is_not_taken_again(project: Project, wall: list[float
     assert cards_of(project, "Ann", 1) == cards[2:]
 
 
+@pytest.mark.sqlite
 def test_it_writes_once_a_minute_at_most(project: Project, wall: list[float]) -> None:
     with project_database(project) as database:
         cards, tiles = cards_of(project, "Ann", 5), tiles_of(project, "Ann", 10)

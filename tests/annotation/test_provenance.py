@@ -214,6 +214,7 @@ def old(make_project: MakeProject) -> Iterator[Path]:
     yield project.photos
 
 
+@pytest.mark.sqlite
 def test_a_project_of_the_first_layout_can_be_continued(old: Path) -> None:
     file = old / ".aral" / FILE_NAME
     with closing(sqlite3.connect(file)) as connection:

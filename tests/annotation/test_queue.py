@@ -263,6 +263,7 @@ def test_mixing_keeps_both_orders_and_the_share(measuring: int, training: int, s
             assert abs(seen - share * place) <= 1
 
 
+@pytest.mark.sqlite
 def test_many_images_cost_no_more_than_few(
     connections: list[sqlite3.Connection], make_project: MakeProject
 ) -> None:

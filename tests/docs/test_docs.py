@@ -56,7 +56,8 @@ def test_commands_and_their_options_exist(name: str) -> None:
             if words[:1] != ["aral"] or words[1:] in (["--help"], ["--version"]):
                 continue
             assert words[1] in commands, line
-            known = {option for parameter in commands[words[1]].load().params for option in parameter.opts}
+            parameters = commands[words[1]].load().params
+            known = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
             given = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
             assert given <= known, line
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -23,7 +22,7 @@ from aral.annotation.consensus import (
     live_class_of,
     update_consensus,
 )
-from aral.annotation.database import ProjectDatabase, clock, clock_now, utc_now
+from aral.annotation.database import Connection, ProjectDatabase, clock, clock_now, utc_now
 from aral.annotation.predictions import (
     Predictions,
     PredictionTable,
@@ -194,12 +193,12 @@ class Annotations:
 
     def history(self, annotator: str, before_seq: int | None = None, count: int = 50) -> list[HistoryEntry]:
         """An annotator's answers, undone ones too, the newest first; ``before_seq`` gives the next page."""
-        return self._page(annotator, "1", before_seq, count)
+        return self._page(annotator, "true", before_seq, count)
 
     def _page(self, annotator: str, condition: str, before_seq: int | None, count: int) -> list[HistoryEntry]:
         with self._database.snapshot() as connection:
             rows = connection.execute(
-                f"""{_ENTRY} WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND (?2 IS NULL OR a.seq < ?2)
+                f"""{_ENTRY} WHERE a.annotator_id = ?1 AND a.action <> 'undo' AND a.seq < coalesce(?2, a.seq + 1)
                     AND {condition}
                 ORDER BY a.seq DESC LIMIT ?3""",
                 (find_annotator(connection, annotator), before_seq, max(0, count)),
@@ -249,9 +248,7 @@ def _check(event: AnswerEvent) -> None:
         raise BadInput("A suggestion was accepted that was not shown.", "Answer with a class.")
 
 
-def _record(
-    connection: sqlite3.Connection, event: AnswerEvent, predictions: PredictionTable
-) -> AnswerReceipt:
+def _record(connection: Connection, event: AnswerEvent, predictions: PredictionTable) -> AnswerReceipt:
     annotator_id = ensure_annotator(connection, event.annotator)
     image_id = _answered_image(connection, event.image_id)
     recorded = connection.execute(
@@ -293,7 +290,7 @@ def _record(
 
 
 def given_label(
-    connection: sqlite3.Connection, image_id: int, annotator_id: int, merges: Mapping[int, int]
+    connection: Connection, image_id: int, annotator_id: int, merges: Mapping[int, int]
 ) -> GivenLabel:
     """The label that a further answer of an annotator to an image replaces or contradicts.
 
@@ -321,7 +318,7 @@ def given_label(
 
 
 def _check_replaced(
-    connection: sqlite3.Connection, replaced: ReplacedLabel, image_id: int, annotator_id: int
+    connection: Connection, replaced: ReplacedLabel, image_id: int, annotator_id: int
 ) -> None:
     """Refuse an answer whose sender saw another label."""
     merges = live_class_of(connection)
@@ -332,7 +329,7 @@ def _check_replaced(
         raise LabelChanged(f"Image {image_id} has another label by now.", "Look at it and answer again.")
 
 
-def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
+def _answered_image(connection: Connection, image_id: int) -> int:
     """The image an answer counts for: of exact copies the first. Its file may have gone since."""
     row = connection.execute(
         "SELECT coalesce(duplicate_of, id) FROM images WHERE id = ? "
@@ -344,9 +341,7 @@ def _answered_image(connection: sqlite3.Connection, image_id: int) -> int:
     return int(row[0])
 
 
-def _answer_to_undo(
-    connection: sqlite3.Connection, event: AnswerEvent, image_id: int, annotator_id: int
-) -> int:
+def _answer_to_undo(connection: Connection, event: AnswerEvent, image_id: int, annotator_id: int) -> int:
     row = connection.execute(
         "SELECT seq FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, annotator_id)
     ).fetchone()
@@ -356,7 +351,7 @@ def _answer_to_undo(
 
 
 def insert_event(
-    connection: sqlite3.Connection,
+    connection: Connection,
     event: AnswerEvent,
     image_id: int,
     annotator_id: int,
@@ -376,11 +371,11 @@ def insert_event(
     seconds = event.seconds
     if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
         seconds = None
-    cursor = connection.execute(
+    (seq,) = connection.execute(
         """INSERT INTO answers (key, image_id, annotator_id, action, class_id, cancels, suggestion_shown,
             seconds, answered_at, answered_clock, purpose, round, strategy, score,
             suggested_class, suggested_probability, suggested_by)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq""",
         (
             event.key,
             image_id,
@@ -398,12 +393,12 @@ def insert_event(
             provenance.score,
             *suggested,
         ),
-    )
-    return int(cursor.lastrowid or 0)
+    ).fetchone()
+    return int(seq)
 
 
 def _provenance(
-    connection: sqlite3.Connection,
+    connection: Connection,
     event: AnswerEvent,
     image_id: int,
     annotator_id: int,
@@ -431,7 +426,7 @@ def _provenance(
     return purpose, event.provenance or Provenance(*card)
 
 
-def update_current_answer(connection: sqlite3.Connection, image_id: int, annotator_id: int) -> None:
+def update_current_answer(connection: Connection, image_id: int, annotator_id: int) -> None:
     """Recompute an annotator's current answer to an image: the newest one that was not undone."""
     connection.execute(
         "DELETE FROM standing WHERE image_id = ? AND annotator_id = ?", (image_id, annotator_id)
@@ -444,9 +439,7 @@ def update_current_answer(connection: sqlite3.Connection, image_id: int, annotat
     )
 
 
-def _current(
-    connection: sqlite3.Connection, image_id: int, annotator_id: int
-) -> tuple[Action, int | None] | None:
+def _current(connection: Connection, image_id: int, annotator_id: int) -> tuple[Action, int | None] | None:
     row: tuple[Action, int | None] | None = connection.execute(
         "SELECT action, class_id FROM standing WHERE image_id = ? AND annotator_id = ?",
         (image_id, annotator_id),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
-from aral.annotation.database import ProjectDatabase
+from aral.annotation.database import Connection, ProjectDatabase
 from aral.annotation.names import checked_name, composed
 
 
@@ -42,7 +41,7 @@ class Annotators:
             return Annotator(ensure_annotator(connection, name), composed(name))
 
 
-def ensure_annotator(connection: sqlite3.Connection, name: str) -> int:
+def ensure_annotator(connection: Connection, name: str) -> int:
     """The id of an annotator, added if the name is new; inside a transaction.
 
     Raises:
@@ -57,7 +56,7 @@ def ensure_annotator(connection: sqlite3.Connection, name: str) -> int:
     return find_annotator(connection, name)
 
 
-def find_annotator(connection: sqlite3.Connection, name: str) -> int:
+def find_annotator(connection: Connection, name: str) -> int:
     """The id of an annotator, 0 when the name is unknown; nothing is written.
 
     Raises:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -15,7 +14,7 @@ from threading import Lock
 from typing import Any, Literal
 
 from aral.annotation.consensus import update_consensus_after_merge
-from aral.annotation.database import ProjectDatabase, utc_now
+from aral.annotation.database import Connection, ProjectDatabase, utc_now
 from aral.annotation.names import checked_name, composed
 from aral.annotation.settings import CLASS_KEYS, read_settings
 from aral.errors import BadInput
@@ -178,7 +177,7 @@ class Classes:
             return _live_class(connection, class_id)
 
 
-def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
+def live_classes(connection: Connection) -> tuple[ProjectClass, ...]:
     """The live classes with their keys."""
     keys = read_settings(connection).keys
     rows = connection.execute(
@@ -193,7 +192,7 @@ def live_classes(connection: sqlite3.Connection) -> tuple[ProjectClass, ...]:
     )
 
 
-def insert_class(connection: sqlite3.Connection, name: str, annotator: str) -> ProjectClass:
+def insert_class(connection: Connection, name: str, annotator: str) -> ProjectClass:
     """Add a class with a checked name and the first free key; inside a transaction."""
     (class_id,) = connection.execute("SELECT coalesce(max(id) + 1, 0) FROM classes").fetchone()
     key = _free_key(connection)
@@ -205,7 +204,7 @@ def insert_class(connection: sqlite3.Connection, name: str, annotator: str) -> P
     return _live_class(connection, class_id)
 
 
-def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
+def add_new_classes(connection: Connection, names: Sequence[str], annotator: str) -> None:
     """Add those classes whose name no class has or had before, so that a command can be repeated.
 
     The name of a class that the undo of an import removed is free again.
@@ -220,7 +219,7 @@ def add_new_classes(connection: sqlite3.Connection, names: Sequence[str], annota
             insert_class(connection, name, annotator)
 
 
-def start_classes(connection: sqlite3.Connection, names: Sequence[str], annotator: str) -> None:
+def start_classes(connection: Connection, names: Sequence[str], annotator: str) -> None:
     """Give a project without classes its classes; in any other check that it knows all of them.
 
     Raises:
@@ -258,7 +257,7 @@ def _checked_names(names: Sequence[str]) -> list[str]:
     return checked
 
 
-def _names_so_far(connection: sqlite3.Connection) -> set[str]:
+def _names_so_far(connection: Connection) -> set[str]:
     """The composed names that classes have or had, without those of classes that were removed."""
     used = {composed(name) for (name,) in connection.execute("SELECT name FROM classes WHERE removed = 0")}
     for (detail,) in connection.execute(
@@ -269,7 +268,7 @@ def _names_so_far(connection: sqlite3.Connection) -> set[str]:
     return used
 
 
-def remove_class(connection: sqlite3.Connection, class_id: int, annotator: str) -> None:
+def remove_class(connection: Connection, class_id: int, annotator: str) -> None:
     """Remove a live class that no current answer refers to; inside a transaction."""
     removed = _live_class(connection, class_id)
     connection.execute("UPDATE classes SET removed = 1 WHERE id = ?", (class_id,))
@@ -281,7 +280,7 @@ def remove_class(connection: sqlite3.Connection, class_id: int, annotator: str) 
     _record_change(connection, class_id, "remove", {"name": removed.name}, annotator)
 
 
-def _free_key(connection: sqlite3.Connection) -> str:
+def _free_key(connection: Connection) -> str:
     """The first key that is neither the key of an action nor the own or overriding key of a class."""
     own = connection.execute("SELECT key FROM classes WHERE merged_into IS NULL AND removed = 0").fetchall()
     keys = [*read_settings(connection).keys.values(), *(key for (key,) in own)]
@@ -289,25 +288,24 @@ def _free_key(connection: sqlite3.Connection) -> str:
     return next((key for key in CLASS_KEYS if key not in taken), "")
 
 
-def _live_class(connection: sqlite3.Connection, class_id: int) -> ProjectClass:
+def _live_class(connection: Connection, class_id: int) -> ProjectClass:
     found = next((known for known in live_classes(connection) if known.id == class_id), None)
     if found is None:
         raise BadInput(f"There is no class {class_id}.", "It may have been merged: load the classes again.")
     return found
 
 
-def _check_name_is_free(connection: sqlite3.Connection, name: str, but: int | None = None) -> None:
+def _check_name_is_free(connection: Connection, name: str, but: int | None = None) -> None:
     taken = connection.execute(
-        "SELECT id FROM classes "
-        "WHERE composed_name = ? AND merged_into IS NULL AND removed = 0 AND id IS NOT ?",
-        (composed(name), but),
+        "SELECT id FROM classes WHERE composed_name = ? AND merged_into IS NULL AND removed = 0 AND id <> ?",
+        (composed(name), -1 if but is None else but),
     ).fetchone()
     if taken:
         raise BadInput(f"There is a class '{name}' already.", "Choose another name, or merge the classes.")
 
 
 def _record_change(
-    connection: sqlite3.Connection, class_id: int, change: str, detail: dict[str, object], annotator: str
+    connection: Connection, class_id: int, change: str, detail: dict[str, object], annotator: str
 ) -> None:
     connection.execute(
         "INSERT INTO class_changes (class_id, change, detail, annotator, changed_at) VALUES (?, ?, ?, ?, ?)",

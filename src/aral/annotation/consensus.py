@@ -6,12 +6,12 @@ decisive ones is the consensus; it is stored in the image's row (``state``, ``ve
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from aral.annotation.database import Connection
 from aral.annotation.settings import read_settings
 
 Action = Literal["class", "skip", "unsure", "bad image", "none of these", "undo"]
@@ -71,7 +71,7 @@ def with_live_class(vote: Vote, merges: Mapping[int, int]) -> Vote:
     return vote if class_id is None else (action, merges[class_id])
 
 
-def live_class_of(connection: sqlite3.Connection) -> dict[int, int]:
+def live_class_of(connection: Connection) -> dict[int, int]:
     """For every class that ever existed the live class it was merged into, or itself."""
     into = dict(connection.execute("SELECT id, merged_into FROM classes"))
     merges = {}
@@ -83,7 +83,7 @@ def live_class_of(connection: sqlite3.Connection) -> dict[int, int]:
     return merges
 
 
-def update_consensus(connection: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+def update_consensus(connection: Connection, image_ids: Iterable[int]) -> None:
     """Recompute the consensus of images, and whether they are open for more answers.
 
     Runs inside the transaction that has changed the answers, the classes or the images.
@@ -97,12 +97,12 @@ def update_consensus(connection: sqlite3.Connection, image_ids: Iterable[int]) -
         result = consensus_of(votes, merges)
         connection.execute(
             "UPDATE images SET state = ?2, verdicts = ?3, "
-            "open = (status = 'ready' AND duplicate_of IS NULL AND ?3 < ?4) WHERE id = ?1",
+            "open = CASE WHEN status = 'ready' AND duplicate_of IS NULL AND ?3 < ?4 THEN 1 ELSE 0 END WHERE id = ?1",
             (image_id, result.state, result.votes, overlap),
         )
 
 
-def update_consensus_after_merge(connection: sqlite3.Connection) -> None:
+def update_consensus_after_merge(connection: Connection) -> None:
     """Recompute the consensus of images with several decisive answers: different ones may now be equal."""
     rows = connection.execute("SELECT id FROM images WHERE verdicts > 1").fetchall()
     update_consensus(connection, [image_id for (image_id,) in rows])

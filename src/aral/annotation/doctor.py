@@ -17,8 +17,10 @@ from typing import Literal
 from aral.annotation import Project
 from aral.annotation.classifier import Classifier
 from aral.annotation.database import FILE_NAME
+from aral.annotation.database_address import ADDRESS_NAME
 from aral.annotation.portable import ONNX_PACKAGES
 from aral.annotation.project import find_project
+from aral.annotation.project_status import worker_sentence
 from aral.errors import AralError
 from aral.loop.database import is_read_only
 from aral.plural import counted
@@ -107,8 +109,11 @@ def _project(folder: Path) -> Iterator[Check]:
     try:
         project_folder = find_project(folder)
         yield _permissions(project_folder)
-        yield _database(project_folder / FILE_NAME)
+        if (project_folder / FILE_NAME).exists():
+            yield _database(project_folder / FILE_NAME)
         with Project.open(folder) as project:
+            if project.server:
+                yield _server(project)
             yield _photos(project)
             yield _pixels(project)
             yield from _models(project)
@@ -119,7 +124,8 @@ def _project(folder: Path) -> Iterator[Check]:
 
 def _permissions(folder: Path) -> Check:
     mode = stat.S_IMODE(folder.stat().st_mode)
-    if is_read_only(folder / FILE_NAME):
+    name = FILE_NAME if (folder / FILE_NAME).exists() else ADDRESS_NAME
+    if is_read_only(folder / name):
         return Check(
             "permissions",
             "note",
@@ -151,6 +157,13 @@ def _database(path: Path) -> Check:
             f"To put back a backup: aral doctor {path.parent} --restore",
         )
     return Check("database", "good", "the file is intact")
+
+
+def _server(project: Project) -> Check:
+    found = f"{project.server}; {worker_sentence(project.worker.current())}"
+    if project.read_only:
+        return Check("database", "note", f"{found} Nothing can be changed with the rights of this user.")
+    return Check("database", "good", found)
 
 
 def _photos(project: Project) -> Check:

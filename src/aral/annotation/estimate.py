@@ -9,13 +9,12 @@ images are recorded as late.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
-from aral.annotation.database import ProjectDatabase, read_setting, write_setting
+from aral.annotation.database import Connection, ProjectDatabase, read_setting, write_setting
 from aral.annotation.provenance import BY_CHANCE, ESTIMATE_SET
 from aral.randomness import Stream
 
@@ -87,7 +86,7 @@ def estimate_set_size(images: int, budget: int | None, share: float) -> int:
     return min(max(LEAST, round(share * spent)), MOST, spent // 2)
 
 
-def estimate_images(connection: sqlite3.Connection) -> int:
+def estimate_images(connection: Connection) -> int:
     """How many images the estimate set has that are answered or can be."""
     (count,) = connection.execute(
         f"SELECT count(*) FROM images WHERE estimate = 1 AND (state IS NOT NULL OR {_USABLE})"
@@ -95,7 +94,7 @@ def estimate_images(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def unanswered_estimate_images(connection: sqlite3.Connection) -> int:
+def unanswered_estimate_images(connection: Connection) -> int:
     """How many of them have no answer yet."""
     (count,) = connection.execute(
         f"SELECT count(*) FROM images WHERE estimate = 1 AND state IS NULL AND {_USABLE}"
@@ -103,7 +102,7 @@ def unanswered_estimate_images(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def labelable_images(connection: sqlite3.Connection) -> int:
+def labelable_images(connection: Connection) -> int:
     """How many images can be labelled."""
     (count,) = connection.execute(
         "SELECT count(*) FROM images WHERE status = 'ready' AND duplicate_of IS NULL"
@@ -111,7 +110,7 @@ def labelable_images(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def labelled_images(connection: sqlite3.Connection) -> int:
+def labelled_images(connection: Connection) -> int:
     """How many images have a class, for training or for the estimate: what the budget counts."""
     (count,) = connection.execute(
         "SELECT coalesce(sum(images), 0) FROM tally WHERE state = 'class'"
@@ -119,20 +118,18 @@ def labelled_images(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def set_seed(connection: sqlite3.Connection, seed: int) -> None:
+def set_seed(connection: Connection, seed: int) -> None:
     """Set the seed of the images' random numbers; a project that has images keeps its own."""
     if connection.execute("SELECT 1 FROM images LIMIT 1").fetchone() is None:
         write_setting(connection, _SEED, seed)
 
 
-def image_stream(connection: sqlite3.Connection) -> Stream:
+def image_stream(connection: Connection) -> Stream:
     """The stream of the images' random numbers; a project without a stored seed has seed 0."""
     return Stream.root(int(read_setting(connection, _SEED, 0))).child("shuffle")
 
 
-def resize_estimate_set(
-    connection: sqlite3.Connection, budget: int | None, share: float, size: int | None
-) -> None:
+def resize_estimate_set(connection: Connection, budget: int | None, share: float, size: int | None) -> None:
     """Draw the estimate set, or adapt its size to the images, the budget and the share, or to a given size.
 
     Runs inside a transaction. Pending images count as readable; when they turn out not to be, the next call
@@ -152,7 +149,7 @@ def resize_estimate_set(
     _record_late(connection, {image_id for (image_id,) in rows}, entered=lacking > 0)
 
 
-def _record_late(connection: sqlite3.Connection, image_ids: set[int], entered: bool) -> None:
+def _record_late(connection: Connection, image_ids: set[int], entered: bool) -> None:
     """Update the list of late images with those that entered or left the estimate set."""
     late: set[int] = set(read_setting(connection, _LATE, []))
     after = late | image_ids if entered and _were_chosen(connection) else late - image_ids
@@ -160,7 +157,7 @@ def _record_late(connection: sqlite3.Connection, image_ids: set[int], entered: b
         write_setting(connection, _LATE, sorted(after))
 
 
-def _were_chosen(connection: sqlite3.Connection) -> bool:
+def _were_chosen(connection: Connection) -> bool:
     """Whether images outside the estimate set were answered that were not drawn at random.
 
     Answers to random images do not count: the images that remain are still a random sample.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from jaxtyping import Int64
 from aral.annotation.annotations import GivenLabel, given_label
 from aral.annotation.annotators import ensure_annotator, find_annotator
 from aral.annotation.consensus import live_class_of
-from aral.annotation.database import ProjectDatabase, clock
+from aral.annotation.database import Connection, ProjectDatabase, clock
 from aral.annotation.predictions import (
     Predictions,
     PredictionTable,
@@ -33,7 +32,7 @@ POSITIONS = 2**53
 _LEASED_ELSEWHERE = """i.open = 1 AND (
     i.verdicts + (SELECT count(*) FROM leases l
         WHERE l.image_id = i.id AND l.annotator_id <> :annotator) >= :overlap
-    OR NOT :any_tab AND EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :annotator
+    OR :any_tab = 0 AND EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :annotator
         AND l.tab NOT IN (:tab, :grid)))"""
 """SQL: an open image ``i`` is leased to other annotators, or to another tab of the same one."""
 
@@ -45,7 +44,7 @@ _UNLABELLED = f"""SELECT i.id, i.shuffle FROM images i
 _Found: TypeAlias = tuple[list[int], int | None]
 """Images for a page, and where the next page begins."""
 
-_Find: TypeAlias = Callable[[sqlite3.Connection, dict[str, object]], _Found]
+_Find: TypeAlias = Callable[[Connection, dict[str, object]], _Found]
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Grid:
     ) -> GridPage:
         """Images in a given order; leased as above. The offset is a position in this order."""
 
-        def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
+        def find(connection: Connection, values: dict[str, object]) -> _Found:
             free = (
                 position
                 for position in range(max(0, offset), order.size)
@@ -129,7 +128,7 @@ class Grid:
         A position counts in the order of all images, so answers and leases do not shift the pages after it.
         """
 
-        def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
+        def find(connection: Connection, values: dict[str, object]) -> _Found:
             limits = {**values, "least": position / POSITIONS, "count": max(0, count) + 1}
             rows = connection.execute(_UNLABELLED, limits).fetchall()
             following = int(rows[count][1] * POSITIONS) if len(rows) > count else None
@@ -140,7 +139,7 @@ class Grid:
     def lease(self, annotator: str, image_ids: Sequence[int], tab: str = "") -> list[GridCell]:
         """Lease those of the images that are not leased elsewhere to this tab; their cells."""
 
-        def find(connection: sqlite3.Connection, values: dict[str, object]) -> _Found:
+        def find(connection: Connection, values: dict[str, object]) -> _Found:
             return [
                 image_id
                 for image_id in image_ids

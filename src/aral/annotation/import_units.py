@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from aral.annotation.annotations import NOT_UNDONE
 from aral.annotation.annotators import ensure_annotator
 from aral.annotation.classes import remove_class
 from aral.annotation.consensus import DECISIVE, Vote, update_consensus
-from aral.annotation.database import ProjectDatabase, clock, utc_now
+from aral.annotation.database import Connection, ProjectDatabase, clock, utc_now
 from aral.annotation.imported_labels import CheckedLabel, ImportedLabel, checked_labels, consistent_labels
 from aral.annotation.known_answers import KnownAnswers, KnownClasses, event_id_of
 from aral.annotation.names import composed
@@ -22,6 +21,9 @@ from aral.annotation.provenance import IMPORT, Provenance
 from aral.annotation.queue import PROVENANCE, WITH_QUERY
 from aral.annotation.rejected import Rejected, reason_counts
 from aral.errors import BadInput
+
+_IMAGES_AT_ONCE = 500
+"""In one query; databases limit the number of values in one."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class LabelImports:
             number, source = _to_undo(connection, number)
             undo_number = _next_number(connection)
             labels, undone_before, undone = connection.execute(
-                f"""SELECT count(*), coalesce(sum(NOT {NOT_UNDONE}), 0), count(s.seq) FROM label_import_events e
+                f"""SELECT count(*), count(*) FILTER (WHERE NOT {NOT_UNDONE}), count(s.seq) FROM label_import_events e
                 JOIN answers a ON a.seq = e.seq
                 LEFT JOIN standing s ON s.image_id = a.image_id AND s.annotator_id = a.annotator_id
                     AND s.seq = a.seq
@@ -295,7 +297,7 @@ def _unaltered(
     return kept, rejected
 
 
-def _disagreements(connection: sqlite3.Connection, image_ids: Collection[int]) -> tuple[str, ...]:
+def _disagreements(connection: Connection, image_ids: Collection[int]) -> tuple[str, ...]:
     """Names of those images on which the annotators disagree, without a majority."""
     rows = connection.execute("SELECT id, name FROM images WHERE state = 'conflict' ORDER BY id")
     return tuple(os.fsdecode(name) for image_id, name in rows if image_id in image_ids)
@@ -313,7 +315,7 @@ class _NewEvent:
 
 
 def _append(
-    connection: sqlite3.Connection, rows: Sequence[_NewEvent], log: KnownAnswers, predictions: PredictionTable
+    connection: Connection, rows: Sequence[_NewEvent], log: KnownAnswers, predictions: PredictionTable
 ) -> int:
     """Append new events at once, make them the current answers, and end their leases.
 
@@ -330,13 +332,14 @@ def _append(
             "FROM leases"
         )
     }
-    purposes = {
-        image_id: purpose
-        for image_id, purpose, *_ in connection.execute(
-            f"SELECT i.id, {PROVENANCE} FROM {WITH_QUERY} WHERE i.id IN (SELECT value FROM json_each(?))",
-            (json.dumps(image_ids),),
+    purposes = {}
+    for start in range(0, len(image_ids), _IMAGES_AT_ONCE):
+        part = image_ids[start : start + _IMAGES_AT_ONCE]
+        places = ", ".join("?" * len(part))
+        found = connection.execute(
+            f"SELECT i.id, {PROVENANCE} FROM {WITH_QUERY} WHERE i.id IN ({places})", part
         )
-    }
+        purposes.update({image_id: purpose for image_id, purpose, *_ in found})
     first, now, at = _last_seq(connection) + 1, utc_now(), clock(connection)
     table = []
     for seq, row in enumerate(rows, first):
@@ -366,8 +369,10 @@ def _append(
         table,
     )
     connection.execute(
-        """INSERT OR REPLACE INTO standing
-        SELECT image_id, annotator_id, seq, action, class_id FROM answers WHERE seq >= ?""",
+        """INSERT INTO standing (image_id, annotator_id, seq, action, class_id)
+        SELECT image_id, annotator_id, seq, action, class_id FROM answers WHERE seq >= ?
+        ON CONFLICT (image_id, annotator_id) DO UPDATE SET
+            seq = excluded.seq, action = excluded.action, class_id = excluded.class_id""",
         (first,),
     )
     connection.executemany(
@@ -378,7 +383,7 @@ def _append(
     return first
 
 
-def _append_undos(connection: sqlite3.Connection, number: int, undo_number: int) -> list[int]:
+def _append_undos(connection: Connection, number: int, undo_number: int) -> list[int]:
     """Append an undo for every event of an import that was not undone, and make the answers before current again.
 
     Returns:
@@ -403,26 +408,28 @@ def _append_undos(connection: sqlite3.Connection, number: int, undo_number: int)
         "DELETE FROM standing WHERE seq IN (SELECT seq FROM label_import_events WHERE import_id = ?)",
         (number,),
     )
-    # Where a newer answer is current, nothing changes. With max(), SQLite takes the other columns from its row.
+    # Where a newer answer is current, nothing changes.
     connection.executemany(
-        f"""INSERT OR IGNORE INTO standing
-        SELECT image_id, annotator_id, max(seq), action, class_id FROM answers a
-        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {NOT_UNDONE} GROUP BY image_id""",
+        f"""INSERT INTO standing (image_id, annotator_id, seq, action, class_id)
+        SELECT image_id, annotator_id, seq, action, class_id FROM answers a
+        WHERE image_id = ? AND annotator_id = ? AND action <> 'undo' AND {NOT_UNDONE}
+        ORDER BY seq DESC LIMIT 1
+        ON CONFLICT DO NOTHING""",
         pairs,
     )
     return sorted({image_id for image_id, _ in pairs})
 
 
-def _last_seq(connection: sqlite3.Connection) -> int:
+def _last_seq(connection: Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM answers").fetchone()[0])
 
 
-def _next_number(connection: sqlite3.Connection) -> int:
+def _next_number(connection: Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM label_imports").fetchone()[0])
 
 
 def _insert_unit(
-    connection: sqlite3.Connection,
+    connection: Connection,
     number: int,
     undoes: int | None,
     source: str,
@@ -440,7 +447,7 @@ def _insert_unit(
     )
 
 
-def _to_undo(connection: sqlite3.Connection, number: int | None) -> tuple[int, str]:
+def _to_undo(connection: Connection, number: int | None) -> tuple[int, str]:
     """Number and source of the import to undo."""
     row = connection.execute(
         """SELECT i.id, i.source, i.undoes, u.id FROM label_imports i LEFT JOIN label_imports u ON u.undoes = i.id
@@ -460,7 +467,7 @@ def _to_undo(connection: sqlite3.Connection, number: int | None) -> tuple[int, s
     return int(found), os.fsdecode(source)
 
 
-def _images_changed_since(connection: sqlite3.Connection, number: int) -> int:
+def _images_changed_since(connection: Connection, number: int) -> int:
     """How many images of an import have a current answer that is newer than the import's."""
     (count,) = connection.execute(
         """SELECT count(*) FROM (
@@ -472,7 +479,7 @@ def _images_changed_since(connection: sqlite3.Connection, number: int) -> int:
     return int(count)
 
 
-def _remove_classes(connection: sqlite3.Connection, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _remove_classes(connection: Connection, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Remove the classes that an import added and nothing else uses; names of the removed and the kept ones."""
     rows = connection.execute(
         f"""SELECT c.id, c.name,

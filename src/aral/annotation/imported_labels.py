@@ -7,12 +7,12 @@ of these is imported, and all are listed. The same holds for every format.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aral.annotation.consensus import DECISIVE, Action, Vote
+from aral.annotation.database import Connection
 from aral.annotation.names import checked_name, composed
 from aral.annotation.provenance import IMPORT, Provenance
 from aral.annotation.rejected import Rejected
@@ -79,7 +79,7 @@ class CheckedLabel:
         return Rejected(self.path, reason, f"{self.annotator}: {said}" if self.named else said)
 
 
-def checked_labels(connection: sqlite3.Connection, labels: Iterable[ImportedLabel]) -> list[CheckedLabel]:
+def checked_labels(connection: Connection, labels: Iterable[ImportedLabel]) -> list[CheckedLabel]:
     """The labels with their names checked, for the first of exact copies.
 
     Raises:

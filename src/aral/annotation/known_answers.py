@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -15,6 +14,7 @@ from decimal import Decimal
 from aral.annotation.annotations import NOT_UNDONE
 from aral.annotation.classes import insert_class
 from aral.annotation.consensus import Vote, live_class_of, with_live_class
+from aral.annotation.database import Connection
 from aral.annotation.imported_labels import CheckedLabel
 from aral.annotation.label_formats.spreadsheets import is_spreadsheet_date, number_in, unaltered
 from aral.annotation.names import composed
@@ -31,7 +31,7 @@ def event_id_of(key: str) -> str:
 class KnownAnswers:
     """The answers of a project that were not undone, in memory."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         merges = live_class_of(connection)
         self.annotators: dict[str, int] = dict(connection.execute("SELECT name, id FROM annotators"))
         self.provenance: dict[tuple[int, int], tuple[int | None, str, float | None]] = {}
@@ -119,7 +119,7 @@ class KnownAnswers:
 class KnownClasses:
     """The live classes by every name that they, and classes merged into them, ever had."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.added: dict[int, str] = {}
         merges = live_class_of(connection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from aral.annotation.consensus import (
     live_class_of,
     with_live_class,
 )
-from aral.annotation.database import ProjectDatabase
+from aral.annotation.database import Connection, ProjectDatabase
 from aral.annotation.estimate import estimate_images, unanswered_estimate_images
 from aral.annotation.models import newest_answer_learned
 from aral.annotation.predictions import Predictions, Suggestion, hides_suggestion, suggestion_of
@@ -233,7 +232,7 @@ class Labels:
         """
         rows = self._database.rows(
             f"""SELECT s.image_id, a.round,
-                iif(a.strategy = '' AND a.purpose = 'estimate', '{ESTIMATE_SET}', a.strategy), a.score
+                CASE WHEN a.strategy = '' AND a.purpose = 'estimate' THEN '{ESTIMATE_SET}' ELSE a.strategy END, a.score
             FROM standing s JOIN answers a ON a.seq = s.seq
             ORDER BY s.image_id, s.action NOT IN ('skip', 'unsure'), s.seq DESC"""
         )
@@ -397,7 +396,7 @@ class Labels:
         return Anchoring(*shown, *hidden)
 
 
-def _labels(connection: sqlite3.Connection) -> Iterator[Label]:
+def _labels(connection: Connection) -> Iterator[Label]:
     """The labels of images that have answers of their own, in ascending order of image id."""
     merges = live_class_of(connection)
     rows = connection.execute(
@@ -427,14 +426,15 @@ def _labels(connection: sqlite3.Connection) -> Iterator[Label]:
         )
 
 
-def _suggestions_at_first_answer(connection: sqlite3.Connection) -> dict[int, Suggestion]:
+def _suggestions_at_first_answer(connection: Connection) -> dict[int, Suggestion]:
     """By image the suggestion of the model at the time when the image was given its first class; no zero-shot one."""
     rows = connection.execute(
-        """SELECT image_id, suggested_class, suggested_probability, suggested_by, min(seq) FROM answers
-        WHERE action = 'class' GROUP BY image_id HAVING suggested_class IS NOT NULL
+        """SELECT image_id, suggested_class, suggested_probability, suggested_by FROM answers
+        WHERE seq IN (SELECT min(seq) FROM answers WHERE action = 'class' GROUP BY image_id)
+            AND suggested_class IS NOT NULL
             AND suggested_class NOT IN (SELECT id FROM classes WHERE removed = 1)"""
     )
-    found = {image_id: suggestion_of(*suggested) for image_id, *suggested, _ in rows}
+    found = {image_id: suggestion_of(*suggested) for image_id, *suggested in rows}
     return {
         image_id: suggestion
         for image_id, suggestion in found.items()
@@ -442,7 +442,7 @@ def _suggestions_at_first_answer(connection: sqlite3.Connection) -> dict[int, Su
     }
 
 
-def _confirmed_images(connection: sqlite3.Connection) -> set[int]:
+def _confirmed_images(connection: Connection) -> set[int]:
     """Images to which an annotator gave a class twice."""
     rows = connection.execute(
         f"""SELECT DISTINCT image_id FROM answers a WHERE action = 'class' AND {NOT_UNDONE}
@@ -451,7 +451,7 @@ def _confirmed_images(connection: sqlite3.Connection) -> set[int]:
     return {image_id for (image_id,) in rows}
 
 
-def _first_answers_with_suggestions(connection: sqlite3.Connection) -> list[tuple[int, int, int, bool]]:
+def _first_answers_with_suggestions(connection: Connection) -> list[tuple[int, int, int, bool]]:
     """Image, class, suggested class and whether it was shown, for every first answer to a card.
 
     Cards of the estimate set are left out, and answers without a recorded provenance.

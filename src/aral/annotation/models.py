@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from aral.annotation.database import ProjectDatabase, read_setting, utc_now, write_setting
+from aral.annotation.database import Connection, ProjectDatabase, read_setting, utc_now, write_setting
 from aral.annotation.estimate import Estimate
 from aral.errors import BadInput
 
@@ -118,7 +117,7 @@ class Models:
                 row = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM models").fetchone()
             number = int(row[0])
             connection.execute(
-                "INSERT INTO models VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+                "INSERT INTO models VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET body = excluded.body",
                 (number, body, utc_now()),
             )
         return number
@@ -175,7 +174,11 @@ class Models:
         if not jpeg.startswith(b"\xff\xd8"):
             raise BadInput("A picture of generated images must be a JPEG file.")
         with self._database.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (model_number, jpeg))
+            connection.execute(
+                "INSERT INTO pictures VALUES (?, ?) "
+                "ON CONFLICT (model_number) DO UPDATE SET jpeg = excluded.jpeg",
+                (model_number, jpeg),
+            )
 
     def hide_generated_images(self, model_number: int, reason: str) -> None:
         """Store why the images that a model has generated are not shown, as a sentence, and remove their picture."""
@@ -191,7 +194,7 @@ class Models:
     def generated_images(self, model_number: int | None = None) -> bytes | None:
         """The picture of a model, or the newest one; None when there is none."""
         rows = self._database.rows(
-            "SELECT jpeg FROM pictures WHERE ?1 IS NULL OR model_number = ?1 "
+            "SELECT jpeg FROM pictures WHERE model_number = coalesce(?, model_number) "
             "ORDER BY model_number DESC LIMIT 1",
             (model_number,),
         )
@@ -207,13 +210,13 @@ class Models:
         return stored
 
 
-def is_reading(connection: sqlite3.Connection) -> bool:
+def is_reading(connection: Connection) -> bool:
     """Whether the training worker is reading the images, so that there may be no query yet."""
     state = read_setting(connection, "training", None)
     return state is not None and state["phase"] == "reading"
 
 
-def newest_answer_learned(connection: sqlite3.Connection) -> int:
+def newest_answer_learned(connection: Connection) -> int:
     """``seq`` of the newest answer that the newest model was trained on; 0 when unknown."""
     row = connection.execute(
         "SELECT json_extract(body, '$.newest_answer') FROM models ORDER BY number DESC LIMIT 1"

@@ -9,7 +9,6 @@ answer while a hundred thousand predictions are being stored. All blocks replace
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from aral.annotation.consensus import live_class_of
-from aral.annotation.database import ProjectDatabase, read_setting, write_setting
+from aral.annotation.database import Connection, ProjectDatabase, read_setting, write_setting
 from aral.errors import BadInput
 from aral.plural import counted
 from aral.randomness import Stream
@@ -103,7 +102,7 @@ def hides_suggestion(image_ids: Sequence[int]) -> list[bool]:
     return hidden
 
 
-def is_suggestion_hidden(connection: sqlite3.Connection, image_id: int) -> bool:
+def is_suggestion_hidden(connection: Connection, image_id: int) -> bool:
     """Whether an image's suggestion is hidden: it is in the estimate set or in the random tenth."""
     row = connection.execute("SELECT estimate FROM images WHERE id = ?", (image_id,)).fetchone()
     return (row is not None and bool(row[0])) or hides_suggestion([image_id])[0]

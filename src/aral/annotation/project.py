@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +12,22 @@ from types import TracebackType
 from aral.annotation.annotations import Annotations
 from aral.annotation.annotators import Annotators
 from aral.annotation.classes import Classes, add_new_classes, start_classes
-from aral.annotation.database import FILE_NAME, ProjectDatabase, read_setting, write_setting
+from aral.annotation.database import (
+    FILE_NAME,
+    Connection,
+    ProjectDatabase,
+    open_file,
+    read_setting,
+    write_setting,
+)
+from aral.annotation.database_address import ADDRESS_NAME, Address, parse_address, remembered_address
 from aral.annotation.estimate import EstimateSet, set_seed
 from aral.annotation.grid import Grid
 from aral.annotation.images import Images
 from aral.annotation.import_units import LabelImports
 from aral.annotation.labels import LabelCounts, Labels
 from aral.annotation.models import ModelRecord, Models
+from aral.annotation.postgres import open_schema
 from aral.annotation.predictions import Predictions
 from aral.annotation.queue import Queue
 from aral.annotation.searches import Searches
@@ -31,9 +39,13 @@ from aral.annotation.settings import (
     read_settings,
     write_settings,
 )
+from aral.annotation.worker_lock import WorkerLock
 from aral.errors import BadInput
 
 FOLDER_NAME = ".aral"
+
+FOLDER_SETTING = "folder"
+"""Name of a setting: the project's folder, where the database is on a server."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class Project:
         label_imports: the imports of labels, and their undo.
         models: the trained models and the state of the training worker.
         searches: searches of images by words.
+        worker: which process is the training worker.
     """
 
     def __init__(self, folder: Path, photos: Path, database: ProjectDatabase) -> None:
@@ -112,6 +125,7 @@ class Project:
         self.label_imports = LabelImports(database, self.predictions)
         self.models = Models(database)
         self.searches = Searches(database)
+        self.worker = WorkerLock(database, folder)
         self._database = database
 
     @staticmethod
@@ -122,6 +136,7 @@ class Project:
         budget: int | None = None,
         seed: int | None = None,
         new_classes: Sequence[str] = (),
+        database: str | None = None,
     ) -> Project:
         """Open the project of a folder of photos, or create it.
 
@@ -134,17 +149,22 @@ class Project:
             budget: how many labels are to be given; None leaves it as it is.
             seed: of the random order of images, which draws the estimate set. A project that has images keeps
                 its seed. None is 0 in a new project.
+            database: address of a Postgres server and a database, which the project's folder remembers; None for
+                the remembered one, or an SQLite file in a new project.
 
         Raises:
             BadInput: the folder is missing or not writable, a class or the budget is invalid, or the project
-                belongs to other photos.
+                belongs to other photos or is in another kind of database.
+            RunFailed: the server of the database cannot be reached.
         """
+        given = None if database is None else parse_address(database)
         photos, folder = _make_folder(photos, project)
-        database = ProjectDatabase(folder / FILE_NAME, create=True)
+        opened = open_database(folder, create=True, given=given)
         try:
             check_budget(budget)
-            with database.transaction() as connection:
+            with opened.transaction() as connection:
                 _set_photos(connection, folder, photos)
+                _set_folder(connection, folder)
                 start_classes(connection, class_names, "aral label")
                 add_new_classes(connection, new_classes, "aral label")
                 if seed is not None:
@@ -154,29 +174,32 @@ class Project:
                     settings = replace(settings, budget=budget)
                     write_settings(connection, settings)
                     adapt_estimate_set(connection, settings)
-            return Project(folder, photos, database)
+            return Project(folder, photos, opened)
         except BaseException:
-            database.close()
+            opened.close()
             raise
 
     @staticmethod
-    def open(folder: Path) -> Project:
+    def open(folder: Path, database: str | None = None) -> Project:
         """Open an existing project.
 
         Args:
             folder: the folder of photos, or that of the project.
+            database: another address of its database, for this time; None for the one that the folder remembers.
 
         Raises:
             BadInput: there is no project, or it cannot be used.
+            RunFailed: the server of the database cannot be reached.
         """
         found = find_project(folder)
-        database = ProjectDatabase(found / FILE_NAME, create=False)
+        opened = open_database(found, False, None if database is None else parse_address(database))
         try:
-            with database.snapshot() as connection:
+            with opened.snapshot() as connection:
+                _check_folder(connection, found)
                 photos = _read_photos(connection)
-            return Project(found, found.parent if photos is None else photos, database)
+            return Project(found, found.parent if photos is None else photos, opened)
         except BaseException:
-            database.close()
+            opened.close()
             raise
 
     def close(self) -> None:
@@ -205,6 +228,11 @@ class Project:
     def read_only(self) -> bool:
         """Whether nothing can be changed, because there is no write access to the folder or its disk."""
         return self._database.read_only
+
+    @property
+    def server(self) -> str:
+        """The database on a server, for messages; empty for a project with an SQLite file."""
+        return "" if self._database.address is None else str(self._database.address)
 
     def changes(self) -> int:
         """A counter of all changes but those of leases and predictions; pages and the trainer poll it."""
@@ -257,6 +285,40 @@ class Project:
         return float(queued + mixed_in)
 
 
+def is_project(folder: Path) -> bool:
+    """Whether a folder is that of a project: it holds its database, or remembers where that is."""
+    return (folder / FILE_NAME).is_file() or (folder / ADDRESS_NAME).is_file()
+
+
+def open_database(folder: Path, create: bool, given: Address | None = None) -> ProjectDatabase:
+    """The database of a project's folder: the SQLite file in it, or the schema whose address it remembers.
+
+    Args:
+        folder: of the project.
+        create: make it when it is missing.
+        given: the address of a database that a user has given.
+
+    Raises:
+        BadInput: it cannot be used, or a server is given for a project with an SQLite file.
+        RunFailed: the server cannot be reached.
+    """
+    has_file = (folder / FILE_NAME).exists()
+    has_address = (folder / ADDRESS_NAME).exists()
+    if has_file and has_address:
+        raise BadInput(
+            f"{folder} holds {FILE_NAME} and {ADDRESS_NAME}, so the database of the project is ambiguous.",
+            "Move the one that is out of date to another folder.",
+        )
+    if has_file and given is not None:
+        raise BadInput(
+            f"The project in {folder} is in {FILE_NAME}, not in the database {given}.",
+            "Leave --database out and unset ARAL_DATABASE, or give another folder with --project.",
+        )
+    if given is None and not has_address:
+        return open_file(folder / FILE_NAME, create)
+    return open_schema(folder, given, create)
+
+
 def find_project(folder: Path) -> Path:
     """The folder of a project: the given one, or ``.aral`` in it.
 
@@ -264,7 +326,7 @@ def find_project(folder: Path) -> Path:
         BadInput: neither holds a project.
     """
     for candidate in (folder, folder / FOLDER_NAME):
-        if (candidate / FILE_NAME).is_file():
+        if is_project(candidate):
             return candidate.resolve()
         if candidate.name == FOLDER_NAME and candidate.is_dir() and any(candidate.iterdir()):
             return candidate.resolve()  # opening it says what is missing
@@ -290,7 +352,7 @@ def _make_folder(photos: Path, project: Path | None) -> tuple[Path, Path]:
         )
     try:
         folder.mkdir(mode=0o700, parents=project is not None, exist_ok=True)
-        if project is not None and not (folder / FILE_NAME).exists() and _holds_other_files(folder):
+        if project is not None and not is_project(folder) and _holds_other_files(folder):
             raise BadInput(f"{folder} is no project and not empty.", "Give a new folder with --project.")
         folder.chmod(0o700)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -308,7 +370,35 @@ def _holds_other_files(folder: Path) -> bool:
     return any(folder.iterdir()) and not any(folder.glob(f"{FILE_NAME}.backup-*"))
 
 
-def _set_photos(connection: sqlite3.Connection, folder: Path, photos: Path) -> None:
+def _set_folder(connection: Connection, folder: Path) -> None:
+    """Store the folder that belongs to a database on a server."""
+    if (folder / ADDRESS_NAME).exists():
+        _check_folder(connection, folder)
+        write_setting(connection, FOLDER_SETTING, os.fsencode(folder).hex())
+
+
+def _check_folder(connection: Connection, folder: Path) -> None:
+    """Refuse a copy of a project's folder: two folders would have different files for the same rows.
+
+    A folder that was moved or that another machine has under another path is none: the stored one is not there.
+
+    Raises:
+        BadInput: the folder that belongs to the database is another one.
+    """
+    stored = read_setting(connection, FOLDER_SETTING, None)
+    if stored is None:
+        return
+    before = Path(os.fsdecode(bytes.fromhex(stored)))
+    if before == folder or not (before / ADDRESS_NAME).exists() or before.samefile(folder):
+        return
+    if remembered_address(before) == remembered_address(folder):
+        raise BadInput(
+            f"The database of the project in {folder} belongs to the project in {before}.",
+            f"Use that folder. A copy is no project of its own: delete {folder / ADDRESS_NAME} and start anew.",
+        )
+
+
+def _set_photos(connection: Connection, folder: Path, photos: Path) -> None:
     """Store which photos a project belongs to; not for one inside its photos, which moves with them.
 
     Raises:
@@ -324,7 +414,7 @@ def _set_photos(connection: sqlite3.Connection, folder: Path, photos: Path) -> N
         write_setting(connection, "photos", os.fsencode(photos).hex())
 
 
-def _read_photos(connection: sqlite3.Connection) -> Path | None:
+def _read_photos(connection: Connection) -> Path | None:
     """The stored folder of photos; None for a project inside its photos. Stored as hexadecimal bytes, because a
     path need not be valid Unicode."""
     stored = read_setting(connection, "photos", None)

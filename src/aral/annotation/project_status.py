@@ -12,6 +12,7 @@ from aral.annotation.advice import Unknown, advise, estimate_sentence, sampling_
 from aral.annotation.estimate import LEAST
 from aral.annotation.predictions import zero_shot_sentence
 from aral.annotation.training_folders import session_folders
+from aral.annotation.worker_lock import WorkerRecord
 from aral.plural import counted
 
 DEFAULT_NEXT = 50
@@ -47,6 +48,7 @@ def status(project: Project) -> Status:
     unreadable, files = project.images.unreadable(), project.images.status_counts()
     in_set = int(project.estimate.image_ids().size)
     missing, finish = project.labels.missing_in_estimate(), project.finish()
+    worker = project.worker.current()
     sessions, zero_shot = session_folders(project.folder), project.predictions.zero_shot()
     facts = {
         "photos": str(project.photos.name),
@@ -62,6 +64,8 @@ def status(project: Project) -> Status:
         "estimate slice": in_set,
         "queue left": project.queue.remaining(),
         "training": asdict(training),
+        "database": project.server or None,
+        "training worker": asdict(worker) if worker else None,
         "models": len(models),
         "suggestions": _suggestions(zero_shot, models),
         "estimate": asdict(estimate) if estimate else None,
@@ -83,6 +87,7 @@ def status(project: Project) -> Status:
         f"{counts.skipped} skipped, {counts.unsure} unsure, {counted(counts.bad, 'bad image')}, "
         f"{counts.none} with none of the classes, {counts.conflicts} with a disagreement.",
         f"Training: {training.phase}. {training.message}".strip(),
+        *([f"The database is {project.server}. {worker_sentence(worker)}"] if project.server else []),
         f"{counted(len(models), 'round is', 'rounds are')} trained. {estimate_sentence(estimate)}"
         if models
         else "Nothing is trained yet.",
@@ -114,6 +119,13 @@ def status(project: Project) -> Status:
     if models:
         sentences.append(advice.reason if isinstance(advice, Unknown) else advice.sentence)
     return Status(facts, tuple(sentences))
+
+
+def worker_sentence(worker: WorkerRecord | None) -> str:
+    """Where the training worker of a project on a server runs, as a sentence."""
+    if worker is None:
+        return "No training worker is running."
+    return f"The training worker is process {worker.pid} on {worker.host}, since {worker.since[:16]} UTC."
 
 
 def _suggestions(zero_shot: ZeroShot | None, models: Sequence[ModelRecord]) -> dict[str, object] | None:

@@ -7,7 +7,6 @@ A lease keeps an image for one annotator for ten minutes. Cards lease one image 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -16,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from aral.annotation.annotators import ensure_annotator, find_annotator
-from aral.annotation.database import ProjectDatabase, clock, clock_now
+from aral.annotation.database import Connection, ProjectDatabase, clock, clock_now
 from aral.annotation.estimate import labelable_images, labelled_images
 from aral.annotation.models import is_reading
 from aral.annotation.predictions import (
@@ -35,6 +34,9 @@ from aral.plural import counted
 MOST_CARDS = 200
 MOST_RESERVED = 2000
 """Maximum length of the reserve, the images of several rounds; after it, images are drawn at random."""
+
+_IMAGES_AT_ONCE = 500
+"""In one query; databases limit the number of values in one."""
 
 LEASE_SECONDS = 600.0
 RENEWED_AFTER = 60.0
@@ -113,28 +115,30 @@ class Holder:
 _Row: TypeAlias = tuple[int, Purpose, float | None, str]
 """Image, purpose, score and reason."""
 
-# SQL: which images may be given to :annotator. Named values: overlap, spent; purpose, count or image.
+# SQL: which images may be given to :annotator. Named values: overlap, spent; purpose, count or images (a list).
 
 _FREE = """i.verdicts + (SELECT count(*) FROM leases l
         WHERE l.image_id = i.id AND l.annotator_id <> :annotator) < :overlap
     AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id AND l.annotator_id = :annotator)"""
 _NEW = f"{_FREE} AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.image_id = i.id AND s.annotator_id = :annotator)"
 
-_BEGUN = "(NOT :spent OR i.verdicts > 0)"
+_BEGUN = "(:spent = 0 OR i.verdicts > 0)"
 """SQL: once the budget is spent, only images are given that have an answer and need more of them."""
 
 _QUEUED = f"""SELECT i.id, q.purpose, q.round, q.acquisition, q.score, q.reason
     FROM queue q JOIN images i ON i.id = q.image_id
     WHERE q.open = 1 AND q.purpose = :purpose AND i.estimate = 0 AND {_BEGUN} AND {_NEW}
     ORDER BY q.position LIMIT :count"""
-_AT_RANDOM = f"""SELECT i.id, :purpose, NULL, iif(i.estimate, '{ESTIMATE_SET}', '{BY_CHANCE}'), NULL, ''
+_AT_RANDOM = f"""SELECT i.id, :purpose, NULL,
+        CASE WHEN i.estimate = 1 THEN '{ESTIMATE_SET}' ELSE '{BY_CHANCE}' END, NULL, ''
     FROM images i
-    WHERE i.open = 1 AND i.estimate = (:purpose = 'estimate') AND {_BEGUN} AND {_NEW} ORDER BY i.shuffle LIMIT :count"""
+    WHERE i.open = 1 AND i.estimate = CASE WHEN :purpose = 'estimate' THEN 1 ELSE 0 END AND {_BEGUN} AND {_NEW}
+    ORDER BY i.shuffle LIMIT :count"""
 
-PROVENANCE = f"""iif(i.estimate, 'estimate', coalesce(a.purpose, 'random')),
-    iif(i.estimate, NULL, a.round),
-    iif(i.estimate, '{ESTIMATE_SET}', coalesce(a.acquisition, '{BY_CHANCE}')),
-    iif(i.estimate, NULL, a.score)"""
+PROVENANCE = f"""CASE WHEN i.estimate = 1 THEN 'estimate' ELSE coalesce(a.purpose, 'random') END,
+    CASE WHEN i.estimate = 0 THEN a.round END,
+    CASE WHEN i.estimate = 1 THEN '{ESTIMATE_SET}' ELSE coalesce(a.acquisition, '{BY_CHANCE}') END,
+    CASE WHEN i.estimate = 0 THEN a.score END"""
 """SQL: purpose, round, strategy and score of images ``i`` of :data:`WITH_QUERY`."""
 
 WITH_QUERY = """images i LEFT JOIN asked a ON a.image_id = i.id
@@ -142,13 +146,13 @@ WITH_QUERY = """images i LEFT JOIN asked a ON a.image_id = i.id
 """SQL: images ``i``, each with the newest query ``a`` that it was in, if any."""
 
 _THIS = f"""SELECT i.id, {PROVENANCE}, coalesce(a.reason, '') FROM {WITH_QUERY}
-    WHERE i.id = :image AND i.open = 1 AND {_NEW}"""
+    WHERE i.id IN (:images) AND i.open = 1 AND {_NEW}"""
 _WAS_POSTPONED = f"""SELECT i.id, e.purpose, e.round, e.strategy, e.score, coalesce(a.reason, '')
     FROM standing o JOIN images i ON i.id = o.image_id JOIN answers e ON e.seq = o.seq
         LEFT JOIN asked a ON a.image_id = i.id AND a.round = e.round
     WHERE o.annotator_id = :annotator AND o.action IN ('skip', 'unsure') AND i.open = 1 AND {_FREE}"""
 _POSTPONED = f"{_WAS_POSTPONED} AND {_BEGUN} ORDER BY o.seq LIMIT :count"
-_THIS_POSTPONED = f"{_WAS_POSTPONED} AND i.id = :image"
+_THIS_POSTPONED = f"{_WAS_POSTPONED} AND i.id IN (:images)"
 
 
 class Queue:
@@ -205,8 +209,10 @@ class Queue:
                 if not done.rowcount:
                     raise BadInput(f"There is no image {image_id}.", "Choose among the labelable images.")
             connection.execute(
-                """INSERT OR REPLACE INTO asked
-                SELECT image_id, round, purpose, acquisition, score, reason FROM queue"""
+                """INSERT INTO asked (image_id, round, purpose, acquisition, score, reason)
+                SELECT image_id, round, purpose, acquisition, score, reason FROM queue WHERE true
+                ON CONFLICT (image_id, round) DO UPDATE SET purpose = excluded.purpose,
+                    acquisition = excluded.acquisition, score = excluded.score, reason = excluded.reason"""
             )
 
     def second_opinions(self, annotator: str | None = None) -> int:
@@ -351,7 +357,7 @@ def _reserve_rows(
 
 
 def _choose(
-    connection: sqlite3.Connection,
+    connection: Connection,
     holder: Holder,
     count: int,
     held: Sequence[int],
@@ -434,19 +440,20 @@ def mix(
     return mixed
 
 
-def _given_counts(connection: sqlite3.Connection) -> tuple[int, int]:
+def _given_counts(connection: Connection) -> tuple[int, int]:
     """How many images of the estimate set, and how many others, are labelled or leased as cards."""
     rows = connection.execute(
         f"""SELECT estimate, sum(images) FROM (
             SELECT estimate, images FROM tally
-            UNION ALL SELECT purpose = 'estimate', 1 FROM leases WHERE tab NOT LIKE '{GRID}%')
+            UNION ALL SELECT CASE WHEN purpose = 'estimate' THEN 1 ELSE 0 END, 1
+            FROM leases WHERE substr(tab, 1, {len(GRID)}) <> '{GRID}') given
         GROUP BY estimate"""
     )
     given = dict(rows)
     return given.get(1, 0), given.get(0, 0)
 
 
-def _estimate_share(connection: sqlite3.Connection, settings: ProjectSettings) -> float:
+def _estimate_share(connection: Connection, settings: ProjectSettings) -> float:
     """Share of the answers for the estimate set, such that the set and the budget are used up together."""
     if settings.budget is None and settings.estimate_size is None:
         return settings.estimate_share
@@ -455,7 +462,7 @@ def _estimate_share(connection: sqlite3.Connection, settings: ProjectSettings) -
 
 
 def _card(
-    connection: sqlite3.Connection,
+    connection: Connection,
     settings: ProjectSettings,
     assignment: Assignment,
     suggestion: Suggestion | None,
@@ -480,18 +487,18 @@ def _card(
 # Leases
 
 
-def end_old_leases(connection: sqlite3.Connection, now: float) -> None:
+def end_old_leases(connection: Connection, now: float) -> None:
     """Delete the leases that have ended."""
     connection.execute("DELETE FROM leases WHERE ends <= ?", (now,))
 
 
-def end_lease(connection: sqlite3.Connection, image_id: int, annotator_id: int) -> None:
+def end_lease(connection: Connection, image_id: int, annotator_id: int) -> None:
     """End an annotator's lease of an image, if there is one."""
     connection.execute("DELETE FROM leases WHERE image_id = ? AND annotator_id = ?", (image_id, annotator_id))
 
 
 def lease(
-    connection: sqlite3.Connection,
+    connection: Connection,
     holder: Holder,
     assignments: Sequence[Assignment],
     table: PredictionTable,
@@ -499,9 +506,14 @@ def lease(
     """Lease images, each with the newest model's suggestion before it is answered."""
     (given,) = connection.execute("SELECT coalesce(max(given), 0) FROM leases").fetchone()
     connection.executemany(
-        """INSERT OR REPLACE INTO leases (image_id, annotator_id, tab, ends, purpose, round, strategy, score,
+        """INSERT INTO leases (image_id, annotator_id, tab, ends, purpose, round, strategy, score,
             reason, suggested_class, suggested_probability, suggested_by, given)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (image_id, annotator_id) DO UPDATE SET tab = excluded.tab, ends = excluded.ends,
+            purpose = excluded.purpose, round = excluded.round, strategy = excluded.strategy,
+            score = excluded.score, reason = excluded.reason, suggested_class = excluded.suggested_class,
+            suggested_probability = excluded.suggested_probability, suggested_by = excluded.suggested_by,
+            given = excluded.given""",
         [
             (
                 assignment.image_id,
@@ -522,7 +534,7 @@ def lease(
 
 
 def lease_grid(
-    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
+    connection: Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
 ) -> None:
     """Lease what a tab's grid shows to that grid, and nothing else.
 
@@ -537,14 +549,14 @@ def lease_grid(
 
 
 def _renew_cards(
-    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
+    connection: Connection, holder: Holder, image_ids: Sequence[int], table: PredictionTable
 ) -> None:
     """Renew the leases of a page's cards; those that have ended are leased again unless others hold the image."""
     _renew(connection, holder, image_ids)
     lease(connection, holder, _available(connection, holder, image_ids, (_THIS,)), table)
 
 
-def _renew(connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int]) -> None:
+def _renew(connection: Connection, holder: Holder, image_ids: Sequence[int]) -> None:
     connection.executemany(
         "UPDATE leases SET ends = ?, tab = ? WHERE image_id = ? AND annotator_id = ?",
         [(holder.now + LEASE_SECONDS, holder.tab, image_id, holder.annotator_id) for image_id in image_ids],
@@ -552,7 +564,7 @@ def _renew(connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[i
 
 
 def _is_renewal_due(
-    connection: sqlite3.Connection, holder: Holder, cards: Sequence[int], tiles: Sequence[int] | None
+    connection: Connection, holder: Holder, cards: Sequence[int], tiles: Sequence[int] | None
 ) -> bool:
     """Whether a lease has to be renewed, made again or ended."""
     if not holder.annotator_id:
@@ -573,20 +585,24 @@ def _is_renewal_due(
 
 
 def _available(
-    connection: sqlite3.Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
+    connection: Connection, holder: Holder, image_ids: Sequence[int], statements: Sequence[str]
 ) -> list[Assignment]:
     """Those of the images that may be leased to the annotator and are not leased yet, each with its newest query."""
-    values = {"annotator": holder.annotator_id, "overlap": holder.overlap}
-    return [
-        _assignment(*row)
-        for image_id in image_ids
-        for statement in statements
-        for row in connection.execute(statement, {**values, "image": image_id})
-    ]
+    found: dict[int, Assignment] = {}
+    for start in range(0, len(image_ids), _IMAGES_AT_ONCE):
+        part = {
+            f"image{number}": image_id for number, image_id in enumerate(image_ids[start:][:_IMAGES_AT_ONCE])
+        }
+        places = ", ".join(f":{name}" for name in part)
+        values = {"annotator": holder.annotator_id, "overlap": holder.overlap, **part}
+        for statement in statements:
+            for row in connection.execute(statement.replace(":images", places), values):
+                found[row[0]] = _assignment(*row)
+    return [found[image_id] for image_id in dict.fromkeys(image_ids) if image_id in found]
 
 
 def _own_leases(
-    connection: sqlite3.Connection, holder: Holder, held: Sequence[int], spent: bool, any_tab: bool = False
+    connection: Connection, holder: Holder, held: Sequence[int], spent: bool, any_tab: bool = False
 ) -> list[tuple[Assignment, Suggestion | None]]:
     """The images leased to a tab that are not on its page, in the order of leasing.
 
@@ -596,7 +612,7 @@ def _own_leases(
         f"""SELECT l.image_id, l.purpose, l.round, l.strategy, l.score, l.reason,
             l.suggested_class, l.suggested_probability, l.suggested_by
         FROM leases l JOIN images i ON i.id = l.image_id
-        WHERE l.annotator_id = :annotator AND (l.tab = :tab OR :any_tab) AND i.open = 1 AND {_BEGUN}
+        WHERE l.annotator_id = :annotator AND (l.tab = :tab OR :any_tab = 1) AND i.open = 1 AND {_BEGUN}
         ORDER BY l.given""",
         {"annotator": holder.annotator_id, "tab": holder.tab, "any_tab": any_tab, "spent": spent},
     )
@@ -604,7 +620,7 @@ def _own_leases(
     return [(_assignment(*row[:6]), suggestion_of(*row[6:])) for row in rows if row[0] not in excluded]
 
 
-def _leased_by_tab(connection: sqlite3.Connection, holder: Holder) -> set[int]:
+def _leased_by_tab(connection: Connection, holder: Holder) -> set[int]:
     rows = connection.execute(
         "SELECT image_id FROM leases WHERE annotator_id = ? AND tab = ?", (holder.annotator_id, holder.tab)
     )

@@ -96,10 +96,11 @@ class Searches:
             ).fetchone()
             if waiting is not None:
                 return int(waiting[0])
-            number = connection.execute("INSERT INTO searches (words) VALUES (?)", (text,)).lastrowid
-            assert number is not None
+            (number,) = connection.execute(
+                "INSERT INTO searches (words) VALUES (?) RETURNING number", (text,)
+            ).fetchone()
             connection.execute("DELETE FROM searches WHERE number <= ?", (number - KEPT_SEARCHES,))
-        return number
+        return int(number)
 
     def get(self, number: int) -> Search:
         """A search.

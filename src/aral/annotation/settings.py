@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, replace
 
-from aral.annotation.database import ProjectDatabase, read_setting, write_setting
+from aral.annotation.database import Connection, ProjectDatabase, read_setting, write_setting
 from aral.annotation.estimate import (
     estimate_images,
     labelled_images,
@@ -98,8 +97,8 @@ class Settings:
             write_settings(connection, settings)
             if settings.overlap != before.overlap:
                 connection.execute(
-                    "UPDATE images SET open = (status = 'ready' AND duplicate_of IS NULL AND verdicts < ?) "
-                    "WHERE verdicts > 0",
+                    "UPDATE images SET open = CASE WHEN status = 'ready' AND duplicate_of IS NULL AND verdicts < ? "
+                    "THEN 1 ELSE 0 END WHERE verdicts > 0",
                     (settings.overlap,),
                 )
             if _estimate_size(settings) != _estimate_size(before):
@@ -153,7 +152,7 @@ class Settings:
         return drawn
 
 
-def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
+def read_settings(connection: Connection) -> ProjectSettings:
     """The settings, with the defaults of a new project for what was never set."""
     stored = read_setting(connection, "page", {})
     return ProjectSettings(
@@ -168,7 +167,7 @@ def read_settings(connection: sqlite3.Connection) -> ProjectSettings:
     )
 
 
-def _keys(connection: sqlite3.Connection, chosen: dict[str, str]) -> dict[str, str]:
+def _keys(connection: Connection, chosen: dict[str, str]) -> dict[str, str]:
     """The chosen keys, and the default keys of all other actions where these are still free."""
     classes = connection.execute(
         "SELECT id, key FROM classes WHERE merged_into IS NULL AND removed = 0"
@@ -179,7 +178,7 @@ def _keys(connection: sqlite3.Connection, chosen: dict[str, str]) -> dict[str, s
     return {**defaults, **chosen}
 
 
-def adapt_estimate_set(connection: sqlite3.Connection, settings: ProjectSettings) -> None:
+def adapt_estimate_set(connection: Connection, settings: ProjectSettings) -> None:
     """Draw the estimate set, or adapt it to the settings and to the images that there are now; in a transaction."""
     resize_estimate_set(connection, *_estimate_size(settings))
 
@@ -189,7 +188,7 @@ def _estimate_size(settings: ProjectSettings) -> tuple[int | None, float, int | 
     return settings.budget, settings.estimate_share, settings.estimate_size
 
 
-def write_settings(connection: sqlite3.Connection, settings: ProjectSettings) -> None:
+def write_settings(connection: Connection, settings: ProjectSettings) -> None:
     """Store checked settings."""
     write_setting(connection, "page", vars(settings))
 
@@ -232,10 +231,10 @@ def check_budget(budget: int | None) -> None:
         )
 
 
-def _check_keys(connection: sqlite3.Connection, keys: dict[str, str]) -> None:
+def _check_keys(connection: Connection, keys: dict[str, str]) -> None:
     """Refuse a key that means two things; an empty string is no key."""
     classes = connection.execute(
-        "SELECT id, key, merged_into IS NULL AND removed = 0 FROM classes"
+        "SELECT id, key, merged_into IS NULL AND removed = 0 FROM classes ORDER BY id"
     ).fetchall()
     of_classes = {f"class:{class_id}": key for class_id, key, is_live in classes if is_live}
     merged = {f"class:{class_id}" for class_id, _, is_live in classes if not is_live}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sqlite3
 import time
 import warnings
 from collections import Counter, defaultdict, deque
@@ -24,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 
 from aral.annotation.consensus import update_consensus
-from aral.annotation.database import ProjectDatabase, read_setting, write_setting
+from aral.annotation.database import Connection, ProjectDatabase, read_setting, write_setting
 from aral.annotation.estimate import image_stream
 from aral.annotation.pictures import (
     SAMPLE,
@@ -64,7 +63,7 @@ READER_VERSION = 2
 _Read: TypeAlias = tuple[int, Photo | Refused]
 """An image id with the result of reading its file."""
 
-_Step: TypeAlias = Callable[[sqlite3.Connection], object]
+_Step: TypeAlias = Callable[[Connection], object]
 """A change of the list of images, made inside a transaction."""
 
 
@@ -187,13 +186,13 @@ def _resize_estimate_set(database: ProjectDatabase) -> None:
 
 def _progress(database: ProjectDatabase) -> SyncProgress:
     total, pending, readable, duplicates, unreadable = database.row(
-        """SELECT count(*), sum(status = 'pending'), sum(status = 'ready'),
-            sum(status = 'ready' AND duplicate_of IS NOT NULL), sum(status = 'unreadable')
+        """SELECT count(*), count(*) FILTER (WHERE status = 'pending'), count(*) FILTER (WHERE status = 'ready'),
+            count(*) FILTER (WHERE status = 'ready' AND duplicate_of IS NOT NULL),
+            count(*) FILTER (WHERE status = 'unreadable')
         FROM images WHERE status IN ('pending', 'ready', 'unreadable')"""
     )
     left_out = database.row("SELECT count(*) FROM left_out")[0]
-    done = total - (pending or 0)
-    return SyncProgress(done, total, readable or 0, duplicates or 0, (unreadable or 0) + left_out)
+    return SyncProgress(total - pending, total, readable, duplicates, unreadable + left_out)
 
 
 def _count(database: ProjectDatabase, condition: str) -> int:
@@ -318,8 +317,12 @@ def update_image_list(database: ProjectDatabase, photos: Path, found: Found) -> 
     with database.transaction() as connection:
         connection.execute("DELETE FROM left_out")
         connection.executemany(
-            "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)",
-            [(os.fsencode(bad.path), bad.reason.value, bad.detail) for bad in found.left_out],
+            "INSERT INTO left_out VALUES (?, ?, ?)",
+            list(
+                {
+                    bad.path: (os.fsencode(bad.path), bad.reason.value, bad.detail) for bad in found.left_out
+                }.values()
+            ),
         )
         _replace_missing_by_copies(connection)
         write_setting(connection, "reader", READER_VERSION)
@@ -341,7 +344,7 @@ def _add(image_id: int, name: str, size: int, time: int, shuffle: float) -> _Ste
 
 
 def _set_status(image_id: int, status: str, size: int | None = None, time: int | None = None) -> _Step:
-    def step(connection: sqlite3.Connection) -> None:
+    def step(connection: Connection) -> None:
         connection.execute(
             """UPDATE images SET status = ?2, reason = NULL, detail = NULL,
                 file_size = coalesce(?3, file_size), file_time = coalesce(?4, file_time) WHERE id = ?1""",
@@ -356,7 +359,7 @@ def _delete(image_id: int) -> _Step:
     return lambda connection: connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
 
-def _replace_missing_by_copies(connection: sqlite3.Connection) -> None:
+def _replace_missing_by_copies(connection: Connection) -> None:
     """Swap the names of a first copy that has gone and its next copy that is there: the answers stay usable."""
     pairs = connection.execute(
         """SELECT f.id, min(c.id) FROM images c JOIN images f ON f.id = c.duplicate_of
@@ -517,7 +520,7 @@ def _commit(
 
 
 def _record_refused(
-    connection: sqlite3.Connection, image_id: int, refused: Refused, progress: SyncProgress
+    connection: Connection, image_id: int, refused: Refused, progress: SyncProgress
 ) -> SyncProgress:
     if refused.reason is Reason.MISSING:
         connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
@@ -530,7 +533,7 @@ def _record_refused(
 
 
 def _record_photo(
-    connection: sqlite3.Connection, image_id: int, photo: Photo, progress: SyncProgress
+    connection: Connection, image_id: int, photo: Photo, progress: SyncProgress
 ) -> SyncProgress:
     """Record a file that was read: a new image, an exact copy, or a known image under another name."""
     progress = replace(progress, done=progress.done + 1, readable=progress.readable + 1)

@@ -2,7 +2,8 @@
 
 The server starts it with :class:`TrainerProcess` and starts it again when it was killed. The process itself is
 ``python -m aral.annotation.training_worker FOLDER --parent PID``. It runs at low priority, so that the
-server has priority, and ends on SIGTERM or when the process that started it has ended.
+server has priority, and ends on SIGTERM or when the process that started it has ended. ``aral train-worker`` is the
+same without a server beside it, for another machine. Which of several workers trains, ``worker_lock.py`` decides.
 """
 
 from __future__ import annotations
@@ -10,24 +11,23 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from aral.annotation import Project, TrainingState
+from aral.annotation.postgres import ConnectionLost
 from aral.annotation.training_options import read_options
-from aral.errors import AralError, RunFailed
-from aral.loop.lock import FolderLock
+from aral.errors import AralError, RunFailed, Stopped
 
 LOG = "trainer.log"
 """The worker's output, in the project's folder."""
-
-LOCK = "trainer.lock"
 
 STOP_SECONDS = 2.5
 """A worker that takes longer to stop is killed, which costs some steps; the server must end within 5 seconds."""
@@ -38,8 +38,8 @@ LONG_ENOUGH = 300.0
 """Seconds of work after which the count of starts is reset: the worker did not fail at once."""
 
 NICENESS = 10
-LOCK_SECONDS = 20.0
-"""How long to wait for the worker of a server that was just killed."""
+RECONNECT_SECONDS = 2.0
+"""How long to wait before a lost server is tried again."""
 
 
 class TrainerProcess:
@@ -92,7 +92,9 @@ class TrainerProcess:
             process.kill()
             process.wait()
         with suppress(RunFailed):  # the disk may be full; the next start sets it again
-            self._project.models.set_training_state(TrainingState("off", message="Training is off."))
+            other = self._project.worker.current()
+            if other is None or (other.host, other.pid) == (socket.gethostname(), process.pid):
+                self._project.models.set_training_state(TrainingState("off", message="Training is off."))
 
     def _supervise(self) -> None:
         while not self._ending.is_set() and self._starts < MOST_STARTS:
@@ -133,10 +135,37 @@ class TrainerProcess:
             os.close(log)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train until asked to stop; the exit code."""
+def train(project: Project, stopping: Callable[[], bool]) -> None:
+    """Train a project until asked to stop, as soon and as long as this process is its training worker.
+
+    While a server with the database cannot be reached, it is tried again. A worker that has lost the server's lock
+    stops at its next step and waits for the lock, because another worker may have it by then.
+
+    Raises:
+        BadInput: another worker holds the lock of a project with an SQLite file.
+    """
     from aral.annotation.trainer import Trainer  # loads PyTorch, which a server does not need
 
+    while not stopping():
+        try:
+            with project.worker.hold(stopping) as is_held:
+                Trainer(project, read_options(project.folder), _either(stopping, is_held)).run()
+        except Stopped:
+            return
+        except ConnectionLost as error:
+            print(f"{error.problem} Trying again.", file=sys.stderr, flush=True)
+            until = time.monotonic() + RECONNECT_SECONDS
+            while not stopping() and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+
+
+def _either(stopping: Callable[[], bool], is_held: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether to stop: asked to, or the lock is lost."""
+    return lambda: stopping() or not is_held()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train until asked to stop; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m aral.annotation.training_worker", description="Trains a project."
     )
@@ -158,12 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(NICENESS)
     try:
         with Project.open(given.folder) as project:
-            # One worker a project; another one that is about to end is waited for.
-            lock = FolderLock(project.folder, LOCK, "The trainer of", seconds=LOCK_SECONDS, stopping=stopping)
-            try:
-                Trainer(project, read_options(project.folder), stopping).run()
-            finally:
-                lock.release()
+            train(project, stopping)
     except AralError as error:
         print(f"{error.problem} {error.hint}", file=sys.stderr)
         return error.exit_code

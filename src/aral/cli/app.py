@@ -62,6 +62,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "label",
         "Import images that were added to the folder, and record which are missing or changed.",
     ),
+    "train-worker": (
+        "label",
+        "Train a project that is served with --no-train, as on another machine, until Ctrl+C.",
+    ),
     "status": (
         "project",
         "Print the state of labelling and training, the estimated accuracy, and the address of the page.",
@@ -73,6 +77,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": (
         "project",
         "Check versions, disk, memory, permissions and, with a folder, the files of its project.",
+    ),
+    "move": (
+        "project",
+        "Move a project's database from its SQLite file to a Postgres server, or back; what it replaces is kept.",
     ),
     "export": (
         "exchange",

@@ -1,4 +1,4 @@
-"""``aral label``, ``aral serve`` and ``aral sync``: the page of a project, and its photos."""
+"""``aral label``, ``aral serve``, ``aral sync`` and ``aral train-worker``: a project's page, photos and training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from aral.annotation import Device, Effort, Project
+from aral.annotation.training_worker import train
 from aral.cli.options import Download, MaxPixels, SetOption, Threads, in_pixels
 from aral.cli.printing import say
 from aral.cli.serving import ProjectChanges, ServeOptions, label_photos, serve_project
@@ -24,6 +25,14 @@ ProjectFolder = Annotated[
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port. Default: a free one.", min=1, max=65535)]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ARAL_DATABASE",
+        help="Postgres in place of an SQLite file: postgresql://USER@HOST/NAME, without a password. The project "
+        "remembers it.",
+    ),
+]
 AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Accept requests from other machines.")]
 Hosts = Annotated[
     list[str] | None, typer.Option("--host-name", help="A further host name of this server; may be repeated.")
@@ -35,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("label")(label_command)
     app.command("serve")(serve_command)
     app.command("sync")(sync_command)
+    app.command("train-worker")(train_worker_command)
 
 
 def label_command(
@@ -63,6 +73,7 @@ def label_command(
         Path | None, typer.Option(help="Labels to import: .csv, .jsonl, .json or a folder.")
     ] = None,
     project: ProjectFolder = None,
+    database: Database = None,
     annotator: Annotated[str, typer.Option(help="Your name. Default: the login name.")] = "",
     device: Annotated[
         Device | None, typer.Option(help="auto, cpu or cuda. Default: auto, a GPU where there is one.")
@@ -121,7 +132,7 @@ def label_command(
     changes = ProjectChanges(
         names, budget, labels, training, estimate_share, estimate_size, tuple(add_class or ()), download
     )
-    label_photos(photos, project, changes, options)
+    label_photos(photos, project, changes, options, database)
 
 
 def serve_command(
@@ -147,6 +158,22 @@ def serve_command(
     )
     with Project.open(folder) as project:
         serve_project(project, options)
+
+
+def train_worker_command(
+    folder: Annotated[
+        Path, typer.Argument(help="The photos, or the project's folder, as this machine has it.")
+    ],
+    database: Annotated[
+        str | None, typer.Option(help="The address of the project's database as this machine reaches it.")
+    ] = None,
+) -> None:
+    """Train a project that is served with --no-train, as on another machine, until Ctrl+C."""
+    with Project.open(folder, database) as project, stopping_on_signals() as stopping:
+        where = f"its database is {project.server}" if project.server else "its database is a file"
+        say(f"Training the project in {project.folder}; {where}. Ctrl+C ends it.")
+        train(project, stopping)
+        raise typer.Exit(exit_code_of_signal())
 
 
 def sync_command(

@@ -1,4 +1,4 @@
-"""``aral status``, ``aral predict`` and ``aral doctor``: how a project is, and what its classifier predicts."""
+"""``aral status``, ``predict``, ``doctor`` and ``move``: how a project is, what it predicts, where its database is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from aral import annotation, web
 from aral.annotation import Project
 from aral.annotation.backups import restore_backup
+from aral.annotation.moving import move_to_file, move_to_server
 from aral.cli.options import AsJson, Download, MaxPixels, in_pixels
 from aral.cli.printing import say
 from aral.data.image_file import MAX_PIXELS
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("status")(status_command)
     app.command("predict")(predict_command)
     app.command("doctor")(doctor_command)
+    app.command("move")(move_command)
 
 
 def status_command(
@@ -94,3 +96,18 @@ def doctor_command(
                 say(f"     {check.hint}")
     if any(check.verdict == "bad" for check in checks):
         raise typer.Exit(1)
+
+
+def move_command(
+    folder: Annotated[Path, typer.Argument(help="The photos, or the project's folder.")],
+    to: Annotated[str, typer.Option(help="postgresql://USER@HOST/NAME, or: file")],
+    as_json: AsJson = False,
+) -> None:
+    """Move a project's database from its SQLite file to a Postgres server, or back; what it replaces is kept."""
+    done = move_to_file(folder) if to == "file" else move_to_server(folder, to)
+    if as_json:
+        say(json.dumps(asdict(done)))
+        return
+    say(
+        f"{counted(done.rows, 'row')} moved, {counted(done.answers, 'answer')} among them. Kept: {done.kept}."
+    )

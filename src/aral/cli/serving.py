@@ -37,6 +37,7 @@ from aral.plural import counted
 from aral.web import Served, link_of_running_server, serve
 
 BACKUP_SECONDS = 600.0
+WATCH_SECONDS = 5.0
 
 AUTO_TEXT = (
     "Method: auto. Colour photographs are read by a pretrained network and classified within seconds; other images are "
@@ -102,12 +103,25 @@ class ProjectChanges:
     download: bool = False
 
 
-def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, options: ServeOptions) -> None:
+def label_photos(
+    photos: Path,
+    folder: Path | None,
+    changes: ProjectChanges,
+    options: ServeOptions,
+    database: str | None = None,
+) -> None:
     """Create or open a project and serve its page. If its page is served already, print the address instead.
+
+    Args:
+        photos: the images.
+        folder: of the project; None for the one in the photos.
+        changes: what the project is created with, or changed to.
+        options: how it is served.
+        database: address of the database on a server that has it; None for the one that the folder remembers.
 
     Raises:
         BadInput: an argument is not possible.
-        RunFailed: the disk is full, or the server does not start.
+        RunFailed: the disk is full, the server does not start, or that of the database cannot be reached.
     """
     place = folder or (photos if photos.name == FOLDER_NAME else photos / FOLDER_NAME)
     link = link_of_running_server(place.resolve())
@@ -132,6 +146,7 @@ def label_photos(photos: Path, folder: Path | None, changes: ProjectChanges, opt
         changes.budget,
         seed if isinstance(seed, int) else None,
         changes.new_classes,
+        database,
     ) as project:
         _set_options(project, changes.options, changes.download)
         _set_estimate(project, changes)
@@ -188,6 +203,7 @@ class BackgroundWork:
         self._trainer: TrainerProcess | None = None
         self._thread = threading.Thread(target=self.run, name="aral-import")
         self._backups = threading.Thread(target=self._back_up, name="aral-backup")
+        self._watch = threading.Thread(target=self._watch_worker, name="aral-watch")
         self._reported = 0
         self.error: AralError | None = None
 
@@ -206,7 +222,10 @@ class BackgroundWork:
         if self._options.browser:
             webbrowser.open(running.link())
         self._thread.start()
-        self._backups.start()
+        if not self._project.server:
+            self._backups.start()
+        elif not self._options.training:
+            self._watch.start()
 
     def _back_up(self) -> None:
         """Back up the database now and every ten minutes; the state before this session stays the older backup."""
@@ -223,6 +242,20 @@ class BackgroundWork:
                 return
             self._ending.wait(BACKUP_SECONDS)
 
+    def _watch_worker(self) -> None:
+        """Say when the training worker on another machine is gone, which can no longer say so itself."""
+        while not self._ending.wait(WATCH_SECONDS):
+            with suppress(RunFailed):  # a lost server comes back
+                if self._thread.is_alive() or self._project.worker.current() is not None:
+                    continue
+                if self._project.models.training_state().phase != "off":
+                    self._set_state(TrainingState("off", message="The training worker has ended."))
+
+    def _set_state(self, state: TrainingState) -> None:
+        """Set what the training worker does, unless one on another machine says so itself."""
+        if self._project.worker.current() is None:
+            self._project.models.set_training_state(state)
+
     def request_stop(self) -> Literal[True]:
         """Ask the import and the training worker to stop, while the server is still ending."""
         self._ending.set()
@@ -233,7 +266,7 @@ class BackgroundWork:
     def end(self) -> None:
         """Wait for the import to stop, and stop the training worker."""
         self._ending.set()
-        for thread in (self._thread, self._backups):
+        for thread in (self._thread, self._backups, self._watch):
             if thread.is_alive():
                 thread.join()
         if self._trainer is not None:
@@ -250,9 +283,7 @@ class BackgroundWork:
         An error is kept in ``error``.
         """
         try:
-            self._project.models.set_training_state(
-                TrainingState("reading", message="Waiting for the import.")
-            )
+            self._set_state(TrainingState("reading", message="Waiting for the import."))
             if self._options.training and not self._stopping():
                 self._trainer = TrainerProcess(self._project).__enter__()
             result = self._project.images.sync(
@@ -278,7 +309,7 @@ class BackgroundWork:
             self._fail(failure)
             return
         if not self._options.training:
-            self._project.models.set_training_state(TrainingState("off", message="Training is off."))
+            self._set_state(TrainingState("off", message="Training is off."))
 
     def _fail(self, error: AralError) -> None:
         """End the command with this error; the page shows it too while it is served."""

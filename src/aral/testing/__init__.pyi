@@ -3,6 +3,7 @@ from .backbones import CountingTrunk, text_image_backbone, tiny_backbone
 from .learners import FakeLearner
 from .observers import RecordingObserver
 from .planted import planted_data, planted_pool, tiny_settings
+from .postgres import PostgresServer, find_programs
 from .projects import (
     DIGIT_CLASSES,
     TINY_TRAINING,
@@ -30,11 +31,13 @@ __all__ = [
     "FakeWandb",
     "FakeWandbRun",
     "FakeWriter",
+    "PostgresServer",
     "RecordingObserver",
     "answer_cards",
     "answer_event",
     "check_acquisition",
     "digit_class",
+    "find_programs",
     "make_slurm_commands",
     "noise_image",
     "planted_data",

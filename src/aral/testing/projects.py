@@ -13,7 +13,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from aral.annotation import AnswerEvent, Project, Trainer, TrainingOptions
-from aral.annotation.database import FILE_NAME, ProjectDatabase
+from aral.annotation.database import ProjectDatabase
+from aral.annotation.project import open_database
 
 DIGIT_CLASSES = ("zero", "one", "two")
 """The classes of :func:`save_digits`."""
@@ -91,8 +92,8 @@ def answer_event(
 
 @contextmanager
 def project_database(project: Project) -> Iterator[ProjectDatabase]:
-    """A further connection to the file of a project, to look into it or to change it as another process would."""
-    database = ProjectDatabase(project.folder / FILE_NAME, create=False)
+    """A further connection to the database of a project, to look into it or to change it as another process would."""
+    database = open_database(project.folder, create=False)
     try:
         yield database
     finally:
@@ -100,7 +101,7 @@ def project_database(project: Project) -> Iterator[ProjectDatabase]:
 
 
 def project_rows(project: Project, statement: str) -> list[tuple[Any, ...]]:
-    """The rows of a query on the file of a project."""
+    """The rows of a query on the database of a project."""
     with project_database(project) as database:
         return database.rows(statement)
 
