@@ -78,7 +78,7 @@ def test_a_name_of_a_learner_and_an_acquisition_means_the_learner(text: str) -> 
         ("aral-released+bald", "Unknown method 'aral-released+bald'", "Did you mean 'aral:released+bald'"),
         ("supervised+bold", "Unknown method 'supervised+bold'", "Did you mean 'supervised+bald'"),
         ("aral:no-smpler", "'no-smpler'", "Did you mean 'no-sampler'"),
-        ("vaal:no-sampler", "'vaal' has no variants", "Write 'vaal'"),
+        ("bgadl:no-sampler", "'bgadl' has no variants", "Write 'bgadl'"),
         ("auto+", "names no acquisition", "Try 'auto+random'"),
         ("auto:paper", "Unknown method 'auto:paper'", ""),
         ("auto+max-entropi", "Unknown method 'auto+max-entropi'", ""),
