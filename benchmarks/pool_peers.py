@@ -20,10 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -45,7 +42,7 @@ from aral.acquisition.geometry import count_within, nearest_squared_distances, u
 from aral.acquisition.interface import JointBatch
 from aral.randomness import Stream
 from kept_rows import KeptRows
-from pool_scale import CLASSES, GIB, LABELLED, Memory, read_pool, write_pool
+from pool_scale import CLASSES, GIB, LABELLED, Memory, read_pool, run_case, write_pool
 
 RADIUS = 13.5
 """Of ProbCover's balls, about what its rule finds on these pools."""
@@ -266,24 +263,6 @@ def measure(name: str, method: str, place: Path, n: int, gib: float) -> dict[str
     }
 
 
-def run_case(case: dict[str, Any], place: Path, seconds: float, gib: float) -> dict[str, Any]:
-    """A query in a process of its own, and how it ended."""
-    words = [sys.executable, __file__, "--case", json.dumps({**case, "place": str(place), "gib": gib})]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, timeout=seconds, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"outcome": f"over {seconds:g} s"}
-    if done.returncode == 0:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    if "llocate" in last or "MemoryError" in last or done.returncode < 0:
-        return {"outcome": f"over {gib:g} GiB"}
-    return {"outcome": f"failed: {last[:200]}"}
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line for each query and peer."""
     lines = [
@@ -354,7 +333,7 @@ def main() -> None:
                 if all(kept.has(key) for key in keys.values()) and not arguments.again:
                     continue
                 for method, key in keys.items():
-                    found = run_case(key, place, arguments.seconds, arguments.gib)
+                    found = run_case(key, place, arguments.seconds, arguments.gib, __file__)
                     rows = found.pop("rows", [])
                     if method == "aral":
                         mine = rows

@@ -193,9 +193,11 @@ def measure(name: str, place: Path, query_size: int, gib: float) -> dict[str, ob
     }
 
 
-def run_case(case: dict[str, Any], place: Path, seconds: float, gib: float) -> dict[str, object]:
-    """One case in a process of its own, and how it ended."""
-    words = [sys.executable, __file__, "--case", json.dumps({**case, "place": str(place), "gib": gib})]
+def run_case(
+    case: dict[str, Any], place: Path, seconds: float, gib: float, script: str = __file__
+) -> dict[str, Any]:
+    """One case of a script in a process of its own, and how it ended."""
+    words = [sys.executable, script, "--case", json.dumps({**case, "place": str(place), "gib": gib})]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
