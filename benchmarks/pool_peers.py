@@ -183,6 +183,9 @@ def of_baal(name: str) -> Callable[[Pool, int], np.ndarray]:
     return choose
 
 
+PEERS = ("scikit-activeml", "baal")
+"""Packages that are compared with, as pip knows them."""
+
 METHODS: dict[str, dict[str, Callable[[Pool, int], np.ndarray]]] = {
     name: {
         "aral": ours(name),
@@ -320,7 +323,10 @@ def main() -> None:
         "aral": measured_commit(),
         "greedy k-centre": f"scikit-learn {metadata.version('scikit-learn')}",
     }
-    versions |= {name: metadata.version(name) for name in ("scikit-activeml", "baal")}
+    try:
+        versions |= {name: metadata.version(name) for name in PEERS}
+    except metadata.PackageNotFoundError as error:
+        raise SystemExit(f"{error.name} is missing: pip install {' '.join(PEERS)}") from error
     for images in map(int, arguments.images.split(",")):
         place = write_pool(arguments.folder, images, arguments.features)
         for n in map(int, arguments.query_sizes.split(",")):
