@@ -38,6 +38,7 @@ from aral.errors import BadInput
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
 from aral.testing import make_slurm_commands
+from tests.benchmarking.conftest import fake, starts
 
 FAKE = "tests.benchmarking.fake_work:work"
 UNIT = UnitResources(threads=1, bytes=200 << 20, gpus=0)
@@ -184,20 +185,6 @@ def engine(request: pytest.FixtureRequest) -> EngineSettings:
             return SUBMITIT
     settings: EngineSettings = request.getfixturevalue("slurm")
     return settings
-
-
-def fake(folder: Path, name: str, action: str, times: int = 0) -> Job:
-    request = {
-        "action": action,
-        "times": times,
-        "starts": str(folder / name),
-        "log": str(folder / f"{name}.log"),
-    }
-    return Job(name, request)
-
-
-def starts(folder: Path, name: str) -> int:
-    return len((folder / name).read_text().splitlines())
 
 
 def test_a_dead_worker_is_replaced_at_most_three_times_and_a_failure_with_a_reason_is_not(

@@ -31,6 +31,7 @@ from aral.data.named import digits
 from aral.errors import BadInput, Stopped
 from aral.loop.lock import FolderLock
 from aral.loop.reading import store_reading
+from tests.benchmarking.conftest import fake, starts
 
 FAKE = "tests.benchmarking.fake_work:work"
 TINY = (
@@ -52,20 +53,6 @@ TINY = (
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers import the fake work from wherever the tests are started."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
-
-
-def fake(folder: Path, name: str, action: str, times: int = 0) -> Job:
-    request = {
-        "action": action,
-        "times": times,
-        "starts": str(folder / name),
-        "log": str(folder / f"{name}.log"),
-    }
-    return Job(name, request)
-
-
-def starts(folder: Path, name: str) -> int:
-    return len((folder / name).read_text().splitlines())
 
 
 def test_a_dead_fork_server_is_replaced_and_a_stop_lets_workers_save_and_starts_no_more(

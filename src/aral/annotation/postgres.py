@@ -417,7 +417,7 @@ class ServerLock:
         self._server = _Server(address)
 
     def take(self) -> bool:
-        """Take the lock if nobody holds it; whether this lock holds it now."""
+        """Take the lock if it is free; whether this lock holds it now."""
         return bool(self._server.rows(f"SELECT pg_try_advisory_lock({self._number})")[0][0])
 
     def is_held(self) -> bool:

@@ -161,9 +161,7 @@ class PostgresServer:
 
 def _other_user() -> int:
     """The user that Debian's package makes, or one that owns nothing."""
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except KeyError:
-            continue
-    return 65534
+    try:
+        return pwd.getpwnam("postgres").pw_uid
+    except KeyError:
+        return 65534
