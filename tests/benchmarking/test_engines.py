@@ -53,7 +53,7 @@ GRID = GridSpec(
     settings=(
         "pool_size=100",
         "test_size=60",
-        "rounds.budget=30",
+        "rounds.budget=50",
         "rounds.query_size=10",
         'rounds.first_query="random"',
         "learner.training.steps=20",
@@ -274,17 +274,23 @@ def assert_same_results(folder: Path, calm: Path) -> None:
 
 
 class Killer(GridObserver):
-    """Kills a worker, a fork server, and what the scheduler started, each after a round of some unit."""
+    """Kills a worker, a fork server, and what the scheduler started, each after a round of some unit.
+
+    A start of a unit is killed once: reports that were under way when it was killed do not count as another start.
+    """
 
     def __init__(self, generations: list[int]) -> None:
         self.left = generations  # above the worker
+        self.killed: set[tuple[str, int]] = set()
         self.said = ""
 
     def engine(self, description: str) -> None:
         self.said = description
 
     def changed(self, job: Job, news: str) -> None:
-        if news == "evaluated" and job.progress.round < 2 and self.left and job.process is not None:
+        start = (job.name, job.deaths)
+        running = job.process is not None and start not in self.killed
+        if news == "evaluated" and job.progress.round < 4 and self.left and running:
             process = job.process
             try:
                 for _ in range(self.left[0]):
@@ -292,6 +298,7 @@ class Killer(GridObserver):
                 os.kill(process, signal.SIGKILL)
             except (FileNotFoundError, ProcessLookupError):
                 return  # it was killed a moment ago
+            self.killed.add(start)
             self.left.pop(0)
 
 
