@@ -18,6 +18,7 @@ from .projects import (
     save_noise,
 )
 from .records import run_record, runs_with_gains
+from .shards import parquet_bytes, small_images, tar_bytes, write_parquet, write_tar
 from .slurm import make_slurm_commands
 from .trackers import FakeMlflow, FakeTensorBoard, FakeWandb, FakeWandbRun, FakeWriter
 
@@ -40,6 +41,7 @@ __all__ = [
     "find_programs",
     "make_slurm_commands",
     "noise_image",
+    "parquet_bytes",
     "planted_data",
     "planted_pool",
     "planted_predictions",
@@ -51,7 +53,11 @@ __all__ = [
     "runs_with_gains",
     "save_digits",
     "save_noise",
+    "small_images",
+    "tar_bytes",
     "text_image_backbone",
     "tiny_backbone",
     "tiny_settings",
+    "write_parquet",
+    "write_tar",
 ]
