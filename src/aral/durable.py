@@ -1,8 +1,9 @@
 """Files and folders that are written completely or not at all, whenever the process is killed.
 
-:func:`write_file` replaces one file. :func:`write_sealed` writes a folder, the form of checkpoints: the files are
-written to a temporary folder, flushed to the disk with a manifest that holds the size and SHA-256 of each, and the
-folder is renamed. :func:`read_sealed` verifies every byte against the manifest.
+:func:`write_file` replaces one file, and :func:`writing` one that is written piece by piece. :func:`write_sealed`
+writes a folder, the form of checkpoints: the files are written to a temporary folder, flushed to the disk with a
+manifest that holds the size and SHA-256 of each, and the folder is renamed. :func:`read_sealed` verifies every byte
+against the manifest.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 from uuid import uuid4
 
 from aral.errors import RunFailed
@@ -54,13 +56,39 @@ def write_file(path: Path, content: bytes, private: bool = False) -> None:
     Raises:
         OSError: the disk is full or refuses; the older file, if any, is in place, unchanged.
     """
+    with writing(path, private) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing(path: Path, private: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to piece by piece; it replaces an older one when the block ends without an error.
+
+    Args:
+        path: the file.
+        private: readable by its owner only (mode 0600).
+
+    Raises:
+        OSError: the disk is full or refuses; the older file, if any, is in place, unchanged.
+    """
     staged = path.with_name(f".{path.name}{STAGED}{uuid4().hex}")
     try:
-        _write_to_disk(staged, content, private)
+        with staged.open("xb") as file:
+            if private:
+                os.fchmod(file.fileno(), 0o600)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def remove_staged(folder: Path) -> None:
+    """Remove what killed processes left of files in the block of :func:`writing`; no other may write now."""
+    for path in folder.glob(f".*{STAGED}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_sealed(path: Path, files: Mapping[str, bytes]) -> None:
@@ -235,10 +263,8 @@ def _publish(staged: Path, path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_to_disk(path: Path, content: bytes, private: bool = False) -> None:
+def _write_to_disk(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
-        if private:
-            os.fchmod(file.fileno(), 0o600)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

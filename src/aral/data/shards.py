@@ -590,6 +590,7 @@ def _sized(content: bytes | None) -> bytes | Refused:
 
 def _sample(name: str) -> tuple[str, str]:
     """Key and extension of a member: folder and name up to the first dot; what follows that, in lower case."""
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     folder, slash, base = name.removeprefix("./").rpartition("/")
     stem, _, extension = base.partition(".")
     return f"{folder}{slash}{stem}", extension.lower()

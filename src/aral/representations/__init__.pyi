@@ -7,6 +7,7 @@ from .extraction import (
     VIEWS,
     Extracted,
     ImageArrays,
+    ImageBytes,
     ImageFiles,
     Images,
     extract_features,
@@ -19,6 +20,7 @@ from .gradients import gradient_features, oriented_gradients
 from .graph import NeighbourGraph, PropagatedLabels, Representation
 from .projection import Projection, fit_projection, project
 from .settings import AUTO, PIXELS, Fit, RepresentationSettings, backbone_by_size
+from .sharded_features import Absent, FeaturesFolder, ShardFeatures
 from .text import TextTower, cosine_similarities, zero_shot_probabilities
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "PIXELS",
     "REPRESENTATIONS",
     "VIEWS",
+    "Absent",
     "Backbone",
     "Cached",
     "Choice",
@@ -34,9 +37,11 @@ __all__ = [
     "FeatureCache",
     "FeaturePart",
     "FeatureReader",
+    "FeaturesFolder",
     "Fit",
     "Framing",
     "ImageArrays",
+    "ImageBytes",
     "ImageFiles",
     "Images",
     "NeighbourGraph",
@@ -45,6 +50,7 @@ __all__ = [
     "PropagatedLabels",
     "Representation",
     "RepresentationSettings",
+    "ShardFeatures",
     "TextTower",
     "backbone_by_size",
     "backbone_of",

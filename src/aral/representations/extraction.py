@@ -134,6 +134,42 @@ class ImageArrays:
 
 
 @dataclass(frozen=True, eq=False)
+class ImageBytes:
+    """Encoded images in memory, such as some of a shard.
+
+    Attributes:
+        names: N, to show.
+        contents: the files, or why there is none.
+        max_pixels: larger images are refused.
+    """
+
+    names: Sequence[str]
+    contents: Sequence[bytes | Refused]
+    max_pixels: int = MAX_PIXELS
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, position: int) -> str:
+        """As given."""
+        return self.names[position]
+
+    def digest(self, position: int) -> str:
+        """Of the bytes."""
+        return hashlib.sha256(self._content(position)).hexdigest()
+
+    def open(self, position: int, enough: tuple[int, int]) -> Opened:
+        """The decoded image."""
+        return open_image(self._content(position), self.max_pixels, enough)
+
+    def _content(self, position: int) -> bytes:
+        content = self.contents[position]
+        if isinstance(content, Refused):
+            raise content
+        return content
+
+
+@dataclass(frozen=True, eq=False)
 class Extracted:
     """What :func:`extract_features` found.
 

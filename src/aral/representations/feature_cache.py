@@ -85,6 +85,11 @@ class NewFeatures:
     notes: frozenset[Note] = frozenset()
 
 
+def folder_name(backbone: Backbone, precision: Precision) -> str:
+    """Name of a folder of features; another one for all that are not comparable."""
+    return f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}-{FORMAT}"
+
+
 class FeatureCache:
     """The features of one backbone; every method may be called from any thread.
 
@@ -136,8 +141,7 @@ class FeatureCache:
             precision: of the numbers on the disk.
         """
         root = cache_folder() / "features" if root is None else root
-        name = f"{safe_name(backbone.name)[-60:]}-{backbone.key}-{precision}-{FORMAT}"
-        return cls(root / name, backbone, precision)
+        return cls(root / folder_name(backbone, precision), backbone, precision)
 
     def __enter__(self) -> FeatureCache:
         return self

@@ -76,7 +76,7 @@ class ProjectionModule(nn.Module):
 
 
 def fit_projection(
-    features: Float32[np.ndarray, "N F"], components: int, parts: Sequence[FeaturePart] = ()
+    features: Float[np.ndarray, "N F"], components: int, parts: Sequence[FeaturePart] = ()
 ) -> Projection:
     """A projection fitted on the features of a pool.
 
@@ -88,7 +88,7 @@ def fit_projection(
     images than features, the products of images are decomposed instead of those of features, which is much faster.
 
     Args:
-        features: of at least one image.
+        features: of at least one image; float16 that is mapped from a file is read by blocks.
         components: how many of each part; fewer if there are fewer features or images; 0 keeps all features.
         parts: of the features, F in all; empty: one part.
     """
@@ -106,13 +106,13 @@ def fit_projection(
     return Projection(torch.cat(means), matrix, tuple(part.size for part in parts))
 
 
-def project(projection: Projection, features: Float32[np.ndarray, "N F"]) -> Float32[Tensor, "N c 1 1"]:
+def project(projection: Projection, features: Float[np.ndarray, "N F"]) -> Float32[Tensor, "N c 1 1"]:
     """Projected features as images of one position, on one core as :func:`fit_projection`."""
     found = torch.empty((len(features), projection.matrix.shape[1], 1, 1))
     mean, matrix = projection.mean.numpy(), projection.matrix.numpy()
     with threadpool_limits(1):
         for start in range(0, len(features), _ROWS_AT_ONCE):
-            part = features[start : start + _ROWS_AT_ONCE]
+            part = _as_single(features[start : start + _ROWS_AT_ONCE])
             if projection.parts:
                 part = _unit_length(torch.from_numpy(part), projection.parts).numpy()
             found[start : start + len(part), :, 0, 0] = torch.from_numpy((part - mean) @ matrix)
@@ -126,23 +126,27 @@ def _unit_length(features: Float32[Tensor, "N F"], sizes: Sequence[int]) -> Floa
     return torch.cat([part / part.norm(dim=1, keepdim=True).clamp(min=tiny) for part in parts], 1)
 
 
-def _standardised(features: Float32[np.ndarray, "N F"]) -> Projection:
+def _as_single(features: Float[np.ndarray, "n F"]) -> Float32[np.ndarray, "n F"]:
+    """Some features as float32 in memory; float32 stays where it is."""
+    return np.asarray(features, dtype=np.float32)
+
+
+def _standardised(features: Float[np.ndarray, "N F"]) -> Projection:
     mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     matrix = np.diag(1.0 / np.where(spread > 0, spread, 1.0))
     return Projection(_single(mean), _single(matrix), ())
 
 
-def _principal(features: Float32[np.ndarray, "N F"], components: int, weight: float) -> _Block:
+def _principal(features: Float[np.ndarray, "N F"], components: int, weight: float) -> _Block:
     total, size = features.shape
     kept = min(components, size, max(total - 1, 1))
     if total < size:
-        return _few_images(features, kept, weight)
+        return _few_images(_as_single(features), kept, weight)
     mean: Float64[np.ndarray, " F"] = np.zeros(size)
     products: Float64[np.ndarray, "F F"] = np.zeros((size, size))
     for start in range(0, total, _ROWS_AT_ONCE):
-        part = (
-            _unit_length(torch.from_numpy(features[start : start + _ROWS_AT_ONCE]), (size,)).double().numpy()
-        )
+        block = torch.from_numpy(_as_single(features[start : start + _ROWS_AT_ONCE]))
+        part = _unit_length(block, (size,)).double().numpy()
         mean += part.sum(axis=0)
         products += part.T @ part
     mean /= total
