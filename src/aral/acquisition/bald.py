@@ -203,11 +203,15 @@ class BatchBald:
     configurations: int = 1000
     candidates: int = 2000
 
+    def candidate_count(self, n: int) -> int:
+        """Among how many images with the highest BALD n are chosen, where there are so many."""
+        return max(self.candidates, 4 * n)
+
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the information it adds to those before it, in nats."""
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
         bald = bald_scores(pool, stream)
-        kept = np.sort(np.lexsort((ties, -bald))[: max(self.candidates, 4 * n)])
+        kept = np.sort(np.lexsort((ties, -bald))[: self.candidate_count(n)])
         passes = pool.unlabelled.rows(kept).get(Need.MC_PROBABILITIES).detach().double()
         rows, scores = self._greedy(passes, bald[kept], ties[kept], n, stream)
         among = f", of the {kept.size:,} images with the highest BALD" if kept.size < bald.size else ""
@@ -262,7 +266,11 @@ class BatchBald:
 
 def _stochastic(name: str, perturbation: Perturbation) -> TopScores:
     return TopScores(
-        name, MC_PASSES, StochasticBald(perturbation), "drawn by BALD, perturbed score {:.2f}".format
+        name,
+        MC_PASSES,
+        StochasticBald(perturbation),
+        "drawn by BALD, perturbed score {:.2f}".format,
+        whole_pool=perturbation is Perturbation.SOFTRANK,
     )
 
 

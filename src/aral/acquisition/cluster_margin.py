@@ -39,11 +39,15 @@ class ClusterMargin:
     cluster_size: int = 10
     most_candidates: int = 5000
 
+    def candidate_count(self, n: int) -> int:
+        """Among how many images with the smallest margin n are chosen, where there are so many."""
+        return min(self.candidates_each * n, max(n, self.most_candidates))
+
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, the clusters in turn."""
         ids = pool.unlabelled.ids
         margins = margin_scores(pool, stream)
-        count = min(ids.size, self.candidates_each * n, max(n, self.most_candidates))
+        count = min(ids.size, self.candidate_count(n))
         uncertain = np.sort(np.lexsort((stream.child("ties").uniform(ids), -margins))[:count])
         clusters = -(-count // self.cluster_size)
         members = average_linkage(vectors_of(pool.unlabelled, Need.FEATURES)[uncertain], clusters)

@@ -80,6 +80,23 @@ class KCentre:
         features = vectors_of(pool.unlabelled, Need.FEATURES)
         ties = stream.child("ties").uniform(pool.unlabelled.ids)
         nearest = nearest_squared_distances(features, labelled_features(pool, features.shape[1]))
+        return self.farthest_first(features, nearest, ties, n)
+
+    def farthest_first(
+        self,
+        features: Vectors,
+        nearest: Float64[np.ndarray, " N"],
+        ties: Float64[np.ndarray, " N"],
+        n: int,
+    ) -> Choice:
+        """The same from the squared distance of each image to its nearest centre so far.
+
+        Args:
+            features: N×F.
+            nearest: ∞ throughout while there is no centre; it is written to.
+            ties: a random number of each image.
+            n: how many.
+        """
         first_is_random = not np.isfinite(nearest[0])
         rows: list[int] = []
         reached: list[float] = []

@@ -36,9 +36,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from aral.acquisition.coverage import sample_rows
 from aral.acquisition.geometry import (
@@ -51,11 +52,12 @@ from aral.acquisition.geometry import (
     unit_length,
     vectors_of,
 )
-from aral.acquisition.interface import Choice, JointBatch, Need, PoolView
+from aral.acquisition.interface import Choice, Describe, JointBatch, Need, PoolView
 from aral.acquisition.lazy import LazyMaximum
 from aral.acquisition.uncertainty import margin_scores
 from aral.logistic import calibrated_logistic, class_probabilities
 from aral.randomness import Stream
+from aral.types import Ids
 
 COPY = 1e-4
 """Vectors of length 1 that are closer than this are copies."""
@@ -65,6 +67,9 @@ EQUAL = 1e-12
 
 SINGLE = 1e-5
 """More than the rounding error of a squared distance of vectors of length 1, and of a mean, in float32."""
+
+Moments: TypeAlias = tuple[Float64[np.ndarray, " F"], Float64[np.ndarray, " F"]]
+"""Mean and standard deviation of each of the F numbers of a representation."""
 
 
 @dataclass(frozen=True)
@@ -83,29 +88,57 @@ class Herding:
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Choice:
         """n rows, each with the increase of the coverage when it was chosen."""
-        vectors = vectors_of(pool.unlabelled, Need.REPRESENTATION)
-        known = labelled_features(pool, vectors.shape[1], Need.REPRESENTATION)
         candidates = vectors_of(pool.unlabelled, Need.REPRESENTATION, unit=True)
-        labelled = unit_length(known)
         ids = pool.unlabelled.ids
-        weights = self._weights(pool, vectors, known, stream)
-        width = labelled_width(labelled) if self.weighted else 1.0
-        compared = sample_rows(ids, self.most_compared, stream.child("compared"))
-        points = _Weighted(candidates[compared], weights[compared] / compared.size, width)
-        rows, gains = herd(candidates, labelled, points, n, stream.child("ties").uniform(ids))
+        compared = self.compared(ids, stream)
+        vectors = vectors_of(pool.unlabelled, Need.REPRESENTATION)
+        moments = mean_and_spread(vectors) if self.needs_moments(pool) else None
+        part = PoolView(
+            pool.unlabelled.rows(compared), pool.labelled, pool.labelled_classes, pool.class_count
+        )
+        target = self.target(part, moments, stream)
+        labelled = unit_length(labelled_features(pool, candidates.shape[1], Need.REPRESENTATION))
+        rows, gains = herd(candidates, labelled, target, n, stream.child("ties").uniform(ids))
+        return Choice.of(rows, gains, self.reason(compared.size < ids.size))
+
+    def needs_moments(self, pool: PoolView) -> bool:
+        """Whether weights are those of a regression: ``linear``, with labels of two classes."""
+        return self.linear and np.unique(pool.labelled_classes).size >= 2
+
+    def compared(self, ids: Ids, stream: Stream) -> Int64[np.ndarray, " R"]:
+        """The rows that coverage is the mean over."""
+        return sample_rows(ids, self.most_compared, stream.child("compared"))
+
+    def target(self, part: PoolView, moments: Moments | None, stream: Stream) -> Target:
+        """What is to be covered.
+
+        Args:
+            part: the pool; of the unlabelled images only those that are compared with.
+            moments: of the representations of all unlabelled images, where :meth:`needs_moments`.
+            stream: that of the acquisition.
+        """
+        vectors = vectors_of(part.unlabelled, Need.REPRESENTATION)
+        known = labelled_features(part, vectors.shape[1], Need.REPRESENTATION)
+        width = labelled_width(unit_length(known)) if self.weighted else 1.0
+        points = vectors_of(part.unlabelled, Need.REPRESENTATION, unit=True)[:]
+        return Target(points, self._weights(part, known, moments, stream) / len(points), width)
+
+    def reason(self, of_a_part: bool) -> Describe:
+        """What a gain is, given whether coverage is that of a part of the pool."""
         what = "the uncertain part of the pool" if self.weighted else "the pool"
-        note = f" (of {self.most_compared:,} random images)" if compared.size < ids.size else ""
-        return Choice.of(rows, gains, lambda gain: f"adds {gain:.2g} to the coverage of {what}{note}")
+        note = f" (of {self.most_compared:,} random images)" if of_a_part else ""
+        return lambda gain: f"adds {gain:.2g} to the coverage of {what}{note}"
 
     def _weights(
-        self, pool: PoolView, vectors: Vectors, known: Float64[np.ndarray, "L F"], stream: Stream
+        self, pool: PoolView, known: Float64[np.ndarray, "L F"], moments: Moments | None, stream: Stream
     ) -> Float64[np.ndarray, " N"]:
-        if not self.weighted or (self.linear and np.unique(pool.labelled_classes).size < 2):
+        vectors = vectors_of(pool.unlabelled, Need.REPRESENTATION)
+        if not self.weighted or (self.linear and moments is None):
             return np.ones(len(vectors))
-        if not self.linear:
+        if moments is None:
             return 1 + margin_scores(pool, stream)
         # So that the penalty of the regression does not depend on the unit of the representation.
-        mean, spread = mean_and_spread(vectors)
+        mean, spread = moments
         scale = max(float(spread.mean()), 1e-12)
         weights, bias = calibrated_logistic((known - mean) / scale, pool.labelled_classes, pool.class_count)
         found = np.empty(len(vectors))
@@ -117,7 +150,7 @@ class Herding:
 
 
 @dataclass(frozen=True, eq=False)
-class _Weighted:
+class Target:
     """What is to be covered: images, the weight of each, and the width σ of the kernel."""
 
     points: Features
@@ -166,7 +199,7 @@ class _Weighted:
 
 
 def herd(
-    candidates: Vectors, labelled: Centres, target: _Weighted, n: int, ties: Float64[np.ndarray, " N"]
+    candidates: Vectors, labelled: Centres, target: Target, n: int, ties: Float64[np.ndarray, " N"]
 ) -> tuple[list[int], list[float]]:
     """n rows of the candidates by lazy greedy maximisation, and the increase of each."""
     covered = np.zeros(len(target.points))

@@ -167,12 +167,14 @@ class TopScores:
         needs: the outputs that ``score`` reads.
         score: pool and stream to one number an image, higher = label first, in the order of the ids.
         describe: a score as a short reason to show.
+        whole_pool: the score of an image also depends on the other images of the pool, as a rank does.
     """
 
     name: str
     needs: frozenset[Need]
     score: Callable[[PoolView, Stream], Scores]
     describe: Describe = field(default="score {:.3f}".format)
+    whole_pool: bool = False
 
     def __call__(self, pool: PoolView, n: int, stream: Stream) -> Selection:
         """The n unlabelled images with the highest score."""
