@@ -91,7 +91,7 @@ def select(
     acquisition = make_acquisition(strategy) if isinstance(strategy, str) else strategy
     if recall != 1.0:
         acquisition = _with_recall(acquisition, recall)
-    _check_needs(acquisition, frozenset(outputs), class_count)
+    check_needs(acquisition, frozenset(outputs), class_count)
     everything = Predictions(np.arange(count, dtype=np.int64), outputs)
     order = np.argsort(rows)
     view = PoolView(
@@ -115,7 +115,12 @@ def _with_recall(acquisition: Acquisition, recall: float) -> Acquisition:
     return typiclust(recall)
 
 
-def _check_needs(acquisition: Acquisition, supplied: frozenset[Need], class_count: int) -> None:
+def check_needs(acquisition: Acquisition, supplied: frozenset[Need], class_count: int) -> None:
+    """Refuse an acquisition that needs an output which is not supplied, or the number of classes where it is 0.
+
+    Raises:
+        BadInput: says which, and which acquisitions are possible.
+    """
     missing = acquisition.needs - supplied
     if missing:
         names = ", ".join(sorted(missing)).replace("_", " ")

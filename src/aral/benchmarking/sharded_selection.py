@@ -1,8 +1,8 @@
 """Which images of a pool in shards to label next: jobs read the shards, and their summaries are merged.
 
-The walk of the data is :func:`select_from_shards`, from its first line to its last. Two kinds of jobs run on the engines
-of a grid (:mod:`aral.benchmarking.engines`): :func:`extract` computes the features of one shard, once for all queries;
-:func:`score` reads features of some shards and writes what the query has to know of each
+The walk of the data is :func:`select_from_shards`, from its first line to its last. Two kinds of jobs run on the
+engines of a grid (:mod:`aral.benchmarking.engines`): :func:`extract` computes the features of one shard, once for all
+queries; :func:`score` reads features of some shards and writes what the query has to know of each
 (:mod:`aral.acquisition.sharded`). Their results are files, in a folder that all machines share.
 
 The coordinator has no array of the size of the pool but ids, hashes of keys and random numbers. A pool of one shard, or
@@ -40,7 +40,7 @@ from aral.acquisition.sharded import (
 from aral.benchmarking.capacity import PROCESS_BYTES, free_bytes, worker_count
 from aral.benchmarking.engines import EngineSettings
 from aral.benchmarking.hardware import processors
-from aral.benchmarking.jobs import GridObserver, Job, Progress, Report, State, execute, log_path
+from aral.benchmarking.jobs import GridObserver, Job, Report, State, execute, log_path
 from aral.benchmarking.remote import UnitResources
 from aral.data.shards import ROWS, Shard
 from aral.data.unreadable import Unreadable
@@ -94,6 +94,7 @@ class ShardQuery:
         representation: the backbone of the features.
         labels: the class of each labelled image by its key.
         seed: decides everything random.
+        called: short name of the strategy that the user gave, for messages.
     """
 
     n: int
@@ -101,6 +102,7 @@ class ShardQuery:
     representation: RepresentationSettings
     labels: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    called: str = ""
 
     @property
     def stream(self) -> Stream:
@@ -236,7 +238,6 @@ def select_rows(
         class_count: K; below 2 no probabilities are computed.
         seed: decides everything random.
     """
-    check_labels_for(acquisition, class_count)
     projection = fit_projection(features, COMPONENTS, backbone.parts)
     vectors = _vectors(projection, features)
     probabilities = None
@@ -254,23 +255,28 @@ def select_rows(
     )
 
 
-def check_labels_for(acquisition: Acquisition, class_count: int) -> None:
+def check_labels_for(acquisition: Acquisition, class_count: int, called: str = "") -> None:
     """Refuse an acquisition that reads class probabilities where there are labels of fewer than two classes.
+
+    Args:
+        acquisition: what would choose.
+        class_count: of the labels.
+        called: a short name that the user gave.
 
     Raises:
         BadInput: says which file of labels to give.
     """
     if Need.PROBABILITIES in acquisition.needs and class_count < 2:
         raise BadInput(
-            f"Strategy '{acquisition.name}' needs labels of images of two classes or more.",
+            f"Strategy '{called or acquisition.name}' needs labels of images of two classes or more.",
             "Add --labels LABELS.csv with the columns path (of shards: key) and label, or choose --strategy diverse.",
         )
 
 
 def _check_strategy(acquisition: Acquisition, query: ShardQuery, shards: Sequence[Shard]) -> None:
     """Before anything is computed."""
-    check_needs(acquisition, SUPPLIED, 1)
-    check_labels_for(acquisition, len(set(query.labels.values())))
+    check_needs(acquisition, SUPPLIED, len(set(query.labels.values())))
+    check_labels_for(acquisition, len(set(query.labels.values())), query.called)
     counts = [shard.count for shard in shards]
     known = sum(count for count in counts if count is not None)
     if None not in counts and query.n > known:
@@ -285,9 +291,7 @@ def _too_few(n: int, available: int) -> BadInput:
     )
 
 
-def _check_pool(
-    pool: _Pool, query: ShardQuery, acquisition: Acquisition, say: Callable[[str], None]
-) -> None:
+def _check_pool(pool: _Pool, query: ShardQuery, acquisition: Acquisition, say: Callable[[str], None]) -> None:
     if not pool.size:
         raise BadInput(f"None of the {counted(len(pool.unreadable), 'image')} can be read.")
     if pool.unreadable:
@@ -306,7 +310,7 @@ def _check_pool(
             f"{counted(pool.labelled.size, 'image has', 'images have')} a label; "
             f"{counted(len(query.labels) - pool.labelled.size, 'key')} of the labels not among the images."
         )
-    check_labels_for(acquisition, pool.class_count)
+    check_labels_for(acquisition, pool.class_count, query.called)
     if query.n > pool.size - pool.labelled.size:
         raise _too_few(query.n, pool.size - pool.labelled.size)
 
@@ -384,7 +388,7 @@ class _Pool:
             [
                 part.read()[ids[start:end] - part.offset]
                 for part, start, end in zip(self.parts, starts, ends, strict=True)
-                if end > start or len(self.parts) == 1
+                if end > start
             ]
         )
 
@@ -524,14 +528,16 @@ class _Run:
         scoring.save(self.jobs / "scoring.npz")
         shared: Shared | None = None
         if two_levels:
-            samples = [Sample.load(path) for path in self._score(pool, "sample", "")]
+            samples = [Sample.load(path) for path in self._score(pool, acquisition, "sample", "")]
             shared = share(acquisition, samples, scoring.view_of_labelled(), query.n, query.stream)
             shared.save(self.jobs / "shared.npz")
-        paths = self._score(pool, "summary", "" if shared is None else str(self.jobs / "shared.npz"))
+        paths = self._score(
+            pool, acquisition, "summary", "" if shared is None else str(self.jobs / "shared.npz")
+        )
         summaries = [Summary.load(path) for path in paths]
         return merge(acquisition, summaries, query.n, query.stream, shared)
 
-    def _score(self, pool: _Pool, what: str, shared: str) -> list[Path]:
+    def _score(self, pool: _Pool, acquisition: Acquisition, what: str, shared: str) -> list[Path]:
         """A file for each shard."""
         paths = [self.jobs / f"{what}-{number:05d}.npz" for number in range(len(pool.parts))]
         groups: list[list[dict[str, Any]]] = []
@@ -547,7 +553,7 @@ class _Run:
             "what": what,
             "shared": shared,
             "scoring": str(self.jobs / "scoring.npz"),
-            "strategy": self.query.strategy,
+            "strategy": acquisition.name,
             "n": self.query.n,
             "seed": self.query.seed,
         }
@@ -608,7 +614,9 @@ class _Scoring:
         chosen = pool.sample(SAMPLE, query.stream.child("components"))
         projection = fit_projection(pool.rows(chosen), COMPONENTS, backbone.parts)
         width = projection.matrix.shape[1]
-        vectors = _vectors(projection, pool.rows(pool.labelled)) if pool.labelled.size else np.empty((0, width))
+        vectors = (
+            _vectors(projection, pool.rows(pool.labelled)) if pool.labelled.size else np.empty((0, width))
+        )
         head = np.empty((0, width)), np.empty(0)
         if pool.class_count > 1:
             head = calibrated_logistic(vectors, pool.classes, pool.class_count, INVERSE_PENALTY)
@@ -616,10 +624,10 @@ class _Scoring:
 
     def save(self, path: Path) -> None:
         """Write a ``.npz`` file."""
-        arrays = {name: value for name, value in vars(self).items() if name != "projection"}
-        parts = {f"projection {name}": value.numpy() for name, value in self.projection.state().items()}
+        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "projection"}
+        arrays |= {f"projection {name}": value.numpy() for name, value in self.projection.state().items()}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays, **parts)
+        np.savez(buffer, **arrays)
         write_file(path, buffer.getvalue())
 
     @classmethod

@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "select": (
         "selecting",
-        "Select images of a folder to label and write their paths as CSV; no labels are needed.",
+        "Select images of a folder or of shards to label and write them as CSV; no labels are needed.",
     ),
     "label": (
         "label",

@@ -16,23 +16,27 @@ from aral import benchmarking, reports
 from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid, track_units
 from aral.cli.options import (
     Accuracy,
+    Address,
     AsJson,
     Baseline,
     Budget,
     DataRoot,
     Download,
+    EngineName,
     Features,
     Labels,
     Metric,
     QuerySize,
     RepresentationOption,
     SetOption,
+    SlurmOption,
     Steps,
     TestFeatures,
     TestLabels,
     TestShare,
     TrackerFolder,
     TrackerOption,
+    Workers,
     baseline_of,
     check_metric,
     default_representation,
@@ -53,30 +57,6 @@ RUNS = Path("runs")
 METHODS = "auto+random,auto"
 """One learner with random queries and with its own acquisition: only the queries differ."""
 
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        help="Units at once. Default: as many as cores and free memory allow, or the cluster takes."
-    ),
-]
-EngineName = Annotated[
-    str,
-    typer.Option(
-        help="Where units run: local (processes of this machine), ray or slurm. Machines must share --folder and data."
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="The Ray cluster: HOST:PORT, ray://HOST:PORT or auto. Default: RAY_ADDRESS, or a new one."
-    ),
-]
-SlurmOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slurm", help="KEY=VALUE for sbatch, repeatable: partition=gpu, time=240 (minutes), mem=16G."
-    ),
-]
 CsvFile = Annotated[
     Path | None,
     typer.Option("--csv", help="Also write the mean learning curves with s.d. and interval to this file."),

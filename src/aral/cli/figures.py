@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from aral import benchmarking
-from aral.cli.compare import Workers, grid_on_screen
+from aral.cli.compare import grid_on_screen
 from aral.cli.grid_report import as_table, check_result, print_comparison, report_grid
-from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, targets_of
+from aral.cli.options import Accuracy, AsJson, DataRoot, Download, SetOption, Workers, targets_of
 from aral.cli.printing import say
 from aral.errors import AralError, BadInput, Stopped
 from aral.plural import counted

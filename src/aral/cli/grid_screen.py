@@ -17,6 +17,38 @@ from aral.plural import counted, rough_duration
 SHOWN_LINES = 30
 
 
+class Pace:
+    """How long jobs will take, by the steps they have done since they were planned."""
+
+    def __init__(self) -> None:
+        self.planned: list[Job] = []
+        self._begun: dict[str, int] = {}
+        self._started = time.monotonic()
+
+    def plan(self, jobs: list[Job]) -> None:
+        """All jobs, before the first starts."""
+        self.planned, self._begun, self._started = jobs, {}, time.monotonic()
+
+    def changed(self, job: Job, news: str) -> None:
+        """Steps done before a job was resumed do not count for the pace."""
+        if job.progress.stage or news == "ended":
+            self._begun.setdefault(job.name, job.steps_done)
+
+    def seconds_left(self) -> float | None:
+        """For all jobs, at the pace so far; None before the first step."""
+        done = sum(job.steps_done - self._begun[job.name] for job in self.planned if job.name in self._begun)
+        left = sum(
+            job.rounds * job.steps - job.steps_done
+            for job in self.planned
+            if job.state in (State.WAITING, State.RUNNING)
+        )
+        return (time.monotonic() - self._started) * left / done if done > 0 else None
+
+    def ended(self) -> int:
+        """How many jobs are done or have failed."""
+        return sum(job.state in (State.DONE, State.FAILED) for job in self.planned)
+
+
 class GridScreen(GridObserver):
     """Shows the progress of the units of a grid.
 
@@ -29,9 +61,7 @@ class GridScreen(GridObserver):
         self._console = console
         self._title = title
         self._jobs: dict[str, Job] = {}
-        self._planned: list[Job] = []
-        self._begun: dict[str, int] = {}
-        self._started = time.monotonic()
+        self._pace = Pace()
         self._reading = FeatureLines(console)
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
@@ -55,14 +85,12 @@ class GridScreen(GridObserver):
 
     def planned(self, jobs: list[Job]) -> None:
         """All units, before the first starts."""
-        self._planned = jobs
+        self._pace.plan(jobs)
 
     def changed(self, job: Job, news: str) -> None:
         """Show the change of a unit."""
         self._jobs[job.name] = job
-        if job.progress.stage or news == "ended":
-            # Steps done before a unit was resumed do not count for the pace.
-            self._begun.setdefault(job.name, job.steps_done)
+        self._pace.changed(job, news)
         if self._console.is_terminal:
             self._live.update(Group(self._table(), Text(self._summary())))
         if news == "ended" or (news not in ("started", "stage", "step") and not self._console.is_terminal):
@@ -71,21 +99,10 @@ class GridScreen(GridObserver):
                 f"{words}  [{self._summary()}]", highlight=False, markup=False, soft_wrap=True
             )
 
-    def seconds_left(self) -> float | None:
-        """For the whole grid, at the pace so far; None before the first step."""
-        done = sum(job.steps_done - self._begun[job.name] for job in self._planned if job.name in self._begun)
-        left = sum(
-            job.rounds * job.steps - job.steps_done
-            for job in self._planned
-            if job.state in (State.WAITING, State.RUNNING)
-        )
-        return (time.monotonic() - self._started) * left / done if done > 0 else None
-
     def _summary(self) -> str:
-        ended = sum(job.state in (State.DONE, State.FAILED) for job in self._planned)
-        seconds = self.seconds_left()
+        seconds = self._pace.seconds_left()
         time_left = "" if not seconds else f", about {rough_duration(seconds)} left"
-        return f"{self._title}: {ended} of {counted(len(self._planned), 'unit')}{time_left}"
+        return f"{self._title}: {self._pace.ended()} of {counted(len(self._pace.planned), 'unit')}{time_left}"
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)

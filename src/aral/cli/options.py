@@ -72,6 +72,31 @@ TestFeatures = Annotated[
 TestLabels = Annotated[Path | None, typer.Option("--test-labels", help="The labels of --test-features.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Units (of select: shards) at once. Default: as many as cores and free memory allow, or the cluster takes."
+    ),
+]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        help="Where units run: local (processes of this machine), ray or slurm. Machines must share the data and the "
+        "folder of results: --folder, of select --features."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The Ray cluster: HOST:PORT, ray://HOST:PORT or auto. Default: RAY_ADDRESS, or a new one."
+    ),
+]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm", help="KEY=VALUE for sbatch, repeatable: partition=gpu, time=240 (minutes), mem=16G."
+    ),
+]
 Baseline = Annotated[
     str | None,
     typer.Option(help="Method to compare the others with, such as random; see docs/verdicts.md."),

@@ -1,29 +1,31 @@
-"""``aral select``: which images of a folder to label, by features of a backbone or by words; no page and no project."""
+"""``aral select``: which images of a folder or of shards to label, by features of a backbone or by words."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
-from jaxtyping import Float64, Int64
-from scipy.special import softmax
+from jaxtyping import Int64
 
-from aral.acquisition import Need, make_acquisition, select
+from aral.acquisition import make_acquisition
 from aral.annotation.formats import csv_bytes, unescape_cell
-from aral.cli.options import AsJson, Download
+from aral.benchmarking.engines import LOCAL, EngineSettings
+from aral.benchmarking.sharded_selection import ShardQuery, ShardResources, check_labels_for, select_rows
+from aral.cli.options import Address, AsJson, Download, EngineName, SlurmOption, Workers
+from aral.cli.selecting_shards import HEADER, image_folder, rows_of, select_shards, unreadable_of
 from aral.data.folder import FolderImages
 from aral.data.folder_layout import image_files
 from aral.data.scan import scan
+from aral.data.shards import ROWS
 from aral.durable import write_file
 from aral.errors import BadInput
-from aral.logistic import calibrated_temperature, fit_logistic
 from aral.plural import counted
 from aral.representations import (
     Backbone,
@@ -31,9 +33,7 @@ from aral.representations import (
     FeatureReader,
     RepresentationSettings,
     cosine_similarities,
-    fit_projection,
     make_backbone,
-    project,
 )
 from aral.representations.settings import EMBEDDED
 from aral.representations.text import without_text
@@ -43,8 +43,7 @@ SHORT_STRATEGIES = {"diverse": "maxherding", "typical": "typiclust", "uncertain"
 
 DEFAULT = "diverse"
 BY_WORDS = "text"
-COMPONENTS, INVERSE_PENALTY = 128, 1.0
-_PATH, _CLASS = ("path", "file"), ("label", "class")
+_PATH, _KEY, _CLASS = ("path", "file"), ("key", "path", "file"), ("label", "class")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,7 +52,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def select_command(
-    folder: Annotated[Path, typer.Argument(help="The images, at any depth.")],
+    pool: Annotated[
+        list[str],
+        typer.Argument(
+            help="A folder of images, at any depth; or shards (Parquet files, WebDataset tars): addresses, patterns "
+            "such as 's3://bucket/pool/*.parquet', folders of them."
+        ),
+    ],
     n: Annotated[int, typer.Option("--n", "-n", help="How many images.", min=1)],
     strategy: Annotated[
         str | None,
@@ -72,39 +77,108 @@ def select_command(
         str, typer.Option(help="Backbone of the features; see docs/representations.md.")
     ] = EMBEDDED,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with the columns path and label; these images are not selected.")
+        Path | None,
+        typer.Option(
+            help="CSV with the columns path (of shards: key) and label; these images are not selected."
+        ),
     ] = None,
     out: Annotated[str, typer.Option(help="The CSV file to write; - is the screen.")] = "-",
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of shards: the column with the images, in tars their extension; where there are several."
+        ),
+    ] = None,
+    keys: Annotated[
+        str | None,
+        typer.Option(help=f"Of shards: the column that identifies an image, or {ROWS} to number them."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Of shards: the folder that keeps their features. Default: in the cache folder."),
+    ] = None,
+    workers: Workers = None,
+    engine: EngineName = LOCAL,
+    address: Address = None,
+    slurm: SlurmOption = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Select images of a folder to label and write their paths as CSV; no labels are needed."""
-    if text is not None:
-        if strategy is not None:
-            raise BadInput("--text and --strategy contradict each other.", "Give one of them.")
-        chosen = _by_words(folder, n, text, representation, labels, download)
+    """Select images of a folder or of shards to label and write them as CSV; no labels are needed."""
+    if text is not None and strategy is not None:
+        raise BadInput("--text and --strategy contradict each other.", "Give one of them.")
+    folder = image_folder(pool)
+    of_shards = {
+        "--image-column": image_column,
+        "--keys": keys,
+        "--features": features,
+        "--workers": workers,
+        "--engine": None if engine == LOCAL else engine,
+        "--address": address,
+        "--slurm": slurm or None,
+    }
+    if folder is not None:
+        _refuse_without_shards(folder, of_shards)
+        if text is not None:
+            chosen = _by_words(folder, n, text, representation, labels, download)
+        else:
+            chosen = _by_strategy(folder, n, strategy or DEFAULT, representation, labels, seed, download)
     else:
-        chosen = _by_strategy(folder, n, strategy or DEFAULT, representation, labels, seed, download)
-    header = ("path", "rank", "score", "reason")
+        if text is not None:
+            raise BadInput(
+                "--text selects from a folder of images, not from shards.", "Leave it out, or give a folder."
+            )
+        query = ShardQuery(
+            n,
+            _acquisition_name(strategy or DEFAULT),
+            RepresentationSettings(backbone=representation),
+            {} if labels is None else read_labels(labels, _KEY),
+            seed,
+            strategy or DEFAULT,
+        )
+        resources = ShardResources(features, workers, EngineSettings(engine, address, tuple(slurm or ())))
+        found = select_shards(pool, query, resources, image_column, keys, download)
+        chosen = _Chosen(HEADER, rows_of(found), found.acquisition, found.pool_size, unreadable_of(found))
     if out != "-":
-        write_file(Path(out), csv_bytes(header, chosen.rows))
+        write_file(Path(out), csv_bytes(chosen.header, chosen.rows))
     if as_json:
-        selected = [dict(zip(header, row, strict=True)) for row in chosen.rows]
-        unreadable = [{"path": bad.path, "reason": bad.reason} for bad in chosen.read.unreadable]
-        typer.echo(json.dumps({"strategy": chosen.by, "selected": selected, "unreadable": unreadable}))
+        selected = [dict(zip(chosen.header, row, strict=True)) for row in chosen.rows]
+        typer.echo(json.dumps({"strategy": chosen.by, "selected": selected, "unreadable": chosen.unreadable}))
     elif out == "-":
-        typer.echo(csv_bytes(header, chosen.rows).decode("utf-8-sig"), nl=False)
+        typer.echo(csv_bytes(chosen.header, chosen.rows).decode("utf-8-sig"), nl=False)
     else:
-        typer.echo(f"{counted(n, 'image')} of {len(chosen.read.paths)} selected by {chosen.by}: {out}")
+        typer.echo(f"{counted(n, 'image')} of {chosen.pool_size} selected by {chosen.by}: {out}")
+
+
+def _refuse_without_shards(folder: Path, options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise BadInput(
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for shards, and {folder} is a folder of images.",
+            f"Leave out {', '.join(given)}, or give shards.",
+        )
+
+
+def _acquisition_name(strategy: str) -> str:
+    return SHORT_STRATEGIES.get(strategy, strategy)
 
 
 class _Chosen(NamedTuple):
-    """Selected images: path, rank, score and reason of each; what selected them; all images that were read."""
+    """Selected images as a table, what selected them, how many could be read, and those that could not."""
 
-    rows: list[tuple[str, int, float, str]]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | int | float | None]]
     by: str
-    read: FolderImages
+    pool_size: int
+    unreadable: Sequence[Mapping[str, str]]
+
+    @classmethod
+    def of_folder(
+        cls, rows: Sequence[Sequence[str | int | float | None]], by: str, read: FolderImages
+    ) -> _Chosen:
+        unreadable = [{"path": bad.path, "reason": bad.reason} for bad in read.unreadable]
+        return cls(("path", "rank", "score", "reason"), rows, by, len(read.paths), unreadable)
 
 
 def _by_strategy(
@@ -116,31 +190,20 @@ def _by_strategy(
     seed: int,
     download: bool,
 ) -> _Chosen:
-    acquisition = make_acquisition(SHORT_STRATEGIES.get(strategy, strategy))
-    reads_classes = Need.PROBABILITIES in acquisition.needs
-    if reads_classes and labels is None:
-        raise _no_labels(strategy)
+    acquisition = make_acquisition(_acquisition_name(strategy))
     given, names = {} if labels is None else read_labels(labels), _names(folder)
+    check_labels_for(acquisition, len(set(given.values())), strategy)
     backbone = make_backbone(RepresentationSettings(backbone=representation), download)
     read = _read(folder, names, backbone)
-    features = read.images.pixels.flatten(1).numpy()
-    vectors = project(fit_projection(features, COMPONENTS, backbone.parts), features)
-    flat = vectors.flatten(1).double().numpy()
     known = _known(given, read.paths, labels)
-    if reads_classes and known.class_count < 2:
-        raise _no_labels(strategy)
-    found = select(
-        flat,
-        n,
-        probabilities=_probabilities(flat, known),
-        labelled=known.rows,
-        labelled_classes=known.classes,
-        strategy=acquisition,
-        seed=seed,
+    check_labels_for(acquisition, known.class_count, strategy)
+    features = read.images.pixels.flatten(1).numpy()
+    found = select_rows(
+        features, n, acquisition, backbone, known.rows, known.classes, known.class_count, seed
     )
     ranked = enumerate(zip(found.ids, found.scores, found.reasons, strict=True), 1)
     rows = [(read.paths[row], rank, float(score), reason) for rank, (row, score, reason) in ranked]
-    return _Chosen(rows, found.acquisition, read)
+    return _Chosen.of_folder(rows, found.acquisition, read)
 
 
 def _by_words(
@@ -168,7 +231,7 @@ def _by_words(
     reason = f'similar to "{words}"'
     ranked = enumerate(order[:n].tolist(), 1)
     rows = [(read.paths[row], rank, float(similar[row]), reason) for rank, row in ranked]
-    return _Chosen(rows, BY_WORDS, read)
+    return _Chosen.of_folder(rows, BY_WORDS, read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,15 +243,12 @@ class _Known:
     class_count: int
 
 
-def _no_labels(strategy: str) -> BadInput:
-    return BadInput(
-        f"Strategy '{strategy}' needs labels of images of two classes or more.",
-        "Add --labels LABELS.csv with the columns path and label, or choose --strategy diverse.",
-    )
-
-
-def read_labels(path: Path) -> dict[str, str]:
+def read_labels(path: Path, columns: Sequence[str] = _PATH) -> dict[str, str]:
     """The class of each path of a CSV table with the columns ``path`` and ``label``; empty labels are left out.
+
+    Args:
+        path: of the table.
+        columns: names that the column of paths, or of keys, may have.
 
     Raises:
         BadInput: the file cannot be read, a column is missing, or a path has two classes.
@@ -199,11 +259,11 @@ def read_labels(path: Path) -> dict[str, str]:
         raise BadInput(f"The labels {path} cannot be read: {error}.", "Give a CSV file in UTF-8.") from error
     table = csv.DictReader(io.StringIO(text, newline=""))
     names = list(table.fieldnames or ())
-    path_column = next((name for name in names if name.strip().lower() in _PATH), None)
+    path_column = next((name for name in names if name.strip().lower() in columns), None)
     class_column = next((name for name in names if name.strip().lower() in _CLASS), None)
     if path_column is None or class_column is None:
         raise BadInput(
-            f"The labels {path} need the columns path and label; found: {', '.join(names) or 'none'}.",
+            f"The labels {path} need the columns {columns[0]} and label; found: {', '.join(names) or 'none'}.",
             "Write them into the first line.",
         )
     found: dict[str, str] = {}
@@ -256,15 +316,3 @@ def _known(given: dict[str, str], paths: Sequence[str], labels: Path | None) -> 
             err=True,
         )
     return _Known(np.array(rows, dtype=np.int64), np.array(classes, dtype=np.int64), len(names))
-
-
-def _probabilities(vectors: Float64[np.ndarray, "N c"], known: _Known) -> Float64[np.ndarray, "N K"] | None:
-    """Of all images by calibrated logistic regression; None with labels of fewer than two classes."""
-    if known.class_count < 2:
-        return None
-    arguments = (vectors[known.rows], known.classes, known.class_count, INVERSE_PENALTY)
-    weights, bias = fit_logistic(*arguments)
-    found: Float64[np.ndarray, "N K"] = softmax(
-        (vectors @ weights.T + bias) / calibrated_temperature(*arguments), axis=1
-    )
-    return found

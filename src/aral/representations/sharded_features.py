@@ -129,7 +129,7 @@ class FeaturesFolder:
         reading = ShardReading(shard)
         about = self._about(shard)
         kept = about if isinstance(about, dict) else {}
-        name = kept.get("features") or f"{self._name(shard)}-{_short(shard.version)}.npy"
+        name = kept.get("features") or f"{self.name_of(shard)}-{_short(shard.version)}.npy"
         found = _Computed()
         if kept:
             self._read_keys(kept, reading, found, progress, stopping)
@@ -147,8 +147,8 @@ class FeaturesFolder:
             "not read": reading.not_read,
             "without image": reading.without_image,
         }
-        write_file(self.path / f"{self._name(shard)}.json", json.dumps(written).encode())
-        for old in self.path.glob(f"{self._name(shard)}-*.npy"):
+        write_file(self.path / f"{self.name_of(shard)}.json", json.dumps(written).encode())
+        for old in self.path.glob(f"{self.name_of(shard)}-*.npy"):
             if old.name != name:  # of another version
                 old.unlink(missing_ok=True)
         return self._found(shard, written)
@@ -209,7 +209,7 @@ class FeaturesFolder:
     def _about(self, shard: Shard) -> dict[str, Any] | Absent:
         """What is written about features of this version of a shard, with whatever keys."""
         try:
-            about = json.loads((self.path / f"{self._name(shard)}.json").read_bytes())
+            about = json.loads((self.path / f"{self.name_of(shard)}.json").read_bytes())
             recorded = Shard.of_json(about["shard"])
             features = np.load(self.path / about["features"], mmap_mode="r" if about["keys"] else None)
             expected = (len(about["keys"]), self.backbone.feature_size)
@@ -240,7 +240,7 @@ class FeaturesFolder:
             about["without image"],
         )
 
-    def _name(self, shard: Shard) -> str:
+    def name_of(self, shard: Shard) -> str:
         """Of the files of a shard: its own, so that people find it, and a digest of the whole address."""
         name = safe_name(PurePosixPath(shard.address).stem)[-60:]
         return f"{name}-{_short(f'{shard.address} {shard.image}')}"
