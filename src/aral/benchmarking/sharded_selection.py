@@ -5,9 +5,8 @@ engines of a grid (:mod:`aral.benchmarking.engines`): :func:`extract` computes t
 queries; :func:`score` reads features of some shards and writes what the query has to know of each
 (:mod:`aral.acquisition.sharded`). Their results are files, in a folder that all machines share.
 
-The coordinator has no array of the size of the pool but ids, hashes of keys and random numbers. A pool of one shard, or
-of at most :data:`SAMPLE` images, is one array: then the selection is that of :func:`aral.acquisition.select`, by every
-strategy.
+The coordinator has no array of the size of the pool but hashes of keys. A pool of one shard, or of at most
+:data:`ONE_ARRAY` images, is one array: then the selection is that of :func:`aral.acquisition.select`, by any strategy.
 """
 
 from __future__ import annotations
@@ -68,6 +67,9 @@ COMPONENTS, INVERSE_PENALTY = 128, 1.0
 
 SAMPLE = 20_000
 """Images that the principal components of a larger pool in several shards are computed from, at random."""
+
+ONE_ARRAY = SAMPLE
+"""Images of a pool in several shards that are still selected from as one array."""
 
 IMAGES_A_JOB = 100_000
 """About so many are scored by one job; it takes seconds, and its start may too."""
@@ -281,7 +283,7 @@ def _check_strategy(acquisition: Acquisition, query: ShardQuery, shards: Sequenc
     known = sum(count for count in counts if count is not None)
     if None not in counts and query.n > known:
         raise _too_few(query.n, known)
-    if len(shards) > 1 and known > SAMPLE:
+    if len(shards) > 1 and known > ONE_ARRAY:
         needs_sample(acquisition)  # refuses what cannot be computed by shards
 
 
@@ -347,7 +349,7 @@ class _Pool:
 
     @property
     def is_one_array(self) -> bool:
-        return len(self.parts) == 1 or self.size <= SAMPLE
+        return len(self.parts) == 1 or self.size <= ONE_ARRAY
 
     @classmethod
     def read(cls, folder: FeaturesFolder, shards: Sequence[Shard], labels: Mapping[str, str]) -> _Pool:
@@ -356,7 +358,7 @@ class _Pool:
         named: dict[int, str] = {}
         unreadable: list[tuple[str, Unreadable]] = []
         not_read, without_image, offset = Counter[str](), 0, 0
-        hashes: list[Int64[np.ndarray, " n"]] = []
+        hashes: list[Int64[np.ndarray, " _"]] = []
         for shard in shards:
             found = _features(folder, shard)
             parts.append(_Part(shard, found.path, offset, len(found)))
@@ -440,7 +442,7 @@ def _features(folder: FeaturesFolder, shard: Shard) -> ShardFeatures:
 
 
 def _check_keys(
-    folder: FeaturesFolder, shards: Sequence[Shard], hashes: Sequence[Int64[np.ndarray, " n"]]
+    folder: FeaturesFolder, shards: Sequence[Shard], hashes: Sequence[Int64[np.ndarray, " _"]]
 ) -> None:
     """Refuse a key that two shards have; they are read again only where hashes are equal."""
     if not hashes:
@@ -504,6 +506,7 @@ class _Run:
             weights = sum(each.numel() for each in self.folder.backbone.trunk.parameters())
             unit = UnitResources(1, PROCESS_BYTES + EXTRACTION_BYTES + 8 * weights, 0)
             self._execute(jobs, EXTRACT, unit)
+            self.folder.remove_unfinished()  # of workers that were killed
 
     def selection(self, pool: _Pool, acquisition: Acquisition, say: Callable[[str], None]) -> Selection:
         """The query itself."""
@@ -521,8 +524,8 @@ class _Run:
             )
         two_levels = needs_sample(acquisition)
         say(
-            f"Principal components of {SAMPLE} random images of {pool.size}; strategy '{acquisition.name}' by shards: "
-            f"{SHARDED[acquisition.name]}."
+            f"Principal components of {min(SAMPLE, pool.size)} random images of {pool.size}; strategy "
+            f"'{acquisition.name}' by shards: {SHARDED[acquisition.name]}."
         )
         scoring = _Scoring.fit(pool, self.folder.backbone, query)
         scoring.save(self.jobs / "scoring.npz")
