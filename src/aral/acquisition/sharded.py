@@ -3,15 +3,58 @@
     summaries = [summarise("entropy", shard, n, stream) for shard in shards]  # each may be on another machine
     selection = merge("entropy", summaries, n, stream)
 
-Image ids are global: an image has the same id and so the same random numbers whichever shard it is in. A summary has
-at most a few thousand images, whatever the size of the shard. :data:`SHARDED` says what holds for which acquisition.
+Where :func:`needs_sample`, shards are sampled first, and what is made of the samples goes to both levels:
 
-**Exact**: ids, order, scores and reasons are those of the acquisition on the whole pool, for any partition.
+    samples = [sample("maxherding", shard, n, stream) for shard in shards]
+    shared = share("maxherding", samples, any_shard, n, stream)
+    summaries = [summarise("maxherding", shard, n, stream, shared) for shard in shards]
+    selection = merge("maxherding", summaries, n, stream, shared)
+
+Image ids are global: an image has the same id, and so the same random numbers, whichever shard it is in. A summary has
+at most a few thousand images, whatever the size of the shard. :data:`SHARDED` says what holds for which acquisition.
+With a single shard that is not empty all of them give ids, scores and reasons of the acquisition itself.
+
+Exact
+-----
+Ids, order, scores and reasons are those of the acquisition on the whole pool, for any partition.
 
 * Scores of single images (:class:`TopScores`): an image of the n highest of the pool is one of the n highest of its
   shard. Not where a score depends on the rest of the pool (``softrank-bald``, a rank).
 * ``cluster-margin`` and ``batchbald`` choose among the C images with the highest scores. A summary has the C + 1
   highest of its shard with what the acquisition reads of them; the acquisition itself is computed on their union.
+
+core-set: at most 4 times the smallest radius
+---------------------------------------------
+Level one: n images of each shard by greedy k-centre, the labelled images L being the first centres. Level two: the
+same among these candidates. Let r be the smallest radius that n further centres can reach: all images of the pool lie
+within r of L or of n images of the pool. Then all lie within 4·r of L or of the chosen ones (Malkomes, Kusner, Chen,
+Weinberger & Moseley 2015, without L):
+
+    Of a shard, let p be the image farthest from L and the shard's candidates, at a distance d > 0. The n candidates
+    and p are at least d from each other and from L, because greedy takes the farthest image. If the best solution
+    covers one of these n + 1 images by L, d ≤ r. Otherwise it covers two of them by one centre, and d ≤ 2·r. So each
+    image is within 2·r of L or of a candidate of its shard. The candidates are images of the pool, so in level two
+    the same holds: each is within 2·r of L or of a chosen image. Together 4·r.
+
+A shard with fewer than n images returns all, with d = 0. Without labels each shard begins with its image of the lowest
+random number and level two with that of the pool; the argument is the same with an empty L. In one level greedy
+reaches 2·r.
+
+maxherding, uncertainty-herding, linear-herding: coverage
+---------------------------------------------------------
+GreeDi (Mirzasoleiman, Karbasi, Sarkar & Krause 2013). All shards maximise the same function, the increase of the
+coverage of the same images (:class:`Shared`): up to ``most_compared`` images of the pool, drawn by id as in one level,
+with their weights. It is monotone and submodular, and 0 for no images. Level one: n images of each shard by greedy.
+Level two: n of all candidates by greedy, or the candidates of the best shard if they cover more (filled up by greedy
+where they are fewer than n). Let OPT be the largest increase by n images, in m shards that are not empty:
+
+* Any partition: at least (1 − 1/e)/min(m, n) of OPT. One shard holds a part of the best solution that is worth OPT/m,
+  greedy reaches 1 − 1/e of that, and the best shard counts. Its first choice alone is worth the best single image,
+  OPT/n. (The theorem of the paper has (1 − 1/e)² instead.)
+* Each image in a random shard, independently of the others: at least (1 − 1/e)/2 of OPT in expectation over the
+  partition (Barbosa, Ene, Le Nguyen & Ward 2015).
+
+One level reaches 1 − 1/e. Coverage is that of the compared images, in one level as in two.
 """
 
 from __future__ import annotations
@@ -23,7 +66,7 @@ from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -33,8 +76,18 @@ from jaxtyping import Float64, Int64, Shaped
 from aral.acquisition.bald import BatchBald, bald_scores
 from aral.acquisition.catalogue import ACQUISITIONS, make_acquisition
 from aral.acquisition.cluster_margin import ClusterMargin
+from aral.acquisition.coverage import KCentre
+from aral.acquisition.geometry import (
+    labelled_features,
+    mean_and_spread,
+    nearest_squared_distances,
+    unit_length,
+    vectors_of,
+)
+from aral.acquisition.herding import EQUAL, Herding, Moments, Target, herd
 from aral.acquisition.interface import (
     Acquisition,
+    Describe,
     JointBatch,
     Need,
     PoolView,
@@ -138,23 +191,29 @@ class Sample:
         query: what it was drawn for.
         images: how many unlabelled images the shard has.
         ids: of the sampled images, global.
-        outputs: of the sampled images; and what is known of all vectors of the shard, where it is needed.
+        outputs: of the sampled images.
+        moments: mean and standard deviation of all representations of the shard; ``None`` where not needed.
     """
 
     query: Query
     images: int
     ids: Int64[np.ndarray, " c"]
-    outputs: Mapping[str, Shaped[np.ndarray, ...]]
+    outputs: Outputs
+    moments: Moments | None
 
     def save(self, path: Path) -> None:
         """Write a ``.npz`` file in one step; nothing in it is pickled."""
-        _write(path, "sample", self.query, {"images": self.images}, {"ids": self.ids}, self.outputs)
+        arrays = {"ids": self.ids}
+        if self.moments is not None:
+            arrays["mean"], arrays["spread"] = self.moments
+        _write(path, "sample", self.query, {"images": self.images}, arrays, self.outputs)
 
     @classmethod
     def load(cls, path: Path) -> Sample:
         """Read a file that :meth:`save` wrote; raises :class:`BadInput` where there is none."""
-        query, header, arrays, outputs = _read(path, "sample", ("ids",))
-        return cls(query, int(header["images"]), arrays["ids"], outputs)
+        query, header, arrays, outputs = _read(path, "sample", ("ids",), ("mean", "spread"))
+        moments = (arrays["mean"], arrays["spread"]) if "mean" in arrays else None
+        return cls(query, int(header["images"]), arrays["ids"], outputs, moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,33 +223,35 @@ class Shared:
     Attributes:
         query: what it was made for.
         images: how many unlabelled images the pool has.
-        width: of the kernel.
-        outputs: points, their weights, and the labelled images.
+        target: the images that are to be covered, their weights and the width of the kernel.
+        labelled: representations of the labelled images, of length 1.
     """
 
     query: Query
     images: int
-    width: float
-    outputs: Mapping[str, Shaped[np.ndarray, ...]]
+    target: Target
+    labelled: Float64[np.ndarray, "L F"]
 
     @property
     def digest(self) -> str:
         """Differs when anything in it does."""
-        found = blake2b(f"{self.query} {self.images} {self.width!r}".encode(), digest_size=8)
-        for name in sorted(self.outputs):
-            found.update(self.outputs[name].tobytes())
+        found = blake2b(f"{self.query} {self.images} {self.target.width!r}".encode(), digest_size=8)
+        for values in (self.target.points, self.target.weights, self.labelled):
+            found.update(values.astype("<f8").tobytes())
         return found.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write a ``.npz`` file in one step; nothing in it is pickled."""
-        header = {"images": self.images, "width": self.width}
-        _write(path, "shared", self.query, header, {}, self.outputs)
+        header = {"images": self.images, "width": self.target.width}
+        arrays = {"points": self.target.points, "weights": self.target.weights, "labelled": self.labelled}
+        _write(path, "shared part", self.query, header, arrays, {})
 
     @classmethod
     def load(cls, path: Path) -> Shared:
         """Read a file that :meth:`save` wrote; raises :class:`BadInput` where there is none."""
-        query, header, _, outputs = _read(path, "shared", ())
-        return cls(query, int(header["images"]), float(header["width"]), outputs)
+        query, header, arrays, _ = _read(path, "shared part", ("points", "weights", "labelled"))
+        target = Target(arrays["points"], arrays["weights"], float(header["width"]))
+        return cls(query, int(header["images"]), target, arrays["labelled"])
 
 
 # The two levels
@@ -206,8 +267,22 @@ def needs_sample(strategy: str | Acquisition) -> bool:
 
 
 def sample(strategy: str | Acquisition, pool: PoolView, n: int, stream: Stream) -> Sample:
-    """A shard's part of what all shards are compared with; arguments as of :func:`summarise`."""
-    raise BadInput(f"Strategy '{_resolved(strategy)[0].name}' needs no sample.", "Call summarise.")
+    """A shard's part of what all shards are compared with; arguments as of :func:`summarise`.
+
+    Raises:
+        BadInput: the strategy is unknown, cannot be computed by shards, or needs no sample; or n is below 1.
+    """
+    acquisition, scheme = _with_sample(strategy)
+    check_query_size(n, max(n, 1))
+    view = sorted_by_id(pool)
+    ids, outputs, moments = NO_IDS, {}, None
+    if view.unlabelled.ids.size:
+        rows = scheme.choose.compared(view.unlabelled.ids, stream)
+        ids, outputs = view.unlabelled.ids[rows], _outputs(view, rows, acquisition.needs)
+        if scheme.choose.needs_moments(view):
+            moments = mean_and_spread(vectors_of(view.unlabelled, Need.REPRESENTATION))
+    query = Query.of(acquisition, pool, n, stream)
+    return Sample(query, view.unlabelled.ids.size, ids, outputs, moments)
 
 
 def share(
@@ -218,11 +293,45 @@ def share(
     Args:
         strategy: as of :func:`summarise`.
         samples: one a shard, in any order.
-        pool: of any shard; its labelled images are read.
+        pool: of any shard; only its labelled images are read.
         n: as of :func:`summarise`.
         stream: as of :func:`summarise`.
+
+    Raises:
+        BadInput: the strategy is unknown, cannot be computed by shards, or needs no sample; a sample is of another
+            query; an image is in two of them; or the pool has fewer than n images.
     """
-    raise BadInput(f"Strategy '{_resolved(strategy)[0].name}' needs no sample.", "Call summarise.")
+    acquisition, scheme = _with_sample(strategy)
+    images = sum(each.images for each in samples)
+    check_query_size(n, images)
+    query = Query.of(acquisition, pool, n, stream)
+    for place, each in enumerate(samples):
+        _check_query(f"Sample {place}", each.query, query)
+    found = _in_order(samples)
+    # The images with the lowest random numbers of the pool are among those of their shards.
+    drawn = _union(found, acquisition.needs, pool)
+    part = sorted_by_id(drawn)
+    rows = scheme.choose.compared(part.unlabelled.ids, stream)
+    part = PoolView(part.unlabelled.rows(rows), part.labelled, part.labelled_classes, part.class_count)
+    target = scheme.choose.target(part, _moments(found), stream)
+    known = labelled_features(part, target.points.shape[1], Need.REPRESENTATION)
+    return Shared(query, images, target, unit_length(known))
+
+
+def _moments(samples: Sequence[Sample]) -> Moments | None:
+    """Mean and standard deviation over all shards, by the parallel formula of Chan, Golub & LeVeque 1983."""
+    total, moments = 0, None
+    for each in samples:
+        if each.moments is None:
+            return None
+        if moments is None:
+            total, moments = each.images, each.moments
+            continue
+        (mean, spread), (other, other_spread) = moments, each.moments
+        both, step = total + each.images, other - mean
+        squares = total * spread**2 + each.images * other_spread**2 + step**2 * total * each.images / both
+        total, moments = both, (mean + step * each.images / both, np.sqrt(squares / both))
+    return moments
 
 
 def summarise(
@@ -245,11 +354,7 @@ def summarise(
     acquisition, scheme = _resolved(strategy)
     check_query_size(n, max(n, 1))
     query = Query.of(acquisition, pool, n, stream)
-    if scheme.needs_sample and shared is None:
-        raise BadInput(
-            f"Strategy '{acquisition.name}' compares all shards with the same images, which were not given.",
-            "Call sample for each shard, then share, and give its result to summarise and merge.",
-        )
+    digest = _digest(acquisition, scheme, shared)
     if shared is not None:
         _check_query("The shared part", shared.query, query)
     found = _Candidates(NO_IDS, np.empty(0), (), {})
@@ -258,7 +363,7 @@ def summarise(
         found = scheme.candidates(view, n, stream, shared)
     return Summary(
         query,
-        "" if shared is None else shared.digest,
+        digest,
         view.unlabelled.ids.size,
         found.ids,
         found.scores,
@@ -295,19 +400,39 @@ def merge(
     expected = Query(acquisition.name, n, stream.key, summaries[0].query.labelled)
     if shared is not None:
         _check_query("The shared part", shared.query, expected)
+    digest = _digest(acquisition, scheme, shared)
     for place, summary in enumerate(summaries):
         _check_query(f"Summary {place}", summary.query, expected)
-        if summary.shared != ("" if shared is None else shared.digest):
+        if summary.shared != digest:
             raise BadInput(
                 f"Summary {place} was computed with another shared part than the one given.",
                 "Summarise this shard again with the result of share.",
             )
-    # Ordered by their content, so that the order in which shards are listed decides nothing.
-    found = sorted((each for each in summaries if each.ids.size), key=lambda each: int(each.ids.min()))
+    found = _in_order(summaries)
+    return scheme.merged(found, n, stream, shared)
+
+
+def _digest(acquisition: Acquisition, scheme: _Scheme, shared: Shared | None) -> str:
+    if shared is not None:
+        return shared.digest
+    if scheme.needs_sample:
+        raise BadInput(
+            f"Strategy '{acquisition.name}' compares all shards with the same images, which were not given.",
+            "Call sample for each shard, then share, and give its result to summarise and merge.",
+        )
+    return ""
+
+
+_Part = TypeVar("_Part", Sample, Summary)
+
+
+def _in_order(parts: Sequence[_Part]) -> list[_Part]:
+    """The parts of shards that are not empty, so that the order in which shards are listed decides nothing."""
+    found = sorted((each for each in parts if each.ids.size), key=lambda each: int(each.ids.min()))
     ids = np.concatenate([each.ids for each in found])
     if np.unique(ids).size != ids.size:
-        raise BadInput("An image is in two summaries.", "Give the summary of each shard once.")
-    return scheme.merged(found, n, stream, shared)
+        raise BadInput("An image is in two shards.", "Give each shard once.")
+    return found
 
 
 # What is exact
@@ -394,10 +519,7 @@ class _ByShortlist:
     def merged(
         self, summaries: Sequence[Summary], n: int, stream: Stream, shared: Shared | None
     ) -> Selection:
-        ids, _ = _joined(summaries)
-        nothing = Predictions(NO_IDS)
-        outputs = {need: _stacked(summaries, need) for need in self.acquisition.needs}
-        return self.acquisition(PoolView(Predictions(ids, outputs), nothing, NO_IDS, 2), n, stream)
+        return self.acquisition(_union(summaries, self.acquisition.needs), n, stream)
 
 
 def _highest(ids: Ids, scores: Scores, n: int, stream: Stream) -> Int64[np.ndarray, " n"]:
@@ -421,8 +543,120 @@ def _outputs(pool: PoolView, rows: Int64[np.ndarray, " c"], needs: frozenset[Nee
     return found
 
 
-def _stacked(summaries: Sequence[Summary], name: str) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate([each.outputs[name] for each in summaries]))
+def _union(
+    parts: Sequence[Sample] | Sequence[Summary], needs: frozenset[Need], known: PoolView | None = None
+) -> PoolView:
+    """The candidates of all shards as a pool, with the labelled images of another one or without any."""
+    outputs = {
+        need: torch.from_numpy(np.concatenate([each.outputs[need.value] for each in parts])) for need in needs
+    }
+    candidates = Predictions(np.concatenate([each.ids for each in parts]), outputs)
+    if known is None:
+        return PoolView(candidates, Predictions(NO_IDS), NO_IDS, 2)
+    return PoolView(candidates, known.labelled, known.labelled_classes, known.class_count)
+
+
+# What is bounded
+
+
+@dataclass(frozen=True)
+class _ByDistance:
+    """Greedy k-centre among the centres of the shards."""
+
+    acquisition: JointBatch
+    choose: KCentre
+    note: str = "largest distance left at most 4 times the smallest possible"
+    needs_sample: bool = False
+
+    def candidates(self, pool: PoolView, n: int, stream: Stream, shared: Shared | None) -> _Candidates:
+        ids = pool.unlabelled.ids
+        features = vectors_of(pool.unlabelled, Need.FEATURES)
+        nearest = nearest_squared_distances(features, labelled_features(pool, features.shape[1]))
+        ties = stream.child("ties").uniform(ids)
+        found = self.choose.farthest_first(features, nearest.copy(), ties, min(n, ids.size))
+        outputs = _outputs(pool, found.rows, self.acquisition.needs) | {_NEAREST: nearest[found.rows]}
+        return _Candidates(ids[found.rows], found.scores, found.reasons, outputs)
+
+    def merged(
+        self, summaries: Sequence[Summary], n: int, stream: Stream, shared: Shared | None
+    ) -> Selection:
+        if len(summaries) == 1:
+            return _own(summaries[0])
+        candidates = _union(summaries, self.acquisition.needs).unlabelled
+        nearest = np.concatenate([each.outputs[_NEAREST] for each in summaries])
+        ties = stream.child("ties").uniform(candidates.ids)
+        found = self.choose.farthest_first(vectors_of(candidates, Need.FEATURES), nearest, ties, n)
+        reasons = tuple(reason + _among(summaries) for reason in found.reasons)
+        return Selection(candidates.ids[found.rows], found.scores, self.acquisition.name, reasons)
+
+
+_NEAREST = "nearest"
+"""Squared distance to the nearest labelled image; ∞ without one."""
+
+
+@dataclass(frozen=True)
+class _ByCoverage:
+    """GreeDi: greedy among what greedy chose in each shard, or the best shard's."""
+
+    acquisition: JointBatch
+    choose: Herding
+    note: str = (
+        "coverage at least (1 − 1/e)/min(m, n) of the largest possible increase in m shards, "
+        "in expectation (1 − 1/e)/2 where each image is in a random shard"
+    )
+    needs_sample: bool = True
+
+    def candidates(self, pool: PoolView, n: int, stream: Stream, shared: Shared | None) -> _Candidates:
+        assert shared is not None
+        ids = pool.unlabelled.ids
+        vectors = vectors_of(pool.unlabelled, Need.REPRESENTATION, unit=True)
+        ties = stream.child("ties").uniform(ids)
+        found, gains = herd(vectors, shared.labelled, shared.target, min(n, ids.size), ties)
+        rows, reason = np.array(found, dtype=np.int64), self._reason(shared)
+        outputs = _outputs(pool, rows, frozenset({Need.REPRESENTATION}))
+        return _Candidates(ids[rows], np.array(gains), tuple(map(reason, gains)), outputs)
+
+    def merged(
+        self, summaries: Sequence[Summary], n: int, stream: Stream, shared: Shared | None
+    ) -> Selection:
+        assert shared is not None
+        if len(summaries) == 1:
+            return _own(summaries[0])
+        candidates = _union(summaries, frozenset({Need.REPRESENTATION})).unlabelled
+        vectors = vectors_of(candidates, Need.REPRESENTATION, unit=True)
+        ties = stream.child("ties").uniform(candidates.ids)
+        rows, gains = herd(vectors, shared.labelled, shared.target, n, ties)
+        best = max(summaries, key=lambda each: float(each.scores.sum()))
+        if best.scores.sum() > sum(gains) + EQUAL:
+            first = np.flatnonzero(np.isin(candidates.ids, best.ids))
+            rows, gains = first.tolist(), best.scores.tolist()
+            others = np.setdiff1d(np.arange(candidates.ids.size), first)
+            covering = np.concatenate([shared.labelled, vectors[first]])
+            more, more_gains = herd(
+                vectors.subset(others), covering, shared.target, n - first.size, ties[others]
+            )
+            rows, gains = rows + others[more].tolist(), gains + more_gains
+        reason, among = self._reason(shared), _among(summaries)
+        return Selection(
+            candidates.ids[rows],
+            np.array(gains),
+            self.acquisition.name,
+            tuple(reason(gain) + among for gain in gains),
+        )
+
+    def _reason(self, shared: Shared) -> Describe:
+        return self.choose.reason(len(shared.target.points) < shared.images)
+
+
+def _own(summary: Summary) -> Selection:
+    """What the acquisition chose in the only shard."""
+    return Selection(summary.ids, summary.scores, summary.query.strategy, summary.reasons)
+
+
+def _among(summaries: Sequence[Summary]) -> str:
+    """What reasons say of the two levels."""
+    count = sum(each.ids.size for each in summaries)
+    return f"; among {count:,} candidates of {len(summaries):,} shards"
 
 
 # Which acquisitions
@@ -435,6 +669,10 @@ def _scheme(acquisition: Acquisition) -> _Scheme | None:
         match acquisition.choose:
             case BatchBald() as choose:
                 return _ByShortlist(acquisition, bald_scores, choose.candidate_count)
+            case KCentre(outliers=0.0) as choose:
+                return _ByDistance(acquisition, choose)
+            case Herding() as choose:
+                return _ByCoverage(acquisition, choose)
             case ClusterMargin() as choose:
                 return _ByShortlist(acquisition, margin_scores, choose.candidate_count)
     return None
@@ -455,6 +693,13 @@ def _resolved(strategy: str | Acquisition) -> tuple[Acquisition, _Scheme]:
     scheme = _scheme(acquisition)
     if scheme is None:
         raise _refused(acquisition)
+    return acquisition, scheme
+
+
+def _with_sample(strategy: str | Acquisition) -> tuple[Acquisition, _ByCoverage]:
+    acquisition, scheme = _resolved(strategy)
+    if not isinstance(scheme, _ByCoverage):
+        raise BadInput(f"Strategy '{acquisition.name}' needs no sample of the shards.", "Call summarise.")
     return acquisition, scheme
 
 
@@ -505,20 +750,20 @@ def _write(
 
 
 def _read(
-    path: Path, kind: str, names: Sequence[str]
+    path: Path, kind: str, names: Sequence[str], optional: Sequence[str] = ()
 ) -> tuple[Query, dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray]]:
     hint = "Compute it again."
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
-            arrays = {name: file[name] for name in names}
+            if header["format"] != _FORMAT:
+                raise BadInput(f"{path} has the unknown format {header['format']}, not {_FORMAT}.", hint)
+            if header["kind"] != kind:
+                raise BadInput(f"{path} is no {kind} of a sharded query but a {header['kind']}.", hint)
+            arrays = {name: file[name] for name in (*names, *(name for name in optional if name in file))}
             outputs = {
                 name.removeprefix("output-"): file[name] for name in file.files if name.startswith("output-")
             }
-        if header["format"] != _FORMAT:
-            raise BadInput(f"{path} has the unknown format {header['format']}, not {_FORMAT}.", hint)
-        if header["kind"] != kind:
-            raise BadInput(f"{path} is no {kind} of a sharded query but a {header['kind']}.", hint)
         return Query(**header["query"]), header, arrays, outputs
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         raise BadInput(
