@@ -145,6 +145,16 @@ def test_scores_by_shards_are_those_of_one_pool(
     assert any(f"'{strategy}' by shards" in text for text in said)
 
 
+def test_coverage_by_shards_is_nearly_that_of_one_pool(
+    images: Path, shards: tuple[Shard, ...], features: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded_selection, "ONE_ARRAY", 30)
+    found = chosen(shards, "maxherding", features)
+    assert not {each.key for each in found.images} & {*LABELS, KEYS[BAD]}
+    whole = sum(score for _, score, _ in in_one_folder(images, "maxherding"))
+    assert sum(each.score for each in found.images) == pytest.approx(whole, rel=0.1)
+
+
 @pytest.mark.slow
 def test_components_of_a_large_pool_are_those_of_a_sample(
     images: Path, shards: tuple[Shard, ...], features: Path, monkeypatch: pytest.MonkeyPatch
@@ -265,8 +275,8 @@ def test_what_cannot_be_selected_is_refused_before_features_are_computed(
         chosen(shards, "margins", tmp_path)
     with pytest.raises(BadInput, match="needs sampler logits"):
         chosen(shards, "vaal", tmp_path)
-    with pytest.raises(BadInput, match="'core-set' cannot be computed by shards"):
-        chosen(shards, "core-set", tmp_path)
+    with pytest.raises(BadInput, match="'robust-core-set' cannot be computed by shards"):
+        chosen(shards, "robust-core-set", tmp_path)
     with pytest.raises(BadInput, match="100 images but only 70"):
         chosen((shards[0], shards[2]), "random", tmp_path, n=100)
     assert not times(tmp_path)

@@ -113,8 +113,8 @@ def test_shards_give_the_images_of_a_folder_as_csv_and_json(aral, pool: Path, ca
         (("keys.parquet", "--keys", "name"), "no column 'name' of texts"),
         (("keys.parquet", "--keys", "id", "--n", "41"), "41 images but only 40 without a label"),
         (
-            ("pool/a.parquet", "pool/b.tar", "--strategy", "core-set"),
-            "'core-set' cannot be computed by shards",
+            ("pool/a.parquet", "pool/b.tar", "--strategy", "robust-core-set"),
+            "'robust-core-set' cannot be computed by shards",
         ),
     ],
 )
