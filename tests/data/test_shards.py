@@ -180,6 +180,14 @@ def test_members_that_are_no_image_are_counted_and_named(memory: fsspec.Abstract
             ("image.bytes", "image.path"),
         ),
         ({"image": [{"bytes": one, "path": None} for one in IMAGES]}, None, None, ("image.bytes", ROWS)),
+        (
+            {
+                "image": [{"bytes": one, "path": "x"} for one in IMAGES[:11]]
+                + [{"bytes": IMAGES[11], "path": None}]
+            },
+            *(None, None),
+            ("image.bytes", ROWS),
+        ),
     ],
 )
 def test_columns_are_chosen_only_where_there_is_one_choice(
@@ -257,13 +265,15 @@ def test_a_folder_of_shards_is_read_and_never_guessed_about(tmp_path: Path) -> N
     (tmp_path / "deep").mkdir()
     write_tar(tmp_path / "b.tar", KEYS[:2], IMAGES[:2])
     write_tar(tmp_path / "deep" / "a.tar", KEYS[2:4], IMAGES[2:4])
+    pool = tmp_path.name  # whose name occurs in that of a shard
+    write_tar(tmp_path / f"{pool}_1.tar", KEYS[4:6], IMAGES[4:6])
     (tmp_path / "README.md").write_text("text")
     (tmp_path / "_unfinished.tar").write_bytes(b"x")
     found = find_shards([str(tmp_path)])
-    assert found.addresses == (str(tmp_path / "b.tar"), str(tmp_path / "deep" / "a.tar"))
+    assert found.addresses == tuple(str(tmp_path / name) for name in ("b.tar", "deep/a.tar", f"{pool}_1.tar"))
     assert found.other_files == {"md": 1, "tar": 1}
     (tmp_path / "photo.JPG").write_bytes(b"x")
-    with pytest.raises(BadInput, match=r"1 image file beside 2 shards(.|\n)*/\*\.tar"):
+    with pytest.raises(BadInput, match=r"1 image file beside 3 shards(.|\n)*/\*\.tar"):
         find_shards([str(tmp_path)])
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.png").write_bytes(b"x")

@@ -59,6 +59,13 @@ from .runs import (
     recorded_hardware,
     run,
 )
+from .sharded_selection import (
+    SelectedImage,
+    ShardQuery,
+    ShardResources,
+    ShardSelection,
+    select_from_shards,
+)
 from .spec import (
     Rounds,
     RunSpec,
@@ -135,7 +142,11 @@ __all__ = [
     "RunRecord",
     "RunSpec",
     "Scaled",
+    "SelectedImage",
     "Settled",
+    "ShardQuery",
+    "ShardResources",
+    "ShardSelection",
     "State",
     "TTest",
     "TargetRow",
@@ -188,6 +199,7 @@ __all__ = [
     "run_folders",
     "run_grid",
     "scaled",
+    "select_from_shards",
     "settle_representation",
     "unequal",
     "units",

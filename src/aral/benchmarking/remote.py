@@ -283,7 +283,7 @@ def run_job(text: str, stopping: Callable[[], bool] = lambda: False) -> str:
     if not folder.is_dir():
         error = BadInput(
             f"{host} does not see the folder {folder} of {task['coordinator']}.",
-            "Put the grid on a file system that all machines share: --folder DIR",
+            "Put it on a file system that all machines share: --folder DIR, of aral select --features DIR",
         )
         return json.dumps(_failed(error))
     if messages.with_suffix(".stop").exists():
@@ -313,7 +313,7 @@ def _check_locks(folder: Path, host: str, coordinator: str) -> None:
             f"{host} does not see that {coordinator} has locked {folder / COORDINATOR_LOCK}: two machines could run "
             "one unit at once.",
             "Use a file system whose locks (flock) hold on all machines, such as NFS 4 without local_lock, or Lustre "
-            "mounted with flock: --folder DIR",
+            "mounted with flock: --folder DIR, of aral select --features DIR",
         )
 
 

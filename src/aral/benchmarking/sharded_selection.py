@@ -208,7 +208,7 @@ def select_from_shards(
     try:
         run = _Run(folder, query, resources, observer, stopping)
         run.prepare()
-        run.extract(shards, say)
+        run.compute_features(shards, say)
         pool = _Pool.read(folder, shards, query.labels)
         _check_pool(pool, query, acquisition, say)
         selection = run.selection(pool, acquisition, say)
@@ -481,7 +481,7 @@ class _Run:
         shutil.rmtree(self.jobs, ignore_errors=True)
         (self.jobs / "logs").mkdir(mode=0o700, parents=True)
 
-    def extract(self, shards: Sequence[Shard], say: Callable[[str], None]) -> None:
+    def compute_features(self, shards: Sequence[Shard], say: Callable[[str], None]) -> None:
         """The features that are not there yet."""
         jobs = []
         missing: Counter[Absent] = Counter()

@@ -164,7 +164,8 @@ def _matches(given: str) -> tuple[list[str], Counter[str]]:
     system, path = _filesystem(given)
     with _listing(given):
         if system.isdir(path):
-            return _in_folder(given, [_address(system, name) for name in system.find(path)])
+            found = [_address(system, name) for name in system.find(path)]
+            return _in_folder(given, _address(system, path), found)
         if _MAGIC.search(path) and not system.exists(path):
             names = sorted(_address(system, name) for name in system.glob(path) if not system.isdir(name))
             if not names:
@@ -180,8 +181,8 @@ def _matches(given: str) -> tuple[list[str], Counter[str]]:
         return [given if "::" in given else _address(system, path)], Counter()
 
 
-def _in_folder(given: str, names: Sequence[str]) -> tuple[list[str], Counter[str]]:
-    shards = sorted(name for name in names if name.lower().endswith(ENDINGS) and not _is_hidden(name, given))
+def _in_folder(given: str, root: str, names: Sequence[str]) -> tuple[list[str], Counter[str]]:
+    shards = sorted(name for name in names if name.lower().endswith(ENDINGS) and not _is_hidden(name, root))
     others = Counter(_extension(name) for name in names if name not in set(shards))
     images = sum(count for extension, count in others.items() if extension in IMAGE_EXTENSIONS)
     if images and shards:
@@ -202,8 +203,7 @@ def _in_folder(given: str, names: Sequence[str]) -> tuple[list[str], Counter[str
 
 def _is_hidden(name: str, folder: str) -> bool:
     """Whether a part of a name within a folder begins with a dot or, as of Spark's own files, an underscore."""
-    within = name.rpartition(folder.rstrip("/").rpartition("/")[2])[2]
-    return any(part.startswith((".", "_")) for part in within.split("/"))
+    return any(part.startswith((".", "_")) for part in name.removeprefix(folder).split("/"))
 
 
 def _extension(name: str) -> str:
