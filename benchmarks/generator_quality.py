@@ -8,7 +8,8 @@ The judge is a run on all labels with other networks (`compact`). For each run f
 class, with the weights of its last round: the share whose class the judge recognises, and the Fréchet distance (Heusel
 et al. 2017) between Gaussians fitted to the judge's features of these images and of the test set. That of as many
 training images, a perfect copy of the training set, and of uniform noise stand beside it. Rows go to
-results/generator-quality.json.
+results/generator-quality.json. With ``--galleries`` each run also gets a picture, generated-METHOD.png: a row of images
+for each class.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 
 import aral
 from aral.acquisition import Need
@@ -26,6 +28,9 @@ from aral.learners import Learner
 from aral.randomness import Stream
 from aral.types import ImageSet
 from kept_rows import KeptRows
+
+GALLERY = 16
+"""Images of a class in a picture."""
 
 
 def frechet_distance(one: Float[np.ndarray, "N F"], other: Float[np.ndarray, "M F"]) -> float:
@@ -74,6 +79,15 @@ def pixels_of(images: Float[torch.Tensor, "N C H W"]) -> ImageSet:
     return ImageSet.of((images * 255).round().to(torch.uint8))
 
 
+def draw(images: Float[torch.Tensor, "K n C H W"], path: Path) -> None:
+    """Write images, one row for each class, twice as large, as a picture."""
+    classes, count, channels, height, width = images.shape
+    sheet = images.permute(0, 3, 1, 4, 2).reshape(classes * height, count * width, channels)
+    pixels = (sheet.squeeze(2) * 255).round().to(torch.uint8).numpy()
+    size = 2 * pixels.shape[1], 2 * pixels.shape[0]
+    Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST).save(path, optimize=True)
+
+
 def main() -> None:
     """Judge the runs, and the training set and noise beside them."""
     parser = argparse.ArgumentParser(description="Classes and Fréchet distance of generated images.")
@@ -81,6 +95,7 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, required=True, help="the run folder of the judge")
     parser.add_argument("--images", type=int, default=500, help="of each class")
     parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--galleries", type=Path, help="gets a picture of each run")
     parser.add_argument("--out", default="generator-quality", help="a name in results, or a .json file")
     options = parser.parse_args()
     rows, judge = KeptRows(options.out), Judge(options.judge, options.data_root)
@@ -98,7 +113,11 @@ def main() -> None:
 
     for folder in options.runs:
         run = aral.load_run(folder)
-        made = run.generate(list(range(data.class_count)), count).flatten(0, 1)
+        each_class = run.generate(list(range(data.class_count)), count)
+        made = each_class.flatten(0, 1)
+        if options.galleries is not None:
+            learner = run.settings.method.learner.replace(":", "-")
+            draw(each_class[:, :GALLERY], options.galleries / f"generated-{learner}.png")
         rows.keep(
             {
                 "run": str(run.settings.method),

@@ -59,19 +59,14 @@ One level reaches 1 − 1/e. Coverage is that of the compared images, in one lev
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from io import BytesIO
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
-from zipfile import BadZipFile
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Int64
 
 from aral.acquisition.bald import BatchBald, bald_scores
 from aral.acquisition.catalogue import ACQUISITIONS, make_acquisition
@@ -84,7 +79,7 @@ from aral.acquisition.geometry import (
     unit_length,
     vectors_of,
 )
-from aral.acquisition.herding import EQUAL, Herding, Moments, Target, herd
+from aral.acquisition.herding import EQUAL, Herding, Moments, herd
 from aral.acquisition.interface import (
     Acquisition,
     Describe,
@@ -97,162 +92,24 @@ from aral.acquisition.interface import (
     check_query_size,
     sorted_by_id,
 )
+from aral.acquisition.summaries import Outputs, Query, Sample, Shared, Summary
 from aral.acquisition.uncertainty import margin_scores
-from aral.durable import write_file
 from aral.errors import BadInput
-from aral.plural import counted
 from aral.randomness import Stream
 from aral.types import NO_IDS, Ids, Selection
 
-Outputs: TypeAlias = Mapping[str, Shaped[np.ndarray, "c *shape"]]
-"""What level two reads of each image of a summary, by name; in the precision in which it was given."""
-
-# What is passed between shards
-
-
-@dataclass(frozen=True)
-class Query:
-    """What a summary was computed for. Only summaries of one query are merged.
-
-    Attributes:
-        strategy: name of the acquisition.
-        n: how many images the query asks for.
-        key: of the stream, which the seed decides.
-        labelled: digest of the labelled images and their classes.
-    """
-
-    strategy: str
-    n: int
-    key: int
-    labelled: str
-
-    @classmethod
-    def of(cls, acquisition: Acquisition, pool: PoolView, n: int, stream: Stream) -> Query:
-        """The query on a pool, the labelled images of which are all of all shards."""
-        order = np.argsort(pool.labelled.ids, kind="stable")
-        digest = blake2b(digest_size=8)
-        for numbers in (pool.labelled.ids[order], pool.labelled_classes[order]):
-            digest.update(numbers.astype("<i8").tobytes())
-        return cls(acquisition.name, n, stream.key, digest.hexdigest())
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """What level two has to know of a shard.
-
-    Attributes:
-        query: what it was computed for.
-        shared: digest of the :class:`Shared` that it was computed with; empty without one.
-        images: how many unlabelled images the shard has.
-        ids: of the candidates, global.
-        scores: of the candidates, higher = label first.
-        reasons: one a candidate.
-        outputs: what level two reads of the candidates.
-    """
-
-    query: Query
-    shared: str
-    images: int
-    ids: Int64[np.ndarray, " c"]
-    scores: Float64[np.ndarray, " c"]
-    reasons: tuple[str, ...]
-    outputs: Outputs
-
-    def save(self, path: Path) -> None:
-        """Write a ``.npz`` file in one step; nothing in it is pickled."""
-        header = {"shared": self.shared, "images": self.images}
-        arrays = {"ids": self.ids, "scores": self.scores, "reasons": np.array(self.reasons, dtype=np.str_)}
-        _write(path, "summary", self.query, header, arrays, self.outputs)
-
-    @classmethod
-    def load(cls, path: Path) -> Summary:
-        """Read a file that :meth:`save` wrote.
-
-        Raises:
-            BadInput: there is none, or it holds something else.
-        """
-        query, header, arrays, outputs = _read(path, "summary", ("ids", "scores", "reasons"))
-        return cls(
-            query,
-            str(header["shared"]),
-            int(header["images"]),
-            arrays["ids"],
-            arrays["scores"],
-            tuple(arrays["reasons"].tolist()),
-            outputs,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A shard's part of the random images that the coverage is computed from (:func:`sample`).
-
-    Attributes:
-        query: what it was drawn for.
-        images: how many unlabelled images the shard has.
-        ids: of the sampled images, global.
-        outputs: of the sampled images.
-        moments: mean and standard deviation of all representations of the shard; ``None`` where not needed.
-    """
-
-    query: Query
-    images: int
-    ids: Int64[np.ndarray, " c"]
-    outputs: Outputs
-    moments: Moments | None
-
-    def save(self, path: Path) -> None:
-        """Write a ``.npz`` file in one step; nothing in it is pickled."""
-        arrays = {"ids": self.ids}
-        if self.moments is not None:
-            arrays["mean"], arrays["spread"] = self.moments
-        _write(path, "sample", self.query, {"images": self.images}, arrays, self.outputs)
-
-    @classmethod
-    def load(cls, path: Path) -> Sample:
-        """Read a file that :meth:`save` wrote; raises :class:`BadInput` where there is none."""
-        query, header, arrays, outputs = _read(path, "sample", ("ids",), ("mean", "spread"))
-        moments = (arrays["mean"], arrays["spread"]) if "mean" in arrays else None
-        return cls(query, int(header["images"]), arrays["ids"], outputs, moments)
-
-
-@dataclass(frozen=True, eq=False)
-class Shared:
-    """What all shards are compared with, the same for each (:func:`share`).
-
-    Attributes:
-        query: what it was made for.
-        images: how many unlabelled images the pool has.
-        target: the images that are to be covered, their weights and the width of the kernel.
-        labelled: representations of the labelled images, of length 1.
-    """
-
-    query: Query
-    images: int
-    target: Target
-    labelled: Float64[np.ndarray, "L F"]
-
-    @property
-    def digest(self) -> str:
-        """Differs when anything in it does."""
-        found = blake2b(f"{self.query} {self.images} {self.target.width!r}".encode(), digest_size=8)
-        for values in (self.target.points, self.target.weights, self.labelled):
-            found.update(values.astype("<f8").tobytes())
-        return found.hexdigest()
-
-    def save(self, path: Path) -> None:
-        """Write a ``.npz`` file in one step; nothing in it is pickled."""
-        header = {"images": self.images, "width": self.target.width}
-        arrays = {"points": self.target.points, "weights": self.target.weights, "labelled": self.labelled}
-        _write(path, "shared part", self.query, header, arrays, {})
-
-    @classmethod
-    def load(cls, path: Path) -> Shared:
-        """Read a file that :meth:`save` wrote; raises :class:`BadInput` where there is none."""
-        query, header, arrays, _ = _read(path, "shared part", ("points", "weights", "labelled"))
-        target = Target(arrays["points"], arrays["weights"], float(header["width"]))
-        return cls(query, int(header["images"]), target, arrays["labelled"])
-
+__all__ = [
+    "SHARDED",
+    "Query",
+    "Sample",
+    "Shared",
+    "Summary",
+    "merge",
+    "needs_sample",
+    "sample",
+    "share",
+    "summarise",
+]
 
 # The two levels
 
@@ -306,7 +163,7 @@ def share(
     check_query_size(n, images)
     query = Query.of(acquisition, pool, n, stream)
     for place, each in enumerate(samples):
-        _check_query(f"Sample {place}", each.query, query)
+        query.check(f"Sample {place}", each.query)
     found = _in_order(samples)
     # The images with the lowest random numbers of the pool are among those of their shards.
     drawn = _union(found, acquisition.needs, pool)
@@ -356,7 +213,7 @@ def summarise(
     query = Query.of(acquisition, pool, n, stream)
     digest = _digest(acquisition, scheme, shared)
     if shared is not None:
-        _check_query("The shared part", shared.query, query)
+        query.check("The shared part", shared.query)
     found = _Candidates(NO_IDS, np.empty(0), (), {})
     view = sorted_by_id(pool)
     if view.unlabelled.ids.size:
@@ -399,10 +256,10 @@ def merge(
     check_query_size(n, sum(summary.images for summary in summaries))
     expected = Query(acquisition.name, n, stream.key, summaries[0].query.labelled)
     if shared is not None:
-        _check_query("The shared part", shared.query, expected)
+        expected.check("The shared part", shared.query)
     digest = _digest(acquisition, scheme, shared)
     for place, summary in enumerate(summaries):
-        _check_query(f"Summary {place}", summary.query, expected)
+        expected.check(f"Summary {place}", summary.query)
         if summary.shared != digest:
             raise BadInput(
                 f"Summary {place} was computed with another shared part than the one given.",
@@ -711,61 +568,3 @@ def _refused(acquisition: Acquisition) -> BadInput:
         f"Strategy '{acquisition.name}' cannot be computed by shards: {why}.",
         f"Choose one of {', '.join(SHARDED)}.",
     )
-
-
-def _check_query(what: str, found: Query, expected: Query) -> None:
-    """Refuse what was computed for another query, and say what differs."""
-    for differs, name in (
-        (found.strategy != expected.strategy, f"strategy '{found.strategy}', not '{expected.strategy}'"),
-        (found.n != expected.n, f"a query of {counted(found.n, 'image')}, not {expected.n}"),
-        (found.key != expected.key, "another seed"),
-        (found.labelled != expected.labelled, "other labelled images"),
-    ):
-        if differs:
-            raise BadInput(f"{what} is of {name}.", "Compute it again for this query.")
-
-
-# Files
-
-_FORMAT = 1
-
-
-def _write(
-    path: Path,
-    kind: str,
-    query: Query,
-    header: dict[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
-) -> None:
-    described = {"format": _FORMAT, "kind": kind, "query": query.__dict__, **header}
-    members: dict[str, Any] = {
-        "header": np.frombuffer(json.dumps(described).encode(), dtype=np.uint8),
-        **arrays,
-        **{f"output-{name}": values for name, values in outputs.items()},
-    }
-    buffer = BytesIO()
-    np.savez(buffer, **members)
-    write_file(path, buffer.getvalue())
-
-
-def _read(
-    path: Path, kind: str, names: Sequence[str], optional: Sequence[str] = ()
-) -> tuple[Query, dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    hint = "Compute it again."
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes())
-            if header["format"] != _FORMAT:
-                raise BadInput(f"{path} has the unknown format {header['format']}, not {_FORMAT}.", hint)
-            if header["kind"] != kind:
-                raise BadInput(f"{path} is no {kind} of a sharded query but a {header['kind']}.", hint)
-            arrays = {name: file[name] for name in (*names, *(name for name in optional if name in file))}
-            outputs = {
-                name.removeprefix("output-"): file[name] for name in file.files if name.startswith("output-")
-            }
-        return Query(**header["query"]), header, arrays, outputs
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise BadInput(
-            f"{path} cannot be read as a {kind} of a sharded query: {type(error).__name__}: {error}.", hint
-        ) from error
