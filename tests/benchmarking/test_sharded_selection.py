@@ -12,10 +12,10 @@ import pytest
 
 from aral.acquisition import make_acquisition
 from aral.benchmarking import EngineSettings, GridObserver, Job, State, sharded_selection
+from aral.benchmarking.shard_jobs import ShardResources
 from aral.benchmarking.sharded_selection import (
     SelectedImage,
     ShardQuery,
-    ShardResources,
     ShardSelection,
     select_from_shards,
     select_rows,

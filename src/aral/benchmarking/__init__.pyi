@@ -59,13 +59,8 @@ from .runs import (
     recorded_hardware,
     run,
 )
-from .sharded_selection import (
-    SelectedImage,
-    ShardQuery,
-    ShardResources,
-    ShardSelection,
-    select_from_shards,
-)
+from .shard_jobs import ShardJobs, ShardResources
+from .sharded_selection import SelectedImage, ShardQuery, ShardSelection, select_from_shards
 from .spec import (
     Rounds,
     RunSpec,
@@ -144,6 +139,7 @@ __all__ = [
     "Scaled",
     "SelectedImage",
     "Settled",
+    "ShardJobs",
     "ShardQuery",
     "ShardResources",
     "ShardSelection",

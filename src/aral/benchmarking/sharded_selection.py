@@ -1,9 +1,8 @@
 """Which images of a pool in shards to label next: jobs read the shards, and their summaries are merged.
 
-The walk of the data is :func:`select_from_shards`, from its first line to its last. Two kinds of jobs run on the
-engines of a grid (:mod:`aral.benchmarking.engines`): :func:`extract` computes the features of one shard, once for all
-queries; :func:`score` reads features of some shards and writes what the query has to know of each
-(:mod:`aral.acquisition.sharded`). Their results are files, in a folder that all machines share.
+The walk of the data is :func:`select_from_shards`, from its first line to its last. Two kinds of jobs run on an engine:
+:func:`aral.benchmarking.shard_jobs.extract` computes the features of one shard, once for all queries; :func:`score`
+reads features of some shards and writes what the query has to know of each (:mod:`aral.acquisition.sharded`).
 
 The coordinator has no array of the size of the pool but hashes of keys. A pool of one shard, or of at most
 :data:`ONE_ARRAY` images, is one array: then the selection is that of :func:`aral.acquisition.select`, by any strategy.
@@ -12,7 +11,6 @@ The coordinator has no array of the size of the pool but hashes of keys. A pool 
 from __future__ import annotations
 
 import io
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,26 +34,20 @@ from aral.acquisition.sharded import (
     share,
     summarise,
 )
-from aral.benchmarking.capacity import PROCESS_BYTES, free_bytes, worker_count
-from aral.benchmarking.engines import EngineSettings
-from aral.benchmarking.hardware import processors
-from aral.benchmarking.jobs import GridObserver, Job, Report, State, execute, log_path
-from aral.benchmarking.remote import UnitResources
+from aral.benchmarking.jobs import GridObserver, Report
+from aral.benchmarking.shard_jobs import ShardJobs, ShardResources, written_features
 from aral.data.shards import ROWS, Shard
 from aral.data.unreadable import Unreadable
 from aral.durable import write_file
-from aral.errors import BadInput, RunFailed, Stopped
+from aral.errors import BadInput, Stopped
 from aral.logistic import calibrated_logistic, class_probabilities
-from aral.loop.lock import FolderLock
 from aral.plural import counted
 from aral.randomness import Stream
 from aral.representations import (
-    Absent,
     Backbone,
     FeaturesFolder,
     Projection,
     RepresentationSettings,
-    ShardFeatures,
     fit_projection,
     make_backbone,
     project,
@@ -71,17 +63,8 @@ SAMPLE = 20_000
 ONE_ARRAY = SAMPLE
 """Images of a pool in several shards that are still selected from as one array."""
 
-IMAGES_A_JOB = 100_000
-"""About so many are scored by one job; it takes seconds, and its start may too."""
-
-EXTRACTION_BYTES = 800 << 20
-"""Beside process and weights: a decoded image of the largest size, activations, images that are read ahead."""
-
-EXTRACT, SCORE = (f"aral.benchmarking.sharded_selection:{name}" for name in ("extract", "score"))
-"""What workers do."""
-
-JOBS = "jobs"
-"""Folder of logs and results of jobs, beside the features."""
+SCORE = "aral.benchmarking.sharded_selection:score"
+"""What a worker of a query does."""
 
 SUPPLIED = frozenset({Need.FEATURES, Need.REPRESENTATION, Need.PROBABILITIES})
 
@@ -110,21 +93,6 @@ class ShardQuery:
     def stream(self) -> Stream:
         """The same as of :func:`aral.acquisition.select`."""
         return Stream.root(self.seed).child("select")
-
-
-@dataclass(frozen=True)
-class ShardResources:
-    """Where to compute; nothing here changes a result.
-
-    Attributes:
-        features: folder of features, shared by all machines; None: in the user's cache folder.
-        workers: jobs at once; None: as many as cores and memory allow, on a cluster all that it takes.
-        engine: what starts them.
-    """
-
-    features: Path | None = None
-    workers: int | None = None
-    engine: EngineSettings = field(default_factory=EngineSettings)
 
 
 @dataclass(frozen=True)
@@ -204,18 +172,17 @@ def select_from_shards(
     resources.engine.check()
     backbone = make_backbone(query.representation, download)
     folder = FeaturesFolder(resources.features, backbone)
-    lock = FolderLock(folder.path, noun="The folder of features")
-    try:
-        run = _Run(folder, query, resources, observer, stopping)
-        run.prepare()
-        run.compute_features(shards, say)
+    with ShardJobs(folder, resources, observer, stopping) as jobs:
+        jobs.compute_features(shards, say)
         pool = _Pool.read(folder, shards, query.labels)
         _check_pool(pool, query, acquisition, say)
-        selection = run.selection(pool, acquisition, say)
+        if pool.is_one_array:
+            known = (pool.labelled, pool.classes, pool.class_count)
+            selection = select_rows(pool.all(), query.n, acquisition, backbone, *known, query.seed)
+        else:
+            selection = _selection_by_shards(jobs, pool, query, acquisition, say)
         images = pool.images(folder, selection)
         return ShardSelection(images, selection.acquisition, pool.size, tuple(pool.unreadable))
-    finally:
-        lock.release()
 
 
 def select_rows(
@@ -360,7 +327,7 @@ class _Pool:
         not_read, without_image, offset = Counter[str](), 0, 0
         hashes: list[Int64[np.ndarray, " _"]] = []
         for shard in shards:
-            found = _features(folder, shard)
+            found = written_features(folder, shard)
             parts.append(_Part(shard, found.path, offset, len(found)))
             named |= {offset + row: labels[key] for row, key in enumerate(found.keys) if key in labels}
             unreadable += [(shard.address, bad) for bad in found.unreadable]
@@ -414,7 +381,7 @@ class _Pool:
         """The images that were selected, with their keys."""
         ends = np.array([part.offset + part.count for part in self.parts])
         places = np.searchsorted(ends, selection.ids, side="right")
-        found = {place: _features(folder, self.parts[place].shard) for place in set(places.tolist())}
+        found = {place: written_features(folder, self.parts[place].shard) for place in set(places.tolist())}
         images = []
         for rank, (image, place) in enumerate(zip(selection.ids, places, strict=True)):
             features, row = found[int(place)], int(image) - self.parts[place].offset
@@ -431,16 +398,6 @@ class _Pool:
         return tuple(images)
 
 
-def _features(folder: FeaturesFolder, shard: Shard) -> ShardFeatures:
-    found = folder.find(shard)
-    if isinstance(found, Absent):
-        raise RunFailed(
-            f"The features of {shard.address} are {found}, although a job has just written them to {folder.path}.",
-            "All machines must share this folder: --features FOLDER",
-        )
-    return found
-
-
 def _check_keys(
     folder: FeaturesFolder, shards: Sequence[Shard], hashes: Sequence[Int64[np.ndarray, " _"]]
 ) -> None:
@@ -453,7 +410,7 @@ def _check_keys(
     for shard in shards if equal else ():
         if shard.keys == ROWS:
             continue
-        for key in _features(folder, shard).keys:
+        for key in written_features(folder, shard).keys:
             if hash(key) in equal and before.setdefault(key, shard.address) != shard.address:
                 raise BadInput(
                     f"The key '{key}' is in two shards: {before[key]} and {shard.address}.",
@@ -461,140 +418,49 @@ def _check_keys(
                 )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Jobs of one command."""
+# The query of a pool in several shards
 
-    folder: FeaturesFolder
-    query: ShardQuery
-    resources: ShardResources
-    observer: GridObserver
-    stopping: Callable[[], bool]
 
-    @property
-    def jobs(self) -> Path:
-        return self.folder.path / JOBS
+def _selection_by_shards(
+    jobs: ShardJobs, pool: _Pool, query: ShardQuery, acquisition: Acquisition, say: Callable[[str], None]
+) -> Selection:
+    """In two levels; see :mod:`aral.acquisition.sharded`."""
+    two_levels = needs_sample(acquisition)
+    say(
+        f"Principal components of {min(SAMPLE, pool.size)} random images of {pool.size}; strategy "
+        f"'{acquisition.name}' by shards: {SHARDED[acquisition.name]}."
+    )
+    scoring = _Scoring.fit(pool, jobs.folder.backbone, query)
+    scoring.save(jobs.path / "scoring.npz")
+    shared: Shared | None = None
+    if two_levels:
+        samples = [Sample.load(path) for path in _score(jobs, pool, query, acquisition, "sample", "")]
+        shared = share(acquisition, samples, scoring.view_of_labelled(), query.n, query.stream)
+        shared.save(jobs.path / "shared.npz")
+    name = "" if shared is None else str(jobs.path / "shared.npz")
+    summaries = [Summary.load(path) for path in _score(jobs, pool, query, acquisition, "summary", name)]
+    return merge(acquisition, summaries, query.n, query.stream, shared)
 
-    def prepare(self) -> None:
-        """Remove what earlier commands left."""
-        self.folder.remove_unfinished()
-        shutil.rmtree(self.jobs, ignore_errors=True)
-        (self.jobs / "logs").mkdir(mode=0o700, parents=True)
 
-    def compute_features(self, shards: Sequence[Shard], say: Callable[[str], None]) -> None:
-        """The features that are not there yet."""
-        jobs = []
-        missing: Counter[Absent] = Counter()
-        for number, shard in enumerate(shards):
-            name = f"{number:05d}-{self.folder.name_of(shard)}"
-            request = {
-                "shard": shard.as_json(),
-                "representation": self.query.representation.model_dump(mode="json"),
-                "backbone": self.folder.backbone.key,
-                "folder": str(self.folder.path.parent),
-            }
-            jobs.append(self._job(name, request, shard.bytes))
-            found = self.folder.find(shard)
-            if isinstance(found, Absent):
-                missing[found] += 1
-            else:
-                jobs[-1].state = State.DONE
-        for why, count in missing.items():
-            if why is not Absent.NEW:
-                say(f"{counted(count, 'shard has', 'shards have')} features that are {why}.")
-        if missing:
-            weights = sum(each.numel() for each in self.folder.backbone.trunk.parameters())
-            unit = UnitResources(1, PROCESS_BYTES + EXTRACTION_BYTES + 8 * weights, 0)
-            self._execute(jobs, EXTRACT, unit)
-            self.folder.remove_unfinished()  # of workers that were killed
-
-    def selection(self, pool: _Pool, acquisition: Acquisition, say: Callable[[str], None]) -> Selection:
-        """The query itself."""
-        query = self.query
-        if pool.is_one_array:
-            return select_rows(
-                pool.all(),
-                query.n,
-                acquisition,
-                self.folder.backbone,
-                pool.labelled,
-                pool.classes,
-                pool.class_count,
-                query.seed,
-            )
-        two_levels = needs_sample(acquisition)
-        say(
-            f"Principal components of {min(SAMPLE, pool.size)} random images of {pool.size}; strategy "
-            f"'{acquisition.name}' by shards: {SHARDED[acquisition.name]}."
-        )
-        scoring = _Scoring.fit(pool, self.folder.backbone, query)
-        scoring.save(self.jobs / "scoring.npz")
-        shared: Shared | None = None
-        if two_levels:
-            samples = [Sample.load(path) for path in self._score(pool, acquisition, "sample", "")]
-            shared = share(acquisition, samples, scoring.view_of_labelled(), query.n, query.stream)
-            shared.save(self.jobs / "shared.npz")
-        paths = self._score(
-            pool, acquisition, "summary", "" if shared is None else str(self.jobs / "shared.npz")
-        )
-        summaries = [Summary.load(path) for path in paths]
-        return merge(acquisition, summaries, query.n, query.stream, shared)
-
-    def _score(self, pool: _Pool, acquisition: Acquisition, what: str, shared: str) -> list[Path]:
-        """A file for each shard."""
-        paths = [self.jobs / f"{what}-{number:05d}.npz" for number in range(len(pool.parts))]
-        groups: list[list[dict[str, Any]]] = []
-        images = IMAGES_A_JOB
-        for part, path in zip(pool.parts, paths, strict=True):
-            if images >= IMAGES_A_JOB:
-                groups.append([])
-                images = 0
-            images += part.count
-            about = {"features": str(part.features), "offset": part.offset, "count": part.count}
-            groups[-1].append(about | {"result": str(path)})
-        common = {
-            "what": what,
-            "shared": shared,
-            "scoring": str(self.jobs / "scoring.npz"),
-            "strategy": acquisition.name,
-            "n": self.query.n,
-            "seed": self.query.seed,
-        }
-        jobs = [
-            self._job(f"{what}-{number:05d}", common | {"parts": group}, sum(each["count"] for each in group))
-            for number, group in enumerate(groups)
-        ]
-        most = max(sum(each["count"] for each in group) for group in groups)
-        self._execute(jobs, SCORE, UnitResources(1, PROCESS_BYTES + 32 * COMPONENTS * most, 0))
-        return paths
-
-    def _job(self, name: str, request: Mapping[str, Any], steps: int) -> Job:
-        return Job(name, {**request, "log": str(log_path(self.jobs, name))}, 1, max(1, steps))
-
-    def _execute(self, jobs: Sequence[Job], work: str, unit: UnitResources) -> None:
-        """Run the jobs that are not done; refuse to go on without their results."""
-        engine = self.resources.engine
-        self.observer.planned(list(jobs))
-        unfinished = [job for job in jobs if job.state is not State.DONE]
-        if engine.is_local:
-            workers = worker_count(len(unfinished), unit.threads, unit.bytes, processors(), free_bytes())
-        else:
-            workers = engine.jobs_at_once(len(unfinished))
-            self.observer.engine(f"Engine: {engine}; each job takes {unit}")
-        opener = engine.opener(work, unit, self.jobs / "logs")
-        execute(unfinished, self.resources.workers or workers, opener, self.observer, self.stopping)
-        failed = [job for job in jobs if job.state is State.FAILED]
-        if failed:
-            problem, _, hint = failed[0].failure.problem.partition("\n")
-            more = f" {counted(len(failed) - 1, 'more job')} failed." if len(failed) > 1 else ""
-            kind = BadInput if all(job.failure.code == BadInput.exit_code for job in failed) else RunFailed
-            raise kind(problem + more, hint or "Run the same command again.")
-        if any(job.state is not State.DONE for job in jobs):
-            done = sum(job.state is State.DONE for job in jobs)
-            raise Stopped(
-                f"Stopped: {done} of {counted(len(jobs), 'job')} done; features of finished shards are kept.",
-                "Run the same command to continue.",
-            )
+def _score(
+    jobs: ShardJobs, pool: _Pool, query: ShardQuery, acquisition: Acquisition, what: str, shared: str
+) -> list[Path]:
+    """A file for each shard."""
+    paths = [jobs.path / f"{what}-{number:05d}.npz" for number in range(len(pool.parts))]
+    about = [
+        {"features": str(part.features), "offset": part.offset, "count": part.count, "result": str(path)}
+        for part, path in zip(pool.parts, paths, strict=True)
+    ]
+    request = {
+        "what": what,
+        "shared": shared,
+        "scoring": str(jobs.path / "scoring.npz"),
+        "strategy": acquisition.name,
+        "n": query.n,
+        "seed": query.seed,
+    }
+    jobs.execute_in_groups(SCORE, what, about, request, 32 * COMPONENTS)
+    return paths
 
 
 # What the jobs of one query share
@@ -674,33 +540,6 @@ def _vectors(projection: Projection, features: Float[np.ndarray, "n F"]) -> Floa
 
 
 # What workers do
-
-
-def extract(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:
-    """Compute the features of one shard.
-
-    Args:
-        request: ``shard``; ``representation``, its settings; ``backbone``, the key of the coordinator's; ``folder``
-            of features.
-        report: sends the bytes that were read as steps.
-        stopping: asked after some images.
-
-    Raises:
-        BadInput: the shard cannot be used, or this machine has another backbone of this name.
-        RunFailed: the shard could not be read.
-        Stopped: ``stopping`` returned true.
-    """
-    backbone = make_backbone(RepresentationSettings.model_validate(request["representation"]))
-    if backbone.key != request["backbone"]:
-        raise BadInput(
-            f"The weights of '{backbone.name}' on this machine are others than on the machine of the command.",
-            "Install the same versions on all machines.",
-        )
-    report({"round": 0, "stage": "features"})
-    shard = Shard.of_json(request["shard"])
-    FeaturesFolder(Path(request["folder"]), backbone).compute(
-        shard, lambda read: report({"round": 0, "step": read}), stopping, workers=1
-    )
 
 
 def score(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:

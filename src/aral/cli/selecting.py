@@ -17,7 +17,8 @@ from jaxtyping import Int64
 from aral.acquisition import make_acquisition
 from aral.annotation.formats import csv_bytes, unescape_cell
 from aral.benchmarking.engines import LOCAL, EngineSettings
-from aral.benchmarking.sharded_selection import ShardQuery, ShardResources, check_labels_for, select_rows
+from aral.benchmarking.shard_jobs import ShardResources
+from aral.benchmarking.sharded_selection import ShardQuery, check_labels_for, select_rows
 from aral.cli.options import Address, AsJson, Download, EngineName, SlurmOption, Workers
 from aral.cli.selecting_shards import HEADER, image_folder, rows_of, select_shards, unreadable_of
 from aral.data.folder import FolderImages

@@ -13,12 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from aral.benchmarking import GridObserver, Job, State
-from aral.benchmarking.sharded_selection import (
-    ShardQuery,
-    ShardResources,
-    ShardSelection,
-    select_from_shards,
-)
+from aral.benchmarking.shard_jobs import ShardResources
+from aral.benchmarking.sharded_selection import ShardQuery, ShardSelection, select_from_shards
 from aral.cli.grid_screen import Pace
 from aral.cli.printing import printable, say
 from aral.cli.stopping import stopping_on_signals
