@@ -405,6 +405,12 @@ class PredictionRow:
     probabilities: tuple[float, ...]
     problem: str
 
+    @classmethod
+    def of(cls, path: str, names: Sequence[str], probabilities: Float[np.ndarray, " K"]) -> PredictionRow:
+        """The prediction with these probabilities of the named classes."""
+        best = int(probabilities.argmax())
+        return cls(path, names[best], float(probabilities[best]), tuple(map(float, probabilities)), "")
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -458,21 +464,26 @@ def predict(
     if not rows:
         raise BadInput(f"There are no files in {photos}.", "Give the folder that holds the images.")
     names = classifier.description.class_names
-    header = ("path", "class", "probability", *(f"p({name})" for name in names), "problem")
-    table = [
-        (
-            row.path,
-            row.label,
-            f"{row.probability:.4f}" if row.label else "",
-            *(f"{value:.4f}" for value in row.probabilities or ()),
-            *([""] * (len(names) - len(row.probabilities))),
-            row.problem,
-        )
-        for row in rows
-    ]
-    write_exported(target, csv_bytes(header, table))
+    table = [(row.path, *prediction_cells(row, names)) for row in rows]
+    write_exported(target, csv_bytes(("path", *prediction_header(names)), table))
     unreadable = sum(bool(row.problem) for row in rows)
     return Predicted(len(rows) - unreadable, unreadable)
+
+
+def prediction_header(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a table of predictions, after what names the image."""
+    return ("class", "probability", *(f"p({name})" for name in names), "problem")
+
+
+def prediction_cells(row: PredictionRow, names: Sequence[str]) -> tuple[str, ...]:
+    """The cells of these columns."""
+    return (
+        row.label,
+        f"{row.probability:.4f}" if row.label else "",
+        *(f"{value:.4f}" for value in row.probabilities),
+        *([""] * (len(names) - len(row.probabilities))),
+        row.problem,
+    )
 
 
 def predictions(
@@ -531,6 +542,4 @@ def _rows(classifier: Classifier, batch: Sequence[tuple[str, Input | Unreadable]
         if isinstance(each, Unreadable):
             yield PredictionRow(name, "", 0.0, (), f"{each.reason}: {each.detail}")
             continue
-        row = next(probabilities)
-        best = int(row.argmax())
-        yield PredictionRow(name, names[best], float(row[best]), tuple(float(value) for value in row), "")
+        yield PredictionRow.of(name, names, next(probabilities))

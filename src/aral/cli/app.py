@@ -72,7 +72,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "predict": (
         "project",
-        "Classify every image below a folder and write a CSV file with all probabilities.",
+        "Classify every image below a folder or of shards and write CSV files with all probabilities.",
     ),
     "doctor": (
         "project",

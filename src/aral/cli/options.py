@@ -11,6 +11,7 @@ import typer
 
 from aral import benchmarking, data
 from aral.data.image_file import MILLION, MOST_MILLIONS
+from aral.data.shards import ROWS
 from aral.errors import BadInput, unknown_name
 from aral.representations.settings import AUTO, EMBEDDED, GIVEN, PIXELS, RepresentationSettings
 
@@ -97,6 +98,23 @@ SlurmOption = Annotated[
         "--slurm", help="KEY=VALUE for sbatch, repeatable: partition=gpu, time=240 (minutes), mem=16G."
     ),
 ]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Of shards: the column with the images, in tars their extension; where there are several."
+    ),
+]
+Keys = Annotated[
+    str | None,
+    typer.Option(help=f"Of shards: the column that identifies an image, or {ROWS} to number them."),
+]
+ShardFeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--features", help="Of shards: the folder that keeps their features. Default: in the cache folder."
+    ),
+]
+
 Baseline = Annotated[
     str | None,
     typer.Option(help="Method to compare the others with, such as random; see docs/verdicts.md."),

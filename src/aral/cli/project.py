@@ -13,7 +13,19 @@ from aral import annotation, web
 from aral.annotation import Project
 from aral.annotation.backups import restore_backup
 from aral.annotation.moving import move_to_file, move_to_server
-from aral.cli.options import AsJson, Download, MaxPixels, in_pixels
+from aral.cli.options import (
+    Address,
+    AsJson,
+    Download,
+    EngineName,
+    ImageColumn,
+    Keys,
+    MaxPixels,
+    ShardFeaturesOption,
+    SlurmOption,
+    Workers,
+    in_pixels,
+)
 from aral.cli.printing import say
 from aral.data.image_file import MAX_PIXELS
 from aral.errors import BadInput
@@ -49,21 +61,56 @@ def predict_command(
     model: Annotated[
         Path, typer.Argument(help="An export, a model folder, a run folder, or a project: its newest model.")
     ],
-    photos: Annotated[Path, typer.Argument(help="The folder of new images.")],
-    target: Annotated[Path, typer.Option(help="The CSV file to write.")] = Path("predictions.csv"),
+    photos: Annotated[
+        list[str],
+        typer.Argument(
+            help="The folder of new images; or shards (Parquet files, WebDataset tars): addresses, patterns, folders."
+        ),
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="The CSV file to write, of shards a folder. Default: predictions.csv, of shards predictions."
+        ),
+    ] = None,
     max_pixels: MaxPixels = None,
+    image_column: ImageColumn = None,
+    keys: Keys = None,
+    features: ShardFeaturesOption = None,
+    workers: Workers = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    slurm: SlurmOption = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Classify every image below a folder and write a CSV file with all probabilities."""
-    done = annotation.predict(
-        annotation.find_classifier(model), photos, target, in_pixels(max_pixels) or MAX_PIXELS, download
-    )
+    """Classify every image below a folder or of shards and write CSV files with all probabilities."""
+    # PyTorch, which the other commands here do without.
+    from aral.benchmarking.engines import EngineSettings
+    from aral.benchmarking.shard_jobs import ShardResources
+    from aral.cli.shards import ShardOptions, image_folder, predict_images_of_shards
+
+    engine_settings = EngineSettings(engine, address, tuple(slurm or ()))
+    given = ShardOptions(image_column, keys, ShardResources(features, workers, engine_settings))
+    folder = image_folder(photos)
+    if folder is not None:
+        given.refuse_beside(folder)
+        target = target or Path("predictions.csv")
+        done = annotation.predict(
+            annotation.find_classifier(model), folder, target, in_pixels(max_pixels) or MAX_PIXELS, download
+        )
+        images, unreadable = done.images, done.unreadable
+    else:
+        if max_pixels is not None:
+            raise BadInput("--max-pixels is for a folder of images, not for shards.", "Leave it out.")
+        target = target or Path("predictions")
+        found = predict_images_of_shards(annotation.find_classifier(model), photos, target, given, download)
+        images, unreadable = found.images, found.unreadable
     if as_json:
-        say(json.dumps({**asdict(done), "target": str(target)}))
+        say(json.dumps({"images": images, "unreadable": unreadable, "target": str(target)}))
         return
-    classified = counted(done.images, "image is", "images are")
-    say(f"{classified} classified, {counted(done.unreadable, 'file')} could not be read: {target}")
+    classified = counted(images, "image is", "images are")
+    say(f"{classified} classified, {counted(unreadable, 'file')} could not be read: {target}")
 
 
 def doctor_command(

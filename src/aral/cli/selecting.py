@@ -19,12 +19,21 @@ from aral.annotation.formats import csv_bytes, unescape_cell
 from aral.benchmarking.engines import LOCAL, EngineSettings
 from aral.benchmarking.shard_jobs import ShardResources
 from aral.benchmarking.sharded_selection import ShardQuery, check_labels_for, select_rows
-from aral.cli.options import Address, AsJson, Download, EngineName, SlurmOption, Workers
-from aral.cli.selecting_shards import HEADER, image_folder, rows_of, select_shards, unreadable_of
+from aral.cli.options import (
+    Address,
+    AsJson,
+    Download,
+    EngineName,
+    ImageColumn,
+    Keys,
+    ShardFeaturesOption,
+    SlurmOption,
+    Workers,
+)
+from aral.cli.shards import HEADER, ShardOptions, image_folder, rows_of, select_shards, unreadable_of
 from aral.data.folder import FolderImages
 from aral.data.folder_layout import image_files
 from aral.data.scan import scan
-from aral.data.shards import ROWS
 from aral.durable import write_file
 from aral.errors import BadInput
 from aral.plural import counted
@@ -85,20 +94,9 @@ def select_command(
     ] = None,
     out: Annotated[str, typer.Option(help="The CSV file to write; - is the screen.")] = "-",
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
-    image_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Of shards: the column with the images, in tars their extension; where there are several."
-        ),
-    ] = None,
-    keys: Annotated[
-        str | None,
-        typer.Option(help=f"Of shards: the column that identifies an image, or {ROWS} to number them."),
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option(help="Of shards: the folder that keeps their features. Default: in the cache folder."),
-    ] = None,
+    image_column: ImageColumn = None,
+    keys: Keys = None,
+    features: ShardFeaturesOption = None,
     workers: Workers = None,
     engine: EngineName = LOCAL,
     address: Address = None,
@@ -110,17 +108,10 @@ def select_command(
     if text is not None and strategy is not None:
         raise BadInput("--text and --strategy contradict each other.", "Give one of them.")
     folder = image_folder(pool)
-    of_shards = {
-        "--image-column": image_column,
-        "--keys": keys,
-        "--features": features,
-        "--workers": workers,
-        "--engine": None if engine == LOCAL else engine,
-        "--address": address,
-        "--slurm": slurm or None,
-    }
+    engine_settings = EngineSettings(engine, address, tuple(slurm or ()))
+    given = ShardOptions(image_column, keys, ShardResources(features, workers, engine_settings))
     if folder is not None:
-        _refuse_without_shards(folder, of_shards)
+        given.refuse_beside(folder)
         if text is not None:
             chosen = _by_words(folder, n, text, representation, labels, download)
         else:
@@ -138,8 +129,7 @@ def select_command(
             seed,
             strategy or DEFAULT,
         )
-        resources = ShardResources(features, workers, EngineSettings(engine, address, tuple(slurm or ())))
-        found = select_shards(pool, query, resources, image_column, keys, download)
+        found = select_shards(pool, query, given, download)
         chosen = _Chosen(HEADER, rows_of(found), found.acquisition, found.pool_size, unreadable_of(found))
     if out != "-":
         write_file(Path(out), csv_bytes(chosen.header, chosen.rows))
@@ -150,15 +140,6 @@ def select_command(
         typer.echo(csv_bytes(chosen.header, chosen.rows).decode("utf-8-sig"), nl=False)
     else:
         typer.echo(f"{counted(n, 'image')} of {chosen.pool_size} selected by {chosen.by}: {out}")
-
-
-def _refuse_without_shards(folder: Path, options: Mapping[str, object]) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise BadInput(
-            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for shards, and {folder} is a folder of images.",
-            f"Leave out {', '.join(given)}, or give shards.",
-        )
 
 
 def _acquisition_name(strategy: str) -> str:

@@ -69,6 +69,13 @@ class ShardFeatures:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def unreadable_rows(self) -> list[int]:
+        """The rows within the shard of the images that could not be decoded, ascending."""
+        count = len(self) + len(self.unreadable)
+        found: list[int] = np.setdiff1d(np.arange(count), self.rows, assume_unique=True).tolist()
+        return found
+
     def features(self) -> Float16[np.ndarray, "N F"]:
         """All features, mapped from the file."""
         found: Float16[np.ndarray, "N F"] = np.load(self.path, mmap_mode="r" if len(self) else None)

@@ -1,10 +1,11 @@
-"""``aral select`` of shards: what was found in them, the progress of the jobs, and the rows of the result."""
+"""Shards on the command line: which are meant, what they are, the progress of their jobs, and what came of them."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from aral.annotation.classifier import Classifier
+from aral.annotation.sharded_predictions import ShardsPredicted, predict_shards
 from aral.benchmarking import GridObserver, Job, State
 from aral.benchmarking.shard_jobs import ShardResources
 from aral.benchmarking.sharded_selection import ShardQuery, ShardSelection, select_from_shards
@@ -53,29 +56,51 @@ def image_folder(pool: Sequence[str]) -> Path | None:
     return None
 
 
+@dataclass(frozen=True)
+class ShardOptions:
+    """Options of commands that read shards.
+
+    Attributes:
+        image: the column of the images, in tars their extension.
+        keys: the column of the keys.
+        resources: where to compute.
+    """
+
+    image: str | None
+    keys: str | None
+    resources: ShardResources
+
+    def refuse_beside(self, folder: Path) -> None:
+        """Refuse them beside a folder of images."""
+        resources, engine = self.resources, self.resources.engine
+        options = {
+            "--image-column": self.image,
+            "--keys": self.keys,
+            "--features": resources.features,
+            "--workers": resources.workers,
+            "--engine": None if engine.is_local else engine.name,
+            "--address": engine.address,
+            "--slurm": engine.slurm or None,
+        }
+        given = [name for name, value in options.items() if value is not None]
+        if given:
+            raise BadInput(
+                f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for shards, and {folder} is a folder of "
+                "images.",
+                f"Leave out {', '.join(given)}, or give shards.",
+            )
+
+
 def select_shards(
-    pool: Sequence[str],
-    query: ShardQuery,
-    resources: ShardResources,
-    image: str | None,
-    keys: str | None,
-    download: bool,
+    pool: Sequence[str], query: ShardQuery, options: ShardOptions, download: bool
 ) -> ShardSelection:
-    """Find the shards, say what they are, and select from them with progress on the screen."""
-    resources.engine.check()
-    console = Console(stderr=True)
-    shards = _opened(pool, image, keys)
-    if not resources.engine.is_local and resources.features is None:
-        say(
-            "Features are kept in the cache folder of this user: all machines must share it, or give "
-            "--features FOLDER.",
-            err=True,
-        )
-    with stopping_on_signals() as stopping, ShardScreen(console) as screen:
+    """Select from shards, with progress on the screen; Ctrl+C stops with everything saved."""
+    shards = _opened(pool, options)
+    with stopping_on_signals() as stopping, ShardScreen(Console(stderr=True)) as screen:
         return select_from_shards(
             shards,
             query,
-            resources,
+            options.resources,
             download=download,
             observer=screen,
             say=screen.line,
@@ -83,7 +108,27 @@ def select_shards(
         )
 
 
-def _opened(pool: Sequence[str], image: str | None, keys: str | None) -> tuple[Shard, ...]:
+def predict_images_of_shards(
+    classifier: Classifier, pool: Sequence[str], target: Path, options: ShardOptions, download: bool
+) -> ShardsPredicted:
+    """Classify the images of shards, with progress on the screen; Ctrl+C stops with everything saved."""
+    shards = _opened(pool, options)
+    with stopping_on_signals() as stopping, ShardScreen(Console(stderr=True)) as screen:
+        return predict_shards(
+            classifier,
+            shards,
+            target,
+            options.resources,
+            download=download,
+            observer=screen,
+            say=screen.line,
+            stopping=stopping,
+        )
+
+
+def _opened(pool: Sequence[str], options: ShardOptions) -> tuple[Shard, ...]:
+    """The shards that are meant; says what they are, and what is not read."""
+    options.resources.engine.check()
     found = find_shards(pool)
     if found.repeated:
         say(f"{counted(found.repeated, 'shard is', 'shards are')} named twice and read once.", err=True)
@@ -98,9 +143,15 @@ def _opened(pool: Sequence[str], image: str | None, keys: str | None) -> tuple[S
             printed = time.monotonic()
             say(f"{done} of {counted(len(found.addresses), 'shard')} opened.", err=True)
 
-    shards = open_shards(found.addresses, image, keys, opened)
+    shards = open_shards(found.addresses, options.image, options.keys, opened)
     for text, count in Counter(map(_description, shards)).items():
         say(f"{counted(count, 'shard')}: {text}", err=True)
+    if not options.resources.engine.is_local and options.resources.features is None:
+        say(
+            "Features are kept in the cache folder of this user: all machines must share it, or give "
+            "--features FOLDER.",
+            err=True,
+        )
     return shards
 
 
