@@ -186,13 +186,37 @@ def test_the_readmes_table_is_that_of_its_rows(script: Script) -> None:
         assert cells.split(" | ") == means, (data, method)
 
 
-def test_the_readmes_figure_of_25_000_steps_is_that_of_its_rows() -> None:
-    found = [row for row in kept("mnist-long")["rows"] if row["method"] == "aral:released+random"]
-    assert {row["steps"] for row in found} == {25000} and {row["labels"] for row in found} == {100}
-    mean = 100 * statistics.mean(row["accuracy"] for row in found)
-    seeds = "one seed" if len(found) == 1 else f"{len(found)} seeds"
-    text = " ".join((ROOT / "README.md").read_text().split())
-    assert f"on 100 random labels it has {mean:.1f} % ({seeds})" in text
+def test_the_figures_of_25_000_steps_are_those_of_their_rows() -> None:
+    text, docs = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/benchmarks.md"))
+    rows = kept("mnist-long")["rows"]
+    assert {row["steps"] for row in rows} == {25000} and {row["labels"] for row in rows} == {100}
+    methods = {row["method"] for row in rows}
+    assert {"aral:released+random", "aral+random"} <= methods
+    for method in methods:
+        found = [100 * row["accuracy"] for row in rows if row["method"] == method]
+        name, seeds = method.removesuffix("+random"), len(found)
+        spread = "" if seeds == 1 else f" ± {statistics.stdev(found):.1f}"
+        assert f"| `{name}` | {seeds} | {statistics.mean(found):.1f}{spread} |" in docs
+        said = f"has {statistics.mean(found):.1f} % ({'one seed' if seeds == 1 else f'{seeds} seeds'})"
+        if name == "aral:released":
+            assert f"on 100 random labels it {said}" in text
+        elif name == "aral":
+            assert f"`aral` {said}" in text
+
+
+def test_the_figures_of_generated_images_are_those_of_their_rows() -> None:
+    text, docs = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/benchmarks.md"))
+    rows = {row["run"]: row for row in kept("generator-quality")["rows"] if row.get("seed", 0) == 0}
+    for run, words in (
+        ("training images", "training images, a perfect copy"),
+        ("aral+random", "`aral`, 25,000 steps, 100 labels, one seed"),
+        ("aral:released+random", "`aral:released`, 25,000 steps, 100 labels, one seed"),
+        ("uniform noise", "uniform noise"),
+    ):
+        recognised = f"{100 * rows[run]['recognised']:.1f} %"
+        assert f"| {words} | {recognised} | {rows[run]['frechet']:.2f} |" in docs
+        if run == "aral+random":
+            assert f"the class of {recognised} of them (one seed;" in text
 
 
 def test_the_readmes_figure_of_cifar_is_that_of_its_row() -> None:

@@ -129,11 +129,22 @@ _QUEUED = f"""SELECT i.id, q.purpose, q.round, q.acquisition, q.score, q.reason
     FROM queue q JOIN images i ON i.id = q.image_id
     WHERE q.open = 1 AND q.purpose = :purpose AND i.estimate = 0 AND {_BEGUN} AND {_NEW}
     ORDER BY q.position LIMIT :count"""
-_AT_RANDOM = f"""SELECT i.id, :purpose, NULL,
+
+
+def _at_random(images: str) -> str:
+    return f"""SELECT i.id, :purpose, NULL,
         CASE WHEN i.estimate = 1 THEN '{ESTIMATE_SET}' ELSE '{BY_CHANCE}' END, NULL, ''
-    FROM images i
-    WHERE i.open = 1 AND i.estimate = CASE WHEN :purpose = 'estimate' THEN 1 ELSE 0 END AND {_BEGUN} AND {_NEW}
+    FROM {images}
+        AND i.open = 1 AND i.estimate = CASE WHEN :purpose = 'estimate' THEN 1 ELSE 0 END AND {_NEW}
     ORDER BY i.shuffle LIMIT :count"""
+
+
+_AT_RANDOM = _at_random("images i WHERE TRUE")
+# From the answers, which are few, to their images: a search among all images for those that have an answer reads every
+# one of them when there is none to give.
+_BEGUN_AT_RANDOM = _at_random(
+    "(SELECT DISTINCT image_id FROM standing) b CROSS JOIN images i WHERE i.id = b.image_id AND i.verdicts > 0"
+)
 
 PROVENANCE = f"""CASE WHEN i.estimate = 1 THEN 'estimate' ELSE coalesce(a.purpose, 'random') END,
     CASE WHEN i.estimate = 0 THEN a.round END,
@@ -392,17 +403,18 @@ def _choose(
         }
         return [_assignment(*row) for row in connection.execute(statement, values) if row[0] not in excluded]
 
+    at_random = _BEGUN_AT_RANDOM if spent else _AT_RANDOM
     stages: tuple[tuple[str, Purpose], ...] = (
         (_QUEUED, "query"),
         (_QUEUED, "reserve"),
-        (_AT_RANDOM, "random"),
+        (at_random, "random"),
     )
     training: dict[int, Assignment] = {}
     for statement, purpose in stages:
         if len(training) < count:
             for assignment in assignments(statement, purpose):
                 training.setdefault(assignment.image_id, assignment)
-    estimate = assignments(_AT_RANDOM, "estimate")
+    estimate = assignments(at_random, "estimate")
     if is_reading(connection) and not any(each.provenance.round is not None for each in training.values()):
         share = 1.0
     mixed = mix(estimate, list(training.values()), *_given_counts(connection), share)[:count]
