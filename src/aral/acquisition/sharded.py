@@ -343,8 +343,8 @@ class _ByScore:
     def candidates(self, pool: PoolView, n: int, stream: Stream, shared: Shared | None) -> _Candidates:
         found = self.acquisition(pool, min(n, pool.unlabelled.ids.size), stream)
         rows = np.searchsorted(pool.unlabelled.ids, found.ids)[: (len(found) + 1) // 2]
-        # Half of them are scored again without the others: a score that depends on the rest of the pool, such as a rank,
-        # would be merged with scores that mean something else.
+        # Half of them are scored again without the others: a score that depends on the rest of the pool, such as a
+        # rank, would be merged with scores that mean something else.
         alone = PoolView(pool.unlabelled.rows(rows), pool.labelled, pool.labelled_classes, pool.class_count)
         again = self.acquisition.score(alone, stream.child("score"))
         if not np.allclose(again, found.scores[: rows.size], rtol=1e-3, atol=1e-6):
