@@ -48,11 +48,15 @@ with their weights. It is monotone and submodular, and 0 for no images. Level on
 Level two: n of all candidates by greedy, or the candidates of the best shard if they cover more (filled up by greedy
 where they are fewer than n). Let OPT be the largest increase by n images, in m shards that are not empty:
 
-* Any partition: at least (1 − 1/e)/min(m, n) of OPT. One shard holds a part of the best solution that is worth OPT/m,
-  greedy reaches 1 − 1/e of that, and the best shard counts. Its first choice alone is worth the best single image,
-  OPT/n. (The theorem of the paper has (1 − 1/e)² instead.)
+* Any partition: at least (1 − 1/e)/min(m, n) of OPT. The parts of the best solution in the m shards together are worth
+  OPT at least, so one is worth OPT/m; greedy reaches 1 − 1/e of it, and the best shard counts. Likewise one image of
+  the best solution is worth OPT/n, and the first choice in its shard at least that. (The paper's factor is (1 − 1/e)².)
 * Each image in a random shard, independently of the others: at least (1 − 1/e)/2 of OPT in expectation over the
-  partition (Barbosa, Ene, Le Nguyen & Ward 2015).
+  partition (Barbosa, Ene, Le Nguyen & Ward 2015). Let p(x) be the probability that greedy chooses x in a random
+  shard to which x is added. Of the best solution, the images that greedy would not choose in the first shard change
+  nothing there when they are added, so this shard is worth 1 − 1/e of them; each is one of them with probability
+  1 − p. Those that are candidates, each with probability p, are worth 1 − 1/e of themselves in level two. For a
+  submodular function the expected values of the two random sets add up to OPT at least.
 
 One level reaches 1 − 1/e. Coverage is that of the compared images, in one level as in two.
 """
@@ -339,6 +343,8 @@ class _ByScore:
     def candidates(self, pool: PoolView, n: int, stream: Stream, shared: Shared | None) -> _Candidates:
         found = self.acquisition(pool, min(n, pool.unlabelled.ids.size), stream)
         rows = np.searchsorted(pool.unlabelled.ids, found.ids)[: (len(found) + 1) // 2]
+        # Half of them are scored again without the others: a score that depends on the rest of the pool, such as a
+        # rank, would be merged with scores that mean something else.
         alone = PoolView(pool.unlabelled.rows(rows), pool.labelled, pool.labelled_classes, pool.class_count)
         again = self.acquisition.score(alone, stream.child("score"))
         if not np.allclose(again, found.scores[: rows.size], rtol=1e-3, atol=1e-6):
