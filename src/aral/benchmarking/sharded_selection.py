@@ -168,7 +168,7 @@ def select_from_shards(
     """
     observer = observer or GridObserver()
     acquisition = make_acquisition(query.strategy)
-    _check_strategy(acquisition, query, shards)
+    _check_strategy(acquisition, query, shards, say)
     resources.engine.check()
     backbone = make_backbone(query.representation, download)
     folder = FeaturesFolder(resources.features, backbone)
@@ -242,7 +242,9 @@ def check_labels_for(acquisition: Acquisition, class_count: int, called: str = "
         )
 
 
-def _check_strategy(acquisition: Acquisition, query: ShardQuery, shards: Sequence[Shard]) -> None:
+def _check_strategy(
+    acquisition: Acquisition, query: ShardQuery, shards: Sequence[Shard], say: Callable[[str], None]
+) -> None:
     """Before anything is computed."""
     check_needs(acquisition, SUPPLIED, len(set(query.labels.values())))
     check_labels_for(acquisition, len(set(query.labels.values())), query.called)
@@ -252,6 +254,11 @@ def _check_strategy(acquisition: Acquisition, query: ShardQuery, shards: Sequenc
         raise _too_few(query.n, known)
     if len(shards) > 1 and known > ONE_ARRAY:
         needs_sample(acquisition)  # refuses what cannot be computed by shards
+    elif len(shards) > 1 and None in counts and acquisition.name not in SHARDED:
+        say(
+            f"Strategy '{query.called or acquisition.name}' is for pools in shards of at most {ONE_ARRAY} images; tars "
+            f"tell how many they have when they are read. For larger ones: {', '.join(SHARDED)}."
+        )
 
 
 def _too_few(n: int, available: int) -> BadInput:
