@@ -182,18 +182,22 @@ def test_features_too_large_for_float16_are_refused(tmp_path: Path) -> None:
         folder.compute(shard)
 
 
-def test_memory_does_not_grow_with_the_shard(tmp_path: Path) -> None:
-    """Of four times as many images, 10 kB each, no more is in memory."""
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_memory_does_not_grow_with_the_shard(tmp_path: Path, kind: str) -> None:
+    """Of four times as many images, 10 kB each, in one row group, no more is in memory."""
     noise = np.random.default_rng(0)
-    pads = [noise.bytes(10_000) for _ in range(1000)]
+    contents = [IMAGES[number % 150] + noise.bytes(10_000) for number in range(1000)]
     peaks = []
     for count in (250, 1000):
-        members = [(f"{number}.png", IMAGES[number % 150] + pads[number]) for number in range(count)]
-        fsspec.filesystem("memory").pipe("/a.tar", tar_bytes(members))
+        if kind == "tar":
+            shard = tar_bytes([(f"{number}.png", contents[number]) for number in range(count)])
+        else:
+            shard = parquet_bytes({"image": contents[:count]}, count)
+        fsspec.filesystem("memory").pipe(f"/a.{kind}", shard)
         folder = FeaturesFolder(tmp_path / str(count), tiny_backbone())
-        shard = open_shard("memory://a.tar")
+        opened = open_shard(f"memory://a.{kind}")
         tracemalloc.start()
-        folder.compute(shard, workers=1)
+        folder.compute(opened, workers=1)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 2_000_000

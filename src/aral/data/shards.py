@@ -183,7 +183,8 @@ def _matches(given: str) -> tuple[list[str], Counter[str]]:
 
 def _in_folder(given: str, root: str, names: Sequence[str]) -> tuple[list[str], Counter[str]]:
     shards = sorted(name for name in names if name.lower().endswith(ENDINGS) and not _is_hidden(name, root))
-    others = Counter(_extension(name) for name in names if name not in set(shards))
+    named = set(shards)
+    others = Counter(_extension(name) for name in names if name not in named)
     images = sum(count for extension, count in others.items() if extension in IMAGE_EXTENSIONS)
     if images and shards:
         raise BadInput(
@@ -516,8 +517,8 @@ class ShardReading:
     def _parquet(self, file: Any) -> Iterator[tuple[str, bytes | Refused]]:
         parquet = _package("pyarrow.parquet")
         shard = self.shard
-        # A buffer: pages are read one after another, instead of a whole row group.
-        table = parquet.ParquetFile(file, buffer_size=_BUFFER)
+        # Pages are read one after another through a buffer, instead of a whole row group.
+        table = parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
         leaves = [shard.image, *([] if shard.keys == ROWS else [shard.keys])]
         rows = 0
         for batch in table.iter_batches(_ROWS_A_BATCH, columns=leaves, use_threads=False):

@@ -28,12 +28,15 @@ def as_png(pixels: UInt8[np.ndarray, "H W 3"]) -> bytes:
 
 
 def parquet_bytes(columns: Mapping[str, Any], row_group_size: int = 5) -> bytes:
-    """A Parquet file with these columns; bytes become binary, mappings structs."""
+    """A Parquet file with these columns, in pages of 16 rows; bytes become binary, mappings structs."""
     import pyarrow as pa
     from pyarrow import parquet
 
     file = io.BytesIO()
-    parquet.write_table(pa.table(dict(columns)), file, row_group_size=row_group_size)
+    table = pa.table(dict(columns))
+    parquet.write_table(
+        table, file, row_group_size=row_group_size, write_batch_size=16, data_page_size=1 << 16
+    )
     return file.getvalue()
 
 
