@@ -255,9 +255,10 @@ def _check_strategy(
     if len(shards) > 1 and known > ONE_ARRAY:
         needs_sample(acquisition)  # refuses what cannot be computed by shards
     elif len(shards) > 1 and None in counts and acquisition.name not in SHARDED:
+        possible = [name for name in SHARDED if make_acquisition(name).needs <= SUPPLIED]
         say(
             f"Strategy '{query.called or acquisition.name}' is for pools in shards of at most {ONE_ARRAY} images; tars "
-            f"tell how many they have when they are read. For larger ones: {', '.join(SHARDED)}."
+            f"tell how many they have when they are read. For larger ones: {', '.join(possible)}."
         )
 
 
@@ -388,21 +389,19 @@ class _Pool:
         """The images that were selected, with their keys."""
         ends = np.array([part.offset + part.count for part in self.parts])
         places = np.searchsorted(ends, selection.ids, side="right")
-        found = {place: written_features(folder, self.parts[place].shard) for place in set(places.tolist())}
-        images = []
-        for rank, (image, place) in enumerate(zip(selection.ids, places, strict=True)):
-            features, row = found[int(place)], int(image) - self.parts[place].offset
-            images.append(
-                SelectedImage(
-                    features.keys[row],
-                    features.shard.address,
-                    int(features.rows[row]),
-                    rank + 1,
-                    float(selection.scores[rank]),
-                    selection.reasons[rank],
-                )
+        found: dict[int, tuple[str, str, int]] = {}
+        for place in np.unique(places):  # one after another: the keys of a shard are many
+            part = self.parts[place]
+            features = written_features(folder, part.shard)
+            for image in selection.ids[places == place].tolist():
+                row = image - part.offset
+                found[image] = features.keys[row], part.shard.address, int(features.rows[row])
+        return tuple(
+            SelectedImage(*found[int(image)], rank, float(score), reason)
+            for rank, (image, score, reason) in enumerate(
+                zip(selection.ids, selection.scores, selection.reasons, strict=True), 1
             )
-        return tuple(images)
+        )
 
 
 def _check_keys(
