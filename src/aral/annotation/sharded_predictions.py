@@ -94,14 +94,15 @@ def predict_shards(
     with ShardJobs(folder, resources, observer or GridObserver(), stopping) as jobs:
         jobs.compute_features(shards, say)
         classifier.save(jobs.path / "classifier")
-        found = [written_features(folder, shard) for shard in shards]
-        counts = [(len(each), len(each.unreadable)) for each in found]
+        counts = []
+        for shard in shards:  # one after another: the keys of a shard are many
+            features = written_features(folder, shard)
+            counts.append((len(features), len(features.unreadable)))
         files = [target.absolute() / f"{folder.name_of(shard)}.csv" for shard in shards]
         parts = [
-            {"shard": shard.as_json(), "count": len(each) + len(each.unreadable), "result": str(file)}
-            for shard, each, file in zip(shards, found, files, strict=True)
+            {"shard": shard.as_json(), "count": sum(count), "result": str(file)}
+            for shard, count, file in zip(shards, counts, files, strict=True)
         ]
-        del found
         request = {"classifier": str(jobs.path / "classifier"), "folder": str(folder.path.parent)}
         jobs.execute_in_groups(PREDICT, "predict", parts, request, BYTES_AN_IMAGE)
     index = [
