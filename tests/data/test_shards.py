@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -181,6 +182,16 @@ def test_members_that_are_no_image_are_counted_and_named(memory: fsspec.Abstract
         ),
         ({"image": [{"bytes": one, "path": None} for one in IMAGES]}, None, None, ("image.bytes", ROWS)),
         (
+            {"image": pa.array(IMAGES, pa.binary_view()), "id": pa.array(KEYS).dictionary_encode()},
+            *(None, None),
+            ("image", "id"),
+        ),
+        (
+            {"image": pa.array(IMAGES, pa.large_binary()), "id": pa.array(KEYS, pa.string_view())},
+            *(None, None),
+            ("image", "id"),
+        ),
+        (
             {
                 "image": [{"bytes": one, "path": "x"} for one in IMAGES[:11]]
                 + [{"bytes": IMAGES[11], "path": None}]
@@ -192,7 +203,7 @@ def test_members_that_are_no_image_are_counted_and_named(memory: fsspec.Abstract
 )
 def test_columns_are_chosen_only_where_there_is_one_choice(
     memory: fsspec.AbstractFileSystem,
-    columns: dict[str, list[object]],
+    columns: dict[str, Any],
     image: str | None,
     keys: str | None,
     found: tuple[str, str],

@@ -390,7 +390,7 @@ def _image_columns(schema: Any) -> list[str]:
     types = _package("pyarrow").types
 
     def is_bytes(kind: Any) -> bool:
-        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+        return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
     found = []
     for column in schema:
@@ -411,11 +411,7 @@ def _key_column(address: str, schema: Any, about: Any, image: str, asked: str | 
     if asked == ROWS:
         return ROWS
     path = image.removesuffix("bytes") + "path" if image.endswith(".bytes") else ""
-    usable = [
-        column.name
-        for column in schema
-        if types.is_string(column.type) or types.is_large_string(column.type) or types.is_integer(column.type)
-    ]
+    usable = [column.name for column in schema if _is_text_or_integer(types, column.type)]
     if asked is not None:
         if asked in usable or (asked == path and _is_complete(about, path)):
             return asked
@@ -432,6 +428,13 @@ def _key_column(address: str, schema: Any, about: Any, image: str, asked: str | 
     if named:
         return named[0]
     return path if path and _is_complete(about, path) else ROWS
+
+
+def _is_text_or_integer(types: Any, kind: Any) -> bool:
+    if types.is_dictionary(kind):  # a column of repeated values, as pandas writes categories
+        kind = kind.value_type
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    return any(is_kind(kind) for is_kind in (*texts, types.is_integer))
 
 
 def _is_complete(about: Any, leaf: str) -> bool:
