@@ -79,6 +79,11 @@ def test_the_table_of_untidy_pools_is_that_of_its_rows(script: Script) -> None:
     assert not not_in_docs(script("scenarios").table(rows, [10, 20, 30, 50, 100]).splitlines())
 
 
+def test_the_table_of_fine_tuning_is_that_of_its_rows(script: Script) -> None:
+    lines = script("fine_tuning").table(kept("fine-tuning")["rows"]).splitlines()
+    assert len(lines) == 2 + 2 and not not_in_docs(lines)
+
+
 def test_a_pool_has_seen_what_its_poorest_seed_has(script: Script) -> None:
     def row(accuracy: float, seen: float) -> dict[str, Any]:
         rounds = [{"spent": 10, "accuracy": accuracy, "classes seen": seen}]
