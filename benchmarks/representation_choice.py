@@ -39,6 +39,7 @@ from aral.representations import (
     make_backbone,
     oriented_gradients,
 )
+from aral.representations.choice import MARGIN
 from aral.representations.settings import EMBEDDED, SIDE_FOR_SMALL_IMAGES
 from kept_rows import KeptRows
 
@@ -178,7 +179,7 @@ def main() -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Agreement and accuracy in percent, and what is chosen by what, as Markdown."""
+    """Agreement and accuracy in percent, and what today's rule chooses by what, as Markdown."""
     lines = [
         "| images | side | agreement: pixels | backbone | accuracy: pixels | backbone | auto | decided by |",
         "|---|---|---|---|---|---|---|---|",
@@ -191,7 +192,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             for each in (100 * np.array(row[name]) for name in ("pixels", "backbone"))
         ]
         means = {name: np.mean(row[name]) for name in ("pixels", "backbone")}
-        chosen = "pixels" if row["chosen"] == "pixels" else "backbone"
+        lead = row["agreement"]["pixels"] - row["agreement"]["backbone"]
+        chosen = (
+            "pixels" if (row["by_size"] or ("pixels" if lead > MARGIN else "")) == "pixels" else "backbone"
+        )
         verdict = chosen if means[chosen] == max(means.values()) else f"{chosen} (errs)"
         by = "agreement" if row["by_size"] is None else "size, colour"
         lines.append(f"| {' | '.join([title, str(row['side']), *shares, *cells, verdict, by])} |")

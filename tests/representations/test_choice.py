@@ -153,24 +153,27 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path, choose: Choo
     assert (found.backbone, found.facts) == ("pixels", None) and "can be read" in found.reason
 
 
-@pytest.mark.parametrize(("channels", "side", "expected"), [(1, 80, "pixels"), (3, 12, "tiny")])
-def test_a_few_images_that_cannot_be_compared_are_judged_by_colour(
+@pytest.mark.parametrize(
+    ("channels", "side", "expected"), [(1, 80, "tiny"), (3, 12, "tiny"), (1, 40, "pixels")]
+)
+def test_with_a_few_images_that_cannot_be_compared_pixels_are_for_small_grey_ones(
     choose: Choose, channels: int, side: int, expected: str
 ) -> None:
     found = choose(noise(NEIGHBOURS + 1, channels, side))
-    assert found.backbone == expected and "too few" in found.reason
+    assert found.backbone == expected
+    assert ("too few" in found.reason) == ((channels, side) != (1, 40))
 
 
 @pytest.mark.parametrize(
     ("channels", "side", "lead", "expected"),
     [
-        (1, 80, MARGIN + 0.01, "tiny"),
-        (1, 80, MARGIN - 0.01, "pixels"),
+        (1, 80, -MARGIN + 0.01, "tiny"),
+        (1, 80, -MARGIN - 0.01, "pixels"),
         (3, 12, -MARGIN + 0.01, "tiny"),
         (3, 12, -MARGIN - 0.01, "pixels"),
     ],
 )
-def test_colour_speaks_for_the_backbone_and_grey_for_pixels(
+def test_pixels_are_chosen_where_they_are_clearly_ahead(
     choose: Choose, monkeypatch: pytest.MonkeyPatch, channels: int, side: int, lead: float, expected: str
 ) -> None:
     """The agreement is given: first of the features, then of pixels."""

@@ -21,7 +21,7 @@ from aral.benchmarking import Method, RunSpec, resolve, usable
 from aral.benchmarking.auto import AUTO
 from aral.errors import BadInput
 from aral.networks import ImageShape
-from aral.representations.settings import PIXELS, backbone_by_size
+from aral.representations.settings import EMBEDDED, PIXELS, backbone_by_size
 
 FACTORS: dict[Effort, float] = {"quick": 0.4, "normal": 1.0, "thorough": 2.5}
 """Training steps relative to those of the benchmarks."""
@@ -68,7 +68,7 @@ class ProjectFacts:
 def chosen_representation(options: TrainingOptions, side: int, channels: int) -> str:
     """The representation of a project: as its options have it, or chosen by size and colour of its images.
 
-    Where these do not decide, as for large grey images, it is pixels.
+    Where these do not decide, as for large grey images, it is the embedded backbone: its first model takes seconds.
 
     Args:
         options: of the project.
@@ -79,7 +79,7 @@ def chosen_representation(options: TrainingOptions, side: int, channels: int) ->
         return options.representation
     if options.method != AUTO and not _reads_features(options.method):
         return PIXELS
-    return backbone_by_size(side, channels) or PIXELS
+    return backbone_by_size(side, channels) or EMBEDDED
 
 
 def _reads_features(method: str) -> bool:

@@ -1,9 +1,8 @@
 """Which representation serves, from images without labels: by size and colour, or by what a view of an image keeps.
 
 Where size and colour do not decide, pixels and a backbone are compared by the **agreement** of neighbours across
-views: the share of the nearest neighbours of an image that its central crop has too. Then colour still speaks for the
-backbone and grey for pixels: the other has to be clearly ahead. How well that predicts the more
-accurate representation is measured in docs/representations.md.
+views: the share of the nearest neighbours of an image that its central crop has too. Pixels have to be clearly ahead.
+How well that predicts the more accurate representation is measured in docs/representations.md.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ SMALL_SAMPLE = 128
 """Images by which size and colour are found, and for which the agreement is reported where these decide."""
 
 MARGIN = 0.1
-"""How far the agreement of pixels has to be ahead in colour, and of the backbone in grey, to be chosen."""
+"""How far the agreement of pixels has to be ahead for them to be chosen."""
 
 NEIGHBOURS = 5
 CENTRE = "crop-5"
@@ -116,15 +115,13 @@ def choose_backbone(
     if decided is None:
         seen |= _look(images, order[SMALL_SAMPLE:SAMPLE], backbone.framing.enough)
     kind = f"{'colour' if channels == 3 else 'grey'} images of {side} pixels"
-    favoured = backbone.name if channels == 3 else PIXELS
     if len(seen) < _LEAST:
         reason = kind if decided is not None else f"{kind}, too few to compare"
-        return Choice(decided or favoured, reason, Facts(len(seen), side, channels, None, None))
+        return Choice(decided or backbone.name, reason, Facts(len(seen), side, channels, None, None))
     on_features = view_agreement(*_features(images, sorted(seen), backbone, cache, progress))
     on_pixels = view_agreement(*_gradients([seen[each] for each in sorted(seen)], side))
     facts = Facts(len(seen), side, channels, on_pixels, on_features)
-    least_lead = -MARGIN if favoured == backbone.name else MARGIN
-    chosen = decided or (backbone.name if on_features - on_pixels >= least_lead else PIXELS)
+    chosen = decided or (PIXELS if on_pixels - on_features > MARGIN else backbone.name)
     shares = f"{100 * on_features:.0f} % with {backbone.name}, {100 * on_pixels:.0f} % from pixels"
     return Choice(chosen, f"{kind}; neighbours agree across views for {shares}", facts)
 

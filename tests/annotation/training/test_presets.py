@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from aral.annotation import TrainingOptions, read_options, write_options
-from aral.annotation.training_presets import ProjectFacts, first_query_size, query_size, spec_for, widths
+from aral.annotation.training_presets import (
+    ProjectFacts,
+    chosen_representation,
+    first_query_size,
+    query_size,
+    spec_for,
+    widths,
+)
 from aral.errors import BadInput
 
 
@@ -92,3 +99,21 @@ def test_a_project_may_use_any_method(method: str, tmp_path: Path) -> None:
         tmp_path, ProjectFacts((3, 32, 32), 500, 3, 100), TrainingOptions(method=method, effort="quick")
     )
     assert spec.learner.training.steps == 160 and spec.rounds.query_size == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "side", "channels", "expected"),
+    [
+        (TrainingOptions(), 128, 3, "efficientnet-lite0-spatial"),
+        (TrainingOptions(), 96, 1, "efficientnet-lite0-spatial"),
+        (TrainingOptions(), 12, 3, "efficientnet-lite0-spatial"),
+        (TrainingOptions(), 64, 1, "pixels"),
+        (TrainingOptions(representation="gradients"), 64, 1, "gradients"),
+        (TrainingOptions(method="graph-ssl"), 128, 3, "pixels"),
+        (TrainingOptions(method="linear+margin"), 128, 3, "efficientnet-lite0-spatial"),
+    ],
+)
+def test_only_small_grey_images_are_read_as_pixels_unless_the_options_say_so(
+    options: TrainingOptions, side: int, channels: int, expected: str
+) -> None:
+    assert chosen_representation(options, side, channels) == expected
