@@ -433,7 +433,7 @@ def _selection_by_shards(
     """In two levels; see :mod:`aral.acquisition.sharded`."""
     two_levels = needs_sample(acquisition)
     say(
-        f"Principal components of {min(SAMPLE, pool.size)} random images of {pool.size}; strategy "
+        f"Principal components of {counted(min(SAMPLE, pool.size), 'random image')} of {pool.size}; strategy "
         f"'{acquisition.name}' by shards: {SHARDED[acquisition.name]}."
     )
     scoring = _Scoring.fit(pool, jobs.folder.backbone, query)
