@@ -100,6 +100,7 @@ def test_text_without_verdicts() -> None:
         ((4.0, float("inf")), "more than 4 saved"),
         ((-7.6, -7.6), "8 more needed"),
         ((-float("inf"), -3.0), "more than 3 more needed"),
+        ((-float("inf"), -0.0), "some more needed"),
         ((-9.0, -3.0), "3 to 9 more needed"),
         ((-9.0, 3.0), "saving unknown"),
         ((-9.0, float("inf")), "saving unknown"),

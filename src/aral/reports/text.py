@@ -179,7 +179,7 @@ def saved_in_words(saved: Interval) -> str:
 
 def _between(least: float, most: float) -> str:
     if math.isinf(most):
-        return f"more than {round(least)}"
+        return f"more than {round(least)}" if round(least) else "some"
     return f"{round(least)}" if round(least) == round(most) else f"{round(least)} to {round(most)}"
 
 
