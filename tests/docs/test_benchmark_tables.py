@@ -216,6 +216,7 @@ def test_the_figures_of_generated_images_are_those_of_their_rows() -> None:
         ("training images", "training images, a perfect copy"),
         ("aral+random", "`aral`, 25,000 steps, 100 labels, one seed"),
         ("aral:released+random", "`aral:released`, 25,000 steps, 100 labels, one seed"),
+        ("aral:printed+random", "`aral:printed`, 25,000 steps, 100 labels, one seed"),
         ("uniform noise", "uniform noise"),
     ):
         recognised = f"{100 * rows[run]['recognised']:.1f} %"
