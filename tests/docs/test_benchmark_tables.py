@@ -205,8 +205,8 @@ def test_the_figures_of_25_000_steps_are_those_of_their_rows() -> None:
         said = f"has {statistics.mean(found):.1f} % ({'one seed' if seeds == 1 else f'{seeds} seeds'})"
         if name == "aral:released":
             assert f"on 100 random labels it {said}" in text
-        elif name == "aral":
-            assert f"`aral` {said}" in text
+        elif name in ("aral", "supervised"):
+            assert f"`{name}` {said}" in text
 
 
 def test_the_figures_of_generated_images_are_those_of_their_rows() -> None:
