@@ -193,9 +193,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         means = {name: np.mean(row[name]) for name in ("pixels", "backbone")}
         lead = row["agreement"]["pixels"] - row["agreement"]["backbone"]
-        chosen = (
-            "pixels" if (row["by_size"] or ("pixels" if lead > MARGIN else "")) == "pixels" else "backbone"
-        )
+        by_size = row["by_size"]
+        reads_pixels = lead > MARGIN if by_size is None else by_size == "pixels"
+        chosen = "pixels" if reads_pixels else "backbone"
         verdict = chosen if means[chosen] == max(means.values()) else f"{chosen} (errs)"
         by = "agreement" if row["by_size"] is None else "size, colour"
         lines.append(f"| {' | '.join([title, str(row['side']), *shares, *cells, verdict, by])} |")
