@@ -1,7 +1,8 @@
 """Defaults of a project's training: representation and method, and networks, batches and steps for pixels.
 
 All images but small grey ones are read through the embedded backbone. A linear classifier on its features is trained
-anew within a second or two of the answers, and a slower learner is trained behind it (:mod:`aral.annotation.refinement`).
+anew within a second or two of the answers, and a slower learner is trained behind it
+(:mod:`aral.annotation.refinement`).
 
 Networks on pixels depend on size and number of the images. The cost of a convolution grows with the square of the image
 side, so larger images get one more stage that begins with fewer channels: from 28 to 128 pixels a step costs about four

@@ -40,8 +40,8 @@ BACKUP_SECONDS = 600.0
 WATCH_SECONDS = 5.0
 
 AUTO_TEXT = (
-    "Method: auto. Images are read by a pretrained network and classified within seconds; grey ones of 64 pixels or fewer "
-    "are trained on as pixels (--method and --representation change it)."
+    "Method: auto. Images are read by a pretrained network and classified within seconds; grey ones of 64 pixels "
+    "or fewer are trained on as pixels (--method and --representation change it)."
 )
 
 FILES_PER_LINE = 2000
