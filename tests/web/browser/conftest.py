@@ -169,6 +169,13 @@ def until(page: Page, condition: str) -> None:
     page.wait_for_function(f"() => {condition}")
 
 
+def titles(page: Page, selector: str) -> list[str]:
+    """The titles of all elements that match, read in one step: the page may replace them between two."""
+    return [
+        str(each) for each in page.locator(selector).evaluate_all("elements => elements.map(e => e.title)")
+    ]
+
+
 def settle(page: Page) -> None:
     """Wait until the server has acknowledged every answer."""
     page.wait_for_selector("#unsaved[data-waiting='0']", state="attached")

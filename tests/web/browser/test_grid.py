@@ -13,14 +13,14 @@ from playwright.sync_api import Page
 from aral.annotation import AnswerEvent, Project, TrainingState
 from aral.testing import project_database, project_rows
 from aral.web import grid
-from tests.web.browser.conftest import recorded, settle, until
+from tests.web.browser.conftest import recorded, settle, titles, until
 from tests.web.conftest import record_model
 
 
 def tiles(page: Page) -> list[str]:
     """Names of the images in the order of the grid."""
     page.wait_for_selector(".tile")
-    return [str(tile.get_attribute("title")) for tile in page.query_selector_all(".tile")]
+    return titles(page, ".tile")
 
 
 def images(project: Project, names: list[str]) -> list[int]:
@@ -110,9 +110,8 @@ def test_everything_as_predicted(opens: Callable[..., Page], project: Project) -
     record_model(project)
     page = opens("grid")
     page.wait_for_selector(".tile")
-    first = page.query_selector(".grid-body section")
-    assert first is not None
-    count = len(first.query_selector_all(".tile"))
+    count = page.locator(".grid-body section >> nth=0 >> .tile").count()
+    assert count
     page.click(".grid-body section >> nth=0 >> text=Select these")
     page.keyboard.press("Enter")
     settle(page)

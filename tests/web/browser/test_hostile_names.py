@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def test_every_view_shows_them_as_text(page: Page, project: Project) -> None:
-    names = [each.inner_text() for each in page.query_selector_all(".class-name")]
+    names = page.locator(".class-name").all_inner_texts()
     assert [" ".join(name.split()) for name in names] == [" ".join(each.split()) for each in PAYLOADS]
     assert page.inner_text("h1") == "<img src=x onerror=alert(0)>"
     press(page, "1")

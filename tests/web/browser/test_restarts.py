@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import BrowserContext, Page
 
 from aral.annotation import Project
-from tests.web.browser.conftest import MEANINGS, observed, press, recorded, settle, shown, until
+from tests.web.browser.conftest import MEANINGS, observed, press, recorded, settle, shown, titles, until
 from tests.web.conftest import ServerProcess
 
 Given = list[tuple[int, str | int]]
@@ -33,7 +33,7 @@ def answer_tiles(page: Page, project: Project, count: int) -> Given:
     """Select the first tiles of the grid by keys, answer them all as a dog, and go back."""
     page.keyboard.press("g")
     page.wait_for_selector(".tile")
-    names = [str(tile.get_attribute("title")) for tile in page.query_selector_all(".tile")][:count]
+    names = titles(page, ".tile")[:count]
     page.focus(".tile")
     page.keyboard.press("Space")
     for _ in range(count - 1):
