@@ -133,7 +133,7 @@ def test_a_full_disk_keeps_the_earlier_backup(project: Project, monkeypatch: pyt
 
 def test_nothing_is_put_back_while_the_page_is_open(project: Project, photos: Path) -> None:
     from aral.annotation.backups import SERVER_LOCK
-    from aral.loop.lock import FolderLock
+    from aral.lock import FolderLock
 
     back_up(project.folder, keep_older=False)
     lock = FolderLock(project.folder, SERVER_LOCK)

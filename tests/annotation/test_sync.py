@@ -18,7 +18,7 @@ from PIL import Image
 from aral.annotation import Project, SyncProgress, sync
 from aral.data.unreadable import Reason
 from aral.errors import BadInput, RunFailed
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 from aral.testing import answer_event, noise_image
 from tests.annotation.conftest import MakeProject, label_map, save_pictures
 

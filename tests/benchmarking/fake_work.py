@@ -11,7 +11,7 @@ from typing import Any
 
 from aral.benchmarking.jobs import Report
 from aral.errors import BadInput, Stopped
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 
 
 def work(request: Mapping[str, Any], report: Report, stopping: Callable[[], bool]) -> None:

@@ -35,7 +35,7 @@ from aral.benchmarking.remote import RemoteEngine, UnitResources, run_job
 from aral.benchmarking.slurm_engine import parsed
 from aral.benchmarking.spec import resolve
 from aral.errors import BadInput
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 from aral.loop.reading import store_reading
 from aral.testing import make_slurm_commands
 from tests.benchmarking.conftest import fake, starts

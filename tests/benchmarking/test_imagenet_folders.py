@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from aral.benchmarking.methods import Method
-from aral.benchmarking.runs import load_data, run
+from aral.benchmarking.runs import data_fingerprint, load_data, run
 from aral.benchmarking.spec import resolve
+from aral.data import decoded_files
 from aral.loop.reading import store_reading
 
 TOY = (
@@ -59,6 +60,28 @@ def test_two_rounds_run_from_class_folders(
     with store_reading(run(spec, data, tmp_path / "run")) as store:
         assert [row.value <= 1 for row in store.metrics("accuracy")] == [True, True]
         assert len(store.labels.answers()) == 6
+
+
+def test_folders_larger_than_memory_are_decoded_once_for_all_processes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on images that are mapped from a file gives what it gives on images in memory."""
+    spec = resolve("imagenet", Method.parse("aral:released+random"), TOY, threads=1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    in_memory = load_data(spec, root)
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setattr(decoded_files, "FROM_BYTES", 1)
+    seen: list[tuple[int, int]] = []
+    first = load_data(spec, root, progress=lambda *each: seen.append(each))
+    assert seen == [*((done, 24) for done in range(1, 25)), *((done, 6) for done in range(1, 7))]
+    again = load_data(spec, root, progress=lambda *each: pytest.fail("decoded twice"))
+    assert data_fingerprint(first) == data_fingerprint(again) == data_fingerprint(in_memory)
+    assert len(list((tmp_path / "cache" / "aral" / "images").iterdir())) == 2
+    values = []
+    for data, name in ((in_memory, "memory"), (again, "file")):
+        with store_reading(run(spec, data, tmp_path / name)) as store:
+            values.append([(row.name, row.value) for row in store.metrics() if "seconds" not in row.name])
+    assert values[0] == values[1] and values[0]
 
 
 def test_a_smaller_pool_is_cut_before_decoding(root: Path) -> None:

@@ -29,7 +29,7 @@ from aral.benchmarking.spec import resolve
 from aral.benchmarking.workers import LocalEngine
 from aral.data.named import digits
 from aral.errors import BadInput, Stopped
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 from aral.loop.reading import store_reading
 from tests.benchmarking.conftest import fake, starts
 

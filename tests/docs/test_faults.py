@@ -16,7 +16,7 @@ ROWS = {
     if len(row := [cell.strip() for cell in line.strip("|").split("|")]) == 4
     and re.match(r"[A-Z]\d+$", row[0])
 }
-COUNTS = {"I": 22, "H": 6, "L": 9, "C": 15, "D": 3, "N": 4, "S": 16, "U": 7, "P": 9, "X": 5}
+COUNTS = {"I": 23, "H": 6, "L": 9, "C": 15, "D": 3, "N": 4, "S": 16, "U": 7, "P": 9, "X": 5}
 
 
 def test_every_fault_has_its_row() -> None:

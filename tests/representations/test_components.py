@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from aral.randomness import Stream
+from aral.representations import components
 from aral.representations.components import half_whitened, principal_components
 from aral.types import ImageSet
 
@@ -88,3 +89,26 @@ def test_half_whitening_by_hand() -> None:
     """Standard deviations 4, 1 and 0 become 2, 1 and 0: each is divided by its root."""
     found = half_whitened(torch.tensor([[4.0, 1.0, 7.0], [-4.0, -1.0, 7.0]]))
     torch.testing.assert_close(found, torch.tensor([[2.0, 1.0, 7.0], [-2.0, -1.0, 7.0]]))
+
+
+def test_components_of_more_images_than_memory_holds_are_nearly_those_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two strong directions: a fitted third of the images finds them, up to the sign."""
+    random = np.random.default_rng(0)
+    directions = np.linalg.qr(random.normal(size=(64, 2)))[0].T
+    values = random.normal(size=(600, 2)) * [300, 150] @ directions + random.normal(size=(600, 64))
+    images = ImageSet.of(torch.from_numpy(np.clip(128 + values, 0, 255).astype(np.uint8)).view(-1, 1, 8, 8))
+    whole = principal_components(images, 2, STREAM).numpy()
+    monkeypatch.setattr(components, "MOST_BYTES", 200 * 64 * 4)
+    part = principal_components(images, 2, STREAM).numpy()
+    assert part.shape == whole.shape
+    agreement = [abs(np.corrcoef(whole[:, each], part[:, each])[0, 1]) for each in range(2)]
+    assert min(agreement) > 0.99
+    assert not np.array_equal(whole, part)
+
+
+def test_components_of_many_copies_are_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components, "MOST_BYTES", 1)
+    images = ImageSet.of(torch.full((40, 1, 3, 3), 7, dtype=torch.uint8))
+    assert torch.equal(principal_components(images, 4, STREAM), torch.zeros(40, 4))

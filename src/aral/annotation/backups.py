@@ -18,8 +18,8 @@ from aral.annotation.database import FILE_NAME
 from aral.annotation.layout import APPLICATION_ID
 from aral.durable import write_file
 from aral.errors import BadInput, RunFailed
+from aral.lock import FolderLock
 from aral.loop.database import companions
-from aral.loop.lock import FolderLock
 
 SERVER_LOCK = "server.lock"
 """In the project's folder; held while its page is served."""

@@ -22,7 +22,7 @@ from aral.annotation.postgres import make_schema
 from aral.annotation.project import FOLDER_SETTING, find_project, open_database
 from aral.annotation.worker_lock import WorkerLock
 from aral.errors import BadInput, RunFailed, Stopped
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 
 TABLES = (
     "annotators",

@@ -31,7 +31,7 @@ from aral.annotation.layout import MIGRATIONS as FILE_MIGRATIONS
 from aral.annotation.layout import SCHEMA
 from aral.annotation.postgres_layout import FIRST_LAYOUT, MIGRATIONS
 from aral.errors import BadInput, RunFailed
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 
 if TYPE_CHECKING:
     import psycopg

@@ -41,7 +41,7 @@ from aral.data.pixel_values import Note
 from aral.data.scan import Found, scan
 from aral.data.unreadable import Reason, Refused
 from aral.errors import BadInput, RunFailed
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 from aral.randomness import Stream
 
 MOST_THREADS = 4

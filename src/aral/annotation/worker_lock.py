@@ -18,7 +18,7 @@ from pathlib import Path
 from aral.annotation.database import ProjectDatabase, read_setting, utc_now, write_setting
 from aral.annotation.postgres import ServerLock, is_locked
 from aral.errors import Stopped
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 
 LOCK = "trainer.lock"
 LOCK_SECONDS = 20.0

@@ -8,12 +8,13 @@ from pathlib import Path
 from aral.benchmarking.methods import make_learner_without_weights
 from aral.benchmarking.spec import RunSpec
 from aral.data import DataSet
+from aral.representations.components import MOST_BYTES
 
 PROCESS_BYTES = 400 << 20
 """Memory of a worker before its run: mostly libraries, part of which it shares with its parent."""
 
-COPIES_OF_PIXELS = 9
-"""The images as bytes, and twice as float32 while the first query computes principal components."""
+FLOAT_COPIES = 2
+"""Images as float32 while the first query computes principal components, of :data:`MOST_BYTES` at most."""
 
 COPIES_OF_WEIGHTS = 6
 """Weights, gradients, two moments of Adam, and a checkpoint with its serialised form."""
@@ -27,14 +28,16 @@ def parameter_count(spec: RunSpec, data: DataSet) -> int:
 def bytes_needed(spec: RunSpec, data: DataSet) -> int:
     """A generous estimate of the memory of one unit.
 
-    Process + 9 bytes for each pixel value of pool and test set + 24 bytes for each weight + activations: 64 float32
-    values for each pixel value of a scoring batch.
+    Process + the images as they are and twice as float32, up to a limit + 24 bytes for each weight + activations: 64
+    float32 values for each pixel value of a scoring batch.
     """
-    pixels = data.pool.pixels.numel() + data.test.images.pixels.numel()
+    images = (data.pool.pixels, data.test.images.pixels)
+    as_they_are = sum(each.numel() * each.element_size() for each in images)
+    floats = FLOAT_COPIES * min(MOST_BYTES, 4 * sum(each.numel() for each in images))
     channels, height, width = data.pool.shape
     activations = 64 * 4 * spec.learner.prediction.batch * channels * height * width
     weights = 4 * COPIES_OF_WEIGHTS * parameter_count(spec, data)
-    return PROCESS_BYTES + COPIES_OF_PIXELS * pixels + weights + activations
+    return PROCESS_BYTES + as_they_are + floats + weights + activations
 
 
 def most_bytes_needed(specs: Iterable[RunSpec], data: DataSet) -> int:

@@ -21,8 +21,8 @@ from aral.benchmarking.runs import check_budget, data_fingerprint, load_data, re
 from aral.benchmarking.spec import differences, validated
 from aral.benchmarking.spending import BUDGET_SPENT
 from aral.errors import BadInput, RunFailed
+from aral.lock import FolderLock, is_held
 from aral.loop import Observer, Stage
-from aral.loop.lock import FolderLock, is_held
 from aral.loop.reading import store_reading
 
 WORK = "aral.benchmarking.grid_run:run_unit"

@@ -12,7 +12,7 @@ of a job is an *attempt* with files of its own in a folder ``logs/messages-…``
   system does not show the locks of one machine to another, and nothing is run.
 
 The lock of the run folder keeps a second attempt out while the first still writes, whatever the scheduler believes; see
-:mod:`aral.loop.lock` for what it needs. The last coordinator's folder is removed by the next one; attempts that still
+:mod:`aral.lock` for what it needs. The last coordinator's folder is removed by the next one; attempts that still
 run then miss their files, and save and exit.
 """
 
@@ -33,7 +33,7 @@ from typing import Any, Protocol, runtime_checkable
 from aral.benchmarking.jobs import Job
 from aral.benchmarking.workers import LocalEngine
 from aral.errors import AralError, BadInput
-from aral.loop.lock import FolderLock, is_held
+from aral.lock import FolderLock, is_held
 
 COORDINATOR_LOCK = "coordinator.lock"
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from aral.data import (
     read_feature_arrays,
     resized,
 )
+from aral.data.folder import read_files
 from aral.durable import Json, write_file
 from aral.errors import BadInput
 from aral.learners import Learner
@@ -64,6 +66,7 @@ from aral.representations import (
     projected,
     with_features,
 )
+from aral.representations.weights import cache_folder
 from aral.types import ImageSet, LabelledSet
 
 SETTINGS_FILE = "settings.json"
@@ -92,7 +95,7 @@ def load_data(
         spec: names the data and the representation.
         root: the folder with data sets; see :func:`aral.data.data_root`.
         download: whether data and weights that are missing may be fetched.
-        progress: given the number of images whose features are there, and of all that are being read.
+        progress: given the number of images that are read, and of all that are being read.
 
     Raises:
         BadInput: the data, or the weights of the backbone, are missing or cannot be used.
@@ -104,7 +107,7 @@ def load_data(
         assert given.features_of is not None  # as all arrays have
         return projected(given, given.features_of, chosen.components)[0]
     if chosen.is_pixels:
-        return read_images(spec, root, download)
+        return read_images(spec, root, download, progress=progress)
     backbone = make_backbone(chosen, download).on(spec.device)
     with FeatureCache.of(backbone, precision=chosen.precision) as cache:
         reader = FeatureReader(backbone, cache, progress)
@@ -113,28 +116,40 @@ def load_data(
 
 
 def read_images(
-    spec: RunSpec, root: Path | None = None, download: bool = False, reader: Reader | None = None
+    spec: RunSpec,
+    root: Path | None = None,
+    download: bool = False,
+    reader: Reader | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DataSet:
     """The data set of a run, cut to its sizes, then with its pool changed as the settings ask.
 
-    Image files are pixels, or as the reader has them. Arrays of an ``.npz`` file are squares of ``spec.side`` pixels
+    Image files are pixels, or as the reader has them. Pixels that are too many for memory are kept in files below
+    ``aral/images`` in the user's cache folder. Arrays of an ``.npz`` file are squares of ``spec.side`` pixels
     without a reader, and as they are with one: it reads no arrays.
     """
-    return changed_pool(_images(spec, root, download, reader), spec.pool)
+    return changed_pool(_images(spec, root, download, reader, progress), spec.pool)
 
 
-def _images(spec: RunSpec, root: Path | None, download: bool, reader: Reader | None) -> DataSet:
+def _images(
+    spec: RunSpec,
+    root: Path | None,
+    download: bool,
+    reader: Reader | None,
+    progress: Callable[[int, int], None],
+) -> DataSet:
     limits = Limits(spec.pool_size, spec.test_size, _LIMITED)
+    files = reader or partial(read_files, side=spec.side, cache=cache_folder() / "images", progress=progress)
     if spec.data in NAMES:
-        return load(spec.data, root, download, spec.side, limits, reader)
+        return load(spec.data, root, download, spec.side, limits, files)
     path = Path(spec.data).expanduser()
     if is_own_file(spec.data):
         data = npz_dataset(path, spec.test_share).limited(spec.pool_size, spec.test_size, _LIMITED)
         return data if reader else resized(data, spec.side)
     if spec.labels is not None:
         labels = Path(spec.labels).expanduser()
-        return labelled_folder_dataset(path, labels, spec.side, spec.test_share, limits, reader)
-    return folder_dataset(path, spec.side, spec.test_share, Stream.root(0), limits=limits, reader=reader)
+        return labelled_folder_dataset(path, labels, spec.side, spec.test_share, limits, files)
+    return folder_dataset(path, spec.side, spec.test_share, Stream.root(0), limits=limits, reader=files)
 
 
 def run(
@@ -450,7 +465,7 @@ def write_settings(folder: Path, table: dict[str, Json]) -> None:
 def images_fingerprint(images: ImageSet) -> str:
     """A hash of all pixels of a set and its subsets, and of their shape."""
     digest = hashlib.sha256(str(tuple(images.pixels.shape)).encode())
-    digest.update(images.pixels.contiguous().numpy().tobytes())
+    digest.update(images.pixels.contiguous().numpy().reshape(-1).data)
     return digest.hexdigest()[:16]
 
 

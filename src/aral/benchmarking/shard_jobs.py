@@ -23,7 +23,7 @@ from aral.benchmarking.jobs import GridObserver, Job, Report, State, execute, lo
 from aral.benchmarking.remote import UnitResources
 from aral.data.shards import Shard
 from aral.errors import BadInput, RunFailed, Stopped
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 from aral.plural import counted
 from aral.representations import (
     Absent,

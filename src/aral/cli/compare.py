@@ -47,7 +47,7 @@ from aral.cli.options import (
     whole_path,
 )
 from aral.cli.printing import say
-from aral.cli.screen import FeatureLines
+from aral.cli.screen import ReadingLines
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.plural import counted
@@ -270,7 +270,7 @@ def _settled(
         root=data_root,
         download=download,
         recorded=recorded,
-        progress=FeatureLines(Console(stderr=True)),
+        progress=ReadingLines(Console(stderr=True)),
     )
     reason = settled.reason or spec.representation_chosen
     update = {"settings": settled.settings, "representation_chosen": reason}

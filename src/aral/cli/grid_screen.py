@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aral.benchmarking import GridObserver, Job, State
-from aral.cli.screen import FeatureLines
+from aral.cli.screen import ReadingLines
 from aral.plural import counted, rough_duration
 
 SHOWN_LINES = 30
@@ -62,7 +62,7 @@ class GridScreen(GridObserver):
         self._title = title
         self._jobs: dict[str, Job] = {}
         self._pace = Pace()
-        self._reading = FeatureLines(console)
+        self._reading = ReadingLines(console)
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> GridScreen:

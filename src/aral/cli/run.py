@@ -36,7 +36,7 @@ from aral.cli.options import (
     whole_path,
 )
 from aral.cli.printing import say
-from aral.cli.screen import FeatureLines, Screen
+from aral.cli.screen import ReadingLines, Screen
 from aral.cli.stopping import stopping_on_signals
 from aral.errors import BadInput
 from aral.loop import Observer, Observers
@@ -140,7 +140,7 @@ def run_command(
                 root=data_root,
                 download=download,
                 recorded=recorded,
-                progress=FeatureLines(Console(stderr=True)),
+                progress=ReadingLines(Console(stderr=True)),
             )
         spec, target = spec_and_folder(
             folder_of, data_name, chosen, settled.settings, representation_chosen=settled.reason, **sizes
@@ -215,7 +215,7 @@ def leading(data_root: Path | None) -> Iterator[Group | None]:
 
 def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
     """The data of a run; lines on the terminal while features are computed."""
-    return benchmarking.load_data(spec, data_root, download, FeatureLines(Console(stderr=True)))
+    return benchmarking.load_data(spec, data_root, download, ReadingLines(Console(stderr=True)))
 
 
 def run_and_report(

@@ -108,8 +108,8 @@ class Screen(Observer):
         self._console.print(f"{self._title}  {kind}: {message}", style="yellow", highlight=False)
 
 
-class FeatureLines:
-    """Prints how many features are there, every few seconds, when reading takes longer than that.
+class ReadingLines:
+    """Prints how many images have been read, every few seconds, when reading takes longer than that.
 
     Args:
         console: where to write.
@@ -132,6 +132,6 @@ class FeatureLines:
         self._printed = now
         seconds = (now - self._started) / max(1, done - self._first) * (total - done)
         self._console.print(
-            f"Features of {done} of {counted(total, 'image')}, {rough_duration(seconds)} left",
+            f"Read {done} of {counted(total, 'image')}, {rough_duration(seconds)} left",
             highlight=False,
         )

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
 from aral.data.class_names import class_names_of_folders
 from aral.data.contradictions import contradicting_files
-from aral.data.dataset import DataSet, Limits, kept_of
+from aral.data.dataset import DataSet, Limits, files_at, kept_of
 from aral.data.decode import Channels, decode_image
+from aral.data.decoded_files import all_same, chosen_rows
 from aral.data.folder import FolderImages, Reader, read_files, read_image_folder
 from aral.data.folder_layout import FolderLayout, Split, image_files, read_layout, split_of
 from aral.data.image_arrays import TEST_SHARE
@@ -146,10 +146,9 @@ def _own_split(listed: _Listed, reader: Reader, test_share: float, stream: Strea
     if not listed.in_classes:
         read_image_folder(path, 1)  # raises, naming the files, if none can be read
     (folder,), contradicting = _consistent(listed, [reader(path, listed.in_classes)])
-    rows = np.arange(len(folder.paths), dtype=np.int64)
     names = _class_names(listed, folder.paths)
-    read = _checked(_InClasses(listed, folder, rows, names, _left_out(listed), contradicting))
-    count = len(read.positions)
+    read = _checked(_InClasses(listed, folder, names, _left_out(listed), contradicting))
+    count = len(folder.paths)
     test_size = round(test_share * count)
     if not 0 < test_size < count:
         raise BadInput(
@@ -159,20 +158,19 @@ def _own_split(listed: _Listed, reader: Reader, test_share: float, stream: Strea
     order = np.argsort(stream.uniform(np.arange(count, dtype=np.int64)), kind="stable").astype(np.int64)
     pool, test = np.sort(order[test_size:]), np.sort(order[:test_size])
     classes = read.classes(read.class_names)
-    pixels = read.folder.images.pixels
-    if (pixels[read.positions] == pixels[read.positions[0]]).all():
+    if all_same(folder.images.pixels):
         raise BadInput(
             f"The {count} images of {path} are all the same.",
             "Give images that differ: nothing can be learned.",
         )
     data = DataSet(
         path.resolve().name,
-        ImageSet.of(pixels[read.positions[pool]]),
+        folder.chosen(pool),
         classes[pool],
-        LabelledSet(ImageSet.of(pixels[read.positions[test]]), classes[test], len(read.class_names)),
+        LabelledSet(folder.chosen(test), classes[test], len(read.class_names)),
         read.class_names,
         _note(read.left_out),
-        pool_files=tuple(read.folder.paths[read.positions[row]] for row in pool),
+        pool_files=files_at(folder.paths, pool),
     )
     return data, contradicting
 
@@ -190,20 +188,7 @@ def _consistent(listed: _Listed, reads: Sequence[FolderImages]) -> tuple[list[Fo
         first,
         listed.layout.class_of(first),
     )
-    kept = []
-    for read in reads:
-        rows = [row for row, name in enumerate(read.paths) if name not in names]
-        paths = tuple(read.paths[row] for row in rows)
-        kept.append(
-            replace(
-                read,
-                images=ImageSet.of(read.images.pixels[rows]),
-                paths=paths,
-                formats=tuple(read.formats[row] for row in rows),
-                first_frames=tuple(name for name in read.first_frames if name not in names),
-            )
-        )
-    return kept, len(names)
+    return [read.without(names) for read in reads], len(names)
 
 
 def _class_names(listed: _Listed, paths: Sequence[str]) -> tuple[str, ...]:
@@ -219,12 +204,11 @@ def _left_out(listed: _Listed, *splits: Split) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _InClasses:
-    """The images in class folders: their rows, all classes, and how many other files there are: outside of the
-    class folders, and in the folders of two classes."""
+    """The images in class folders, all classes, and how many other files there are: outside of the class folders, and
+    in the folders of two classes."""
 
     listed: _Listed
     folder: FolderImages
-    positions: Int64[np.ndarray, " n"]
     class_names: tuple[str, ...]
     outside: int
     contradicting: int
@@ -243,7 +227,7 @@ class _InClasses:
                 f"{', '.join(unknown)}.",
                 "Use the same class folders in both.",
             )
-        found = (self.listed.layout.class_of(self.folder.paths[row]) for row in self.positions)
+        found = map(self.listed.layout.class_of, self.folder.paths)
         return np.array([index[name] for name in found if name is not None], dtype=np.int64)
 
 
@@ -299,7 +283,7 @@ def _given_split(listed: _Listed, test_split: Split, reader: Reader, limits: Lim
     images, contradicting = _consistent(listed, [part.images for part in parts])
     outside = ((_left_out(listed, "train", test_split), contradicting), (0, 0))
     pool, test = (
-        _InClasses(listed, kept, np.arange(len(kept.paths)), part.class_names, *others)
+        _InClasses(listed, kept, part.class_names, *others)
         for kept, part, others in zip(images, parts, outside, strict=True)
     )
     names = _checked(pool).class_names
@@ -386,16 +370,19 @@ def _in_order(reads: Sequence[FolderImages]) -> FolderImages:
     paths = [name for read in reads for name in read.paths]
     formats = [name for read in reads for name in read.formats]
     order = sorted(range(len(paths)), key=paths.__getitem__)
-    pixels = reads[0].images.pixels if len(reads) == 1 else torch.cat([read.images.pixels for read in reads])
+    places = [read.place for read in reads if read.place is not None]
+    place = places[0] if places else None
+    pixels = chosen_rows([read.images.pixels for read in reads], np.array(order, dtype=np.int64), place)
     unreadable = tuple(bad for read in reads for bad in read.unreadable)
     return FolderImages(
-        ImageSet.of(pixels if order == list(range(len(order))) else pixels[order]),
+        ImageSet.of(pixels),
         tuple(paths[row] for row in order),
         tuple(formats[row] for row in order),
         tuple(sorted(name for read in reads for name in read.first_frames)),
         tuple(sorted(name for read in reads for name in read.scaled)),
         tuple(sorted(name for read in reads for name in read.profiles_ignored)),
         tuple(sorted(unreadable, key=lambda item: item.path)),
+        place,
     )
 
 

@@ -189,6 +189,8 @@ def _chosen(images: ImageSet, size: int | None, part: str, stream: Stream) -> In
 
 
 def _renumbered(images: ImageSet, positions: Int64[np.ndarray, " n"]) -> ImageSet:
+    if len(images) == len(images.pixels) == positions.size:  # all of them: no copy
+        return images
     return ImageSet.of(images.pixels[images.ids[positions]])
 
 

@@ -18,12 +18,36 @@ from aral.data.image_file import MAX_PIXELS, open_image, read_image_bytes
 from aral.data.pixel_values import Note
 from aral.data.unreadable import Refused, Unreadable
 
-__all__ = ["MAX_PIXELS", "Channels", "Decoded", "decode_all", "decode_image", "shows_colour", "square"]
+__all__ = [
+    "MAX_PIXELS",
+    "Channels",
+    "Decoded",
+    "FileFacts",
+    "decode_all",
+    "decode_image",
+    "shows_colour",
+    "square",
+]
 
-_FILES_AT_ONCE = 4096
+_FILES_AT_ONCE, _BYTES_AT_ONCE = 4096, 128 << 20
 
 
 Channels = Literal[1, 3]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is known of an image file that could be decoded.
+
+    Attributes:
+        format: what it really is, such as ``"PNG"``.
+        animated: it has more frames than the one that was read.
+        notes: what was done to its pixels.
+    """
+
+    format: str
+    animated: bool
+    notes: frozenset[Note]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +56,11 @@ class Decoded:
 
     Attributes:
         pixels: C×side×side, 0..255.
-        format: what the file really is, such as ``"PNG"``.
-        animated: it has more frames than the one that was read.
-        notes: what was done to its pixels.
+        facts: of its file.
     """
 
     pixels: UInt8[np.ndarray, "C H W"]
-    format: str
-    animated: bool
-    notes: frozenset[Note]
+    facts: FileFacts
 
 
 def decode_all(
@@ -65,8 +85,10 @@ def decode_all(
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         warnings.simplefilter("ignore")
-        for start in range(0, len(names), _FILES_AT_ONCE):
-            yield from threads.map(one, names[start : start + _FILES_AT_ONCE])
+        # Images that are decoded wait in memory until they are asked for.
+        at_once = max(1, min(_FILES_AT_ONCE, _BYTES_AT_ONCE // (channels * side * side)))
+        for start in range(0, len(names), at_once):
+            yield from threads.map(one, names[start : start + at_once])
 
 
 def decode_image(path: Path, side: int, channels: Channels = 3, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -83,7 +105,8 @@ def decode_image(path: Path, side: int, channels: Channels = 3, max_pixels: int 
         Refused: the file cannot be used, with the reason.
     """
     opened = open_image(read_image_bytes(path), max_pixels)
-    return Decoded(square(opened.image, side, channels), opened.format, opened.animated, opened.notes)
+    facts = FileFacts(opened.format, opened.animated, opened.notes)
+    return Decoded(square(opened.image, side, channels), facts)
 
 
 def square(image: Image.Image, side: int, channels: Channels) -> UInt8[np.ndarray, "C H W"]:

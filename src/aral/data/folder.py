@@ -1,16 +1,20 @@
-"""Read folders of image files as squares of one size."""
+"""Read folders of image files as squares of one size, into memory or into a file that is mapped into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 
+from aral.data import decoded_files
 from aral.data.dataset import check_memory
-from aral.data.decode import MAX_PIXELS, Channels, decode_all
+from aral.data.decode import MAX_PIXELS, Channels, Decoded, FileFacts, decode_all
+from aral.data.decoded_files import Facts, chosen_rows, keep_decoded
 from aral.data.file_kinds import SAVE_AS
 from aral.data.pixel_values import Note
 from aral.data.scan import scan
@@ -32,6 +36,7 @@ class FolderImages:
         scaled: paths of images with more than eight bits a channel, which were scaled to eight.
         profiles_ignored: paths of images whose colour profile cannot be used.
         unreadable: all other files, with reasons, in the order of the paths.
+        place: the folder with the file that the images are mapped from; None: they are in memory.
     """
 
     images: ImageSet
@@ -41,6 +46,28 @@ class FolderImages:
     scaled: tuple[str, ...]
     profiles_ignored: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+    place: Path | None = None
+
+    def chosen(self, rows: Int64[np.ndarray, " n"]) -> ImageSet:
+        """Some of the images, numbered anew, as :func:`aral.data.decoded_files.chosen_rows` copies them."""
+        return ImageSet.of(chosen_rows([self.images.pixels], rows, self.place))
+
+    def without(self, names: Set[str]) -> FolderImages:
+        """The same without these files."""
+        rows = [row for row, name in enumerate(self.paths) if name not in names]
+
+        def kept(paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in paths if name not in names)
+
+        return replace(
+            self,
+            images=self.chosen(np.array(rows, dtype=np.int64)),
+            paths=kept(self.paths),
+            formats=tuple(self.formats[row] for row in rows),
+            first_frames=kept(self.first_frames),
+            scaled=kept(self.scaled),
+            profiles_ignored=kept(self.profiles_ignored),
+        )
 
 
 Reader: TypeAlias = Callable[[Path, Sequence[str]], FolderImages]
@@ -85,6 +112,8 @@ def read_files(
     side: int,
     channels: Channels = 3,
     max_pixels: int = MAX_PIXELS,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FolderImages:
     """The named files of a folder, in this order; all of them may be unreadable.
 
@@ -92,37 +121,42 @@ def read_files(
         path: the folder.
         names: the files, relative to it with ``/``.
         side: and the others as for :func:`read_image_folder`.
+        channels: likewise.
+        max_pixels: likewise.
+        cache: where images that take :data:`aral.data.decoded_files.FROM_BYTES` and more are kept in a file, which is
+            mapped into memory, and decoded once; None: in memory, whatever their size.
+        progress: given the number of files that are done, and of all.
 
     Raises:
-        BadInput: the images exceed the memory.
+        BadInput: the images exceed the memory, or the cache cannot be made.
+        RunFailed: the cache cannot be written.
     """
-    check_memory(len(names) * channels * side * side, path)
-    pixels = torch.empty((len(names), channels, side, side), dtype=torch.uint8)
-    rows = pixels.numpy()
-    paths: list[str] = []
-    formats: list[str] = []
-    first_frames: list[str] = []
-    noted: dict[Note, list[str]] = {note: [] for note in Note}
-    unreadable: list[Unreadable] = []
-    for name, result in decode_all(path, names, side, channels, max_pixels):
-        if isinstance(result, Unreadable):
-            unreadable.append(result)
-            continue
-        rows[len(paths)] = result.pixels
-        paths.append(name)
-        formats.append(result.format)
-        if result.animated:
-            first_frames.append(name)
-        for note in result.notes:
-            noted[note].append(name)
+    needed = len(names) * channels * side * side
+    place: Path | None = None
+    facts: list[Facts]
+    if cache is not None and needed >= decoded_files.FROM_BYTES:
+        pixels, facts, place = keep_decoded(cache, path, names, side, channels, max_pixels, progress)
+    else:
+        check_memory(needed, path)
+        pixels = torch.empty((len(names), channels, side, side), dtype=torch.uint8)
+        facts, count = [], 0
+        for _, result in decode_all(path, names, side, channels, max_pixels):
+            if isinstance(result, Decoded):
+                pixels.numpy()[count] = result.pixels
+                count += 1
+            facts.append(result.facts if isinstance(result, Decoded) else result)
+            progress(len(facts), len(names))
+        pixels = pixels[:count]
+    read = [(name, each) for name, each in zip(names, facts, strict=True) if isinstance(each, FileFacts)]
     return FolderImages(
-        ImageSet.of(pixels[: len(paths)]),
-        tuple(paths),
-        tuple(formats),
-        tuple(first_frames),
-        tuple(noted[Note.SCALED]),
-        tuple(noted[Note.PROFILE_IGNORED]),
-        tuple(unreadable),
+        ImageSet.of(pixels),
+        tuple(name for name, _ in read),
+        tuple(each.format for _, each in read),
+        tuple(name for name, each in read if each.animated),
+        tuple(name for name, each in read if Note.SCALED in each.notes),
+        tuple(name for name, each in read if Note.PROFILE_IGNORED in each.notes),
+        tuple(each for each in facts if isinstance(each, Unreadable)),
+        place,
     )
 
 

@@ -18,6 +18,7 @@ from aral.data.arrays import Layout, images_from_array
 from aral.data.class_split import drawn_by_class, single_images
 from aral.data.dataset import DataSet, check_memory
 from aral.data.decode import Channels, square
+from aral.data.decoded_files import chosen_rows
 from aral.data.npz import JPEG_ARRAYS, arrays_of_npz, in_file, read_npz
 from aral.errors import BadInput
 from aral.plural import counted
@@ -119,7 +120,9 @@ class Drawn:
     note: str
 
 
-def split_off(images: ImageSet, classes: Int64[np.ndarray, " N"], share: float, path: Path) -> Drawn:
+def split_off(
+    images: ImageSet, classes: Int64[np.ndarray, " N"], share: float, path: Path, place: Path | None = None
+) -> Drawn:
     """Pool and test set of images that have none of their own: a share of each class, the same for every seed.
 
     Args:
@@ -127,6 +130,7 @@ def split_off(images: ImageSet, classes: Int64[np.ndarray, " N"], share: float, 
         classes: of each.
         share: of each class, for the test set.
         path: of their file, for the message.
+        place: as for :func:`aral.data.decoded_files.chosen_rows`.
 
     Raises:
         BadInput: every class has a single image.
@@ -140,9 +144,11 @@ def split_off(images: ImageSet, classes: Int64[np.ndarray, " N"], share: float, 
     note = f"test set: {share:.0%} of the images of each class"
     if singles := single_images(classes):
         note += f", without {counted(singles, 'class', 'classes')} of a single image"
-    rows = torch.from_numpy(in_test)
-    pool, test = ImageSet.of(images.pixels[~rows]), ImageSet.of(images.pixels[rows])
     positions = np.flatnonzero(~in_test).astype(np.int64)
+    pool, test = (
+        ImageSet.of(chosen_rows([images.pixels], rows, place))
+        for rows in (positions, np.flatnonzero(in_test))
+    )
     return Drawn(pool, classes[~in_test], positions, test, classes[in_test], note)
 
 

@@ -294,7 +294,7 @@ def _split(
 
     def part(chosen: list[int]) -> tuple[ImageSet, Int64[np.ndarray, " n"]]:
         classes = np.array([number[label[row]] for row in chosen], dtype=np.int64)
-        return ImageSet.of(read.images.pixels[chosen]), classes
+        return read.chosen(np.array(chosen, dtype=np.int64)), classes
 
     pool, classes = part(pool_rows)
     files = tuple(read.paths[row] for row in pool_rows)
@@ -306,7 +306,7 @@ def _split(
         test, test_classes = part(test_rows)
         note = f"test set: split {held}" if held == "validation" else ""
     else:
-        drawn = split_off(pool, classes, test_share or TEST_SHARE, labels)
+        drawn = split_off(pool, classes, test_share or TEST_SHARE, labels, read.place)
         pool, classes, test, test_classes = drawn.pool, drawn.pool_classes, drawn.test, drawn.test_classes
         files, note = files_at(files, drawn.pool_positions), drawn.note
     return DataSet(

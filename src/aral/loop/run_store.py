@@ -16,9 +16,9 @@ import numpy as np
 
 from aral.durable import Json
 from aral.errors import BadInput
+from aral.lock import FolderLock
 from aral.loop.database import Database, Migration, Schema, utc_now
 from aral.loop.label_log import LabelLog
-from aral.loop.lock import FolderLock
 from aral.plural import counted
 from aral.types import Selection
 

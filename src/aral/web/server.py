@@ -21,7 +21,7 @@ from aral.annotation import Project
 from aral.annotation.backups import SERVER_LOCK
 from aral.durable import write_file
 from aral.errors import BadInput, RunFailed
-from aral.loop.lock import FolderLock
+from aral.lock import FolderLock
 from aral.web.app import make_app
 from aral.web.connections import LimitedServer, Limits, limited_server
 from aral.web.security import CHALLENGE_PATH, LOOPBACK, Security, is_nonce, new_nonce, response, stored_secret
