@@ -42,7 +42,6 @@ from tests.benchmarking.conftest import fake, starts
 
 FAKE = "tests.benchmarking.fake_work:work"
 UNIT = UnitResources(threads=1, bytes=200 << 20, gpus=0)
-TOKEN = "ab" * 32
 SUBMITIT = EngineSettings("slurm", slurm=("cluster=local",))
 SLURM = EngineSettings("slurm", slurm=("partition=short", "time=7", "mem=3G", "reservation=ours"))
 GRID = GridSpec(
@@ -149,10 +148,10 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(ray_token: str) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        patch.setenv("RAY_AUTH_TOKEN", ray_token)
         patch.delenv("RAY_ADDRESS", raising=False)
         started = Cluster()
         try:

@@ -21,6 +21,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import metadata
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -167,12 +168,21 @@ class RayTasks:
         self._closing.close()
 
 
+@cache
+def _own_token() -> str:
+    """The token of this process's clusters. It is in no file.
+
+    Ray reads the token once in a process, so a second cluster has the same, also where the environment was restored in
+    between.
+    """
+    return secrets.token_hex(32)
+
+
 @contextlib.contextmanager
 def _own_cluster(unit: UnitResources) -> Iterator[dict[str, Any]]:
     """Options of a cluster of this machine; its files are removed at the end."""
     os.environ["RAY_AUTH_MODE"] = "token"
-    # Ray reads the token once in a process, so a second cluster keeps it. It is in no file.
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_AUTH_TOKEN", _own_token())
     with TemporaryDirectory(prefix="aral-ray-", ignore_cleanup_errors=True) as folder:
         yield {
             "num_cpus": max(processors(), unit.threads),
