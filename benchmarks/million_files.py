@@ -17,10 +17,12 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -80,6 +82,15 @@ def import_files(photos: Path, budget: int) -> dict[str, object]:
         return {"images": project.images.count(), "unreadable": len(project.images.unreadable())}
 
 
+def features_kept(project_folder: Path) -> int:
+    """How many images have features already: of a part that was stopped before."""
+    found = 0
+    for path in (project_folder / "features").glob("*/index.sqlite"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as index:
+            found += index.execute("SELECT count(*) FROM features").fetchone()[0]
+    return found
+
+
 def train(photos: Path, budget: int) -> dict[str, object]:
     """Answer what is asked, as soon as it is asked, and train after it, until the budget is spent."""
     from aral.annotation import Project, Trainer, TrainingOptions
@@ -89,6 +100,7 @@ def train(photos: Path, budget: int) -> dict[str, object]:
     names = class_names(photos)
     representation = "gradients" if names[0] == "0" else EMBEDDED
     with Project.open(photos) as project:
+        kept = features_kept(project.folder)
         trainer = Trainer(project, TrainingOptions(representation=representation, threads=1))
         begun, first_model, answered = time.monotonic(), None, 0
         for _ in count():
@@ -112,6 +124,7 @@ def train(photos: Path, budget: int) -> dict[str, object]:
         assert newest is not None
         return {
             "answers": answered,
+            "features kept from before": kept,
             "models": newest.number,
             "first model, seconds": None if first_model is None else round(first_model, 1),
             "accuracy": None if newest.estimate is None else newest.estimate.accuracy,

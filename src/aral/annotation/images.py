@@ -159,6 +159,10 @@ class Images:
         )
         return [ProjectImage(number, os.fsdecode(name), *rest) for number, name, *rest in rows]
 
+    def any(self) -> bool:
+        """Whether an image can be labelled; fast however many there are."""
+        return bool(self._database.row(f"SELECT EXISTS (SELECT 1 FROM images WHERE {_LABELABLE})")[0])
+
     def count(self) -> int:
         """How many images can be labelled: ready, exact copies counted once."""
         return int(self._database.row(f"SELECT count(*) FROM images WHERE {_LABELABLE}")[0])
@@ -175,7 +179,7 @@ class Images:
         return np.array([image_id for (image_id,) in rows], dtype=np.int64)
 
     def labelable_state(self) -> tuple[int, int]:
-        """Two numbers that change when other images can be labelled; cheap."""
+        """Two numbers that change when other images can be labelled; they take a pass over these images."""
         count, total = self._database.row(
             f"SELECT count(*), coalesce(sum(id), 0) FROM images WHERE {_LABELABLE}"
         )
@@ -185,12 +189,18 @@ class Images:
         """How many files were found and not read yet: not 0 while an import is under way or was stopped."""
         return int(self._database.row("SELECT count(*) FROM images WHERE status = 'pending'")[0])
 
-    def by_urgency(self) -> list[tuple[int, str, str]]:
+    def by_urgency(self, urgent_only: bool = False) -> list[tuple[int, str, str]]:
         """Id, name and SHA-256 of the images that can be labelled: those with an answer first, then those that are
         leased, then the estimate set, then the others at random.
+
+        Args:
+            urgent_only: without the others, which is fast however many there are.
         """
+        urgent = """AND id IN (SELECT image_id FROM standing UNION SELECT image_id FROM leases
+                UNION SELECT id FROM images WHERE estimate = 1)"""
         rows = self._database.rows(
-            f"""SELECT id, name, sha256 FROM images i WHERE {_LABELABLE} ORDER BY verdicts > 0 DESC,
+            f"""SELECT id, name, sha256 FROM images i WHERE {_LABELABLE} {urgent if urgent_only else ""}
+                ORDER BY verdicts > 0 DESC,
                 EXISTS (SELECT 1 FROM leases l WHERE l.image_id = i.id) DESC, estimate DESC, shuffle"""
         )
         return [(image_id, os.fsdecode(name), sha256) for image_id, name, sha256 in rows]

@@ -23,7 +23,10 @@ FOLDER = "features"
 """In the project's folder; holds the caches of all backbones that were ever used there."""
 
 FIRST_PART, LARGEST_PART = 64, 1024
-"""Images that are read before the next ones are chosen anew by urgency: few at first, so that training can begin."""
+"""Images that are read before the urgent ones are looked up again: few at first, so that training can begin."""
+
+REST_FACTOR = 20
+"""Looking up all images may take this part of the time; meanwhile images that are not urgent are not missed."""
 
 POLL_SECONDS = 0.3
 
@@ -60,6 +63,11 @@ class ProjectFeatures:
         self._started = time.monotonic()
         self._read = 0
         self._wanted = 0
+        self._changes = -1
+        self._state: tuple[int, int] = (0, 0)
+        self._planned: dict[int, tuple[int, str, str]] = {}
+        self._planned_for: tuple[int, int] | None = None
+        self._plan_from = 0.0
         self._looked_at: object = None
         self._thread = threading.Thread(target=self._run, name="aral-features", daemon=True)
 
@@ -107,7 +115,7 @@ class ProjectFeatures:
     @property
     def is_complete(self) -> bool:
         """Whether all images that can be read now were read."""
-        return self._wanted == 0 and self._looked_at == self._project.images.labelable_state()
+        return self._wanted == 0 and self._looked_at == self._labelable()
 
     @property
     def refused(self) -> int:
@@ -128,11 +136,10 @@ class ProjectFeatures:
         part = FIRST_PART
         try:
             while not self._ending.is_set():
-                state = self._project.images.labelable_state()
-                wanted = self._missing()
-                self._wanted, self._looked_at = len(wanted), state
+                state = self._labelable()
+                wanted = self._next(part, state)
                 if wanted:
-                    self._extract(wanted[:part])
+                    self._extract(wanted)
                     part = min(LARGEST_PART, 2 * part)
                 else:
                     self._wait(state)
@@ -143,12 +150,46 @@ class ProjectFeatures:
             self._error.__cause__ = error
 
     def _wait(self, state: object) -> None:
-        while not self._ending.wait(POLL_SECONDS) and self._project.images.labelable_state() == state:
+        while not self._ending.wait(POLL_SECONDS) and self._labelable() == state:
             pass
 
-    def _missing(self) -> list[tuple[int, str, str]]:
-        """Id, name and digest of the images without features, the most urgent first."""
-        found = self._project.images.by_urgency()
+    def _labelable(self) -> tuple[int, int]:
+        """Two numbers that change when other images can be labelled; looked up once for a state of the project."""
+        changes = self._project.changes()
+        with self._lock:
+            if changes == self._changes:
+                return self._state
+        state = self._project.images.labelable_state()
+        with self._lock:
+            self._changes, self._state = changes, state
+        return state
+
+    def _next(self, count: int, state: tuple[int, int]) -> list[tuple[int, str, str]]:
+        """Id, name and digest of images without features, the most urgent first; none once there are features of all.
+
+        All images are looked up when others can be labelled, but not so often that reading waits for it.
+        """
+        if self._planned_for != state and (not self._planned or time.monotonic() >= self._plan_from):
+            started = time.monotonic()
+            missing = self._missing(self._project.images.by_urgency())
+            self._planned = {each[0]: each for each in missing}
+            self._planned_for = state
+            now = time.monotonic()
+            self._plan_from = now + REST_FACTOR * (now - started)
+        self._wanted = len(self._planned)
+        if not self._planned:
+            self._looked_at = state
+            return []
+        chosen = {
+            each[0]: each for each in self._missing(self._project.images.by_urgency(urgent_only=True))[:count]
+        }
+        for each in self._planned.values():
+            if len(chosen) >= count:
+                break
+            chosen.setdefault(each[0], each)
+        return list(chosen.values())
+
+    def _missing(self, found: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
         with self._lock:
             return [each for each in found if each[0] not in self._rows and each[0] not in self._refused]
 
@@ -176,6 +217,9 @@ class ProjectFeatures:
         with self._lock:
             self._rows |= new
             self._read += len(new)
-            self._wanted -= len(new)
             if found.complete:
                 self._refused |= set(ids) - new.keys()
+        for image in ids:
+            if image in self._rows or image in self._refused:
+                self._planned.pop(image, None)
+        self._wanted = len(self._planned)

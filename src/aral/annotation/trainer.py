@@ -185,7 +185,7 @@ class Trainer:
             return False
 
     def _turn(self) -> bool:
-        if not self._project.images.count():
+        if not self._project.images.any():
             self._reporter.report("idle", "Waiting for images.")
             return False
         identity = identity_of(self._project, self._options)

@@ -458,10 +458,8 @@ class _Work:
 
     def commit(self) -> None:
         """Append what was computed to the cache, and note where it is."""
-        self.cache.append(self.pending)
-        keys = [each.key for each in self.pending]
-        found = self.cache.find(keys)
-        for key in keys:
+        found = self.cache.append(self.pending)
+        for key in [each.key for each in self.pending]:
             for position in self.computed.pop(key):
                 self.result.cached[position, key[1]] = found[key]
         self.pending = []

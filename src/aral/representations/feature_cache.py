@@ -200,17 +200,20 @@ class FeatureCache:
             del table  # a map with views of it cannot be closed
         return found
 
-    def append(self, new: Sequence[NewFeatures]) -> None:
+    def append(self, new: Sequence[NewFeatures]) -> dict[Key, Cached]:
         """Write features; when this returns they survive a kill, and other processes see them.
 
         What another process has appended meanwhile stays as it is.
+
+        Returns:
+            where the features of each key are.
 
         Raises:
             BadInput: numbers are not finite, or too large for the precision of the cache.
             RunFailed: the disk is full or refuses.
         """
         if not new:
-            return
+            return {}
         values = np.stack([each.values for each in new])
         with np.errstate(over="ignore"):
             stored = values.astype(self._dtype)
@@ -226,6 +229,7 @@ class FeatureCache:
             )
             fresh = {each.key: row for row, each in enumerate(new) if each.key not in known}
             rows = list(fresh.values())
+            places = {key: start + place for place, key in enumerate(fresh)}
             self._write(stored[rows].tobytes(), start * self._row_bytes)
             self._index.executemany(
                 "INSERT INTO features VALUES (?, ?, ?, ?, ?, ?)",
@@ -234,6 +238,10 @@ class FeatureCache:
                     for place, each in enumerate(new[row] for row in rows)
                 ],
             )
+        return known | {
+            key: Cached(places[key], new[row].format, new[row].animated, new[row].notes)
+            for key, row in fresh.items()
+        }
 
     def _write(self, content: bytes, offset: int) -> None:
         view = memoryview(content)
