@@ -172,9 +172,11 @@ class FeatureCache:
             for start in range(0, len(keys), _KEYS_AT_ONCE):
                 part = keys[start : start + _KEYS_AT_ONCE]
                 values = [value for key in part for value in key]
+                # A join in this order: SQLite answers (image, view) IN (VALUES …) by reading the whole table.
                 rows = self._index.execute(
-                    f"""SELECT image, view, position, format, animated, notes FROM features
-                        WHERE (image, view) IN (VALUES {", ".join(["(?, ?)"] * len(part))})""",
+                    f"""WITH wanted (image, view) AS (VALUES {", ".join(["(?, ?)"] * len(part))})
+                        SELECT f.image, f.view, position, format, animated, notes
+                        FROM wanted w CROSS JOIN features f ON f.image = w.image AND f.view = w.view""",
                     values,
                 )
                 found |= {
