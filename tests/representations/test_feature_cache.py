@@ -43,6 +43,38 @@ def read(cache: FeatureCache, numbers: Sequence[int]) -> list[float]:
     return [float(value) for value in cache.rows(rows).mean(axis=1)]
 
 
+def test_a_look_up_reads_the_index_and_not_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the time to look up all images would grow with the square of their number."""
+    connect, seen = sqlite3.connect, []
+
+    def traced(*arguments: object, **options: object) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)  # type: ignore[call-overload]
+        connection.set_trace_callback(seen.append)
+        return connection  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    with FeatureCache.of(tiny_backbone(), tmp_path) as cache:
+        cache.append(made(range(1000)))
+        cache.find([key(number) for number in range(900, 1100)])
+        (statement,) = [each for each in seen[-1:] if f"{1099:064x}" in each]
+        monkeypatch.undo()
+        with sqlite3.connect(cache.folder / INDEX) as index:
+            plan = [row[3] for row in index.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert any("PRIMARY KEY (image=? AND view=?)" in step for step in plan), plan
+        assert not any(step.startswith(("SCAN f ", "SCAN features")) or step == "SCAN f" for step in plan), (
+            plan
+        )
+
+
+def test_an_append_says_where_the_features_are(tmp_path: Path) -> None:
+    with FeatureCache.of(tiny_backbone(), tmp_path) as cache:
+        first = cache.append(made([5, 3]))
+        second = cache.append(made([3, 7]))
+        assert first == cache.find([key(5), key(3)]) and second == cache.find([key(3), key(7)])
+        assert [second[key(number)].row for number in (3, 7)] == [1, 2]
+        assert cache.append([]) == {}
+
+
 def test_what_is_appended_is_found_again(tmp_path: Path) -> None:
     with FeatureCache.of(tiny_backbone(), tmp_path) as cache:
         assert (

@@ -97,6 +97,53 @@ def test_answered_images_come_first_then_leased_ones_then_the_estimate_set(proje
     assert len(order) == 12
 
 
+def test_urgent_images_are_the_beginning_of_all_images(project: Project) -> None:
+    project.queue.next_cards("Ann", 2)
+    answered = int(project.images.labelable_ids()[-1])
+    project.annotations.append(answer_event(answered, 0))
+    everything, urgent = project.images.by_urgency(), project.images.by_urgency(urgent_only=True)
+    assert urgent == everything[: len(urgent)]
+    in_set = set(project.estimate.image_ids().tolist())
+    assert {answered} | in_set <= {image for image, _, _ in urgent} and len(urgent) < len(everything)
+
+
+def test_an_urgent_image_is_read_next_without_looking_up_all_others(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project_features, "FIRST_PART", 2)
+    monkeypatch.setattr(project_features, "LARGEST_PART", 2)
+    extract, read, looked_up = project_features.extract_features, [], []
+    listed = type(project.images).by_urgency
+
+    def counted(images: object, urgent_only: bool = False) -> list[tuple[int, str, str]]:
+        looked_up.append(urgent_only)
+        return listed(images, urgent_only)  # type: ignore[arg-type]
+
+    last = [image for image, _, _ in project.images.by_urgency()][-1]
+
+    def extracted(images: object, *arguments: object, **more: object) -> object:
+        read.append([Path(name).name for name in images.names])  # type: ignore[attr-defined]
+        if len(read) == 2:
+            project.annotations.append(answer_event(last, 0))
+        return extract(images, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(project.images), "by_urgency", counted)
+    monkeypatch.setattr(project_features, "extract_features", extracted)
+    features = read_all(project, tiny_backbone())
+    features.close()
+    assert read[2][0] == project.images.get(last).name
+    assert sorted(name for part in read for name in part) == [f"{number:02d}.png" for number in range(12)]
+    assert looked_up.count(False) == 1
+
+
+def test_images_that_come_while_others_are_read_are_read_too(project: Project, photos: Path) -> None:
+    features = read_all(project, tiny_backbone())
+    save_noise(photos / "99.png", 99)
+    project.images.sync()
+    wait_for(lambda: features.count() == 13 and features.is_complete)
+    features.close()
+
+
 def test_what_was_read_before_a_kill_is_kept(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project_features, "FIRST_PART", 4)
     monkeypatch.setattr(project_features, "LARGEST_PART", 4)
