@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,20 +20,7 @@ from aral.errors import BadInput
 from aral.loop import Store
 from aral.loop.database import Database
 from aral.loop.run_store import SCHEMA
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Run ``work`` in a forked process and give its number; the process ends with 0, or with 1 on error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads; the child starts none
-        child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return child
+from tests.forks import forked
 
 
 def holder(folder: Path, then: Callable[[Store], None]) -> int:

@@ -9,9 +9,7 @@ import shutil
 import signal
 import struct
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,19 +19,7 @@ import pytest
 from aral.annotation import AnswerEvent, ModelRecord, Project
 from aral.testing import answer_event, project_rows
 from tests.annotation.conftest import change_settings
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Run ``work`` in a process of its own and give its number."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads
-        child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(1)
-    return child
+from tests.forks import forked
 
 
 def end(child: int) -> None:

@@ -35,7 +35,8 @@ from aral.testing import (
 )
 from aral.testing.postgres import STRICT_PASSWORD, STRICT_USER
 from tests.annotation.conftest import label_map, predict, save_pictures
-from tests.annotation.test_concurrency import assert_views_agree, end, forked
+from tests.annotation.test_concurrency import assert_views_agree, end
+from tests.forks import forked
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from aral.errors import BadInput, RunFailed
 from aral.lock import FolderLock
 from aral.testing import answer_event, noise_image
 from tests.annotation.conftest import MakeProject, label_map, save_pictures
+from tests.forks import forked
 
-from .test_concurrency import end, forked
+from .test_concurrency import end
 
 NAMES = (
     b"\xf0\x9f\x90\x88 cat.png",

@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from torch import Tensor
 from aral.durable import write_sealed
 from aral.errors import RunFailed
 from aral.learners.checkpoints import DamagedCheckpoint, load, newest_valid, prune, save
+from tests.forks import status_of
 
 FILES = ("tensors.safetensors", "document.json", "MANIFEST.json")
 
@@ -169,20 +169,6 @@ STEPS = (
 )
 
 
-def forked(work: Callable[[], object]) -> int:
-    """Wait status of a forked process that ran ``work``; 1 in its high byte says that it raised."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads; the child starts none
-        child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-
 def at_every_step(act: Callable[[int], object]) -> None:
     """In this (forked) process, call ``act`` with the number of each step, before it is taken."""
     count = 0
@@ -209,7 +195,7 @@ def steps_of(work: Callable[[], object]) -> int:
         at_every_step(lambda number: os.write(write_end, b"."))
         work()
 
-    assert forked(counted) == 0
+    assert status_of(counted) == 0
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:
         return len(pipe.read())
@@ -252,7 +238,7 @@ def test_a_kill_at_every_step_leaves_the_old_or_the_new_checkpoint(tmp_path: Pat
             at_every_step(lambda now: os.kill(os.getpid(), signal.SIGKILL) if now == number else None)
             save_new(parent)
 
-        assert os.WIFSIGNALED(forked(killed))
+        assert os.WIFSIGNALED(status_of(killed))
         seen.append(outcome(parent))
         assert seen[-1] in ({"old", "new"} if state == "valid" else {"nothing", "new"})
         before = seen[-1]
@@ -288,7 +274,7 @@ def test_a_failure_at_every_step_is_told_and_leaves_no_half(tmp_path: Path, stat
                 assert os.strerror(code) in error.problem
                 os._exit(7)
 
-        status = forked(failing)
+        status = status_of(failing)
         assert os.waitstatus_to_exitcode(status) in (0, 7), "any other error is a bug"
         if status == 0:
             assert outcome(parent) == "new", "a save that does not complain has saved"
@@ -316,7 +302,7 @@ def test_a_file_cut_in_the_middle_of_writing_is_never_at_the_final_name(
             assert os.strerror(errno.EFBIG) in error.problem
             os._exit(7)
 
-    status = forked(cut)
+    status = status_of(cut)
     assert os.WIFSIGNALED(status) if killed else os.waitstatus_to_exitcode(status) == 7
     assert outcome(tmp_path) == "old"
     assert killed or names(tmp_path) == {"a"}
@@ -538,7 +524,7 @@ def test_a_kill_while_pruning_leaves_whole_checkpoints(tmp_path: Path) -> None:
             at_every_step(lambda now: os.kill(os.getpid(), signal.SIGKILL) if now == number else None)
             prune(parent, {"2"})
 
-        assert os.WIFSIGNALED(forked(killed))
+        assert os.WIFSIGNALED(status_of(killed))
         for name in names(parent):
             assert ".tmp-" in name or same(load(parent / name).tensors, weights(int(name)))
         prune(parent, {"2"})

@@ -26,7 +26,7 @@ FIRST_PART, LARGEST_PART = 64, 1024
 """Images that are read before the urgent ones are looked up again: few at first, so that training can begin."""
 
 REST_FACTOR = 20
-"""Looking up all images may take this part of the time; meanwhile images that are not urgent are not missed."""
+"""All images are looked up again after so many times the seconds that it took: new ones that are not urgent wait."""
 
 POLL_SECONDS = 0.3
 

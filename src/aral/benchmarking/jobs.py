@@ -109,7 +109,7 @@ class GridObserver:
     """Receives every change of a job; the methods here do nothing. Override those that are to show something."""
 
     def reading(self, done: int, total: int) -> None:
-        """Images whose features are there, and all that are being read, before the jobs are planned."""
+        """Images that are read, and all that are being read, before the jobs are planned."""
 
     def engine(self, description: str) -> None:
         """The engine and what each unit takes, before the first starts; not for workers of this machine."""

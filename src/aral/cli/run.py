@@ -214,7 +214,7 @@ def leading(data_root: Path | None) -> Iterator[Group | None]:
 
 
 def load_data(spec: benchmarking.RunSpec, data_root: Path | None, download: bool = False) -> data.DataSet:
-    """The data of a run; lines on the terminal while features are computed."""
+    """The data of a run; lines on the terminal while images are read."""
     return benchmarking.load_data(spec, data_root, download, ReadingLines(Console(stderr=True)))
 
 

@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from aral.annotation import AnswerEvent, Project, export, import_labels, predict
 from aral.annotation.classifier import newest_classifier
 from aral.annotation.formats import write_exported
 from aral.errors import BadInput, RunFailed
+from tests.forks import status_of
 
 ADDRESSES = (
     "http://169.254.169.254/latest/meta-data/",
@@ -35,21 +35,6 @@ ADDRESSES = (
     "/etc/passwd",
     "/data/local-files/?d=../../../etc/passwd",
 )
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Exit code of a forked process that ran ``work``; 1 when that raised."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads; the child starts none
-        child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def in_formats(folder: Path) -> list[Path]:
@@ -94,8 +79,13 @@ def test_addresses_in_labels_are_never_fetched(project: Project, tmp_path: Path)
                     import_labels(again, source)
             assert again.labels.all() == []
 
-    assert forked(run_imports) == 0
-    assert forked(lambda: (sys.addaudithook(watch), Path("/etc/passwd").read_text())) == 3, "the watch works"
+    assert status_of(run_imports) == 0
+    assert (
+        os.waitstatus_to_exitcode(
+            status_of(lambda: (sys.addaudithook(watch), Path("/etc/passwd").read_text()))
+        )
+        == 3
+    ), "the watch works"
 
 
 _CELLS = st.sampled_from(
@@ -143,7 +133,7 @@ def test_any_label_file_is_imported_or_refused(project: Project, kind: str, cont
 
 
 def limited(work: Callable[[Project], object], project: Project, bytes_free: int) -> int:
-    """As :func:`forked`, with a limit on the size of files: 7 after a RunFailed."""
+    """Exit code of a forked process with a limit on the size of files: 7 after a RunFailed."""
 
     def run() -> None:
         with Project.open(project.folder) as opened:
@@ -155,7 +145,7 @@ def limited(work: Callable[[Project], object], project: Project, bytes_free: int
                 assert "bytes" in failed.problem
                 os._exit(7)
 
-    return forked(run)
+    return os.waitstatus_to_exitcode(status_of(run))
 
 
 def test_an_export_that_does_not_fit_leaves_the_earlier_files_whole(trained: Project, tmp_path: Path) -> None:
