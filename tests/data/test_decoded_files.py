@@ -244,3 +244,19 @@ def test_whether_all_images_are_the_same(different: int | None, expected: bool) 
     if different is not None:
         pixels[different, 2, SIDE - 1, SIDE - 1] = 8
     assert all_same(pixels) is expected
+
+
+def test_images_without_some_files_keep_what_is_known_of_the_others(tmp_path: Path, kept: Read) -> None:
+    names = photos(tmp_path / "photos", 4)
+    read = kept(tmp_path / "photos", names)
+    left = read.without({names[1], "dogs/00.png"})
+    assert left.paths == tuple(name for name in read.paths if name not in (names[1], "dogs/00.png"))
+    known, rows = (
+        dict(zip(read.paths, read.formats, strict=True)),
+        [read.paths.index(name) for name in left.paths],
+    )
+    assert set(known.values()) == {"PNG", "GIF"}
+    assert left.formats == tuple(known[name] for name in left.paths)
+    assert torch.equal(left.images.pixels, read.images.pixels[rows])
+    assert read.without({"dogs/03 moving.gif"}).first_frames == () and left.first_frames == read.first_frames
+    assert left.unreadable == read.unreadable
