@@ -36,6 +36,11 @@ MOST_PICTURED_CLASSES = 12
 LEAST_PICTURE_SIDE = 48
 
 
+def is_outdated(labels: int, quick_labels: int) -> bool:
+    """Whether a slower learner's model of so many labels gives way to a quick one's."""
+    return quick_labels > OUTDATED * labels
+
+
 def add_model(run: TrainingRun) -> None:
     """Add the model of the last trained round to the project; may be repeated after a kill.
 
@@ -52,7 +57,7 @@ def add_model(run: TrainingRun) -> None:
         session.evaluate(labelled)
     trained = run.trained_labels()
     standing = run.refined_model()
-    if standing is not None and len(trained) <= OUTDATED * standing.trained_on:
+    if standing is not None and not is_outdated(standing.trained_on, len(trained)):
         run.record_model(standing.number)
         return
     run.record_model(publish(run, _trained(run)))

@@ -19,6 +19,7 @@ from aral.annotation.trained_models import (
     Trained,
     add_model,
     add_quick,
+    is_outdated,
     publish,
     refined_folder,
     update_estimate,
@@ -110,7 +111,12 @@ class RefinementWork:
         return None
 
     def publish(self, run: TrainingRun, result: Refined) -> str:
-        """Make the better learner's model the project's newest; the result in words."""
+        """Make the better learner's model the project's newest; the result in words.
+
+        Empty where a quick model of many more labels has come meanwhile: it stays, and the learners are compared anew.
+        """
+        if is_outdated(len(self.labels), len(run.trained_labels())):
+            return ""
         slow = self.refinement.slow
         reason = result.comparison.sentence(self.refinement.quick.title, slow.title)
         if result.learner is not None:

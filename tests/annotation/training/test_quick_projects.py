@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +158,38 @@ def test_a_quick_model_replaces_a_slower_one_of_much_fewer_labels(
     newest = project.models.newest()
     assert newest is not None and (newest.method, newest.trained_on) == ("linear", 16)
     assert 16 > trained_models.OUTDATED * 10
+
+
+@pytest.mark.parametrize(("more", "newest_of"), [(2, ("pseudo-label", 10)), (6, ("linear", 16))])
+def test_a_slower_model_that_is_late_does_not_replace_a_quick_one_of_much_more_labels(
+    make_project: MakeProject,
+    decide: Decide,
+    monkeypatch: pytest.MonkeyPatch,
+    more: int,
+    newest_of: tuple[str, int],
+) -> None:
+    decide(True)
+    work, begun = Refinement.work, []
+    project = make_project()
+
+    def answered_meanwhile(self: Refinement, *given: object) -> Iterator[float]:
+        begun.append(project.labels.counts().for_training)
+        answer(project, more)
+        yield 0.0
+        time.sleep(0.02)  # until the trainer looks for answers again
+        yield 0.0
+        monkeypatch.setattr(Refinement, "can_compare", lambda self, classes: False)
+        return (yield from work(self, *given))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Refinement, "work", answered_meanwhile)
+    worker = Trainer(project, OPTIONS)
+    settle(worker, project)
+    answer(project, 10)
+    settle(worker, project)
+    worker.close()
+    assert begun == [10] and project.labels.counts().for_training == 10 + more
+    newest = project.models.newest()
+    assert newest is not None and (newest.method, newest.trained_on) == newest_of
 
 
 def test_answers_that_come_while_it_compares_are_learned_from_first(
