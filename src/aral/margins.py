@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from jaxtyping import Float
 from torch import Tensor, maximum
 
@@ -10,6 +12,13 @@ CONFIDENT_MARGIN = 0.2
 
 MIN_CONFIDENT_SHARE = 0.25
 """The smallest share of the pool with a confident propagated label from which the neighbour graph is used."""
+
+
+def two_highest(values: Float[Tensor, "N K"]) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
+    """The highest and the second highest value of each row, which are equal where two columns are."""
+    # Twice the maximum takes half the time of PyTorch's topk.
+    first, place = values.max(dim=1)
+    return first, values.scatter(1, place[:, None], -inf).amax(dim=1)
 
 
 def margin_of(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
@@ -22,5 +31,5 @@ def margin_of(class_probs: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
     Args:
         class_probs: at least two columns; each row has a sum of at most 1.
     """
-    first, second = class_probs.topk(2, dim=1).values.unbind(dim=1)
+    first, second = two_highest(class_probs)
     return first - maximum(second, 1 - class_probs.sum(dim=1))

@@ -148,8 +148,8 @@ class Acquisition(Protocol):
         ...
 
 
-BLOCK = 1 << 22
-"""Numbers of an output that are converted to float64 at a time (32 MB)."""
+BLOCK = 1 << 18
+"""Numbers of an output that are converted to float64 at a time: 2 MB, which stay in the processor's cache."""
 
 Scores = Float[np.ndarray, " N"]
 Describe = Callable[[float], str]

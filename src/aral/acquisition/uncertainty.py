@@ -19,17 +19,21 @@ in :mod:`aral.acquisition.committee` and :mod:`aral.acquisition.bald`.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from aral.acquisition.interface import Need, PoolView, Scores, TopScores, scores_by_block
-from aral.margins import CONFIDENT_MARGIN, MIN_CONFIDENT_SHARE, margin_of
+from aral.margins import CONFIDENT_MARGIN, MIN_CONFIDENT_SHARE, margin_of, two_highest
 from aral.randomness import Stream
 
 
 def entropy(probabilities: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch"]:
-    """H[p] = −Σ p log p in nats, between 0 and log K."""
-    return -probabilities.xlogy(probabilities).sum(dim=-1)
+    """H[p] = −Σ p log p in nats, between 0 and log K. No gradient."""
+    # Where p = 0, p·log(the smallest number) is 0. PyTorch's xlogy gives the same and takes 1.5 times as long.
+    # One copy is changed in place.
+    smallest = torch.finfo(probabilities.dtype).tiny
+    return -probabilities.clamp_min(smallest).log_().mul_(probabilities).sum(dim=-1)
 
 
 def least_confidence_scores(pool: PoolView, stream: Stream) -> Scores:
@@ -39,8 +43,12 @@ def least_confidence_scores(pool: PoolView, stream: Stream) -> Scores:
 
 def margin_scores(pool: PoolView, stream: Stream) -> Scores:
     """Second highest minus highest probability, between −1 (confident) and 0 (two classes are equal)."""
-    best = pool.unlabelled.get(Need.PROBABILITIES)
-    return scores_by_block(best, lambda p: p.topk(2, dim=1).values.diff(dim=1)[:, 0])
+
+    def score(p: Tensor) -> Tensor:
+        first, second = two_highest(p)
+        return second - first
+
+    return scores_by_block(pool.unlabelled.get(Need.PROBABILITIES), score)
 
 
 def entropy_scores(pool: PoolView, stream: Stream) -> Scores:
