@@ -18,6 +18,7 @@ check: install-dev  ## Lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=src:benchmarks $(BIN)/mypy --allow-untyped-calls $(wildcard benchmarks/*.py)
 	$(BIN)/lint-imports
 
 docs: install-docs  ## Build the documentation site in site/; any warning is an error

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import aral
-from aral.acquisition import PoolView, Predictions, make_acquisition
+from aral.acquisition import Need, PoolView, Predictions, make_acquisition
 from aral.randomness import Stream
 from kept_rows import KeptRows
 
@@ -44,13 +44,13 @@ def pool_of(images: int, labelled: int, passes: bool) -> PoolView:
     centres = torch.randn(CLASSES, FEATURES, generator=numbers)
     classes = torch.arange(images + labelled) % CLASSES
     features = centres[classes] + torch.randn(images + labelled, FEATURES, generator=numbers)
-    outputs = {"features": features}
+    outputs = {Need.FEATURES: features}
     if passes:
         weights = 0.2 * centres.T + 0.3 * torch.randn(PASSES, FEATURES, CLASSES, generator=numbers)
         logits = torch.einsum("nf,mfk->nmk", features, weights)
-        outputs["mc_probabilities"] = logits.softmax(dim=2)
+        outputs[Need.MC_PROBABILITIES] = logits.softmax(dim=2)
     ids = np.arange(images + labelled, dtype=np.int64)
-    known = Predictions(ids, **outputs)
+    known = Predictions(ids, outputs)
     return PoolView(
         known.rows(ids[labelled:]), known.rows(ids[:labelled]), classes[:labelled].numpy(), CLASSES
     )

@@ -16,6 +16,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import stats
 
 from method_names import current_name
@@ -57,19 +58,20 @@ def draw(axes: Axes, title: str, curves: Curves) -> None:
         values = [np.array(by_labels[count]) for count in labels]
         middle = np.array([each.mean() for each in values])
         seeds = len(values[0])
-        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS)]}
-        axes.plot(labels, middle, marker="o", markersize=3, label=f"{method} ({seeds})", **style)
+        colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS)]
+        label = f"{method} ({seeds})"
+        axes.plot(labels, middle, color=colour, linestyle=dashes, marker="o", markersize=3, label=label)
         if seeds > 1:
             half = (
                 np.array([each.std(ddof=1) for each in values]) * stats.t.ppf(0.975, seeds - 1) / seeds**0.5
             )
             lower, upper = np.clip(middle - half, 0, 100), np.clip(middle + half, 0, 100)
-            axes.fill_between(labels, lower, upper, color=style["color"], alpha=0.13, linewidth=0)
+            axes.fill_between(labels, lower, upper, color=colour, alpha=0.13, linewidth=0)
     axes.set(title=title, xlabel="labels", ylabel="test accuracy in %")
     axes.grid(alpha=0.3)
 
 
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     """As an SVG that is the same whenever it is drawn."""
     figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None}, facecolor="white")
     plt.close(figure)

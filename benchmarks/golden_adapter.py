@@ -105,7 +105,7 @@ SETTINGS = {
 
 ALWAYS = ('learner.training.precision="float32"',)
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "mlp": {
         "encoder_sizes": [24, 16],
         "generator_sizes": [16, 24],
@@ -256,7 +256,7 @@ def method_of(learner: str, chosen_by: str = "") -> Method:
 
 def settings_of(preset: str, method: Method, changes: Changes) -> list[str]:
     """The changes as single settings, without those that the learner does not have."""
-    found = []
+    found: list[str] = []
     for name, value in changes.items():
         path = SETTINGS.get(name, "")
         if path == "learner.weights.cls" and method.learner == "supervised":
@@ -317,7 +317,7 @@ def labelling_specification(
     folder: Path, side: int, images: int, classes: int, budget: int | None, effort: str, method: str
 ) -> RunSpec:
     """The settings that a labelling project chooses for its images."""
-    options = TrainingOptions(method=str(method_of(method)), effort=effort, threads=1)  # type: ignore[arg-type]
+    options = TrainingOptions(method=str(method_of(method)), effort=effort, threads=1)
     return spec_for(folder, ProjectFacts((3, side, side), images, classes, budget), options)
 
 
@@ -589,11 +589,12 @@ class Served:
             body["name"] = name
         else:
             body["class_id"] = class_ids[name]
-            body |= {
+            more: dict[str, dict[str, Any]] = {
                 "rename": {"name": into},
                 "merge": {"into_id": class_ids.get(into)},
                 "describe": {"guideline": into, "example_ids": []},
-            }[change]
+            }
+            body |= more[change]
         self._post("/api/classes", body)
 
     def change_settings(self, annotator: str, **values: object) -> None:

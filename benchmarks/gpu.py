@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,6 +28,7 @@ from PIL import Image
 
 from aral.acquisition import Need, PoolView, make_acquisition
 from aral.benchmarking import make_learner
+from aral.learners.interface import Learner
 from aral.randomness import Stream
 from aral.representations import ImageFiles, RepresentationSettings, features_in_order, make_backbone
 from aral.representations.settings import EMBEDDED
@@ -75,7 +76,7 @@ def measure_training(rows: KeptRows, presets: list[str], seconds: float, device:
                 learner.start_round(0, material.labelled, rest, stream.child("round"))
                 position = iter(range(10**9))
 
-                def ten(learner=learner, position=position) -> int:
+                def ten(learner: Learner = learner, position: Iterator[int] = position) -> int:
                     for _ in range(10):
                         learner.step(next(position) % learner.steps_per_round)
                     return 10

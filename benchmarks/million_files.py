@@ -57,13 +57,13 @@ def write_folder(folder: Path, images: int, photographs: Path | None) -> None:
     if done.exists():
         return
     place = folder / "photos"
-    made = crops(photographs, images) if photographs else varied_digits(images, 0)
+    digits = ((Image.fromarray(pixels), name) for pixels, name in varied_digits(images, 0))
+    made = crops(photographs, images) if photographs else digits
     for number, (image, name) in enumerate(made):
         inner = place / f"{number // A_FOLDER:04d}"
         if number % A_FOLDER == 0:
             inner.mkdir(parents=True, exist_ok=True)
-        picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-        picture.save(inner / f"{number:07d}-{name}.jpg", quality=90)
+        image.save(inner / f"{number:07d}-{name}.jpg", quality=90)
     classes = sorted(path.name for path in photographs.iterdir()) if photographs else list("0123456789")
     done.write_text(json.dumps({"images": images, "classes": classes}))
 

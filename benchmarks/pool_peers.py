@@ -255,7 +255,7 @@ def measure(name: str, method: str, place: Path, n: int, gib: float) -> dict[str
     few = np.arange(LABELLED + 120)
     choose(Pool(pool.features[few], pool.probabilities[few], pool.passes[few]), 2)  # imports what it uses
     resource.setrlimit(resource.RLIMIT_DATA, (int(gib * GIB), resource.RLIM_INFINITY))
-    times = []
+    times: list[tuple[float, float]] = []
     with Memory() as memory:
         while not times or sum(wall for wall, _ in times) < REPEATED:
             began, worked = time.perf_counter(), time.process_time()

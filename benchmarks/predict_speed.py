@@ -32,7 +32,7 @@ from aral.annotation.portable import export_onnx
 from aral.annotation.snippets import READ
 from aral.data.dataset import FeaturesOf
 from aral.data.image_file import open_image
-from aral.learners.linear import fit_logistic
+from aral.logistic import fit_logistic
 from aral.networks import FeatureFamily
 from aral.representations import (
     Backbone,

@@ -30,7 +30,9 @@ def measure(method: str, biased: bool, seed: int) -> dict[str, object]:
     candidates = data.pool.ids[data.pool_classes < 5] if biased else data.pool.ids
     ids = np.sort(candidates[np.argsort(stream.child("labels").uniform(candidates))[:LABELLED]])
     labelled = LabelledSet(data.pool.subset(ids), data.pool_classes[ids], data.class_count)
-    learner = make_learner(spec.learner, spec.model, data.pool, data.class_count, stream.child("learner"))
+    learner = make_learner(spec.learner, data.pool, data.class_count, stream.child("learner"))
+    learner.set_pool(data.pool, stream.child("pool"))
+    learner.set_labels(labelled)
     learner.start_round(0, labelled, data.pool.without(ids), stream.child("round"))
     for index in range(learner.steps_per_round):
         learner.step(index)

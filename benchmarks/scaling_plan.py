@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,7 +131,7 @@ def coefficients(photos: Path) -> Iterator[tuple[str, float]]:
     yield "step_operations", _step_operations()
 
 
-def _rows(name: str) -> list[dict[str, float]]:
+def _rows(name: str) -> list[dict[str, Any]]:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text())["rows"] if path.exists() else []
 

@@ -36,7 +36,7 @@ from aral import (
     make_learner,
     resolve,
 )
-from aral.acquisition import PoolView
+from aral.acquisition import Acquisition, Need, PoolView
 from aral.benchmarking.runs import drive
 from aral.data import DataSet
 from aral.types import Answer, ImageSet, NoClass, NoClassAnswer, Selection
@@ -117,12 +117,12 @@ def _cut(data: DataSet, kept: np.ndarray) -> DataSet:
 class Given:
     """An acquisition whose choice is replaced."""
 
-    own: object
+    own: Acquisition
     first: Callable[[Selection], Selection]
     name: str = "given"
 
     @property
-    def needs(self) -> frozenset:
+    def needs(self) -> frozenset[Need]:
         """Those of the method's own first query."""
         return self.own.needs
 
@@ -152,7 +152,8 @@ def one_run(
         for metric in store.metrics():
             if metric.name in ("accuracy", "classes seen"):
                 rows.setdefault(metric.round, {})[metric.name] = metric.value
-        spent = np.cumsum([len(store.query(number)) for number in sorted(rows)])
+        queries = [store.query(number) for number in sorted(rows)]
+        spent = np.cumsum([len(query) for query in queries if query is not None])
         return [{"spent": int(n), **rows[number]} for n, number in zip(spent, sorted(rows), strict=True)]
 
 

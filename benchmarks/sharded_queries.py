@@ -22,6 +22,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,13 +83,13 @@ def measure(name: str, pool: PoolView, parts: list[np.ndarray], query_size: int)
     if needs_sample(name):
         samples = []
         for place, view in enumerate(views):
-            found, seconds = timed(lambda view=view: sample(name, view, query_size, STREAM))
+            found, seconds = timed(partial(sample, name, view, query_size, STREAM))
             samples.append(found)
             of_shard[place] += seconds
         shared, once = timed(lambda: share(name, samples, pool, query_size, STREAM))
     summaries = []
     for place, view in enumerate(views):
-        summary, seconds = timed(lambda view=view: summarise(name, view, query_size, STREAM, shared))
+        summary, seconds = timed(partial(summarise, name, view, query_size, STREAM, shared))
         summaries.append(summary)
         of_shard[place] += seconds
     chosen, seconds = timed(lambda: merge(name, summaries, query_size, STREAM, shared))

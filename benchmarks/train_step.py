@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -189,8 +190,9 @@ def measured(preset: str, objective: str, seconds: float) -> dict[str, dict[str,
     row = {}
     for name, each in steps.items():
         best = ceiling("bfloat16" if name == "bfloat16" else "float32")
-        count, spent = operations(lambda each=each: next(each)), median(times[name])
-        within = seconds_in_products(lambda each=each: next(each), 5)
+        step = partial(next, each)
+        count, spent = operations(step), median(times[name])
+        within = seconds_in_products(step, 5)
         row[name] = {
             "milliseconds": round(1e3 * spent, 2),
             "steps a second": round(1 / spent, 2),
