@@ -28,6 +28,7 @@ GRIDS = {
     "digits": "digits",
     "digits-aral": "digits",
     "mnist-grid": "MNIST",
+    "mnist-algorithm-1": "MNIST",
     "fashion-grid": "Fashion-MNIST",
     "fig5-cifar10": "CIFAR-10 (JPEG copy)",
 }

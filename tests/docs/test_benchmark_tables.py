@@ -48,6 +48,7 @@ def not_in_docs(lines: list[str], page: str = "benchmarks.md") -> list[str]:
         ("digits", [10, 20, 50, 100]),
         ("digits-aral", [10, 20, 50, 100]),
         ("mnist-grid", [10, 20, 50, 100]),
+        ("mnist-algorithm-1", [10, 20, 50, 100]),
         ("fashion-grid", [10, 20, 50, 100]),
         ("fig5-cifar10", [500, 1000, 1500, 2000]),
     ],
@@ -55,6 +56,12 @@ def not_in_docs(lines: list[str], page: str = "benchmarks.md") -> list[str]:
 def test_every_row_of_a_table_is_in_the_docs(keep_grid: ModuleType, name: str, budgets: list[int]) -> None:
     lines = keep_grid.table(kept(name), budgets).splitlines()
     assert len(lines) >= 4 and not not_in_docs(lines)
+
+
+def test_the_table_of_queried_classes_is_that_of_its_rows(script: Script) -> None:
+    rows = kept("labels-by-class")["rows"]
+    lines = script("labels_by_class").table(rows).splitlines()
+    assert len(lines) == 2 + 6 and not not_in_docs(lines)
 
 
 def test_the_table_of_ingredients_is_that_of_its_rows(script: Script) -> None:
@@ -99,6 +106,8 @@ def test_a_pool_has_seen_what_its_poorest_seed_has(script: Script) -> None:
         ("mnist-grid", "aral:released+random"),
         ("mnist-grid", "aral:released+aral"),
         ("mnist-grid", "vaal+vaal"),
+        ("mnist-algorithm-1", "aral:released+aral"),
+        ("mnist-algorithm-1", "aral:released+aral-diverse"),
         ("fashion-grid", "vaal+vaal"),
         ("fashion-grid", "aral:released+random"),
         ("fashion-grid", "aral:released+aral"),
