@@ -150,3 +150,10 @@ def test_two_classes_are_ordered_alike_by_all_three() -> None:
     pool = view(Predictions(id_array(1, 2, 3, 4), probabilities=torch.stack([p, 1 - p], dim=1)))
     orders = {tuple(ACQUISITIONS[name](pool, 4, Stream.root(0)).ids) for name, _ in CASES}
     assert orders == {(3, 4, 2, 1)}
+
+
+def test_small_probabilities_count_in_the_entropy() -> None:
+    """By Python's logarithm; a probability of 0 adds nothing."""
+    for row in ([0.999, 0.001, 0.0], [1 - 1e-9, 1e-9, 0.0], [1.0, 0.0, 0.0]):
+        expected = -sum(p * log(p) for p in row if p > 0)
+        assert entropy(torch.tensor([row], dtype=torch.float64)).item() == pytest.approx(expected, abs=1e-15)
